@@ -1,0 +1,54 @@
+"""Names of queries, documents and indexes: short, stable, and never equal for different things."""
+
+import unicodedata
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import blake2b
+
+FINGERPRINT_BYTES = 16
+"""128 bits: two of a billion documents collide with probability 1.5e-21 (birthday bound n^2 / 2^129)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The wall between entries: nothing is ever read across it."""
+
+    namespace: str
+    tenant: str
+    reranker: str
+    embedder: str
+
+
+def document_fingerprint(text: str) -> bytes:
+    """16 bytes that name exactly this text; the smallest change of the text gives another name."""
+    # surrogatepass: lone surrogates are legal in str (broken crawls have them) and must not fail a request.
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=FINGERPRINT_BYTES).digest()
+
+
+def normalised_query(query: str) -> str:
+    """NFC, with runs of white space as one blank: what no tokenizer tells apart. Case is kept, since models read it."""
+    return " ".join(unicodedata.normalize("NFC", query).split())
+
+
+def entry_id(tenant: str, query: str) -> str:
+    """22 characters that name the entry of a query of a tenant."""
+    return _short(tenant, normalised_query(query))
+
+
+def index_id(reranker: str, embedder: str) -> str:
+    """22 characters that name the pair of models whose scores and vectors belong together."""
+    return _short(reranker, embedder)
+
+
+def tenant_tag(tenant: str) -> str:
+    """16 hexadecimal digits that stand for any tenant string, so that nothing in a TAG query needs escaping."""
+    return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _short(*parts: str) -> str:
+    digest = blake2b(digest_size=FINGERPRINT_BYTES)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()

@@ -1,0 +1,78 @@
+"""The result of a rerank: the caller's own documents in order, and where their scores came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar, overload
+
+D = TypeVar("D")
+
+
+class Status(StrEnum):
+    """Where a ranking came from."""
+
+    EXACT = "exact"  # every score was computed earlier, for this very query text
+    SEMANTIC = "semantic"  # scores of a trusted neighbour; no model call
+    VERIFIED = "verified"  # the returned top k was scored for this query; the tail was skipped by a bound on the drift
+    PARTIAL = "partial"  # known query; only the unknown documents were scored
+    FRESH = "fresh"  # every score was computed now
+    DEGRADED = "degraded"  # the primary reranker did not answer; see the reason
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far fresh scores moved from a neighbour's cached ones: median and spread (1.4826 x MAD), in score units."""
+
+    median: float
+    spread: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Sequence[D], Generic[D]):
+    """The caller's documents, best first: a sequence of the very objects that were passed in.
+
+    ``indices`` are their positions in the caller's list. ``scores`` are the raw scores in the same order, or None when
+    the order is the retriever's (last rung of the ladder). ``similarity`` is the cosine of the nearest neighbour used.
+    ``asked`` and ``reused`` count (query, document) pairs: sent to a reranker now, answered from the cache or skipped
+    thanks to it. ``reason`` says why an answer is degraded or a verification stopped early.
+    """
+
+    documents: tuple[D, ...]
+    indices: tuple[int, ...]
+    scores: tuple[float, ...] | None
+    status: Status
+    reranker: str
+    reason: str | None = None
+    similarity: float | None = None
+    asked: int = 0
+    reused: int = 0
+    rounds: int = 0
+    drift: Drift | None = None
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @overload
+    def __getitem__(self, index: int) -> D: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[D, ...]: ...
+    def __getitem__(self, index: int | slice) -> D | tuple[D, ...]:
+        return self.documents[index]
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to another ranking by all fields, and to a list or tuple by its documents, as callers of lists expect."""
+        if isinstance(other, Ranking):
+            return self is other or (
+                self.documents == other.documents and self.scores == other.scores and self.status == other.status
+            )
+        return isinstance(other, (list, tuple)) and list(self.documents) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        return (
+            f"<Ranking {self.status}{why}: {len(self)} documents by {self.reranker}, "
+            f"{self.asked} pairs asked, {self.reused} reused>"
+        )
