@@ -104,7 +104,7 @@ def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Pri
 def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: ReusePolicy) -> Positions:
     """Positions of the documents to score next, in the caller's order; none when the asking is over.
 
-    ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` counts the rounds before this one.
+    ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` were asked before this one.
     """
     wanted = _wanted(prior, fresh, top_k, policy)
     if rounds >= policy.max_rounds:
