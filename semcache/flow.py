@@ -1,0 +1,308 @@
+"""What a rerank does, step by step, without doing it: a generator that asks for steps and is sent their answers.
+
+Theory of operation. ``rerank`` yields steps (values below); whoever drives it carries each step out and sends the
+answer back. A cache step that failed is answered as if nothing had been found: the flow never sees the difference.
+``Score`` is the one step that cannot be done without; if it raises, the error passes through the flow to the caller.
+
+Scores computed for a query are stored under that query only, and scores taken from a neighbour are never stored, so an
+error cannot travel along a chain of neighbours. What a lower rung said is never stored.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from semcache import reuse
+from semcache.entries import Neighbour
+from semcache.protocols import FloatArray, Guard, Scored
+from semcache.ranking import Drift, Status
+from semcache.requests import Request
+from semcache.reuse import ReusePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExact:
+    """Scores by fingerprint of the entry of exactly this query, or None."""
+
+    tenant: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """The unit vector of the query, or None."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadVector:
+    """The stored unit vector of exactly this query, or None; saves the embedding."""
+
+    tenant: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindNeighbours:
+    """Entries near a vector, nearest first."""
+
+    tenant: str
+    vector: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A ``Scored`` for the documents at the positions ``ask``."""
+
+    query: str
+    texts: tuple[str, ...]
+    ask: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Store true scores of this query; the answer is not looked at."""
+
+    tenant: str
+    query: str
+    vector: FloatArray | None
+    scores: tuple[tuple[bytes, float], ...]
+    cues: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell the observers that a guard refused trust; the answer is not looked at."""
+
+    difference: str
+    similarity: float
+
+
+Step = ReadExact | Embed | ReadVector | FindNeighbours | Score | Remember | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPolicy:
+    """What the flow may do. ``guard`` None trusts by similarity alone; ``reuse`` None looks up exact queries only."""
+
+    reuse: ReusePolicy | None
+    guard: Guard | None = None
+    # An embedder reads about 256 tokens of 4 characters; two longer texts with the same beginning would look equal.
+    max_query_chars: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Cached and fresh scores of the same documents, for two near queries: what the reuse really cost."""
+
+    similarity: float
+    cached: FloatArray
+    fresh: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The order of a request's distinct texts, best first, with scores by position (None: the retriever's order)."""
+
+    order: Sequence[int]
+    scores: Sequence[float] | None
+    status: Status
+    reranker: str
+    reason: str | None = None
+    similarity: float | None = None
+    asked: int = 0
+    reused: int = 0
+    rounds: int = 0
+    drift: Drift | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cache knows about a request. ``outcome`` is set when no reranker needs to be asked."""
+
+    exact: Mapping[bytes, float] | None
+    vector: FloatArray | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    outcome: Outcome | None = None
+
+
+Lookup = Generator[Step, Any, Found]
+Flow = Generator[Step, Any, Outcome]
+
+
+def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False) -> Flow:
+    """The whole rerank. A ``listwise`` reranker's order is served whole or not at all, and always asked for whole."""
+    if not request.texts:
+        return Outcome((), (), Status.EXACT, reranker)
+    found = yield from find(request, policy, reranker, listwise=listwise)
+    if found.outcome is not None:
+        return found.outcome
+    if listwise or policy.reuse is None or not found.neighbours:
+        return (yield from _ask_unknown(request, policy, found, listwise))
+    return (yield from _verify(request, policy, policy.reuse, found, reranker))
+
+
+def find(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False) -> Lookup:
+    """What the cache knows: exactly this query first, since that needs no embedding; then its neighbours."""
+    exact: Mapping[bytes, float] | None = yield ReadExact(request.tenant, request.query)
+    if exact is not None:
+        scores = [exact.get(fingerprint) for fingerprint in request.fingerprints]
+        if None not in scores:
+            return Found(exact, outcome=_known(cast("list[float]", scores), Status.EXACT, reranker))
+    if policy.reuse is None or len(request.query) > policy.max_query_chars:
+        return Found(exact)
+    vector = yield from _vector(request, known=exact is not None)
+    if vector is None:
+        return Found(exact)
+    near = yield FindNeighbours(request.tenant, vector)
+    usable = tuple(n for n in near if n.similarity >= policy.reuse.reuse_threshold and _shares(request, n))
+    trusted = yield from _trusted(request, policy, policy.reuse.trust_threshold, usable)
+    outcome = _serve_trusted(request, exact, trusted, reranker, listwise)
+    return Found(exact, vector, usable, outcome)
+
+
+def _vector(request: Request, *, known: bool) -> Generator[Step, Any, FloatArray | None]:
+    stored = (yield ReadVector(request.tenant, request.query)) if known else None
+    return cast("FloatArray | None", (yield Embed(request.query)) if stored is None else stored)
+
+
+def _shares(request: Request, neighbour: Neighbour) -> bool:
+    return any(fingerprint in neighbour.scores for fingerprint in request.fingerprints)
+
+
+def _trusted(
+    request: Request, policy: FlowPolicy, threshold: float, neighbours: Sequence[Neighbour]
+) -> Generator[Step, Any, list[Neighbour]]:
+    similar = [neighbour for neighbour in neighbours if neighbour.similarity >= threshold]
+    if not similar or policy.guard is None:
+        return similar
+    ours = policy.guard.cues(request.query)
+    trusted = []
+    for neighbour in similar:
+        difference = policy.guard.difference(ours, neighbour.cues)
+        if difference is None:
+            trusted.append(neighbour)
+        else:
+            yield Refuse(difference, neighbour.similarity)
+    return trusted
+
+
+def _serve_trusted(
+    request: Request,
+    exact: Mapping[bytes, float] | None,
+    trusted: Sequence[Neighbour],
+    reranker: str,
+    listwise: bool,
+) -> Outcome | None:
+    """Scores of trusted neighbours, if they cover every document: one entry alone where an order is listwise."""
+    sources = [neighbour.scores for neighbour in trusted]
+    if listwise:
+        sources = [scores for scores in sources if all(fp in scores for fp in request.fingerprints)][:1]
+    elif exact is not None:
+        sources.insert(0, exact)
+    scores = [next((known[fp] for known in sources if fp in known), None) for fp in request.fingerprints]
+    if not trusted or None in scores:
+        return None
+    return _known(cast("list[float]", scores), Status.SEMANTIC, reranker, trusted[0].similarity)
+
+
+def _known(scores: list[float], status: Status, reranker: str, similarity: float | None = None) -> Outcome:
+    return Outcome(best_first(scores), scores, status, reranker, similarity=similarity, reused=len(scores))
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Positions by falling score; equal scores stay in the caller's order."""
+    # reverse=True keeps the order of equal elements, unlike reversing afterwards.
+    return sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+
+
+def _ask_unknown(request: Request, policy: FlowPolicy, found: Found, listwise: bool) -> Flow:
+    known = {} if listwise or found.exact is None else found.exact
+    fresh = _exact_scores(request, known)
+    ask = np.flatnonzero(np.isnan(fresh))
+    scored = yield from _score(request, ask)
+    if scored.reason is not None:
+        return _degraded(request, scored)
+    fresh[ask] = scored.scores
+    yield _remember(request, policy, found, fresh, ask)
+    scores = fresh.tolist()
+    status = Status.FRESH if len(ask) == len(scores) else Status.PARTIAL
+    asked = len(ask)
+    return Outcome(
+        best_first(scores), scores, status, scored.reranker, asked=asked, reused=len(scores) - asked, rounds=1
+    )
+
+
+def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Found, reranker: str) -> Flow:
+    prior = reuse.prior(request.fingerprints, found.neighbours)
+    fresh = _exact_scores(request, found.exact or {})
+    exact = ~np.isnan(fresh)
+    rounds = 0
+    while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule)).size:
+        scored = yield from _score(request, ask)
+        if scored.reason is not None:
+            return _degraded(request, scored)
+        fresh[ask] = scored.scores
+        rounds, reranker = rounds + 1, scored.reranker
+    asked = np.flatnonzero(~np.isnan(fresh) & ~exact)
+    if asked.size:
+        yield _remember(request, policy, found, fresh, asked)
+    return _verified(request, prior, fresh, asked, rule, rounds, reranker, found)
+
+
+def _verified(
+    request: Request,
+    prior: reuse.Prior,
+    fresh: FloatArray,
+    asked: Any,
+    rule: ReusePolicy,
+    rounds: int,
+    reranker: str,
+    found: Found,
+) -> Outcome:
+    settled = reuse.settle(prior, fresh, request.top_k, rule)
+    count = len(fresh)
+    status = Status.VERIFIED
+    if not np.isnan(fresh).any():
+        status = Status.FRESH if len(asked) == count else Status.PARTIAL
+    compared = asked[~np.isnan(prior.scores[asked])]
+    return Outcome(
+        settled.order,
+        settled.scores,
+        status,
+        reranker,
+        reason=settled.reason,
+        similarity=found.neighbours[0].similarity,
+        asked=len(asked),
+        reused=count - len(asked),
+        rounds=rounds,
+        drift=settled.drift,
+        evidence=Evidence(found.neighbours[0].similarity, prior.scores[compared], fresh[compared]),
+    )
+
+
+def _exact_scores(request: Request, known: Mapping[bytes, float]) -> FloatArray:
+    return np.array([known.get(fingerprint, np.nan) for fingerprint in request.fingerprints], dtype=np.float32)
+
+
+def _score(request: Request, ask: Any) -> Generator[Step, Any, Scored]:
+    return cast("Scored", (yield Score(request.query, request.texts, tuple(ask.tolist()))))
+
+
+def _remember(request: Request, policy: FlowPolicy, found: Found, fresh: FloatArray, asked: Any) -> Remember:
+    scores = tuple((request.fingerprints[place], float(fresh[place])) for place in asked.tolist())
+    cues = policy.guard.cues(request.query) if policy.guard is not None else b""
+    return Remember(request.tenant, request.query, found.vector, scores, cues)
+
+
+def _degraded(request: Request, scored: Scored) -> Outcome:
+    """A lower rung's answer covers every document, since its scores cannot be mixed with the primary's."""
+    count = len(request.texts)
+    if scored.scores is None:
+        return Outcome(range(count), None, Status.DEGRADED, scored.reranker, reason=scored.reason)
+    scores = scored.scores.tolist()
+    return Outcome(best_first(scores), scores, Status.DEGRADED, scored.reranker, reason=scored.reason, asked=count)

@@ -1,0 +1,73 @@
+"""A rerank request as the flow sees it: checked, with every distinct text once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semcache.documents import text_of
+from semcache.errors import InvalidInputError
+from semcache.fingerprint import document_fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One query and its distinct document texts.
+
+    ``places`` says for every document of the caller which distinct text it is: equal texts are scored once, and each
+    of them comes back. ``top_k`` is at most the number of the caller's documents.
+    """
+
+    query: str
+    tenant: str
+    texts: tuple[str, ...]
+    fingerprints: tuple[bytes, ...]
+    places: tuple[int, ...]
+    top_k: int
+
+
+def request(query: str, documents: Sequence[object], top_k: int, tenant: str = "") -> Request:
+    """Check what a caller sent, before any work is done. Raises InvalidInputError."""
+    check_query(query)
+    check_top_k(top_k)
+    check_tenant(tenant)
+    texts = texts_of(documents)
+    # A dict keeps the order of first appearance, which is the retriever's.
+    place_of = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return Request(
+        query,
+        tenant,
+        tuple(place_of),
+        tuple(map(document_fingerprint, place_of)),
+        tuple(map(place_of.__getitem__, texts)),
+        min(top_k, len(texts)),
+    )
+
+
+def texts_of(documents: Sequence[object]) -> list[str]:
+    """The texts of the caller's documents, in order. The list itself is never changed."""
+    if isinstance(documents, str | bytes) or not isinstance(documents, Sequence):
+        raise InvalidInputError(
+            f"documents must be a list of documents, got {type(documents).__name__}; put a single document in a list"
+        )
+    return [text_of(document) for document in documents]
+
+
+def check_query(query: object) -> None:
+    """A query is a string with something to read in it."""
+    if not isinstance(query, str):
+        raise InvalidInputError(f"query must be a string, got {type(query).__name__} {query!r:.80}; pass the text")
+    if not query or query.isspace():
+        raise InvalidInputError(f"query is blank ({query!r:.40}); pass the text of the question")
+
+
+def check_top_k(top_k: object) -> None:
+    """``top_k`` is a whole number of documents, at least 1."""
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
+        raise InvalidInputError(f"top_k must be a whole number of at least 1, got {top_k!r}")
+
+
+def check_tenant(tenant: object) -> None:
+    """A tenant is any string; the empty one is the default tenant."""
+    if not isinstance(tenant, str):
+        raise InvalidInputError(
+            f"tenant must be a string, got {type(tenant).__name__} {tenant!r:.80}; use '' for the default tenant"
+        )
