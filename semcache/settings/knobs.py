@@ -1,0 +1,115 @@
+"""What a knob is: a setting with a meaning, a unit, a range and a reason for its default."""
+
+import re
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+Path = tuple[str, ...]
+"""Where a knob is, such as ``("reuse", "trust_threshold")``."""
+
+
+class Section(BaseModel):
+    """A group of knobs: unknown names are errors, values never change, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_not_a_number(cls, value: object, info: Any) -> object:
+        # pydantic takes True for 1.0, so that "ttl_s: yes" in a YAML file would mean one second.
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise PydanticCustomError("not_a_flag", "this is not an on/off setting")
+        return value
+
+
+def knob(default: Any, meaning: str, *, reason: str, unit: str = "", **limits: Any) -> Any:
+    """A pydantic field that says what it means, in which unit, and why its default is what it is."""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit, "reason": reason}, **limits)
+
+
+def knobs(model: type[BaseModel], above: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
+    """Every knob of a model and of its sections, in the order of declaration."""
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None:
+            yield (*above, name), field
+        else:
+            yield from knobs(section, (*above, name))
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section a field stands for; None when it is a knob."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def unit_of(field: FieldInfo) -> str:
+    return str(_extra(field).get("unit", ""))
+
+
+def reason_of(field: FieldInfo) -> str:
+    return str(_extra(field).get("reason", ""))
+
+
+def is_secret(field: FieldInfo | None) -> bool:
+    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def may_be_none(field: FieldInfo) -> bool:
+    return NoneType in get_args(field.annotation)
+
+
+def allowed(field: FieldInfo) -> str:
+    """The values a knob takes, in words: ``a number, 0 <= value <= 1``, ``one of torch, onnx``."""
+    words = [_kind(field), *_bounds(field)]
+    return ", ".join(word for word in words if word) + (" (or none)" if may_be_none(field) else "")
+
+
+def hidden(secret: SecretStr | str) -> str:
+    """A URL with its password replaced by stars."""
+    url = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+    # Greedy up to the last @: a password may hold any character, also unescaped ones.
+    url = re.sub(r"^([^:/@]*://[^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
+
+
+def _kind(field: FieldInfo) -> str:
+    options = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
+    if options:
+        return "one of " + ", ".join(str(choice) for choice in get_args(options[0]))
+    if get_origin(field.annotation) is tuple:
+        return "a list"
+    kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if kind in _NAMES]
+    return _NAMES[kinds[0]] if kinds else ""
+
+
+_NAMES: Mapping[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    SecretStr: "a URL",
+}
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    for limit in field.metadata:
+        match limit:
+            case Ge(ge=bound):
+                yield f"at least {bound}"
+            case Gt(gt=bound):
+                yield f"more than {bound}"
+            case Le(le=bound):
+                yield f"at most {bound}"
+            case Lt(lt=bound):
+                yield f"less than {bound}"
+
+
+def _extra(field: FieldInfo) -> Mapping[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
