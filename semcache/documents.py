@@ -47,7 +47,7 @@ def _first_key(document: Mapping[Any, Any]) -> object:
 def _checked(text: object, document: object) -> str:
     if not isinstance(text, str):
         raise InvalidInputError(
-            f"the text of a document must be a string, got {type(text).__name__} in {_shown(document)}; convert it first"
+            f"the text of a document must be a string, not {type(text).__name__} as in {_shown(document)}"
         )
     return text
 

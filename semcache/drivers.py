@@ -164,7 +164,7 @@ async def arun_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls) -> l
     return together.results()
 
 
-def _try_many(calls: Calls, kind: type, steps: Sequence[Step]) -> Sequence[Any]:
+def _try_many(calls: Calls, kind: type, steps: Sequence[Step]) -> list[Any]:
     call = calls.many(kind, steps)
     if call is None:
         return [_try(calls, step, None) for step in steps]
@@ -175,7 +175,7 @@ def _try_many(calls: Calls, kind: type, steps: Sequence[Step]) -> Sequence[Any]:
         return [_nothing(step) for step in steps]
 
 
-async def _atry_many(calls: Calls, kind: type, steps: Sequence[Step]) -> Sequence[Any]:
+async def _atry_many(calls: Calls, kind: type, steps: Sequence[Step]) -> list[Any]:
     call = calls.many(kind, steps)
     if call is None:
         return [await _atry(calls, step, None) for step in steps]

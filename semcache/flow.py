@@ -19,7 +19,7 @@ from semcache.entries import Neighbour
 from semcache.protocols import FloatArray, Guard, Scored
 from semcache.ranking import Drift, Status
 from semcache.requests import Request
-from semcache.reuse import ReusePolicy
+from semcache.reuse import Floats, Positions, ReusePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class Evidence:
     """Cached and fresh scores of the same documents, for two near queries: what the reuse really cost."""
 
     similarity: float
-    cached: FloatArray
-    fresh: FloatArray
+    cached: Floats
+    fresh: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ def _ask_unknown(request: Request, policy: FlowPolicy, found: Found, listwise: b
 def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Found, reranker: str) -> Flow:
     prior = reuse.prior(request.fingerprints, found.neighbours)
     fresh = _exact_scores(request, found.exact or {})
-    exact = ~np.isnan(fresh)
+    unknown = np.isnan(fresh)
     rounds = 0
     while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule)).size:
         scored = yield from _score(request, ask)
@@ -248,52 +248,46 @@ def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Foun
             return _degraded(request, scored)
         fresh[ask] = scored.scores
         rounds, reranker = rounds + 1, scored.reranker
-    asked = np.flatnonzero(~np.isnan(fresh) & ~exact)
+    asked = np.flatnonzero(unknown & ~np.isnan(fresh))
     if asked.size:
         yield _remember(request, policy, found, fresh, asked)
-    return _verified(request, prior, fresh, asked, rule, rounds, reranker, found)
-
-
-def _verified(
-    request: Request,
-    prior: reuse.Prior,
-    fresh: FloatArray,
-    asked: Any,
-    rule: ReusePolicy,
-    rounds: int,
-    reranker: str,
-    found: Found,
-) -> Outcome:
     settled = reuse.settle(prior, fresh, request.top_k, rule)
-    count = len(fresh)
-    status = Status.VERIFIED
-    if not np.isnan(fresh).any():
-        status = Status.FRESH if len(asked) == count else Status.PARTIAL
-    compared = asked[~np.isnan(prior.scores[asked])]
+    similarity = found.neighbours[0].similarity
     return Outcome(
-        settled.order,
-        settled.scores,
-        status,
+        settled.order.tolist(),
+        settled.scores.tolist(),
+        _status(fresh, asked),
         reranker,
         reason=settled.reason,
-        similarity=found.neighbours[0].similarity,
+        similarity=similarity,
         asked=len(asked),
-        reused=count - len(asked),
+        reused=len(fresh) - len(asked),
         rounds=rounds,
         drift=settled.drift,
-        evidence=Evidence(found.neighbours[0].similarity, prior.scores[compared], fresh[compared]),
+        evidence=_evidence(similarity, prior, fresh, asked),
     )
 
 
-def _exact_scores(request: Request, known: Mapping[bytes, float]) -> FloatArray:
-    return np.array([known.get(fingerprint, np.nan) for fingerprint in request.fingerprints], dtype=np.float32)
+def _status(fresh: Floats, asked: Positions) -> Status:
+    if np.isnan(fresh).any():
+        return Status.VERIFIED
+    return Status.FRESH if len(asked) == len(fresh) else Status.PARTIAL
 
 
-def _score(request: Request, ask: Any) -> Generator[Step, Any, Scored]:
+def _evidence(similarity: float, prior: reuse.Prior, fresh: Floats, asked: Positions) -> Evidence:
+    compared = asked[~np.isnan(prior.scores[asked])]
+    return Evidence(similarity, prior.scores[compared], fresh[compared])
+
+
+def _exact_scores(request: Request, known: Mapping[bytes, float]) -> Floats:
+    return np.array([known.get(fingerprint, np.nan) for fingerprint in request.fingerprints], dtype=float)
+
+
+def _score(request: Request, ask: Positions) -> Generator[Step, Any, Scored]:
     return cast("Scored", (yield Score(request.query, request.texts, tuple(ask.tolist()))))
 
 
-def _remember(request: Request, policy: FlowPolicy, found: Found, fresh: FloatArray, asked: Any) -> Remember:
+def _remember(request: Request, policy: FlowPolicy, found: Found, fresh: Floats, asked: Positions) -> Remember:
     scores = tuple((request.fingerprints[place], float(fresh[place])) for place in asked.tolist())
     cues = policy.guard.cues(request.query) if policy.guard is not None else b""
     return Remember(request.tenant, request.query, found.vector, scores, cues)

@@ -61,7 +61,7 @@ class Ranking(Sequence[D], Generic[D]):
         return self.documents[index]
 
     def __eq__(self, other: object) -> bool:
-        """Equal to another ranking by all fields, and to a list or tuple by its documents, as callers of lists expect."""
+        """Equal to a ranking of the same documents, scores and status, and to a list or tuple of the same documents."""
         if isinstance(other, Ranking):
             return self is other or (
                 self.documents == other.documents and self.scores == other.scores and self.status == other.status

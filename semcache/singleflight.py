@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
+from functools import partial
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -66,7 +67,7 @@ class AsyncSingleFlight(Generic[T]):
         flight = self._flights.get(place)
         if flight is None or flight.task.done():
             flight = self._flights[place] = _Flight(loop.create_task(_awaited(compute)))
-            flight.task.add_done_callback(lambda _, flight=flight: self._land(place, flight))
+            flight.task.add_done_callback(partial(self._land, place, flight))
         flight.waiting += 1
         try:
             # The shield takes the cancellation of this caller; the task goes on for the others.
@@ -77,7 +78,7 @@ class AsyncSingleFlight(Generic[T]):
                 self._land(place, flight)
                 flight.task.cancel()
 
-    def _land(self, place: Hashable, flight: "_Flight[T]") -> None:
+    def _land(self, place: Hashable, flight: "_Flight[T]", _: object = None) -> None:
         # A flight that everybody left may have been followed by another one of the same key.
         if self._flights.get(place) is flight:
             del self._flights[place]

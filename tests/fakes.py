@@ -1,0 +1,136 @@
+"""Small stand-ins for tests that need a scripted model or a store that can be looked into."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from semcache.codec import pack, unpack
+from semcache.entries import Neighbour
+from semcache.fingerprint import entry_id
+from semcache.protocols import FloatArray, Pair, Scored
+
+
+class WordEmbedder:
+    """A unit vector per bag of words: equal words give similarity 1, and shared words something in between."""
+
+    name = "words"
+    dims = 64
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        self.texts.extend(texts)
+        rows = np.zeros((len(texts), self.dims), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split():
+                row[sum(word.encode()) % self.dims] += 1
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+class CountingReranker:
+    """Scores by a fixed function of the pair, and remembers what it was asked."""
+
+    listwise = False
+
+    def __init__(self, name: str = "counting") -> None:
+        self.name = name
+        self.pairs: list[Pair] = []
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        self.pairs.extend(pairs)
+        return np.array([self.score_of(*pair) for pair in pairs], dtype=np.float32)
+
+    def score_of(self, query: str, text: str) -> float:
+        shared = len(set(query.lower().split()) & set(text.lower().split()))
+        return shared + (sum(text.encode()) % 1000) / 100
+
+
+class CountingOrder(CountingReranker):
+    """A listwise reranker: its scores are places in an order."""
+
+    listwise = True
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        scores = super().score(pairs)
+        places = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+        return places.astype(np.float32)
+
+
+class OneRung:
+    """A ladder of a single reranker, which can be told to degrade."""
+
+    def __init__(self, reranker: CountingReranker) -> None:
+        self.reranker = reranker
+        self.name = reranker.name
+        self.listwise = reranker.listwise
+        self.degrade: str | None = None
+
+    def score(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        if self.degrade is not None:
+            return Scored(np.arange(len(documents), dtype=np.float32), "fallback", self.degrade)
+        return Scored(self.reranker.score([(query, documents[place]) for place in ask]), self.name)
+
+    async def ascore(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        return self.score(query, documents, ask, deadline_s=deadline_s)
+
+
+class MemoryStore:
+    """The calls of the Redis store on dictionaries, with a list of what was called."""
+
+    def __init__(self, *, listwise: bool = False) -> None:
+        self.listwise = listwise
+        self.scores: dict[tuple[str, str], bytes] = {}
+        self.vectors: dict[tuple[str, str], tuple[FloatArray, bytes]] = {}
+        self.calls: list[str] = []
+        self.broken = False
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.broken:
+            raise ConnectionError("scripted outage")
+
+    def read_exact(self, tenant: str, query: str) -> object:
+        self._called("read_exact")
+        return unpack(self.scores.get((tenant, entry_id(tenant, query))))
+
+    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[object]:
+        return [self.read_exact(tenant, query) for query in queries]
+
+    def read_vector(self, tenant: str, query: str) -> FloatArray | None:
+        self._called("read_vector")
+        found = self.vectors.get((tenant, entry_id(tenant, query)))
+        return None if found is None else found[0]
+
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int) -> list[Neighbour]:
+        self._called("find_neighbours")
+        near = [
+            Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
+            for key, (stored, cues) in self.vectors.items()
+            if key[0] == tenant
+        ]
+        return sorted(near, key=lambda neighbour: -neighbour.similarity)[:k]
+
+    def find_neighbours_many(self, tenant: str, vectors: Sequence[FloatArray], k: int) -> list[list[Neighbour]]:
+        return [self.find_neighbours(tenant, vector, k) for vector in vectors]
+
+    def remember(
+        self,
+        tenant: str,
+        query: str,
+        vector: FloatArray | None,
+        scores: Sequence[tuple[bytes, float]],
+        *,
+        cues: bytes = b"",
+    ) -> bool:
+        self._called("remember")
+        key = (tenant, entry_id(tenant, query))
+        old = b"" if self.listwise else self.scores.get(key, b"")
+        self.scores[key] = (old or b"\x01") + pack(scores)
+        if vector is not None and key not in self.vectors:
+            self.vectors[key] = (vector, cues)
+        return True
