@@ -65,6 +65,10 @@ def may_be_none(field: FieldInfo) -> bool:
     return NoneType in get_args(field.annotation)
 
 
+def is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is tuple
+
+
 def allowed(field: FieldInfo) -> str:
     """The values a knob takes, in words: ``a number, 0 <= value <= 1``, ``one of torch, onnx``."""
     words = [_kind(field), *_bounds(field)]
@@ -83,7 +87,7 @@ def _kind(field: FieldInfo) -> str:
     options = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
     if options:
         return "one of " + ", ".join(str(choice) for choice in get_args(options[0]))
-    if get_origin(field.annotation) is tuple:
+    if is_list(field):
         return "a list"
     kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if kind in _NAMES]
     return _NAMES[kinds[0]] if kinds else ""

@@ -170,24 +170,26 @@ class Reuse(Section):
         le=10,
     )
     max_rounds: int = knob(
-        4,
+        3,
         "Most times one verification asks the reranker; after that it stops, and the ranking says so",
-        reason="2.1-3.8 rounds were needed with every candidate known",
+        unit="rounds",
+        reason="almost all of the gain comes in the first two; each round is one more model call",
         ge=1,
         le=100,
     )
     max_pairs: float = knob(
-        0.5,
-        "Share of the candidates a verification may ask about before it asks about all of them",
-        reason="beyond half the saving no longer pays for the rounds",
+        1.0,
+        "Share of the candidates a verification may ask about although a neighbour knows them; then it stops, and the "
+        "ranking says so",
+        reason="quality first: below 1 a top k may hold scores made for another query",
         gt=0,
         le=1,
     )
     drift_limit: float | None = knob(
-        None,
-        "Drift (median or spread, in score units) above which everything is asked about; none: no limit",
-        unit="score units",
-        reason="scores of different rerankers share no scale, and the bound already grows with the spread",
+        1.0,
+        "Spread of the drift above which everything is asked about; none: no limit",
+        unit="standard deviations of the candidates' cached scores",
+        reason="a spread as wide as the scores themselves means that the cached ones say nothing",
         gt=0,
     )
     audit_rate: float = knob(

@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 from semcache.errors import ConfigurationError
 from semcache.schemas import load_yaml, schema_path
-from semcache.settings.knobs import Path, hidden, is_secret, knobs, may_be_none, section_of
-from semcache.settings.misspelling import did_you_mean
+from semcache.settings.knobs import Path, hidden, is_list, is_secret, knobs, may_be_none, section_of
+from semcache.settings.misspelling import nearest
 
 PREFIX = "SEMCACHE_"
 CONFIG = "SEMCACHE_CONFIG"
@@ -104,14 +104,16 @@ def _known(
     if (field := model.model_fields.get(rest.lower())) and section_of(field):
         members = [other for other in known if other.startswith(f"{PREFIX}{rest}__")]
         raise ConfigurationError(f"{name} ({label}) is a section; set its members one by one: {', '.join(members)}")
-    suggestion = did_you_mean(rest, [other.removeprefix(PREFIX) for other in (*known, CONFIG)], "__")
-    raise ConfigurationError(f"{name} ({label}) is not a setting; {suggestion.replace('mean ', 'mean ' + PREFIX)}")
+    # Compared without the prefix, which all names share and which would make everything look alike.
+    meant = nearest(rest, [other.removeprefix(PREFIX) for other in (*known, CONFIG)], "__")
+    remedy = f"did you mean {PREFIX}{meant}?" if meant else f"known are: {', '.join(sorted((*known, CONFIG)))}"
+    raise ConfigurationError(f"{name} ({label}) is not a setting; {remedy}")
 
 
 def _parsed(name: str, text: str, field: FieldInfo) -> Any:
     if may_be_none(field) and text.lower() in ("none", "null"):
         return None
-    if text[0] not in "[{":
+    if not is_list(field) or text[0] not in "[{":
         return text
     try:
         return json.loads(text)
