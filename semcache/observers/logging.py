@@ -16,7 +16,6 @@ from semcache.events import (
 )
 
 _LEVELS: Mapping[type, int] = {
-    CacheFailed: logging.WARNING,
     CacheRecovered: logging.INFO,
     IndexCreated: logging.INFO,
     RungFailed: logging.WARNING,
@@ -50,24 +49,24 @@ class LoggingObserver:
 
     def _level(self, event: Event) -> int:
         match event:
-            case CacheFailed(step) if step in self._failing:
-                return logging.DEBUG
             case CacheFailed(step):
-                self._failing.add(step)
+                return self._level_of_failure(step)
             case CacheRecovered():
                 self._failing.clear()
-            case BreakerChanged(new="open" | "forced-open") | TrustChanged() if _got_worse(event):
-                return logging.WARNING
-            case BreakerChanged() | TrustChanged():
-                return logging.INFO
+            case BreakerChanged(new=new):
+                return logging.WARNING if new in ("open", "forced-open") else logging.INFO
+            case TrustChanged(old=old, new=new):
+                return logging.WARNING if new > old else logging.INFO
         return _LEVELS.get(type(event), logging.DEBUG)
+
+    def _level_of_failure(self, step: str) -> int:
+        if step in self._failing:
+            return logging.DEBUG
+        self._failing.add(step)
+        return logging.WARNING
 
     def __repr__(self) -> str:
         return f"<LoggingObserver to {self._logger.name!r}>"
-
-
-def _got_worse(event: BreakerChanged | TrustChanged) -> bool:
-    return isinstance(event, BreakerChanged) or event.new > event.old
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,55 @@
+"""One event of every kind."""
+
+from typing import get_args
+
+from semcache.events import (
+    AuditDropped,
+    BatchScored,
+    BreakerChanged,
+    CacheFailed,
+    CacheRecovered,
+    Degraded,
+    Event,
+    IndexCreated,
+    NeighboursSkipped,
+    Reranked,
+    RungFailed,
+    TrustChanged,
+    TrustRefused,
+)
+
+
+def reranked(status="fresh", **changed):
+    """A request with ten documents."""
+    values = {
+        "status": status,
+        "reason": None,
+        "reranker": "ce",
+        "tenant": "acme",
+        "documents": 10,
+        "asked": 10,
+        "reused": 0,
+        "rounds": 1,
+        "similarity": None,
+        "drift": None,
+        "duration_s": 0.5,
+    }
+    return Reranked(**values | changed)
+
+
+ONE_OF_EACH = [
+    reranked("verified", asked=4, reused=6, similarity=0.83, drift=-1.5),
+    CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
+    CacheRecovered(3.0),
+    IndexCreated("semcache:default:abc"),
+    NeighboursSkipped(2),
+    TrustRefused("negation", 0.98),
+    RungFailed("ce", "RuntimeError: out of memory"),
+    Degraded("open", "embedding"),
+    BreakerChanged("closed", "open", "slow", 2.5),
+    BatchScored("ce", 30, 3, 0.01, 0.4),
+    TrustChanged("default", 0.97, 0.98, "loss"),
+    AuditDropped("busy"),
+]
+
+assert {type(event) for event in ONE_OF_EACH} == set(get_args(Event)), "a new kind of event needs a sample"

@@ -1,0 +1,78 @@
+"""LoggingObserver: levels by event, structured fields, nothing configured."""
+
+import logging
+from dataclasses import fields
+
+import pytest
+
+from semcache.events import BreakerChanged, CacheFailed, CacheRecovered, IndexCreated, TrustChanged
+from semcache.observers import LoggingObserver
+from tests.observers.samples import ONE_OF_EACH, reranked
+
+
+@pytest.fixture
+def told(caplog):
+    caplog.set_level(logging.DEBUG, "semcache")
+    return caplog
+
+
+@pytest.mark.parametrize(
+    ("event", "level"),
+    [
+        (reranked(), "DEBUG"),
+        (CacheFailed("Embed", "x"), "WARNING"),
+        (CacheRecovered(1.0), "INFO"),
+        (IndexCreated("i"), "INFO"),
+        (BreakerChanged("closed", "open", "slow", 2.5), "WARNING"),
+        (BreakerChanged("open", "half-open", "open time over", None), "INFO"),
+        (BreakerChanged("half-open", "closed", "probes fast", None), "INFO"),
+        (BreakerChanged("closed", "forced-open", "forced", None), "WARNING"),
+        (TrustChanged("s", 0.97, 0.98, "loss"), "WARNING"),
+        (TrustChanged("s", 0.98, 0.97, "evidence"), "INFO"),
+    ],
+)
+def test_level(told, event, level):
+    LoggingObserver()(event)
+    assert [record.levelname for record in told.records] == [level]
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
+def test_every_event_is_one_record_with_all_its_fields(told, event):
+    LoggingObserver()(event)
+    [record] = told.records
+    assert record.semcache_event == type(event).__name__
+    for field in fields(event):
+        assert getattr(record, f"semcache_{field.name}") == getattr(event, field.name)
+
+
+def test_the_line_reads_well(told):
+    LoggingObserver()(BreakerChanged("half-open", "open", "probe slow", 2.51234))
+    assert told.records[0].getMessage() == "BreakerChanged old=half-open new=open reason='probe slow' p95_s=2.512"
+
+
+def test_an_outage_warns_once_per_step_until_it_is_over(told):
+    observer = LoggingObserver()
+    down = CacheFailed("ReadExact", "x")
+    for event in (down, down, CacheFailed("Remember", "x"), down, CacheRecovered(2.0), down):
+        observer(event)
+    levels = [record.levelname for record in told.records]
+    assert levels == ["WARNING", "DEBUG", "WARNING", "DEBUG", "INFO", "WARNING"]
+
+
+def test_another_logger_can_be_given(caplog):
+    caplog.set_level(logging.INFO, "mine")
+    LoggingObserver(logging.getLogger("mine"))(IndexCreated("i"))
+    assert [record.name for record in caplog.records] == ["mine"]
+
+
+def test_nothing_is_configured():
+    logger = logging.getLogger("semcache")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    LoggingObserver()(IndexCreated("i"))
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_what_is_below_the_level_is_not_even_built(caplog):
+    caplog.set_level(logging.WARNING, "semcache")
+    LoggingObserver()(reranked())
+    assert not caplog.records
