@@ -1,7 +1,10 @@
-"""A remembered query as it is found again."""
+"""A remembered query: as it is found again, and as it is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,18 @@ class Neighbour:
 
     id: str
     similarity: float
+    scores: Mapping[bytes, float]
+    created_at: float
+    query: str | None = None
+    cues: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """A whole entry. ``vector`` is a float32 unit vector; the other fields are those of a Neighbour."""
+
+    id: str
+    vector: NDArray[np.float32]
     scores: Mapping[bytes, float]
     created_at: float
     query: str | None = None

@@ -1,0 +1,85 @@
+"""Names of everything semcache keeps in Redis."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from semcache.errors import ConfigurationError
+from semcache.fingerprint import entry_id, index_id, tenant_tag
+
+# No braces (they would move the hash tag), no glob characters (SCAN patterns), nothing to quote in a terminal.
+_NAMESPACE = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFamily:
+    """The keys that share an index: an indexed hash per entry, and a string beside it with its scores."""
+
+    index: str
+    vectors: bytes
+    scores: bytes
+
+    def scores_beside(self, vector_key: bytes) -> bytes:
+        return self.scores + vector_key[len(self.vectors) :]
+
+    def vector_beside(self, scores_key: bytes) -> bytes:
+        return self.vectors + scores_key[len(self.scores) :]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """The names of one namespace and one pair of models.
+
+    ============================  ======  ===================================================================
+    ``{base}:v:{<id>}``           HASH    vector and cues of an entry without a tenant; written once, indexed
+    ``{base}:s:{<id>}``           STRING  its scores
+    ``{base}:tv:<tag>:{<id>}``    HASH    the same with a tenant, in an index of their own, filtered by the tag
+    ``{base}:ts:<tag>:{<id>}``    STRING
+    ============================  ======  ===================================================================
+
+    The braces round the id put both keys of an entry into one slot of a Redis Cluster. The tenant's tag stands in the
+    key, so that a tenant can be forgotten for certain even when no index is there.
+    """
+
+    base: str
+    plain: KeyFamily
+    named: KeyFamily
+
+    @classmethod
+    def of(cls, namespace: str, reranker: str, embedder: str) -> Self:
+        if not _NAMESPACE.fullmatch(namespace):
+            raise ConfigurationError(
+                f"namespace {namespace!r} cannot be used; take 1 to 100 letters, digits, or any of . _ : -"
+            )
+        base = f"semcache:{namespace}:{index_id(reranker, embedder)}"
+        return cls(
+            base,
+            KeyFamily(base, f"{base}:v:".encode(), f"{base}:s:".encode()),
+            KeyFamily(f"{base}:named", f"{base}:tv:".encode(), f"{base}:ts:".encode()),
+        )
+
+    def family(self, tenant: str) -> KeyFamily:
+        return self.named if tenant else self.plain
+
+    def scores(self, tenant: str, query: str) -> bytes:
+        """The key of the scores of a query's entry."""
+        return self.family(tenant).scores + _tail(tenant, entry_id(tenant, query))
+
+    def vector(self, tenant: str, query: str) -> bytes:
+        """The key of the indexed hash of a query's entry."""
+        return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
+
+    def families(self, tenant: str | None) -> list[tuple[KeyFamily, bytes]]:
+        """Where the entries of a tenant are, with what follows the prefix of their keys; None: of everybody."""
+        if tenant is None:
+            return [(self.plain, b""), (self.named, b"")]
+        return [(self.family(tenant), f"{tenant_tag(tenant)}:".encode() if tenant else b"")]
+
+
+def entry_id_in(key: bytes) -> str:
+    """The entry id that stands in a key."""
+    return key[key.rindex(b"{") + 1 : -1].decode()
+
+
+def _tail(tenant: str, name: str) -> bytes:
+    return (f"{tenant_tag(tenant)}:{{{name}}}" if tenant else f"{{{name}}}").encode()

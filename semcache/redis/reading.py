@@ -1,0 +1,80 @@
+"""Reads entries: of exactly a query, or near a vector."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from semcache import codec
+from semcache.entries import Neighbour
+from semcache.errors import InvalidInputError
+from semcache.events import NeighboursSkipped
+from semcache.protocols import FloatArray
+from semcache.redis.ensure import ensure_index
+from semcache.redis.failures import is_missing_index
+from semcache.redis.keys import entry_id_in
+from semcache.redis.scripts import Command
+from semcache.redis.search import Hit, KnnCommand, hits_in
+from semcache.redis.steps import Operation, Setup, read_all
+
+Scores = Mapping[bytes, float]
+
+
+def read_exact(setup: Setup, tenant: str, query: str) -> Operation[Scores | None]:
+    (blob,) = yield (("GET", setup.keys.scores(tenant, query)),)
+    return codec.unpack(setup.value(blob))
+
+
+def read_exact_many(setup: Setup, tenant: str, queries: Sequence[str]) -> Operation[list[Scores | None]]:
+    blobs = yield from read_all(setup, [setup.keys.scores(tenant, query) for query in queries])
+    return [codec.unpack(blob) for blob in blobs]
+
+
+def read_vector(setup: Setup, tenant: str, query: str) -> Operation[FloatArray | None]:
+    (blob,) = yield (("HGET", setup.keys.vector(tenant, query), "embedding"),)
+    return setup.vectors.unpack(setup.value(blob))
+
+
+def find_neighbours(setup: Setup, tenant: str, vector: FloatArray, k: int) -> Operation[list[Neighbour]]:
+    (neighbours,) = yield from find_neighbours_many(setup, tenant, (vector,), k)
+    return neighbours
+
+
+def find_neighbours_many(
+    setup: Setup, tenant: str, vectors: Sequence[FloatArray], k: int
+) -> Operation[list[list[Neighbour]]]:
+    if k < 1:
+        raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
+    knn = _knn(setup.keys.family(tenant).index, k, setup.attributes["datatype"], setup.vectors.dims, tenant != "")
+    replies = yield from _searched(setup, tenant, [knn.near(tenant, setup.vectors.pack(vector)) for vector in vectors])
+    found = [hits_in(reply) for reply in replies]
+    family = setup.keys.family(tenant)
+    blobs = iter((yield from read_all(setup, [family.scores_beside(hit.key) for hits in found for hit in hits if hit])))
+    neighbours = [[_neighbour(hit, next(blobs)) if hit else None for hit in hits] for hits in found]
+    alive = [[neighbour for neighbour in near if neighbour] for near in neighbours]
+    skipped = sum(map(len, neighbours)) - sum(map(len, alive))
+    if skipped:
+        setup.on_event(NeighboursSkipped(skipped))
+    return alive
+
+
+# Building one costs 0.1 ms and an import; a process uses a handful (index, k).
+_knn = cache(KnnCommand.build)
+
+
+def _searched(setup: Setup, tenant: str, searches: Sequence[Command]) -> Operation[list[Any]]:
+    if not searches:
+        return []
+    yield from ensure_index(setup, tenant)
+    replies = yield searches
+    if any(map(is_missing_index, replies)):  # dropped or flushed away since it was checked
+        setup.checked.discard(setup.keys.family(tenant).index)
+        yield from ensure_index(setup, tenant)
+        replies = yield searches
+    return [setup.value(reply) for reply in replies]
+
+
+def _neighbour(hit: Hit, blob: bytes | None) -> Neighbour | None:
+    scores = codec.unpack(blob)
+    if scores is None:
+        return None
+    return Neighbour(entry_id_in(hit.key), hit.similarity, scores, hit.created_at, hit.query, hit.cues)

@@ -1,0 +1,88 @@
+"""Carries out the steps of operations on a client, by calls or by awaited calls."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from semcache.redis.connection import Connection
+from semcache.redis.failures import FOREIGN, translated
+from semcache.redis.scripts import Command
+from semcache.redis.steps import CreateIndex, Step
+
+
+def carry_out(connection: Connection, step: Step) -> Any:
+    """The answer to a step. Raises StoreUnavailableError or StoreError when there is none."""
+    with connection.gate.enter():
+        try:
+            if isinstance(step, CreateIndex):
+                return _create(connection.client, step)
+            return _send(connection.client, step)
+        except FOREIGN as error:
+            raise translated(error, connection.where) from error
+
+
+async def acarry_out(connection: Connection, step: Step) -> Any:
+    """``carry_out``, awaited."""
+    with connection.gate.enter():
+        try:
+            if isinstance(step, CreateIndex):
+                return await _acreate(connection.async_client(), step)
+            return await _asend(connection.async_client(), step)
+        except FOREIGN as error:
+            raise translated(error, connection.where) from error
+
+
+def _send(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    if len(commands) == 1:  # a pipeline of one costs the client twice as much
+        try:
+            return [client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            return [error]
+    with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipeline.execute(raise_on_error=False)
+
+
+async def _asend(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
+    if len(commands) == 1:
+        try:
+            return [await client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            return [error]
+    async with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
+
+
+def _create(client: redis.Redis, step: CreateIndex) -> ResponseError | None:
+    from redisvl.exceptions import RedisSearchError
+    from redisvl.index import SearchIndex
+
+    try:
+        SearchIndex(step.schema, redis_client=client).create(overwrite=False)
+    except RedisSearchError as error:
+        return _refusal(error)
+    return None
+
+
+async def _acreate(client: redis.asyncio.Redis, step: CreateIndex) -> ResponseError | None:
+    from redisvl.exceptions import RedisSearchError
+    from redisvl.index import AsyncSearchIndex
+
+    try:
+        await AsyncSearchIndex(step.schema, redis_client=client).create(overwrite=False)
+    except RedisSearchError as error:
+        return _refusal(error)
+    return None
+
+
+def _refusal(error: Exception) -> ResponseError:
+    """What the server said, out of RedisVL's wrapping; anything else (no connection) goes on as an error."""
+    if isinstance(error.__cause__, ResponseError):
+        return error.__cause__
+    raise error.__cause__ or error
