@@ -1,0 +1,279 @@
+"""A model on its own worker thread, fed with the requests that wait, merged: Batcher."""
+
+import asyncio
+import atexit
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from itertools import count
+from threading import Lock, Thread, current_thread
+from time import monotonic
+from typing import Self
+from weakref import WeakKeyDictionary, finalize
+
+import numpy as np
+
+from semcache.admission import Load
+from semcache.batch_plan import BatchPlan, halves, keep, merge
+from semcache.batch_queue import NEVER_RUN, Batch, BatchQueue, Job, Served, expire
+from semcache.errors import ConfigurationError, DeadlineExceededError
+from semcache.events import BatchScored
+from semcache.observers import tell
+from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
+from semcache.rerankers.checked import checked_scores
+
+# How long the interpreter waits at exit for a call that is in a model: a thread killed inside torch aborts the process.
+_EXIT_WAIT_S = 10.0
+
+_numbers = count(1)
+_threads: WeakKeyDictionary[Thread, BatchQueue] = WeakKeyDictionary()
+
+
+class Batcher:
+    """Scores pairs with one model, from any number of threads and tasks.
+
+    Work-conserving: an idle model starts at once, with one request; while it is busy, requests wait, and the next call
+    takes them together in order of arrival, equal pairs once. If a call fails, its requests are tried in halves, so
+    that only those fail which cannot be scored. Requests are never split, and those of a listwise reranker not merged.
+
+    There is one worker thread, as models and fast tokenizers are not safe to share between threads; a reranker that
+    can be called from several at once (a remote one) says so by an attribute ``concurrency``.
+    """
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        *,
+        max_requests: int = 10,  # the old default of AsyncBatchReranker
+        max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
+        max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
+        max_workers: int = 1,
+        clock: Clock = monotonic,
+        on_event: Observer | None = None,
+    ) -> None:
+        _check_limits(max_requests=max_requests, max_pairs=max_pairs, max_queue_pairs=max_queue_pairs)
+        _check_limits(max_workers=max_workers)
+        self.reranker = reranker
+        self.max_pairs = max_pairs
+        self._clock = clock
+        self._workers = min(max_workers, getattr(reranker, "concurrency", 1))
+        requests = 1 if reranker.listwise else max_requests
+        self._queue = BatchQueue(requests, max_pairs, max_queue_pairs, self._workers, clock)
+        self._model = _Model(reranker, self._queue, clock, on_event)
+        self._started: list[Thread] = []
+        self._starting = Lock()
+        # The threads hold the queue, not the batcher: one that is dropped without close() ends its threads.
+        finalize(self, self._queue.close, drain=True).atexit = False
+
+    def submit(
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+    ) -> Future[FloatArray]:
+        """A future of one float32 per pair. Cancelling it while it waits takes it out of the queue.
+
+        ``deadline`` is a time of the clock: a request that is still waiting then is not scored, and fails with
+        DeadlineExceededError when its turn comes; ``score`` and ``ascore`` raise it on time. ``on_served`` is called
+        exactly once, before the future is done: what the model did, whether or not anybody still waits for it. It must
+        not raise. Raises QueueFullError.
+        """
+        return self._submit(pairs, deadline, on_served).future
+
+    def score(
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+    ) -> FloatArray:
+        """``submit``, and wait for it until the deadline. Raises what the reranker raised, or DeadlineExceededError."""
+        job = self._submit(pairs, deadline, on_served)
+        try:
+            wait_for([job.future], self._left_s(deadline))
+        except BaseException:
+            job.future.cancel()
+            raise
+        return self._result(job)
+
+    async def ascore(
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+    ) -> FloatArray:
+        """``score`` without blocking the event loop. Cancelling it disturbs nobody else."""
+        job = self._submit(pairs, deadline, on_served)
+        waiting = asyncio.wrap_future(job.future)
+        try:
+            await asyncio.wait([waiting], timeout=self._left_s(deadline))
+        except BaseException:
+            job.future.cancel()
+            raise
+        finally:
+            _forget(waiting)
+        return self._result(job)
+
+    def load(self) -> Load:
+        """What a new request would find, for deciding whether it should wait at all."""
+        return self._queue.load()
+
+    @property
+    def name(self) -> str:
+        return self.reranker.name
+
+    @property
+    def busy(self) -> bool:
+        """Whether a new request would have to wait for a running one."""
+        return self._queue.busy
+
+    @property
+    def waiting_pairs(self) -> int:
+        return self._queue.waiting_pairs
+
+    @property
+    def abandoned(self) -> int:
+        """Callers whose deadline passed while the model works on: a timeout frees the caller, not the thread."""
+        return self._queue.abandoned
+
+    def close(self, *, drain: bool = True) -> None:
+        """Take no more requests; score what waits, or fail it without ``drain``; end the threads. Can be repeated."""
+        self._queue.close(drain=drain)
+        for thread in self._started:
+            if thread is not current_thread():
+                thread.join()
+
+    async def aclose(self, *, drain: bool = True) -> None:
+        """``close`` without blocking the event loop."""
+        await asyncio.to_thread(self.close, drain=drain)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "busy" if self.busy else "idle"
+        return f"<Batcher {self.name}: {state}, {self.waiting_pairs} pairs waiting, {self.abandoned} abandoned>"
+
+    def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: Callable[[Served], None] | None) -> Job:
+        job = Job(tuple(pairs), self._clock(), deadline, on_served or _nobody)
+        if not pairs:
+            job.give(np.empty(0, np.float32), NEVER_RUN)
+            return job
+        try:
+            self._queue.put(job)
+        except BaseException:
+            job.on_served(NEVER_RUN)
+            raise
+        self._start_worker()
+        return job
+
+    def _start_worker(self) -> None:
+        if len(self._started) == self._workers:
+            return
+        with self._starting:
+            if len(self._started) < self._workers:
+                thread = Thread(
+                    target=_work, args=(self._queue, self._model), name=f"semcache-model-{next(_numbers)}", daemon=True
+                )
+                _threads[thread] = self._queue
+                thread.start()
+                self._started.append(thread)
+
+    def _left_s(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - self._clock())
+
+    def _result(self, job: Job) -> FloatArray:
+        if not job.future.done():
+            self._queue.leave(job)
+            raise DeadlineExceededError(f"{self.name} did not answer before the deadline")
+        return job.future.result()
+
+
+class _Model:
+    """Scores batches in the worker thread and settles their jobs."""
+
+    def __init__(self, reranker: Reranker, queue: BatchQueue, clock: Clock, on_event: Observer | None) -> None:
+        self._reranker = reranker
+        self._queue = queue
+        self._clock = clock
+        self._observers = () if on_event is None else (on_event,)
+
+    def run(self, batch: Batch) -> None:
+        """Score a batch; if that fails, its halves, down to the single requests that cannot be scored."""
+        groups: list[Sequence[Job]] = [tuple(batch.jobs)]
+        while groups:
+            jobs = groups.pop()
+            failed = self._try(batch, jobs)
+            if failed is not None:
+                groups.extend(reversed(failed))
+
+    def _try(self, batch: Batch, jobs: Sequence[Job]) -> Sequence[Sequence[Job]] | None:
+        plan = self._plan(jobs)
+        started = self._clock()
+        try:
+            scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
+        except BaseException as error:  # noqa: BLE001 - whatever the model raises belongs to the callers, not to the thread
+            if len(jobs) > 1:
+                return self._wanted(batch, halves(jobs))
+            self._queue.finish(batch, jobs)
+            jobs[0].fail(error, Served(error=error))
+            return None
+        self._settle(batch, jobs, plan, scores, self._clock() - started)
+        return None
+
+    def _plan(self, jobs: Sequence[Job]) -> BatchPlan:
+        return keep(jobs[0].pairs) if self._reranker.listwise else merge([job.pairs for job in jobs])
+
+    def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, service_s: float) -> None:
+        count_of_pairs = len(plan.pairs)
+        self._queue.scored(count_of_pairs, service_s)
+        self._queue.finish(batch, jobs)
+        waited_s = batch.since - min(job.arrived for job in jobs)
+        tell(self._observers, BatchScored(self._reranker.name, count_of_pairs, len(jobs), waited_s, service_s))
+        served = Served(service_s, count_of_pairs)
+        for place, job in enumerate(jobs):
+            job.give(plan.scores_of(place, scores), served)
+
+    def _wanted(self, batch: Batch, groups: Sequence[Sequence[Job]]) -> Sequence[Sequence[Job]]:
+        """The groups without the jobs whose callers have left since: nobody needs a second try for those."""
+        left = [job for group in groups for job in group if job.has_left]
+        self._queue.finish(batch, left)
+        for job in left:
+            expire(job)
+        return [kept for group in groups if (kept := [job for job in group if job not in left])]
+
+
+def _work(queue: BatchQueue, model: _Model) -> None:
+    while (taken := queue.take()) is not None:
+        for job in taken.cancelled:
+            job.on_served(NEVER_RUN)
+        for job in taken.expired:
+            expire(job)
+        if taken.batch is not None:
+            model.run(taken.batch)
+        # Otherwise the last batch, with all its texts, would be kept until the next one comes.
+        del taken
+
+
+def _forget(waiting: "asyncio.Future[FloatArray]") -> None:
+    """Keep asyncio from reporting an error that nobody will fetch from this future."""
+    if not waiting.cancel() and not waiting.cancelled():
+        waiting.exception()
+
+
+def _nobody(served: Served) -> None:
+    """Nobody keeps count."""
+
+
+def _check_limits(**limits: int) -> None:
+    for name, value in limits.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigurationError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+@atexit.register
+def _end_threads() -> None:
+    threads = dict(_threads)
+    for queue in threads.values():
+        queue.close(drain=False)
+    for thread in threads:
+        thread.join(_EXIT_WAIT_S)

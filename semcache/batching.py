@@ -1,0 +1,174 @@
+"""AsyncBatchReranker: one model for many callers, whose requests share its calls."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Self, TypeVar
+
+from semcache.answers import ranking
+from semcache.batcher import Batcher
+from semcache.errors import InvalidInputError
+from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
+from semcache.ranking import Ranking
+from semcache.requests import Request, request
+
+D = TypeVar("D")
+
+
+class AsyncBatchReranker:
+    """Reranks from any number of threads and tasks with one model, on a worker thread of its own.
+
+    ``reranker`` is anything that ``adapt`` takes. ``batch_size`` is how many *requests* one call of the model may
+    merge, ``max_pairs`` how many (query, document) pairs; a larger single request goes alone. How many pairs pass
+    through the network at once is the reranker's own affair. ``max_workers`` counts only for rerankers that can be
+    called from several threads at once and say so by ``concurrency``; others have one worker.
+
+    It is a Reranker itself, so that it can be the primary of a DegradableReranker. Close it, or use ``with``.
+    """
+
+    def __init__(
+        self,
+        reranker: Any,
+        batch_size: int = 10,
+        max_workers: int = 4,
+        *,
+        max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
+        max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
+        clock: Clock = monotonic,
+        on_event: Observer | None = None,
+    ) -> None:
+        from semcache.rerankers.adapt import adapt
+
+        self.batcher = Batcher(
+            adapt(reranker),
+            max_requests=batch_size,
+            max_pairs=max_pairs,
+            max_queue_pairs=max_queue_pairs,
+            max_workers=max_workers,
+            clock=clock,
+            on_event=on_event,
+        )
+        self._clock = clock
+        self._window_pairs = max_queue_pairs
+
+    @property
+    def name(self) -> str:
+        return self.batcher.reranker.name
+
+    @property
+    def listwise(self) -> bool:
+        return self.batcher.reranker.listwise
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        """One float32 per pair, in the order of the pairs."""
+        return self.batcher.score(pairs)
+
+    def rerank(
+        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+    ) -> Ranking[D]:
+        """The best ``top_k`` documents. Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError."""
+        wanted = request(query, documents, top_k)
+        scores = self.batcher.score(_pairs(wanted), deadline=self._deadline(deadline_s))
+        return self._ranking(wanted, documents, scores)
+
+    async def rerank_async(
+        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+    ) -> Ranking[D]:
+        """``rerank`` without blocking the event loop."""
+        wanted = request(query, documents, top_k)
+        scores = await self.batcher.ascore(_pairs(wanted), deadline=self._deadline(deadline_s))
+        return self._ranking(wanted, documents, scores)
+
+    def batch_rerank(
+        self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
+    ) -> list[Ranking[D]]:
+        """One ranking per query. Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not.
+
+        Raises what the reranker raised for the first request that it could not score.
+        """
+        wanted = _requests(queries, documents_list, top_k)
+        scores: list[FloatArray] = []
+        for window in _windows(wanted, self._window_pairs):
+            with self._submitted(window) as futures:
+                scores += [future.result() for future in futures]
+        return list(map(self._ranking, wanted, documents_list, scores))
+
+    async def batch_rerank_async(
+        self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
+    ) -> list[Ranking[D]]:
+        """``batch_rerank`` without blocking the event loop."""
+        wanted = _requests(queries, documents_list, top_k)
+        scores: list[FloatArray] = []
+        for window in _windows(wanted, self._window_pairs):
+            with self._submitted(window) as futures:
+                scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
+        return list(map(self._ranking, wanted, documents_list, scores))
+
+    def close(self) -> None:
+        """Score what waits, then end the worker. Can be repeated."""
+        self.batcher.close()
+
+    async def aclose(self) -> None:
+        """``close`` without blocking the event loop."""
+        await self.batcher.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncBatchReranker {self.batcher!r}>"
+
+    @contextmanager
+    def _submitted(self, window: Sequence[Request]) -> Iterator[list[Future[FloatArray]]]:
+        """Futures of the requests; what is still waiting at the end, since another one failed, is taken back."""
+        futures: list[Future[FloatArray]] = []
+        try:
+            for wanted in window:
+                futures.append(self.batcher.submit(_pairs(wanted)))
+            yield futures
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _deadline(self, deadline_s: float | None) -> float | None:
+        return None if deadline_s is None else self._clock() + deadline_s
+
+    def _ranking(self, wanted: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
+        return ranking(wanted, documents, Scored(scores, self.name))
+
+
+def _pairs(wanted: Request) -> list[Pair]:
+    return [(wanted.query, text) for text in wanted.texts]
+
+
+def _requests(queries: Sequence[str], documents_list: Sequence[Sequence[object]], top_k: int) -> list[Request]:
+    if len(queries) != len(documents_list):
+        raise InvalidInputError(
+            f"{len(queries)} queries but {len(documents_list)} lists of documents; pass one list per query"
+        )
+    return [request(query, documents, top_k) for query, documents in zip(queries, documents_list, strict=True)]
+
+
+def _windows(requests: Sequence[Request], max_pairs: int) -> Iterator[list[Request]]:
+    """Requests in order, as many at a time as the queue may hold: a large batch of one's own must not overflow it."""
+    window: list[Request] = []
+    pairs = 0
+    for one in requests:
+        if window and pairs + len(one.texts) > max_pairs:
+            yield window
+            window, pairs = [], 0
+        window.append(one)
+        pairs += len(one.texts)
+    if window:
+        yield window
