@@ -64,7 +64,7 @@ class TestOneSourceOfTruth:
 
 class TestPrecedence:
     def test_each_source_yields_to_the_stronger_one(self, monkeypatch, tmp_path):
-        assert source_of(Settings(), "cache.ttl_s") == "pipeline.yaml (packaged)"
+        assert source_of(Settings(), "cache.ttl_s") == "packaged YAML"
         (tmp_path / "mine.yaml").write_text("cache:\n  ttl_s: 1\n")
         monkeypatch.setenv("SEMCACHE_CONFIG", "mine.yaml")
         assert (Settings().cache.ttl_s, source_of(Settings(), "cache.ttl_s")) == (1, "mine.yaml")
@@ -142,7 +142,7 @@ ENVIRONMENT_MISTAKES = [
     (
         {"SEMCACHE_SIMILARITY_THRESHOLD": "0.5"},
         r"trust_threshold 0.5 is below reuse_threshold 0.6; .* \(trust_threshold from environment "
-        r"SEMCACHE_SIMILARITY_THRESHOLD, reuse_threshold from pipeline.yaml \(packaged\)\)",
+        r"SEMCACHE_SIMILARITY_THRESHOLD, reuse_threshold from packaged YAML\)",
     ),
     ({"SEMCACHE_TTL": "0"}, "is '0': must be more than 0 seconds; for entries that never expire use none"),
     ({"SEMCACHE_TTL": "-5"}, "is '-5': must be more than 0 seconds"),

@@ -3,10 +3,12 @@
 from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain
 from semcache.settings.sections import Batching, Breaker, Cache, Embedder, Monitor, Redis, Reuse, Rung
+from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
 
 __all__ = [
     "DEFAULT_LADDER",
+    "PACKAGED",
     "Batching",
     "Breaker",
     "Cache",

@@ -22,6 +22,7 @@ from semcache.settings.misspelling import nearest
 
 PREFIX = "SEMCACHE_"
 CONFIG = "SEMCACHE_CONFIG"
+PACKAGED = "packaged YAML"
 _NOT_SETTINGS = "SEMCACHE_BENCH_"  # the benchmarks' own variables
 
 SHORTCUTS: Mapping[str, Path] = {
@@ -135,7 +136,7 @@ def _contradiction(one: str, its: str, other: str, others: str, field: FieldInfo
 
 def _yaml_layer(model: type[BaseModel], chosen: FilePath | None) -> Layer:
     path = chosen or schema_path("pipeline.yaml")
-    label = str(chosen) if chosen else "pipeline.yaml (packaged)"
+    label = str(chosen) if chosen else PACKAGED
     # A section whose members are all commented out reads as null, and means: nothing said.
     said = {name: value for name, value in load_yaml(path).items() if value is not None}
     return _plain_layer(said, label)

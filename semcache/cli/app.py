@@ -1,0 +1,32 @@
+"""Puts the commands together."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from semcache.cli.config import config
+from semcache.cli.redis import redis
+
+app = typer.Typer(
+    help="A semantic rerank cache: reuses reranker scores across repeated and reworded queries.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its locals may hold a password
+)
+for command in (config, redis):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("redis-semcache"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
