@@ -1,0 +1,117 @@
+"""One spelling for a number, a unit or a month, however it was written."""
+
+import re
+from decimal import Decimal
+
+from semcache.guards.vocabulary import grouped
+
+_SMALL = "zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+_ORDINAL = "_ first _ third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+
+NUMERALS: dict[str, int] = {
+    **{word: value for value, word in enumerate(f"{_SMALL} eighteen nineteen".split())},
+    **{word: value for value, word in enumerate(f"{_ORDINAL} fifteenth sixteenth".split())},
+    **{word: value * 10 for value, word in enumerate(_TENS.split(), start=2)},
+    "second": 2,
+    "twentieth": 20,
+    "fiftieth": 50,
+    "hundredth": 100,
+    "dozen": 12,
+    # Roman numerals that are no English words, names or abbreviations: "iv" and "vi" are.
+    "ii": 2,
+    "iii": 3,
+    "vii": 7,
+    "viii": 8,
+    "xii": 12,
+    "xiii": 13,
+    "xiv": 14,
+    "xvi": 16,
+}
+del NUMERALS["_"]
+
+SCALES: dict[str, int] = {
+    "hundred": 100,
+    "thousand": 1000,
+    "k": 1000,
+    "lakh": 10**5,
+    "lakhs": 10**5,
+    "crore": 10**7,
+    "crores": 10**7,
+    "million": 10**6,
+    "millions": 10**6,
+    "mn": 10**6,
+    "billion": 10**9,
+    "billions": 10**9,
+    "bn": 10**9,
+    "trillion": 10**12,
+}
+
+UNITS: dict[str, str] = grouped(
+    (
+        *("mg milligram milligrams", "g gram grams gm", "kg kilogram kilograms kilo kilos kgs", "mcg microgram µg"),
+        *("lb lbs pound pounds", "oz ounce ounces", "ton tons tonne tonnes", "ml milliliter millilitre milliliters"),
+        *(
+            "l liter liters litre litres",
+            "km kilometer kilometers kilometre kilometres kms",
+            "m meter meters metre metres",
+        ),
+        *("cm centimeter centimeters centimetre centimetres cms", "mm millimeter millimeters millimetre millimetres"),
+        *("mile miles mi", "ft foot feet", "inch inches", "yard yards", "acre acres", "mph", "kmh kph kmph"),
+        *("hour hours h hr hrs", "minute minutes min mins", "sec s secs seconds second", "ms millisecond milliseconds"),
+        *("day days", "week weeks wk", "month months", "year years yr yrs", "percent % pct percentage", "am", "pm"),
+        *("dollar dollars $ usd bucks", "euro euros € eur", "gbp £ quid", "rupee rupees ₹ rs inr", "yen ¥ jpy"),
+        *("byte bytes", "kb kilobyte kilobytes", "mb megabyte megabytes", "gb gigabyte gigabytes gig gigs"),
+        *("tb terabyte terabytes", "mbps", "gbps", "celsius c centigrade", "fahrenheit f", "degree degrees °"),
+        *("w watt watts", "kw kilowatt kilowatts", "v volt volts", "hz hertz", "mhz", "ghz", "mah"),
+        *("tablespoon tablespoons tbsp", "teaspoon teaspoons tsp", "cup cups", "calorie calories kcal cal"),
+        *("times x", "cent cents", "gallon gallons", "point points", "inr"),
+    )
+)
+
+# A letter is a unit only behind a number, and so are words that mean something else elsewhere.
+ONLY_BEHIND_NUMBERS = frozenset({"min", "am", "second", "x", "rs", "mi", "cal", "pound", "pounds"}) | frozenset(
+    unit for unit in UNITS if len(unit) == 1 and unit.isalpha()
+)
+
+_MONTHS = "january february march april may june july august september october november december"
+MONTHS: dict[str, str] = {
+    **{month: month for month in _MONTHS.split()},
+    **{month[:3]: month for month in _MONTHS.split()},
+    "sept": "september",
+}
+_DAYS = "monday tuesday wednesday thursday friday saturday sunday"
+WEEKDAYS: dict[str, str] = {
+    **{day: day for day in _DAYS.split()},
+    **{f"{day}s": day for day in _DAYS.split()},
+    "tues": "tuesday",
+    "thurs": "thursday",
+}
+
+_GROUPED = re.compile(r"-?\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?")
+_GROUPING = str.maketrans("", "", ",' ")
+_PLAIN = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
+
+
+def number_text(written: str) -> str:
+    """``1,000`` and ``1000.00`` as ``1000``; a version, a time or a serial number as it is."""
+    text = written.translate(_GROUPING) if _GROUPED.fullmatch(written) else written
+    return text.removesuffix(".00")
+
+
+def scaled(number: str, scale: int) -> str:
+    """``1.5`` times a million as ``1500000``; what is no plain number keeps its scale behind it."""
+    if not _PLAIN.fullmatch(number):
+        return f"{number}*{scale}"
+    return f"{Decimal(number) * scale:f}".removesuffix(".0")
+
+
+def is_year(number: str) -> bool:
+    """Whether a bare number is likely a year: 1500 to 2100."""
+    return len(number) == 4 and number.isdecimal() and 1500 <= int(number) <= 2100
+
+
+def month_name(number: str) -> str:
+    """``"05"`` as ``"may"``; anything that is no month as it is."""
+    index = int(number)
+    return _MONTHS.split()[index - 1] if 1 <= index <= 12 else number
