@@ -1,0 +1,61 @@
+"""The one place where what a reranker gave becomes scores, or an error that says what was wrong with them."""
+
+from typing import Any
+
+import numpy as np
+
+from semcache.errors import RerankerError
+from semcache.protocols import FloatArray
+
+
+def checked_scores(scores: Any, pairs: int, reranker: str) -> FloatArray:
+    """Scores as float32 of shape ``(pairs,)``; a column ``(pairs, 1)`` is flattened.
+
+    Raises RerankerError for scores that are no numbers, too few, too many, several per pair, NaN or infinite.
+    """
+    return finite(one_per_pair(scores, pairs, reranker), reranker)
+
+
+def one_per_pair(scores: Any, pairs: int, reranker: str) -> FloatArray:
+    """Scores as float32 of shape ``(pairs,)``, finite or not."""
+    array = _as_array(scores, reranker)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim > 1:
+        raise RerankerError(
+            f"{reranker} gave scores of shape {array.shape} for {pairs} pairs; one number per pair is needed, "
+            "so use a model with a single label"
+        )
+    if array.shape != (pairs,):
+        raise RerankerError(f"{reranker} gave {array.size} scores for {pairs} pairs; it must give one per pair")
+    return array
+
+
+def finite(array: FloatArray, reranker: str) -> FloatArray:
+    """The same scores, or RerankerError with the position of the first pair whose score is NaN or infinite."""
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        first = int(bad[0])
+        raise RerankerError(
+            f"{reranker} gave {bad.size} of {array.size} scores that are not finite, first {array[first]} for pair "
+            f"{first}; check the model's precision (float16 overflows) and that text"
+        )
+    return array
+
+
+def _as_array(scores: Any, reranker: str) -> FloatArray:
+    try:
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is reported as such below
+            return np.asarray(_on_the_cpu(scores), dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise RerankerError(f"{reranker} gave {_shown(scores)} instead of one number per pair: {error}") from error
+
+
+def _on_the_cpu(scores: Any) -> Any:
+    """Tensors of any device and type (numpy knows no bfloat16) as lists; everything else as it is."""
+    return scores.tolist() if hasattr(scores, "detach") else scores
+
+
+def _shown(scores: Any) -> str:
+    shown = repr(scores)
+    return f"{type(scores).__name__} {shown[:60]}{'...' if len(shown) > 60 else ''}"

