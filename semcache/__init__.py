@@ -1,0 +1,59 @@
+"""A semantic rerank cache for RAG: reuses reranker scores across repeated and reworded queries."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from semcache.batching import AsyncBatchReranker
+    from semcache.cache import Lookup, RedisSemanticCache
+    from semcache.cached import CachedReranker
+    from semcache.degradation import DegradableReranker
+    from semcache.documents import Document
+    from semcache.entries import Neighbour
+    from semcache.errors import SemcacheError
+    from semcache.monitor import LatencyMonitor
+    from semcache.pipeline import OptimizedRerankerPipeline
+    from semcache.ranking import Ranking, Status
+    from semcache.redis.embedded import EmbeddedRedis
+    from semcache.settings import Settings
+
+# Public names and where they live. They are imported when first used: redis, redisvl and pydantic take half a second.
+_ROOMS = {
+    "AsyncBatchReranker": "batching",
+    "CachedReranker": "cached",
+    "DegradableReranker": "degradation",
+    "Document": "documents",
+    "EmbeddedRedis": "redis.embedded",
+    "LatencyMonitor": "monitor",
+    "Lookup": "cache",
+    "Neighbour": "entries",
+    "OptimizedRerankerPipeline": "pipeline",
+    "Ranking": "ranking",
+    "RedisSemanticCache": "cache",
+    "SemcacheError": "errors",
+    "Settings": "settings",
+    "Status": "ranking",
+}
+
+__all__ = [
+    "AsyncBatchReranker",
+    "CachedReranker",
+    "DegradableReranker",
+    "Document",
+    "EmbeddedRedis",
+    "LatencyMonitor",
+    "Lookup",
+    "Neighbour",
+    "OptimizedRerankerPipeline",
+    "Ranking",
+    "RedisSemanticCache",
+    "SemcacheError",
+    "Settings",
+    "Status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from semcache.answers import ranking
 from semcache.batcher import Batcher
 from semcache.errors import InvalidInputError
+from semcache.flow import answered
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking
 from semcache.requests import Request, request
@@ -145,7 +146,7 @@ class AsyncBatchReranker:
         return None if deadline_s is None else self._clock() + deadline_s
 
     def _ranking(self, wanted: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
-        return ranking(wanted, documents, Scored(scores, self.name))
+        return ranking(wanted, documents, answered(wanted, Scored(scores, self.name)))
 
 
 def _pairs(wanted: Request) -> list[Pair]:

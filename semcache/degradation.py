@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from math import isnan
 from threading import Lock
 from time import monotonic
@@ -13,14 +14,16 @@ from semcache.answers import ranking
 from semcache.batcher import Batcher
 from semcache.batching import AsyncBatchReranker
 from semcache.breaker import Breaker, BreakerPolicy
-from semcache.descent import RETRIEVAL_ORDER, Rungs, adrive, drive
+from semcache.descent import Rungs, adrive, drive
 from semcache.errors import InvalidInputError
 from semcache.events import Degraded
+from semcache.flow import answered
 from semcache.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.observers import tell
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
 from semcache.requests import request
+from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.shared_breaker import SharedBreaker
 
 D = TypeVar("D")
@@ -33,7 +36,7 @@ class DegradableReranker:
     The primary is left alone while its breaker is open, and while it is busy and the wait would be long. The breaker
     and ``monitor`` see the time that the primary's model spends on a call, not the wait for it, and nothing of the
     other rungs. Rerankers are anything that ``adapt`` takes; one that is an AsyncBatchReranker already keeps its own
-    queue, and is closed by whoever made it. ``fallback_reranker`` None means the retriever's order at once.
+    queue, and is closed by whoever made it. A fallback of None is the retriever's order at once.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
@@ -63,7 +66,7 @@ class DegradableReranker:
         machine = Breaker(monitor, breaker)
         self._breaker = SharedBreaker(machine, clock, rng, self._tell)
         self._own: list[Batcher] = []
-        below = [rung for rung in (fallback_reranker, *rungs) if rung is not None]
+        below = takewhile(_asks_a_model, (fallback_reranker, *rungs))
         batchers = tuple(self._batcher(rung, on_event) for rung in (primary_reranker, *below))
         self._primary = batchers[0]
         unit = self._primary.max_pairs if machine.policy.per_pair else 1
@@ -88,7 +91,7 @@ class DegradableReranker:
         """The best ``top_k`` documents, within ``deadline_s`` seconds if given. Raises InvalidInputError only."""
         wanted = request(query, documents, top_k)
         scored = self.score(wanted.query, wanted.texts, range(len(wanted.texts)), deadline_s=deadline_s)
-        return ranking(wanted, documents, scored)
+        return ranking(wanted, documents, answered(wanted, scored))
 
     async def arerank(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
@@ -96,7 +99,7 @@ class DegradableReranker:
         """``rerank`` without blocking the event loop."""
         wanted = request(query, documents, top_k)
         scored = await self.ascore(wanted.query, wanted.texts, range(len(wanted.texts)), deadline_s=deadline_s)
-        return ranking(wanted, documents, scored)
+        return ranking(wanted, documents, answered(wanted, scored))
 
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
@@ -166,7 +169,7 @@ class DegradableReranker:
 
     def __repr__(self) -> str:
         rungs = ", ".join(batcher.name for batcher in self._rungs.batchers)
-        return f"<DegradableReranker {self._breaker.state}: {rungs}, {RETRIEVAL_ORDER}>"
+        return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
 
     def _batcher(self, reranker: Any, on_event: Observer | None) -> Batcher:
         if isinstance(reranker, AsyncBatchReranker):
@@ -190,3 +193,8 @@ class DegradableReranker:
         if scored.reason is not None:
             self._tell(Degraded(scored.reason, scored.reranker))
         return scored
+
+
+def _asks_a_model(rung: Any) -> bool:
+    """The retriever's order always answers, so what is below it would never be asked."""
+    return rung is not None and not isinstance(rung, RetrievalOrder)

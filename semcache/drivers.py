@@ -42,8 +42,8 @@ class Calls:
                 return lambda: self.embed([query])
             case ReadVector(tenant, query):
                 return lambda: self.store.read_vector(tenant, query)
-            case Remember(tenant, query, vector, scores, cues):
-                return lambda: self.store.remember(tenant, query, vector, scores, cues=cues)
+            case Remember(tenant, query, vector, scores, cues, ttl_s):
+                return lambda: self.store.remember(tenant, query, vector, scores, cues=cues, ttl_s=ttl_s)
         raise TypeError(f"not a cache step: {step!r}")
 
     def many(self, kind: type, steps: Sequence[Any]) -> Call | None:

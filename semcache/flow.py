@@ -64,13 +64,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Store true scores of this query; the answer is not looked at."""
+    """Store true scores of this query; whether they were stored."""
 
     tenant: str
     query: str
     vector: FloatArray | None
     scores: tuple[tuple[bytes, float], ...]
     cues: bytes
+    ttl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Found:
     outcome: Outcome | None = None
 
 
-Lookup = Generator[Step, Any, Found]
+FindFlow = Generator[Step, Any, Found]
 Flow = Generator[Step, Any, Outcome]
 
 
@@ -146,8 +147,18 @@ def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: boo
     return (yield from _verify(request, policy, policy.reuse, found, reranker))
 
 
-def find(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False) -> Lookup:
-    """What the cache knows: exactly this query first, since that needs no embedding; then its neighbours."""
+def find(
+    request: Request,
+    policy: FlowPolicy,
+    reranker: str,
+    *,
+    listwise: bool = False,
+    vector: FloatArray | None = None,
+) -> FindFlow:
+    """What the cache knows: exactly this query first, since that needs no embedding; then its neighbours.
+
+    ``vector`` is the query's unit vector, where it is at hand already.
+    """
     exact: Mapping[bytes, float] | None = yield ReadExact(request.tenant, request.query)
     if exact is not None:
         scores = [exact.get(fingerprint) for fingerprint in request.fingerprints]
@@ -155,13 +166,14 @@ def find(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool 
             return Found(exact, outcome=_known(cast("list[float]", scores), Status.EXACT, reranker))
     if policy.reuse is None or len(request.query) > policy.max_query_chars:
         return Found(exact)
-    vector = yield from _vector(request, known=exact is not None)
+    if vector is None:
+        vector = yield from _vector(request, known=exact is not None)
     if vector is None:
         return Found(exact)
     near = yield FindNeighbours(request.tenant, vector)
     usable = tuple(n for n in near if n.similarity >= policy.reuse.reuse_threshold and _shares(request, n))
-    trusted = yield from _trusted(request, policy, policy.reuse.trust_threshold, usable)
-    outcome = _serve_trusted(request, exact, trusted, reranker, listwise)
+    relied_on = yield from trusted(request, policy, policy.reuse.trust_threshold, usable)
+    outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)
     return Found(exact, vector, usable, outcome)
 
 
@@ -174,21 +186,22 @@ def _shares(request: Request, neighbour: Neighbour) -> bool:
     return any(fingerprint in neighbour.scores for fingerprint in request.fingerprints)
 
 
-def _trusted(
+def trusted(
     request: Request, policy: FlowPolicy, threshold: float, neighbours: Sequence[Neighbour]
 ) -> Generator[Step, Any, list[Neighbour]]:
+    """The neighbours whose scores may be served unasked: similar enough, and the guard sees no difference."""
     similar = [neighbour for neighbour in neighbours if neighbour.similarity >= threshold]
     if not similar or policy.guard is None:
         return similar
     ours = policy.guard.cues(request.query)
-    trusted = []
+    alike = []
     for neighbour in similar:
         difference = policy.guard.difference(ours, neighbour.cues)
         if difference is None:
-            trusted.append(neighbour)
+            alike.append(neighbour)
         else:
             yield Refuse(difference, neighbour.similarity)
-    return trusted
+    return alike
 
 
 def _serve_trusted(
@@ -226,7 +239,7 @@ def _ask_unknown(request: Request, policy: FlowPolicy, found: Found, listwise: b
     ask = np.flatnonzero(np.isnan(fresh))
     scored = yield from _score(request, ask)
     if scored.reason is not None:
-        return _degraded(request, scored)
+        return answered(request, scored)
     fresh[ask] = scored.scores
     yield _remember(request, policy, found, fresh, ask)
     scores = fresh.tolist()
@@ -245,7 +258,7 @@ def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Foun
     while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule)).size:
         scored = yield from _score(request, ask)
         if scored.reason is not None:
-            return _degraded(request, scored)
+            return answered(request, scored)
         fresh[ask] = scored.scores
         rounds, reranker = rounds + 1, scored.reranker
     asked = np.flatnonzero(unknown & ~np.isnan(fresh))
@@ -293,10 +306,30 @@ def _remember(request: Request, policy: FlowPolicy, found: Found, fresh: Floats,
     return Remember(request.tenant, request.query, found.vector, scores, cues)
 
 
-def _degraded(request: Request, scored: Scored) -> Outcome:
-    """A lower rung's answer covers every document, since its scores cannot be mixed with the primary's."""
+def answered(request: Request, scored: Scored) -> Outcome:
+    """What a ladder said about every text: fresh, or degraded with its reason.
+
+    A lower rung's answer always covers every document, since its scores cannot be mixed with the primary's.
+    """
+    status = Status.FRESH if scored.reason is None else Status.DEGRADED
     count = len(request.texts)
     if scored.scores is None:
-        return Outcome(range(count), None, Status.DEGRADED, scored.reranker, reason=scored.reason)
+        return Outcome(range(count), None, status, scored.reranker, reason=scored.reason)
     scores = scored.scores.tolist()
-    return Outcome(best_first(scores), scores, Status.DEGRADED, scored.reranker, reason=scored.reason, asked=count)
+    return Outcome(
+        best_first(scores), scores, status, scored.reranker, reason=scored.reason, asked=count, rounds=min(count, 1)
+    )
+
+
+def remember(
+    request: Request,
+    policy: FlowPolicy,
+    scores: Sequence[tuple[bytes, float]],
+    vector: FloatArray | None = None,
+    ttl_s: float | None = None,
+) -> Generator[Step, Any, bool]:
+    """Store scores that were computed for this query elsewhere; whether they were stored."""
+    if vector is None and policy.reuse is not None and len(request.query) <= policy.max_query_chars:
+        vector = yield Embed(request.query)
+    cues = policy.guard.cues(request.query) if policy.guard is not None else b""
+    return bool((yield Remember(request.tenant, request.query, vector, tuple(scores), cues, ttl_s)))

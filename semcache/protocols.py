@@ -87,6 +87,7 @@ class Scored:
     reason: str | None = None
 
 
+@runtime_checkable
 class Ladder(Protocol):
     """Rerankers from best to cheapest. Always answers; which rung did is in the answer.
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
 from semcache.documents import text_of
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.fingerprint import document_fingerprint
 
 
@@ -49,6 +51,45 @@ def texts_of(documents: Sequence[object]) -> list[str]:
             f"documents must be a list of documents, got {type(documents).__name__}; put a single document in a list"
         )
     return [text_of(document) for document in documents]
+
+
+def in_order(places: Sequence[int], order: Sequence[int]) -> list[int]:
+    """The caller's positions in the order of their texts; equal texts stay together, in the caller's order."""
+    positions: dict[int, list[int]] = {}
+    for position, place in enumerate(places):
+        positions.setdefault(place, []).append(position)
+    return [position for place in order for position in positions[place]]
+
+
+def records(wanted: Request, scores: Sequence[float]) -> list[tuple[bytes, float]]:
+    """Scores of the caller's documents by fingerprint. Raises InvalidInputError unless each has one finite score."""
+    if len(scores) != len(wanted.places):
+        raise InvalidInputError(f"{len(scores)} scores for {len(wanted.places)} documents; pass one score per document")
+    for place, score in enumerate(scores):
+        if not isfinite(score):
+            raise InvalidInputError(f"the score of document {place} is {score!r}; only finite scores can be compared")
+    return [(wanted.fingerprints[text], float(score)) for text, score in zip(wanted.places, scores, strict=True)]
+
+
+def forgotten(query: str | None, document: object, tenant: str | None) -> dict[str, Any]:
+    """What is to be forgotten, checked: a query or a document (text or fingerprint), or a tenant alone."""
+    if (query is not None and document is not None) or (query is None and document is None and tenant is None):
+        raise InvalidInputError(
+            "pass a query, a document or a tenant to forget(), and not both of the first; clear() removes everything"
+        )
+    if query is not None:
+        check_query(query)
+    if tenant is not None:
+        check_tenant(tenant)
+    if document is None or isinstance(document, bytes):
+        return {"query": query, "document": document}
+    return {"query": query, "document": document_fingerprint(text_of(document))}
+
+
+def check_ttl(ttl: float | None) -> None:
+    """A time to live is None or a number of seconds above 0. Raises ConfigurationError."""
+    if ttl is not None and not (isinstance(ttl, int | float) and 0 < ttl < float("inf")):
+        raise ConfigurationError(f"ttl is {ttl!r}; give a number of seconds above 0, or None for no expiry")
 
 
 def check_query(query: object) -> None:

@@ -126,6 +126,7 @@ class MemoryStore:
         scores: Sequence[tuple[bytes, float]],
         *,
         cues: bytes = b"",
+        ttl_s: float | None = None,
     ) -> bool:
         self._called("remember")
         key = (tenant, entry_id(tenant, query))

@@ -14,6 +14,7 @@ from semcache.events import Event
 from semcache.protocols import Clock, FloatArray
 from semcache.redis import forgetting, reading, surveying, writing
 from semcache.redis.connection import Connection, GivenClient
+from semcache.redis.ensure import ensure_index
 from semcache.redis.entry_format import Lifetime, VectorFormat
 from semcache.redis.index import VECTOR_TYPES, IndexTuning, attributes_of
 from semcache.redis.keys import KeySpace
@@ -64,6 +65,10 @@ class RedisStore:
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             answer = carry_out(self.connection, step)
+
+    def check(self) -> None:
+        """Create the index, or see that the one that is there fits. Raises StoreError for a Redis of no use."""
+        self._do(ensure_index(self._setup, ""))
 
     def read_exact(self, tenant: str, query: str) -> Scores | None:
         """Scores by document fingerprint of the entry of exactly this query, or None. One GET."""

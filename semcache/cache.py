@@ -1,0 +1,318 @@
+"""The cache by itself: look up what is known, remember true scores, and forget them."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from semcache.backend import Backend
+from semcache.drivers import Calls, arun, run
+from semcache.embedders.adapt import adapt_embedder
+from semcache.embedders.checked import unit_vectors
+from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
+from semcache.entries import Neighbour
+from semcache.errors import InvalidInputError, StoreUnavailableError
+from semcache.events import CacheFailed
+from semcache.flow import FindFlow, FindNeighbours, FlowPolicy, Found, Step, find, remember
+from semcache.guards import CueGuard
+from semcache.observers import tell
+from semcache.protocols import FloatArray, Guard, Observer
+from semcache.ranking import Status
+from semcache.redis.connection import RedisConnection
+from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.requests import Request, check_tenant, check_ttl, forgotten, in_order, records, request
+from semcache.results import find_order, places
+from semcache.reuse import ReusePolicy
+from semcache.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the cache knows about a request.
+
+    ``scores`` has one score per document of the caller, None where unknown. ``status`` is EXACT or SEMANTIC when every
+    score is known, PARTIAL when this query is known but not every document, None for a miss. ``similarity`` is the
+    cosine of the nearest entry that may be reused.
+    """
+
+    scores: tuple[float | None, ...]
+    status: Status | None
+    similarity: float | None
+
+
+class RedisSemanticCache:
+    """Scores of one reranker, remembered in Redis by query and found again by meaning.
+
+    ``redis_url`` may be ``"embedded"``. ``embedding_model`` is a hub name or folder, or anything ``adapt_embedder``
+    takes. ``similarity_threshold`` is the cosine in [-1, 1] from which another query's scores are served unasked.
+    ``ttl`` is in seconds; None means no expiry. ``reranker`` names what computes the scores: caches of different names
+    share nothing. All other knobs come from ``settings`` (environment and YAML unless given).
+
+    No method waits for Redis longer than its timeouts, and none raises because of it: a step that fails finds nothing,
+    and observers are told. A Redis that answers but cannot be used (no search module, wrong password) raises
+    StoreError here, in the constructor.
+    """
+
+    def __init__(
+        self,
+        redis_url: str = "redis://localhost:6379",
+        embedding_model: str | object = "all-MiniLM-L6-v2",
+        similarity_threshold: float = 0.95,
+        ttl: float | None = 3600,
+        *,
+        reranker: str = "default",
+        guard: Guard | None = CueGuard(),  # noqa: B008 - has no state
+        settings: Settings | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        settings = settings or Settings()
+        check_ttl(ttl)
+        listening = list(observers)
+        policy = FlowPolicy(
+            _reuse_policy(similarity_threshold, settings), guard, max_query_chars=settings.cache.max_query_chars
+        )
+        if isinstance(embedding_model, str | Path):
+            embedding_model = SentenceTransformerEmbedder(embedding_model, settings.embedder.backend)
+        embedder = adapt_embedder(embedding_model)
+        knobs = settings.redis
+        connection = RedisConnection(
+            redis_url,
+            timeout_s=knobs.timeout_s,
+            connect_timeout_s=knobs.connect_timeout_s,
+            retry_after_s=knobs.retry_after_s,
+            max_retry_after_s=knobs.max_retry_after_s,
+            on_event=partial(tell, listening),
+        )
+        self._bind(Backend(connection, embedder, policy, settings.cache, ttl, listening), reranker, listwise=False)
+        self._check()
+
+    def _check(self) -> None:
+        try:
+            self.store.check()
+        except StoreUnavailableError as error:  # may come back at any time; until then answers go on without a cache
+            self.backend.on_event(CacheFailed("Connect", str(error)))
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, *, observers: Sequence[Observer] = ()) -> Self:
+        """A cache with everything from the environment and YAML."""
+        settings = settings or Settings()
+        return cls(
+            settings.redis.url.get_secret_value(),
+            settings.embedder.model,
+            settings.reuse.trust_threshold,
+            settings.cache.ttl_s,
+            settings=settings,
+            observers=observers,
+        )
+
+    def _bind(self, backend: Backend, reranker: str, *, listwise: bool) -> None:
+        self.backend = backend
+        self.reranker = reranker
+        self.listwise = listwise
+
+    def of(self, reranker: str, *, listwise: bool = False) -> Self:
+        """The cache of another reranker's scores, over the same connection and embedder."""
+        other = object.__new__(type(self))
+        other._bind(self.backend, reranker, listwise=listwise)
+        return other
+
+    def policy(self) -> FlowPolicy:
+        """What the flow may do for this scope now."""
+        return self.backend.policy
+
+    @property
+    def store(self) -> RedisStore:
+        """The Redis store of this reranker's scores."""
+        return self.backend.store(self.reranker, listwise=self.listwise)
+
+    @property
+    def async_store(self) -> AsyncRedisStore:
+        """The asynchronous twin of ``store``."""
+        return self.backend.async_store(self.reranker, listwise=self.listwise)
+
+    def calls(self, score: Any = None) -> Calls:
+        """How a driver carries out the steps of a flow over this cache."""
+        backend = self.backend
+        return Calls(self.store, backend.embed, score, backend.knobs.neighbours, backend.on_event)
+
+    def async_calls(self, score: Any = None) -> Calls:
+        """``calls`` for an asynchronous driver."""
+        backend = self.backend
+        return Calls(self.async_store, backend.aembed, score, backend.knobs.neighbours, backend.on_event)
+
+    def lookup(
+        self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
+    ) -> Lookup:
+        """What is known about these documents for this query; no reranker is asked.
+
+        ``vector`` is the query's unit vector, if the caller has it already.
+        """
+        wanted = request(query, documents, 1, tenant)
+        return _lookup(wanted, run(self._find(wanted, vector), self.calls()))
+
+    async def alookup(
+        self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
+    ) -> Lookup:
+        """``lookup`` for an event loop."""
+        wanted = request(query, documents, 1, tenant)
+        return _lookup(wanted, await arun(self._find(wanted, vector), self.async_calls()))
+
+    def _find(self, wanted: Request, vector: FloatArray | None) -> FindFlow:
+        return find(wanted, self.policy(), self.reranker, listwise=self.listwise, vector=_unit(vector, self))
+
+    def remember(
+        self,
+        query: str,
+        documents: Sequence[Any],
+        scores: Sequence[float],
+        *,
+        vector: FloatArray | None = None,
+        tenant: str = "",
+        ttl: float | None = None,
+    ) -> bool:
+        """Store the scores that the reranker computed for this query and these documents; whether they were stored.
+
+        ``ttl`` in seconds overrides the cache's. Never pass scores of another query, or of another reranker.
+        """
+        return run(self._remember(query, documents, scores, vector, tenant, ttl), self.calls())
+
+    async def aremember(
+        self,
+        query: str,
+        documents: Sequence[Any],
+        scores: Sequence[float],
+        *,
+        vector: FloatArray | None = None,
+        tenant: str = "",
+        ttl: float | None = None,
+    ) -> bool:
+        """``remember`` for an event loop."""
+        return await arun(self._remember(query, documents, scores, vector, tenant, ttl), self.async_calls())
+
+    def _remember(
+        self,
+        query: str,
+        documents: Sequence[Any],
+        scores: Sequence[float],
+        vector: FloatArray | None,
+        tenant: str,
+        ttl: float | None,
+    ) -> Generator[Step, Any, bool]:
+        wanted = request(query, documents, 1, tenant)
+        if ttl is not None:
+            check_ttl(ttl)
+        return remember(wanted, self.policy(), records(wanted, scores), _unit(vector, self), ttl)
+
+    def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
+        """The k nearest entries, nearest first; fewer where there are fewer, none when Redis cannot be asked."""
+        return list(run(_neighbours(tenant, _unit(vector, self)), replace(self.calls(), neighbours=k)))
+
+    async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
+        """``neighbours`` for an event loop."""
+        return list(await arun(_neighbours(tenant, _unit(vector, self)), replace(self.async_calls(), neighbours=k)))
+
+    def forget(
+        self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
+    ) -> int:
+        """Remove what is remembered of a query, of a document (its text or its fingerprint), or of a tenant.
+
+        ``query`` and ``document`` are those of ``tenant``, the default tenant unless given; a document without a tenant
+        is forgotten everywhere. Gives the number of entries touched. Raises StoreUnavailableError when Redis cannot be
+        asked, since something that had to be forgotten is then still there.
+        """
+        return self.store.forget(tenant, **forgotten(query, document, tenant))
+
+    async def aforget(
+        self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
+    ) -> int:
+        """``forget`` for an event loop."""
+        return await self.async_store.forget(tenant, **forgotten(query, document, tenant))
+
+    def clear(self) -> int:
+        """Remove every entry of this namespace, reranker and embedder, of all tenants; gives their number."""
+        return self.store.clear()
+
+    async def aclear(self) -> int:
+        """``clear`` for an event loop."""
+        return await self.async_store.clear()
+
+    def get(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
+        """The caller's documents in the order that ``set`` remembered for this query or a trusted one, or None.
+
+        None unless every document is known. A remembered list that was shorter than its candidates is served only
+        when all of it is among ``documents``.
+        """
+        wanted = request(query, documents, 1)
+        order = run(find_order(wanted, self.policy()), self._results().calls())
+        return None if order is None else [documents[index] for index in in_order(wanted.places, order)]
+
+    def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
+        """Remember that a reranker chose ``results``, best first, out of ``documents``."""
+        wanted = request(query, documents, 1)
+        run(remember(wanted, self.policy(), places(wanted, results)), self._results().calls())
+
+    def _results(self) -> Self:
+        # Lists of results are places in an order, which must not mix with scores.
+        return self.of(f"{self.reranker} (results)", listwise=True)
+
+    def close(self) -> None:
+        """Close the connections, and the embedded server if this was its last user."""
+        self.backend.close()
+
+    async def aclose(self) -> None:
+        """``close`` for the running event loop's connections too."""
+        await self.backend.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.reranker!r} in {self.backend.connection.where}>"
+
+
+def _lookup(wanted: Request, found: Found) -> Lookup:
+    known = found.exact or {}
+    scores: Sequence[float | None] = [known.get(fingerprint) for fingerprint in wanted.fingerprints]
+    status = Status.PARTIAL if found.exact else None
+    similarity = found.neighbours[0].similarity if found.neighbours else None
+    if found.outcome is not None:
+        scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
+    return Lookup(tuple(scores[place] for place in wanted.places), status, similarity)
+
+
+def _neighbours(tenant: str, vector: FloatArray | None) -> Generator[Step, Any, Sequence[Neighbour]]:
+    check_tenant(tenant)
+    if vector is None:
+        raise InvalidInputError("vector is None; pass the unit vector of a query")
+    return (yield FindNeighbours(tenant, vector))  # type: ignore[no-any-return]
+
+
+def _unit(vector: FloatArray | None, cache: RedisSemanticCache) -> FloatArray | None:
+    """A caller's vector, checked as if the embedder had made it."""
+    if vector is None:
+        return None
+    checked: FloatArray = unit_vectors([vector], ["(given vector)"], cache.backend.embedder.dims, "the caller")[0]
+    return checked
+
+
+def _reuse_policy(similarity_threshold: float, settings: Settings) -> ReusePolicy:
+    knobs = settings.reuse
+    return ReusePolicy(
+        trust_threshold=similarity_threshold,
+        # A caller who trusts at less than the reuse threshold leaves nothing to verify.
+        reuse_threshold=min(knobs.reuse_threshold, similarity_threshold),
+        confidence=knobs.confidence,
+        max_rounds=knobs.max_rounds,
+        max_pairs=knobs.max_pairs,
+        drift_limit=knobs.drift_limit,
+    )

@@ -1,0 +1,218 @@
+"""A reranker behind a cache: asks the reranker only what the cache does not know."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from semcache.answers import ranking
+from semcache.cache import RedisSemanticCache
+from semcache.drivers import arun, arun_many, run, run_many
+from semcache.errors import InvalidInputError
+from semcache.events import Reranked
+from semcache.flow import Flow, FlowPolicy, Outcome, rerank
+from semcache.observers import Counters, tell
+from semcache.protocols import Observer
+from semcache.ranking import Ranking
+from semcache.requests import Request, request
+from semcache.rerankers.single import as_ladder
+from semcache.singleflight import AsyncSingleFlight, SingleFlight
+
+# Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
+_WARM_CHUNK = 32
+
+
+class CachedReranker:
+    """``rerank`` as before, with what the reranker said remembered in ``cache``.
+
+    ``reranker`` is anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included, or a
+    DegradableReranker. Equal requests in flight share one computation. Safe to use from several threads and tasks.
+    """
+
+    def __init__(self, reranker: object, cache: RedisSemanticCache, *, observers: Sequence[Observer] = ()) -> None:
+        self.ladder = as_ladder(reranker)
+        self.cache = cache.of(self.ladder.name, listwise=self.ladder.listwise)
+        self.counters = Counters()
+        cache.backend.observers.append(self.counters)
+        self._tell = partial(tell, (self.counters, *observers))
+        self._flights: SingleFlight[Outcome] = SingleFlight()
+        self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[Any],
+        top_k: int = 5,
+        *,
+        tenant: str = "",
+        deadline_s: float | None = None,
+    ) -> Ranking[Any]:
+        """The best ``top_k`` of the caller's own documents, best first.
+
+        ``tenant`` is a wall: nothing is read or written across it. ``deadline_s`` is in seconds from now; a reranker
+        with a fallback answers within it. Raises InvalidInputError before any work is done.
+        """
+        started = monotonic()
+        wanted = request(query, documents, top_k, tenant)
+        deadline = deadline_after(started, deadline_s)
+        outcome = self._flights.do(
+            _key(wanted, deadline_s), lambda: run(self._flow(wanted), self.cache.calls(self.ladder.score), deadline)
+        )
+        return self._answered(wanted, documents, outcome, started)
+
+    async def arerank(
+        self,
+        query: str,
+        documents: Sequence[Any],
+        top_k: int = 5,
+        *,
+        tenant: str = "",
+        deadline_s: float | None = None,
+    ) -> Ranking[Any]:
+        """``rerank`` for an event loop."""
+        started = monotonic()
+        wanted = request(query, documents, top_k, tenant)
+        deadline = deadline_after(started, deadline_s)
+        outcome = await self._async_flights.do(
+            _key(wanted, deadline_s),
+            lambda: arun(self._flow(wanted), self.cache.async_calls(self.ladder.ascore), deadline),
+        )
+        return self._answered(wanted, documents, outcome, started)
+
+    def rerank_many(
+        self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
+    ) -> list[Ranking[Any]]:
+        """One ranking per query, in order; looked up and embedded together, scored in common batches."""
+        started = monotonic()
+        wanted = _requests(queries, documents_list, top_k, tenant)
+        distinct = {_key(one, None): one for one in wanted}
+        outcomes = run_many(map(self._flow, distinct.values()), self.cache.calls(self.ladder.score))
+        return self._all_answered(wanted, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+
+    async def arerank_many(
+        self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
+    ) -> list[Ranking[Any]]:
+        """``rerank_many`` for an event loop."""
+        started = monotonic()
+        wanted = _requests(queries, documents_list, top_k, tenant)
+        distinct = {_key(one, None): one for one in wanted}
+        outcomes = await arun_many(map(self._flow, distinct.values()), self.cache.async_calls(self.ladder.ascore))
+        return self._all_answered(wanted, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+
+    def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
+        """Score every (query, documents) of a log that is not known exactly yet; gives the number of pairs scored."""
+        log = iter(requests)
+        scored = 0
+        while chunk := list(islice(log, _WARM_CHUNK)):
+            wanted = [request(query, documents, 1, tenant) for query, documents in chunk]
+            flows = (self._flow(one, exactly=True) for one in wanted)
+            scored += sum(outcome.asked for outcome in run_many(flows, self.cache.calls(self.ladder.score)))
+        return scored
+
+    def _flow(self, wanted: Request, *, exactly: bool = False) -> Flow:
+        policy = self.cache.policy()
+        if exactly:
+            policy = _nothing_near(policy)
+        return rerank(wanted, policy, self.ladder.name, listwise=self.ladder.listwise)
+
+    def _all_answered(
+        self,
+        wanted: Sequence[Request],
+        documents_list: Sequence[Sequence[Any]],
+        outcomes: dict[Any, Outcome],
+        started: float,
+    ) -> list[Ranking[Any]]:
+        return [
+            self._answered(one, documents, outcomes[_key(one, None)], started)
+            for one, documents in zip(wanted, documents_list, strict=True)
+        ]
+
+    def _answered(self, wanted: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
+        self._tell(_reranked(wanted, outcome, monotonic() - started))
+        return ranking(wanted, documents, outcome)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Counts since the start: ``cache_hits``, ``cache_misses``, ``hit_rate`` ("66.67%"), and many more."""
+        return self.counters.snapshot()
+
+    def close(self) -> None:
+        """Close the cache, and the ladder if it has something to close."""
+        closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
+        closing()
+        self.cache.close()
+
+    async def aclose(self) -> None:
+        """``close`` for the running event loop's connections too."""
+        closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
+        if closing is not None:
+            await closing()
+        await self.cache.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
+
+
+def deadline_after(started: float, deadline_s: float | None) -> float | None:
+    """The time of ``time.monotonic`` by which the answer is due. Raises InvalidInputError for no time at all."""
+    if deadline_s is None:
+        return None
+    if not isinstance(deadline_s, int | float) or not deadline_s > 0:
+        raise InvalidInputError(f"deadline_s must be a number of seconds above 0, or None, got {deadline_s!r}")
+    return started + deadline_s
+
+
+def _key(wanted: Request, deadline_s: float | None) -> tuple[Any, ...]:
+    return wanted.tenant, wanted.query, wanted.fingerprints, wanted.top_k, deadline_s
+
+
+def _requests(
+    queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int, tenant: str
+) -> list[Request]:
+    if isinstance(queries, str) or len(queries) != len(documents_list):
+        raise InvalidInputError(
+            f"{len(queries)} queries for {len(documents_list)} lists of documents; pass a list of queries and as many "
+            "lists of documents"
+        )
+    return [request(query, documents, top_k, tenant) for query, documents in zip(queries, documents_list, strict=True)]
+
+
+def _nothing_near(policy: FlowPolicy) -> FlowPolicy:
+    """The policy that takes nothing from neighbours, and yet stores vectors, so that others may find the entry."""
+    if policy.reuse is None:
+        return policy
+    return replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
+
+
+def _reranked(wanted: Request, outcome: Outcome, duration_s: float) -> Reranked:
+    return Reranked(
+        status=outcome.status,
+        reason=outcome.reason,
+        reranker=outcome.reranker,
+        tenant=wanted.tenant,
+        documents=len(wanted.places),
+        asked=outcome.asked,
+        reused=outcome.reused,
+        rounds=outcome.rounds,
+        similarity=outcome.similarity,
+        drift=None if outcome.drift is None else outcome.drift.median,
+        duration_s=duration_s,
+    )

@@ -1,0 +1,108 @@
+"""The whole of semcache in one object: cache, batches, breaker and fallbacks round a reranker."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Self
+
+from semcache.batching import AsyncBatchReranker
+from semcache.breaker import BreakerPolicy
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.degradation import DegradableReranker
+from semcache.monitor import LatencyMonitor
+from semcache.observers import tell
+from semcache.protocols import Observer
+from semcache.rerankers.build import build
+from semcache.settings import Settings
+
+
+class OptimizedRerankerPipeline(CachedReranker):
+    """``rerank`` that asks ``primary_reranker`` only what the cache does not know, and never waits for it too long.
+
+    Rerankers are anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included.
+    ``fallback_reranker`` answers while more than 5 % of the primary's calls take longer than ``p95_threshold`` seconds;
+    None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
+    cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
+    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. All other knobs come from
+    ``settings`` (environment and YAML unless given). Close it, or use it in a ``with`` or ``async with`` block.
+    """
+
+    def __init__(
+        self,
+        primary_reranker: object,
+        fallback_reranker: object | None = None,
+        redis_url: str = "redis://localhost:6379",
+        cache_ttl: float | None = 3600,
+        similarity_threshold: float = 0.95,
+        p95_threshold: float = 2.0,
+        *,
+        embedding_model: object = "all-MiniLM-L6-v2",
+        rungs: Sequence[object] = (),
+        settings: Settings | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        settings = settings or Settings()
+        cache = RedisSemanticCache(
+            redis_url, embedding_model, similarity_threshold, cache_ttl, settings=settings, observers=observers
+        )
+        self._assemble(cache, (primary_reranker, fallback_reranker, *rungs), p95_threshold, settings, observers)
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, *, observers: Sequence[Observer] = ()) -> Self:
+        """Everything from the environment and YAML, the ladder of rerankers included."""
+        settings = settings or Settings()
+        cache = RedisSemanticCache.from_settings(settings, observers=observers)
+        rungs = [build(rung, cache.backend.embedder) for rung in settings.rerankers]
+        pipeline = cls.__new__(cls)
+        pipeline._assemble(cache, rungs, settings.monitor.p95_threshold_s, settings, observers)
+        return pipeline
+
+    def _assemble(
+        self,
+        cache: RedisSemanticCache,
+        rungs: Sequence[object],
+        p95_threshold: float,
+        settings: Settings,
+        observers: Sequence[Observer],
+    ) -> None:
+        primary, fallback, *further = (*rungs, None)
+        on_event = partial(tell, cache.backend.observers)
+        batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
+        self._primary = AsyncBatchReranker(
+            primary, max_pairs=batching.max_pairs, max_queue_pairs=batching.max_queue_pairs, on_event=on_event
+        )
+        self._degradable = DegradableReranker(
+            self._primary,
+            fallback,
+            LatencyMonitor(monitor.window_size, p95_threshold, monitor.min_samples),
+            breaker=BreakerPolicy(
+                open_s=breaker.open_s,
+                max_open_s=breaker.max_open_s,
+                probes=breaker.probes,
+                probe_factor=breaker.probe_factor,
+                errors=breaker.errors,
+            ),
+            rungs=further,
+            admission_factor=batching.admission_factor,
+            on_event=on_event,
+        )
+        CachedReranker.__init__(self, self._degradable, cache, observers=observers)
+
+    @property
+    def reranker(self) -> DegradableReranker:
+        """The ladder of rerankers, with its breaker: ``force_open``, ``disable``, ``reset``."""
+        return self._degradable
+
+    def get_stats(self) -> dict[str, Any]:
+        """``{"cache": counts of requests and pairs, "reranker": state of the breaker and the queue}``."""
+        return {"cache": super().get_stats(), "reranker": self._degradable.get_stats()}
+
+    def close(self) -> None:
+        """Score what waits, then end the threads, the connections, and the embedded server."""
+        super().close()
+        self._primary.close()
+
+    async def aclose(self) -> None:
+        """``close`` without blocking the event loop."""
+        await super().aclose()
+        await self._primary.aclose()
