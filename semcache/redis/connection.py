@@ -20,6 +20,7 @@ from semcache.protocols import Clock
 from semcache.redis.embedded import EmbeddedRedis
 from semcache.redis.gate import AvailabilityGate
 
+_SCHEMES = ("redis", "rediss", "unix")
 _MAX_CONNECTIONS = 256
 """More callers at once than a model can serve; redis-py's 100 is too few for an event loop with many requests."""
 
@@ -153,6 +154,8 @@ def _without_secrets(url: str) -> str:
     """Scheme, host, port and path of a url; never user, password or query (``?password=``)."""
     try:
         parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES:  # whatever it is, it may be a secret
+            return "(not a Redis url)"
         address = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:  # such as a password with an unescaped "/" or "#", which then stands where the port should
         return "(unreadable url)"

