@@ -14,6 +14,7 @@ from semcache.flow import answered
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking
 from semcache.requests import Request, request
+from semcache.rerankers.adapt import adapt
 
 D = TypeVar("D")
 
@@ -40,8 +41,6 @@ class AsyncBatchReranker:
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
-        from semcache.rerankers.adapt import adapt
-
         self.batcher = Batcher(
             adapt(reranker),
             max_requests=batch_size,

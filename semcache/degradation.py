@@ -23,6 +23,7 @@ from semcache.observers import tell
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
 from semcache.requests import request
+from semcache.rerankers.adapt import adapt
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.shared_breaker import SharedBreaker
 
@@ -174,8 +175,6 @@ class DegradableReranker:
     def _batcher(self, reranker: Any, on_event: Observer | None) -> Batcher:
         if isinstance(reranker, AsyncBatchReranker):
             return reranker.batcher
-        from semcache.rerankers.adapt import adapt
-
         batcher = Batcher(adapt(reranker), clock=self._clock, on_event=on_event)
         self._own.append(batcher)
         return batcher

@@ -15,10 +15,8 @@ from semcache.batcher import Batcher
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
 from semcache.protocols import Clock, FloatArray, Pair, Scored
+from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.shared_breaker import SharedBreaker
-
-RETRIEVAL_ORDER = "retrieval-order"
-"""The name of the last rung, which asks no model and always answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Rungs:
                 reason = reason or self._reason(batcher, error)
             else:
                 return Scored(scores, batcher.name, reason)
-        return Scored(None, RETRIEVAL_ORDER, reason)
+        return Scored(None, RetrievalOrder.name, reason)
 
     def _until(self, place: int, documents: int, deadline: float | None) -> float | None:
         """Until when a rung may take: an inner timeout equal to the outer one would leave the next rung no time."""

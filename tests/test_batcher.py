@@ -1,0 +1,527 @@
+"""Batcher: one model, many callers; nobody waits for nothing, and nobody's trouble is another's."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Thread, get_ident
+from threading import enumerate as all_threads
+from time import monotonic
+
+import numpy as np
+import pytest
+
+from semcache.batch_queue import Served
+from semcache.batcher import Batcher
+from semcache.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvalidInputError,
+    QueueFullError,
+    RerankerError,
+    SemcacheError,
+)
+from semcache.events import BatchScored, Event
+from semcache.protocols import FloatArray, Pair
+from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
+
+# A deadline that passes while a call is in the model; long enough that an idle worker is sure to have begun before.
+SOON_S = 0.3
+
+
+def pairs(*texts: str, query: str = "q") -> list[Pair]:
+    return [(query, text) for text in texts]
+
+
+def scores(future: "Future[FloatArray]") -> list[float]:
+    return future.result(PATIENCE_S).tolist()
+
+
+def busy(model: GatedReranker, **options: object) -> Batcher:
+    """A batcher whose model is working on a first request."""
+    batcher = Batcher(model, **options)  # type: ignore[arg-type]
+    batcher.submit(pairs("first"))
+    model.wait_until_inside()
+    return batcher
+
+
+class TestScores:
+    def test_one_per_pair_in_the_order_of_the_pairs(self) -> None:
+        with Batcher(ScriptedReranker()) as batcher:
+            assert batcher.score(pairs("ccc", "a", "bb")).tolist() == [3, 1, 2]
+
+    def test_equal_pairs_are_scored_once_and_all_answered(self) -> None:
+        model = ScriptedReranker()
+        with Batcher(model) as batcher:
+            assert batcher.score(pairs("aa", "b", "aa")).tolist() == [2, 1, 2]
+        assert len(model.calls[0]) == 2
+
+    def test_no_pairs_need_no_model(self) -> None:
+        model = ScriptedReranker()
+        with Batcher(model) as batcher:
+            assert batcher.score([]).shape == (0,)
+        assert model.calls == []
+
+    async def test_awaited(self) -> None:
+        async with Batcher(ScriptedReranker()) as batcher:
+            assert (await batcher.ascore(pairs("ccc", "a"))).tolist() == [3, 1]
+
+
+class TestMerging:
+    def test_an_idle_model_starts_at_once_with_one_request(self) -> None:
+        model = GatedReranker()
+        with busy(model) as batcher:
+            assert (batcher.busy, batcher.waiting_pairs) == (True, 0)
+            model.let_go()
+
+    def test_what_waits_goes_together_each_pair_once(self) -> None:
+        model = GatedReranker()
+        with busy(model) as batcher:
+            waiting = [batcher.submit(pairs("a", "bb")), batcher.submit(pairs("bb", "ccc"))]
+            assert batcher.waiting_pairs == 4
+            model.let_go(2)
+            assert [scores(future) for future in waiting] == [[1, 2], [2, 3]]
+        assert model.calls[1] == tuple(pairs("ccc", "bb", "a"))
+
+    def test_at_most_max_requests(self) -> None:
+        model = GatedReranker()
+        with busy(model, max_requests=2) as batcher:
+            waiting = [batcher.submit(pairs(f"text {number}")) for number in range(5)]
+            model.let_go(4)
+            assert [scores(future) for future in waiting] == [[6]] * 5
+        assert [len(call) for call in model.calls] == [1, 2, 2, 1]
+
+    def test_at_most_max_pairs_unless_one_request_is_larger(self) -> None:
+        model = GatedReranker()
+        with busy(model, max_pairs=3) as batcher:
+            sizes = (2, 1, 1, 7, 1)
+            for place, size in enumerate(sizes):
+                batcher.submit([(f"q{place}", str(number)) for number in range(size)])
+            model.let_go(5)
+        assert [len(call) for call in model.calls] == [1, 3, 1, 7, 1]
+
+    def test_a_listwise_reranker_gets_one_request_at_a_time_in_its_order(self) -> None:
+        model = GatedReranker(listwise=True)
+        with busy(model) as batcher:
+            waiting = [batcher.submit(pairs("a", "ccc", "bb")), batcher.submit(pairs("a"))]
+            model.let_go(3)
+            assert scores(waiting[0]) == [1, 3, 2]
+        assert model.calls[1:] == [tuple(pairs("a", "ccc", "bb")), tuple(pairs("a"))]
+
+    def test_events_tell_pairs_requests_wait_and_service(self) -> None:
+        clock, told = ScriptedClock(), list[Event]()
+        model = GatedReranker(clock=clock, service_s=0.5)
+        with busy(model, clock=clock, on_event=told.append) as batcher:
+            batcher.submit(pairs("a", "b"))
+            batcher.submit(pairs("b"))
+            model.let_go(2)
+        assert told == [BatchScored("gated", 1, 1, 0.0, 0.5), BatchScored("gated", 2, 2, 0.5, 0.5)]
+
+    def test_an_observer_that_raises_harms_nobody(self) -> None:
+        def broken(event: Event) -> None:
+            raise RuntimeError("observer")
+
+        with Batcher(ScriptedReranker(), on_event=broken) as batcher:
+            assert [batcher.score(pairs("a")).tolist() for _ in range(3)] == [[1]] * 3
+
+
+class TestFailures:
+    def test_one_bad_request_fails_alone(self) -> None:
+        model = GatedReranker()
+        model.fail = poison("bad")
+        with busy(model) as batcher:
+            good = [batcher.submit(pairs(f"good {number}")) for number in range(3)]
+            bad = batcher.submit(pairs("also good", "bad"))
+            good += [batcher.submit(pairs(f"good {number}")) for number in range(3, 7)]
+            model.let_go(100)
+            assert [scores(future) for future in good] == [[6]] * 7
+            with pytest.raises(ValueError, match="cannot read bad"):
+                scores(bad)
+
+    def test_two_who_share_the_bad_pair_fail_both(self) -> None:
+        model = GatedReranker()
+        model.fail = poison("bad")
+        with busy(model) as batcher:
+            futures = [batcher.submit(pairs("bad")), batcher.submit(pairs("good")), batcher.submit(pairs("bad", "x"))]
+            model.let_go(100)
+            assert [type(future.exception(PATIENCE_S)) for future in futures] == [ValueError, type(None), ValueError]
+
+    def test_a_dead_model_is_asked_at_most_twice_per_request(self) -> None:
+        model = GatedReranker()
+        with busy(model) as batcher:
+            model.fail = lambda pairs: ConnectionError("down")
+            futures = [batcher.submit(pairs(str(number))) for number in range(10)]
+            model.let_go(100)
+            assert all(isinstance(future.exception(PATIENCE_S), ConnectionError) for future in futures)
+        assert len(model.calls) == 1 + 19
+
+    def test_those_who_left_are_not_tried_again(self) -> None:
+        model = GatedReranker()
+        model.fail = poison("bad")
+        with busy(model) as batcher:
+            bad, left = batcher.submit(pairs("bad")), batcher._submit(pairs("left"), None, None)
+            model.let_go()
+            model.wait_until_inside()
+            batcher._queue.leave(left)
+            assert batcher.abandoned == 1
+            model.let_go(100)
+            assert isinstance(left.future.exception(PATIENCE_S), DeadlineExceededError)
+            assert isinstance(bad.exception(PATIENCE_S), ValueError)
+        assert [len(call) for call in model.calls] == [1, 2, 1]
+
+    @pytest.mark.parametrize("wrong", [[1.0], [1.0, float("nan")], [1.0, float("inf")], None, [[1.0, 2.0], [1.0, 2.0]]])
+    def test_unusable_scores_are_an_error(self, wrong: object) -> None:
+        class Wrong(ScriptedReranker):
+            def score(self, pairs: object) -> FloatArray:
+                return wrong  # type: ignore[return-value]
+
+        with Batcher(Wrong()) as batcher, pytest.raises(RerankerError, match="scripted gave"):
+            batcher.score(pairs("a", "b"))
+
+    def test_a_nan_for_one_caller_is_not_another_callers_error(self) -> None:
+        class Picky(GatedReranker):
+            def score(self, pairs: object) -> FloatArray:
+                given = super().score(pairs)  # type: ignore[arg-type]
+                return np.where(given == 3, np.nan, given)
+
+        model = Picky()
+        with Batcher(model) as batcher:
+            batcher.submit(pairs("first"))
+            model.wait_until_inside()
+            good, bad = batcher.submit(pairs("a", "bb")), batcher.submit(pairs("ccc"))
+            model.let_go(100)
+            assert scores(good) == [1, 2]
+            with pytest.raises(RerankerError, match="not finite"):
+                scores(bad)
+
+    def test_even_a_system_exit_in_the_model_leaves_the_worker_alive(self) -> None:
+        model = ScriptedReranker()
+        with Batcher(model) as batcher:
+            model.fail = lambda pairs: SystemExit("model")
+            with pytest.raises(SystemExit):
+                batcher.score(pairs("a"))
+            model.fail = lambda pairs: None
+            assert batcher.score(pairs("a")).tolist() == [1]
+
+
+class TestQueue:
+    def test_is_bounded_in_pairs(self) -> None:
+        model = GatedReranker()
+        with busy(model, max_queue_pairs=3) as batcher:
+            batcher.submit(pairs("a", "b"))
+            with pytest.raises(QueueFullError, match="2 pairs are waiting, 2 more would exceed 3"):
+                batcher.submit(pairs("c", "d"))
+            batcher.submit(pairs("c"))
+            model.let_go(2)
+
+    def test_takes_a_request_larger_than_the_bound_when_it_is_empty(self) -> None:
+        with Batcher(ScriptedReranker(), max_queue_pairs=2) as batcher:
+            assert len(batcher.score(pairs("a", "b", "c", "d"))) == 4
+
+    def test_one_worker_thread_per_model(self) -> None:
+        threads = set()
+
+        class Watching(ScriptedReranker):
+            def score(self, pairs: object) -> FloatArray:
+                threads.add(get_ident())
+                return super().score(pairs)  # type: ignore[arg-type]
+
+        with Batcher(Watching(), max_workers=4) as batcher, ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda n: len(batcher.score(pairs(str(n)))), range(50))) == [1] * 50
+        assert len(threads) == 1
+
+    def test_several_workers_for_a_reranker_that_allows_it(self) -> None:
+        model = GatedReranker(concurrency=2)
+        with Batcher(model, max_workers=4) as batcher:
+            first = batcher.submit(pairs("a"))
+            model.wait_until_inside()
+            assert not batcher.busy
+            second = batcher.submit(pairs("b"))
+            model.wait_until_inside()
+            assert batcher.busy
+            model.let_go(2)
+            assert (scores(first), scores(second)) == ([1], [1])
+
+    @pytest.mark.parametrize("limit", ["max_requests", "max_pairs", "max_queue_pairs", "max_workers"])
+    @pytest.mark.parametrize("value", [0, -1, 1.5, True, None])
+    def test_bad_limits_are_named(self, limit: str, value: object) -> None:
+        with pytest.raises(ConfigurationError, match=limit):
+            Batcher(ScriptedReranker(), **{limit: value})  # type: ignore[arg-type]
+
+
+class TestDeadlines:
+    def test_the_caller_is_free_on_time_while_the_model_goes_on(self) -> None:
+        model = GatedReranker()
+        with Batcher(model) as batcher:
+            with pytest.raises(DeadlineExceededError, match="gated did not answer"):
+                batcher.score(pairs("a"), deadline=monotonic() + SOON_S)
+            model.wait_until_inside()
+            assert batcher.abandoned == 1
+            model.let_go()
+            model.let_go()
+            assert batcher.score(pairs("bb")).tolist() == [2]
+            assert batcher.abandoned == 0
+
+    async def test_the_same_awaited(self) -> None:
+        model = GatedReranker()
+        async with Batcher(model) as batcher:
+            with pytest.raises(DeadlineExceededError):
+                await batcher.ascore(pairs("a"), deadline=monotonic() + SOON_S)
+            await asyncio.to_thread(model.wait_until_inside)
+            assert batcher.abandoned == 1
+            model.let_go()
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_one_that_waits_leaves_the_queue_and_is_never_scored(self, is_async: bool) -> None:
+        model, served = GatedReranker(), list[Served]()
+        with busy(model) as batcher:
+            with pytest.raises(DeadlineExceededError):
+                if is_async:
+                    asyncio.run(batcher.ascore(pairs("late"), deadline=monotonic(), on_served=served.append))
+                else:
+                    batcher.score(pairs("late"), deadline=monotonic(), on_served=served.append)
+            assert (batcher.waiting_pairs, batcher.abandoned) == (0, 0)
+            model.let_go()
+        assert served == [Served()]
+        assert len(model.calls) == 1
+
+    def test_an_expired_one_that_nobody_watches_is_dropped_at_its_turn(self) -> None:
+        clock, served = ScriptedClock(), list[Served]()
+        model = GatedReranker(clock=clock, service_s=1.0)
+        with busy(model, clock=clock) as batcher:
+            late = batcher.submit(pairs("late"), deadline=clock() + 0.5, on_served=served.append)
+            in_time = batcher.submit(pairs("in time"), deadline=clock() + 5.0)
+            model.let_go(2)
+            assert scores(in_time) == [7]
+            with pytest.raises(DeadlineExceededError):
+                scores(late)
+        assert served == [Served()]
+        assert [len(call) for call in model.calls] == [1, 1]
+
+    def test_a_timeout_that_the_reranker_raises_is_the_rerankers(self) -> None:
+        model = ScriptedReranker()
+        model.fail = lambda pairs: TimeoutError("remote")
+        with Batcher(model) as batcher, pytest.raises(TimeoutError, match="remote"):
+            batcher.score(pairs("a"), deadline=monotonic() + PATIENCE_S)
+
+
+class TestCancellation:
+    async def test_one_cancelled_caller_disturbs_no_other(self) -> None:
+        model = GatedReranker()
+        async with Batcher(model) as batcher:
+            first = asyncio.create_task(batcher.ascore(pairs("first")))
+            await asyncio.to_thread(model.wait_until_inside)
+            others = [asyncio.create_task(batcher.ascore(pairs("shared", str(number)))) for number in range(3)]
+            await asyncio.sleep(0)
+            others[1].cancel()
+            await asyncio.gather(others[1], return_exceptions=True)
+            assert others[1].cancelled()
+            assert batcher.waiting_pairs == 4
+            model.let_go(2)
+            assert (await first).tolist() == [5]
+            assert [(await other).tolist() for other in (others[0], others[2])] == [[6, 1]] * 2
+        assert model.calls[1] == tuple(pairs("shared", "0", "2"))
+
+    async def test_cancelled_inside_the_model_the_others_of_the_batch_get_their_scores(self) -> None:
+        model = GatedReranker()
+        async with Batcher(model) as batcher:
+            tasks = [asyncio.create_task(batcher.ascore(pairs(text))) for text in ("first", "a", "bb")]
+            await asyncio.to_thread(model.wait_until_inside)
+            model.let_go()
+            await asyncio.to_thread(model.wait_until_inside)
+            tasks[1].cancel()
+            await asyncio.gather(tasks[1], return_exceptions=True)
+            model.let_go()
+            assert (await tasks[2]).tolist() == [2]
+
+    async def test_the_first_of_equal_requests_takes_nobody_along(self) -> None:
+        model = GatedReranker()
+        async with Batcher(model) as batcher:
+            tasks = [asyncio.create_task(batcher.ascore(pairs("same"))) for _ in range(5)]
+            await asyncio.to_thread(model.wait_until_inside)
+            for task in tasks[:2]:
+                task.cancel()
+            await asyncio.gather(*tasks[:2], return_exceptions=True)
+            model.let_go(2)
+            assert [(await task).tolist() for task in tasks[2:]] == [[4]] * 3
+
+    def test_a_cancelled_future_is_settled_once_and_not_scored(self) -> None:
+        model, served = GatedReranker(), list[Served]()
+        with busy(model) as batcher:
+            future = batcher.submit(pairs("a"), on_served=served.append)
+            assert future.cancel()
+            assert batcher.waiting_pairs == 0
+            model.let_go()
+        assert served == [Served()]
+        assert len(model.calls) == 1
+        with pytest.raises(CancelledError):
+            future.result()
+
+    async def test_the_event_loop_goes_on_meanwhile(self) -> None:
+        model = GatedReranker()
+        async with Batcher(model) as batcher:
+            task = asyncio.create_task(batcher.ascore(pairs("a")))
+            turns = 0
+            while turns < 100:
+                await asyncio.sleep(0)
+                turns += 1
+            assert not task.done()
+            model.let_go()
+            assert (await task).tolist() == [1]
+
+
+class TestOnServed:
+    def test_tells_service_time_and_pairs_of_the_call_before_the_caller_has_the_scores(self) -> None:
+        clock, served = ScriptedClock(), list[Served]()
+        with Batcher(ScriptedReranker(clock=clock, service_s=0.5), clock=clock) as batcher:
+            batcher.score(pairs("a", "b"), on_served=served.append)
+            assert served == [Served(0.5, 2)]
+
+    def test_tells_an_error(self) -> None:
+        model, served = ScriptedReranker(), list[Served]()
+        error = ValueError("x")
+        model.fail = lambda pairs: error
+        with Batcher(model) as batcher, pytest.raises(ValueError, match="x"):
+            batcher.score(pairs("a"), on_served=served.append)
+        assert served == [Served(error=error)]
+
+    def test_tells_also_when_the_caller_has_left(self) -> None:
+        clock, served = ScriptedClock(), list[Served]()
+        model = GatedReranker(clock=clock, service_s=3.0)
+        with Batcher(model, clock=clock) as batcher:
+            with pytest.raises(DeadlineExceededError):
+                batcher.score(pairs("a"), deadline=clock() + SOON_S, on_served=served.append)
+            assert served == []
+            model.let_go()
+        assert served == [Served(3.0, 1)]
+
+    def test_tells_a_request_that_was_refused(self) -> None:
+        model, served = GatedReranker(), list[Served]()
+        with busy(model, max_queue_pairs=1) as batcher:
+            batcher.submit(pairs("a"))
+            with pytest.raises(QueueFullError):
+                batcher.submit(pairs("b"), on_served=served.append)
+            model.let_go(2)
+        assert served == [Served()]
+
+    def test_an_invalid_input_error_of_the_reranker_is_the_callers(self) -> None:
+        model = ScriptedReranker()
+        model.fail = lambda pairs: InvalidInputError("too long")
+        with Batcher(model) as batcher, pytest.raises(InvalidInputError):
+            batcher.score(pairs("a"))
+
+
+class TestLoad:
+    def test_knows_rate_and_wait_from_what_it_did(self) -> None:
+        clock = ScriptedClock()
+        model = GatedReranker(clock=clock, service_s=1.0)
+        with Batcher(model, clock=clock) as batcher:
+            assert batcher.load().per_pair_s is None
+            model.let_go()
+            batcher.score(pairs("a", "b"))
+            model.wait_until_inside()
+            assert batcher.load().per_pair_s == 0.5
+            batcher.submit(pairs("c", "d"))
+            model.wait_until_inside()
+            batcher.submit(pairs("e"))
+            clock.pass_(0.25)
+            load = batcher.load()
+            assert (load.busy, load.wait_s, load.expected_s(4)) == (True, 0.75 + 0.5, 0.75 + 0.5 + 2.0)
+            model.let_go(2)
+
+    def test_an_idle_model_has_no_wait(self) -> None:
+        with Batcher(ScriptedReranker()) as batcher:
+            batcher.score(pairs("a"))
+            load = batcher.load()
+            assert (load.busy, load.wait_s, load.abandoned) == (False, 0.0, 0)
+
+
+class TestEnd:
+    def test_close_scores_what_waits_and_ends_the_thread(self) -> None:
+        model = GatedReranker()
+        batcher = busy(model)
+        waiting = batcher.submit(pairs("a"))
+        model.let_go(2)
+        batcher.close()
+        assert scores(waiting) == [1]
+        assert not [thread for thread in all_threads() if thread in batcher._started]
+
+    def test_close_without_drain_fails_what_waits(self) -> None:
+        model, served = GatedReranker(), list[Served]()
+        batcher = busy(model)
+        waiting = batcher.submit(pairs("a"), on_served=served.append)
+        closing = Thread(target=lambda: batcher.close(drain=False))
+        closing.start()
+        with pytest.raises(SemcacheError, match="closed before"):
+            scores(waiting)
+        model.let_go()
+        closing.join(PATIENCE_S)
+        assert not closing.is_alive()
+        assert served == [Served()]
+
+    def test_a_closed_batcher_says_so(self) -> None:
+        batcher = Batcher(ScriptedReranker())
+        batcher.close()
+        batcher.close()
+        with pytest.raises(SemcacheError, match="is closed; make a new one"):
+            batcher.submit(pairs("a"))
+
+    def test_one_that_is_dropped_ends_its_thread(self) -> None:
+        batcher = Batcher(ScriptedReranker())
+        batcher.score(pairs("a"))
+        (thread,) = batcher._started
+        del batcher
+        gc.collect()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+    def test_an_interpreter_that_ends_with_work_in_the_model_ends_quietly(self) -> None:
+        program = """
+import numpy, threading
+from semcache.batcher import Batcher
+inside = threading.Event()
+class Slow:
+    name, listwise = "slow", False
+    def score(self, pairs):
+        inside.set()
+        threading.Event().wait(0.3)
+        return numpy.zeros(len(pairs))
+batcher = Batcher(Slow())
+batcher.submit([("q", "a")]); batcher.submit([("q", "b")])
+inside.wait()
+print("end")
+"""
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "end\n", "")
+
+
+class TestManyCallers:
+    def test_threads_all_get_their_own_scores(self) -> None:
+        model = ScriptedReranker()
+        model.fail = poison("bad")
+
+        def ask(number: int) -> object:
+            if number % 17 == 0:
+                with pytest.raises(ValueError, match="bad"):
+                    batcher.score(pairs("bad", query=str(number)))
+                return True
+            texts = ["x" * (number % 7 + 1), "y" * (number % 11 + 1)]
+            return batcher.score(pairs(*texts, query=str(number % 5))).tolist() == [len(text) for text in texts]
+
+        with Batcher(model, max_pairs=16) as batcher, ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(ask, range(400)))
+            assert (batcher.waiting_pairs, batcher.abandoned, batcher.busy) == (0, 0, False)
+
+    async def test_tasks_that_come_and_go(self) -> None:
+        async with Batcher(ScriptedReranker(), max_pairs=16) as batcher:
+            tasks = [asyncio.create_task(batcher.ascore(pairs("x" * (number % 7 + 1)))) for number in range(400)]
+            for task in tasks[::3]:
+                await asyncio.sleep(0)
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, result in enumerate(results):
+                if number % 3:
+                    assert not isinstance(result, BaseException)
+                    assert result.tolist() == [number % 7 + 1]
+            assert (batcher.waiting_pairs, batcher.abandoned) == (0, 0)
