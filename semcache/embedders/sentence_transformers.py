@@ -114,13 +114,13 @@ def _fetched(name: str) -> Path:
 
 
 def _content_name(name: str, folder: ModelFolder) -> str:
-    return f"{name}@{content_hint(required(folder.transformer, *WEIGHTS))}"
+    return f"{name}@{content_hint(required(folder.transformer, *WEIGHTS), required(folder.transformer, 'config.json'))}"
 
 
 def _by_onnx(model: str | Path, form: Form, threads: int | None, batch_size: int, cache: Path | None) -> _Opened:
     known = packaged(model, form)
     folder = read_folder(find_folder(model, form) or _fetched(str(model)), known.pooling if known else "mean")
     graph = graph_of(folder, form, cache)
-    opened = open_onnx(graph, required(folder.transformer, "tokenizer.json"), folder.max_length, threads)
+    opened = open_onnx(graph.path, required(folder.transformer, "tokenizer.json"), folder.max_length, threads)
     encoder = OnnxEncoder(opened, folder.pooling, folder.dims, batch_size)
-    return _Opened(encoder, folder.dims, f"{short_name(model)}@{content_hint(graph)}/{form}")
+    return _Opened(encoder, folder.dims, f"{short_name(model)}@{graph.identity}")

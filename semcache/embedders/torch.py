@@ -5,6 +5,7 @@ from threading import Lock
 from typing import Any
 
 from semcache.errors import MissingExtraError
+from semcache.loading import without_progress_bars
 from semcache.texts import readable
 
 
@@ -48,7 +49,8 @@ def load_sentence_transformer(source: str, device: str | None) -> Any:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "all") from error
-    return SentenceTransformer(source, device=device)
+    with without_progress_bars():
+        return SentenceTransformer(source, device=device)
 
 
 def dims_of(model: Any) -> int | None:

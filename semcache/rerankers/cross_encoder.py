@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.loading import without_progress_bars
 from semcache.models import DEFAULT_CROSS_ENCODER, find_folder
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
@@ -67,7 +68,8 @@ def _load(model: str | Path, max_length: int | None, device: str | None) -> Any:
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "all") from error
     try:
-        return CrossEncoder(str(find_folder(model, "torch") or model), max_length=max_length, device=device)
+        with without_progress_bars():
+            return CrossEncoder(str(find_folder(model, "torch") or model), max_length=max_length, device=device)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"cross-encoder {str(model)!r} cannot be loaded by torch ({error}); pass a folder with weights, or use "
