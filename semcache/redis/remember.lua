@@ -3,17 +3,13 @@
 --
 -- KEYS  vector hash, scores string
 -- ARGV  records, version byte, "1" if an order is replaced whole, most bytes of records, TTL in ms (0: none),
---       then the fields of the hash (none: no vector is at hand)
--- Gives 1 if the scores are stored, 0 if there is no entry and no vector to make one.
+--       then the fields of the hash (none: no vector is at hand, and a new entry can only be read exactly)
 local vector_key, scores_key = KEYS[1], KEYS[2]
 local records, version, replace, most, fresh_ttl = ARGV[1], ARGV[2], ARGV[3] == "1", tonumber(ARGV[4]), tonumber(ARGV[5])
 local has_fields = #ARGV > 5
 
 local vector_ttl, scores_ttl = redis.call("PTTL", vector_key), redis.call("PTTL", scores_key)
 local has_vector, has_scores = vector_ttl ~= -2, scores_ttl ~= -2
-if not (has_vector or has_scores or has_fields) then
-  return 0
-end
 
 -- Both keys end at the same time, set by whichever was there first; a write never extends it. -1: never.
 local ttl = fresh_ttl > 0 and fresh_ttl or -1

@@ -102,8 +102,8 @@ class RedisStore:
     ) -> bool:
         """Store scores as (document fingerprint, score), in one round trip; what the entry has already stays.
 
-        A new entry needs a vector and lives ``ttl_s`` seconds (None: as the store is set up); an entry that is there
-        keeps its end. False when nothing was stored: no scores, or neither an entry nor a vector.
+        A new entry lives ``ttl_s`` seconds (None: as the store is set up); an entry that is there keeps its end.
+        Without a vector it can be read exactly, but is nobody's neighbour. False when there were no scores to store.
         """
         return self._do(writing.remember(self._setup, tenant, NewScores(query, vector, scores, cues), ttl_s))
 

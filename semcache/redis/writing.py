@@ -13,7 +13,7 @@ from semcache.redis.steps import Operation, Setup, run_script
 
 @dataclass(frozen=True, slots=True)
 class NewScores:
-    """True scores of one query, as (document fingerprint, score); without a vector they need an entry to go to."""
+    """True scores of one query, as (document fingerprint, score); without a vector the entry is nobody's neighbour."""
 
     query: str
     vector: FloatArray | None

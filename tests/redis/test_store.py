@@ -75,11 +75,17 @@ class TestRemembering:
         assert await store.remember("", "q", None, [(B, 3.0), (C, 4.0)])
         assert await store.read_exact("", "q") == {A: 1.0, B: 3.0, C: 4.0}
 
-    async def test_a_new_query_without_a_vector_is_not_stored(
+    async def test_a_new_query_without_a_vector_is_known_exactly_and_nobodys_neighbour(
         self, store: Any, client: redis.Redis, namespace: str
     ) -> None:
-        assert not await store.remember("", "q", None, [(A, 1.0)])
-        assert client.keys(f"semcache:{namespace}:*") == []
+        assert await store.remember("", "q", None, [(A, 1.0)])
+        assert await store.read_exact("", "q") == {A: 1.0}
+        assert await store.find_neighbours("", vector(1), 4) == []
+        (key,) = client.keys(f"semcache:{namespace}:*")
+        assert 0 < client.pttl(key) <= 3_960_000
+        await store.remember("", "q", vector(1), [(B, 2.0)])
+        (neighbour,) = await store.find_neighbours("", vector(1), 4)
+        assert neighbour.scores == {A: 1.0, B: 2.0}
 
     async def test_no_scores_are_not_stored(self, store: Any) -> None:
         assert not await store.remember("", "q", vector(1), [])
@@ -117,7 +123,7 @@ class TestRemembering:
             NewScores("two", None, [(A, 1.0)]),
             NewScores("no", vector(2), []),
         ]
-        assert await store.remember_many("", new) == [True, False, False]
+        assert await store.remember_many("", new) == [True, True, False]
         assert await store.remember_many("", []) == []
         assert await store.read_exact_many("", ["one", "two", "no"]) == [{A: 1.0}, None, None]
 

@@ -1,0 +1,213 @@
+"""The cache by itself, on a real Redis."""
+
+import numpy as np
+import pytest
+
+from semcache.cache import RedisSemanticCache
+from semcache.documents import Document
+from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
+from semcache.events import CacheFailed
+from semcache.fingerprint import document_fingerprint
+from semcache.ranking import Status
+from semcache.settings import Settings
+from tests.fakes import WordEmbedder
+
+DOCUMENTS = [Document(f"passage {n} about the moon") for n in range(6)]
+SCORES = [0.5, 3.25, -1.0, 2.0, 0.0, 1.0]
+
+
+@pytest.fixture
+def cache(redis_url, namespace):
+    settings = Settings(cache={"namespace": namespace})
+    with RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings) as cache:
+        yield cache
+
+
+def test_what_is_remembered_is_looked_up_exactly_and_by_meaning(cache):
+    assert cache.lookup("how far is the moon", DOCUMENTS).status is None
+    assert cache.remember("how far is the moon", DOCUMENTS, SCORES)
+    exact = cache.lookup("how far is the moon", DOCUMENTS[::-1])
+    assert (exact.status, exact.scores) == (Status.EXACT, tuple(SCORES[::-1]))
+    near = cache.lookup("is the moon how far", DOCUMENTS)
+    assert (near.status, near.scores) == (Status.SEMANTIC, tuple(SCORES))
+    assert near.similarity == pytest.approx(1, abs=1e-3)
+
+
+def test_unknown_documents_of_a_known_query_are_none(cache):
+    cache.remember("how far is the moon", DOCUMENTS[:3], SCORES[:3])
+    found = cache.lookup("how far is the moon", DOCUMENTS)
+    assert (found.status, found.scores) == (Status.PARTIAL, (0.5, 3.25, -1.0, None, None, None))
+
+
+def test_tenants_never_meet(cache):
+    cache.remember("how far is the moon", DOCUMENTS, SCORES, tenant="a")
+    for other in ("", "b", "A", "a "):
+        assert cache.lookup("how far is the moon", DOCUMENTS, tenant=other).status is None
+        assert cache.lookup("is the moon how far", DOCUMENTS, tenant=other).status is None
+    assert cache.lookup("is the moon how far", DOCUMENTS, tenant="a").status is Status.SEMANTIC
+
+
+def test_rerankers_and_embedders_never_meet(cache, redis_url, namespace):
+    cache.remember("how far is the moon", DOCUMENTS, SCORES)
+    assert cache.of("another model").lookup("how far is the moon", DOCUMENTS).status is None
+
+    class Other(WordEmbedder):
+        name = "other words"
+
+    settings = Settings(cache={"namespace": namespace})
+    with RedisSemanticCache(redis_url, Other(), 0.9, settings=settings) as other:
+        assert other.lookup("how far is the moon", DOCUMENTS).status is None
+
+
+def test_a_given_vector_spares_the_embedding(cache):
+    vector = 7 * cache.backend.embedder.embed(["how far is the moon"])[0]
+    cache.backend.embedder.texts.clear()
+    cache.remember("how far is the moon", DOCUMENTS, SCORES, vector=vector)
+    assert cache.lookup("is the moon far", DOCUMENTS, vector=vector).status is Status.SEMANTIC
+    (neighbour,) = cache.neighbours(vector)
+    assert neighbour.similarity == pytest.approx(1, abs=1e-3)
+    assert dict(neighbour.scores) == {
+        document_fingerprint(document.text): score for document, score in zip(DOCUMENTS, SCORES, strict=True)
+    }
+    assert cache.backend.embedder.texts == []
+
+
+def test_forgetting(cache):
+    for query in ("how far is the moon", "best pizza dough"):
+        for tenant in ("", "a"):
+            cache.remember(query, DOCUMENTS, SCORES, tenant=tenant)
+    assert cache.forget(query="best pizza dough") == 1
+    assert cache.lookup("best pizza dough", DOCUMENTS).status is None
+    assert cache.lookup("best pizza dough", DOCUMENTS, tenant="a").status is Status.EXACT
+    assert cache.forget(document=DOCUMENTS[0]) == 3
+    found = cache.lookup("how far is the moon", DOCUMENTS)
+    assert (found.status, found.scores[0]) == (Status.PARTIAL, None)
+    assert cache.forget(document=document_fingerprint(DOCUMENTS[1].text), tenant="a") == 2
+    assert cache.lookup("how far is the moon", DOCUMENTS[1:]).status is Status.EXACT
+    assert cache.forget(tenant="a") == 2
+    assert cache.lookup("how far is the moon", DOCUMENTS[2:], tenant="a").status is None
+    assert cache.clear() == 1
+    assert cache.lookup("how far is the moon", DOCUMENTS[1:]).status is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "pass a query, a document or a tenant"),
+        ({"query": "q", "document": "d"}, "not both"),
+        ({"query": " "}, "query is blank"),
+        ({"tenant": 5}, "tenant must be a string"),
+        ({"document": 5}, "no text found in int 5"),
+    ],
+)
+def test_forgetting_nothing_in_particular_is_an_error(cache, arguments, said):
+    with pytest.raises(InvalidInputError, match=said):
+        cache.forget(**arguments)
+
+
+def test_get_gives_the_callers_own_documents_in_the_remembered_order(cache):
+    results = [DOCUMENTS[3], DOCUMENTS[0], DOCUMENTS[5]]
+    assert cache.get("how far is the moon", DOCUMENTS) is None
+    cache.set("how far is the moon", DOCUMENTS, results)
+    mine = [Document(document.text, {"mine": True}) for document in DOCUMENTS]
+    got = cache.get("is the moon how far", mine)
+    assert got == [mine[3], mine[0], mine[5]]
+    assert all(document.metadata == {"mine": True} for document in got)
+    assert cache.get("how far is the moon", [*mine, Document("new")]) is None
+    assert cache.get("how far is the moon", mine[1:]) is None, "its shortened list is not all among the candidates"
+    assert cache.get("how far is the moon", [mine[5], mine[3], mine[0]]) == [mine[3], mine[0], mine[5]]
+
+
+def test_a_full_list_is_served_for_fewer_candidates_too(cache):
+    cache.set("how far is the moon", DOCUMENTS, DOCUMENTS[::-1])
+    assert cache.get("how far is the moon", DOCUMENTS[:3]) == DOCUMENTS[:3][::-1]
+
+
+def test_an_empty_result_is_a_result(cache):
+    cache.set("how far is the moon", DOCUMENTS, [])
+    assert cache.get("how far is the moon", DOCUMENTS) == []
+
+
+def test_a_later_list_replaces_the_earlier_one(cache):
+    cache.set("how far is the moon", DOCUMENTS, DOCUMENTS)
+    cache.set("how far is the moon", DOCUMENTS, DOCUMENTS[:2])
+    assert cache.get("how far is the moon", DOCUMENTS) == DOCUMENTS[:2]
+
+
+def test_result_lists_and_scores_do_not_mix(cache):
+    cache.set("how far is the moon", DOCUMENTS, DOCUMENTS)
+    assert cache.lookup("how far is the moon", DOCUMENTS).status is None
+
+
+def test_a_result_that_was_no_candidate_is_an_error(cache):
+    with pytest.raises(InvalidInputError, match="is none of the documents"):
+        cache.set("how far is the moon", DOCUMENTS, [Document("something else")])
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([1.0], "1 scores for 6 documents; pass one score per document"),
+        ([1.0, float("nan"), 1, 1, 1, 1], "the score of document 1 is nan"),
+        ([1.0, 1, 1, 1, 1, float("inf")], "the score of document 5 is inf"),
+    ],
+)
+def test_only_one_finite_score_per_document_is_remembered(cache, scores, said):
+    with pytest.raises(InvalidInputError, match=said):
+        cache.remember("how far is the moon", DOCUMENTS, scores)
+    assert cache.lookup("how far is the moon", DOCUMENTS).status is None
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "3600"])
+def test_a_ttl_is_a_number_of_seconds(ttl):
+    with pytest.raises(ConfigurationError, match="ttl is .*; give a number of seconds above 0, or None for no expiry"):
+        RedisSemanticCache("redis://localhost:1", WordEmbedder(), ttl=ttl)
+
+
+@pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])
+def test_a_threshold_is_a_cosine(threshold):
+    with pytest.raises(ConfigurationError, match=r"trust_threshold is .*; give a cosine from -1 to 1"):
+        RedisSemanticCache("redis://localhost:1", WordEmbedder(), threshold)
+
+
+def test_a_threshold_of_zero_is_not_the_default(redis_url):
+    with RedisSemanticCache(redis_url, WordEmbedder(), 0) as cache:
+        assert cache.policy().reuse.trust_threshold == 0
+
+
+@pytest.mark.parametrize("vector", [np.zeros(64), np.full(64, np.nan), np.ones(5)])
+def test_a_given_vector_is_checked(cache, vector):
+    with pytest.raises(EmbedderError, match="the caller gave"):
+        cache.lookup("how far is the moon", DOCUMENTS, vector=vector)
+
+
+def test_without_redis_everything_is_a_miss_and_nothing_raises_but_forgetting():
+    events = []
+    cache = RedisSemanticCache("redis://localhost:1/0", WordEmbedder(), observers=[events.append])
+    assert isinstance(events[0], CacheFailed)
+    assert cache.lookup("how far is the moon", DOCUMENTS).status is None
+    assert cache.remember("how far is the moon", DOCUMENTS, SCORES) is False
+    assert cache.get("how far is the moon", DOCUMENTS) is None
+    cache.set("how far is the moon", DOCUMENTS, DOCUMENTS)
+    assert cache.neighbours(np.ones(64)) == []
+    with pytest.raises(StoreUnavailableError):
+        cache.forget(query="how far is the moon")
+    cache.close()
+
+
+async def test_the_asynchronous_methods_do_the_same(redis_url, namespace):
+    settings = Settings(cache={"namespace": namespace})
+    async with RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings) as cache:
+        assert await cache.aremember("how far is the moon", DOCUMENTS, SCORES)
+        found = await cache.alookup("is the moon how far", DOCUMENTS)
+        assert (found.status, found.scores) == (Status.SEMANTIC, tuple(SCORES))
+        vector = cache.backend.embedder.embed(["how far is the moon"])[0]
+        assert len(await cache.aneighbours(vector)) == 1
+        assert await cache.aforget(query="how far is the moon") == 1
+        assert await cache.aclear() == 0
+
+
+def test_its_repr_says_where_without_the_password():
+    cache = RedisSemanticCache("redis://user:secret@localhost:1/0", WordEmbedder())
+    assert repr(cache) == "<RedisSemanticCache of 'default' in Redis at redis://localhost:1/0>"
+    cache.close()

@@ -1,0 +1,285 @@
+"""A reranker behind the cache, on a real Redis with scripted models that count what they are asked."""
+
+import asyncio
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.errors import InvalidInputError, RerankerError
+from semcache.events import CacheFailed, Reranked
+from semcache.ranking import Status
+from semcache.redis.embedded import EmbeddedRedis
+from semcache.settings import Settings
+from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
+
+DOCUMENTS = [SimpleNamespace(page_content=f"passage {n} about the moon", metadata={"n": n}) for n in range(20)]
+QUERY = "how far is the moon"
+
+
+def cached(redis_url, namespace, reranker=None, **options):
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=Settings(cache={"namespace": namespace}))
+    return CachedReranker(reranker or CountingReranker(), cache, **options)
+
+
+@pytest.fixture
+def reranker(redis_url, namespace):
+    with cached(redis_url, namespace) as reranker:
+        yield reranker
+
+
+def model(reranker: CachedReranker) -> CountingReranker:
+    return reranker.ladder._reranker
+
+
+def calls(reranker: CachedReranker) -> Counter:
+    """Calls per command since the last reset, as the server counts them."""
+    stats = reranker.cache.backend.connection.client.info("commandstats")
+    counts = Counter({name.removeprefix("cmdstat_").lower(): value["calls"] for name, value in stats.items()})
+    reranker.cache.backend.connection.client.config_resetstat()
+    counts.pop("info", None)
+    counts.pop("config|resetstat", None)
+    return counts
+
+
+def test_the_callers_own_objects_come_back_in_order_with_raw_scores(reranker):
+    ranking = reranker.rerank(QUERY, DOCUMENTS, 5)
+    scores = [model(reranker).score_of(QUERY, document.page_content) for document in DOCUMENTS]
+    best = np.argsort(-np.array(scores, dtype=np.float32), kind="stable")[:5]
+    assert list(ranking) == [DOCUMENTS[place] for place in best]
+    assert ranking.indices == tuple(best)
+    assert ranking.scores == tuple(float(np.float32(scores[place])) for place in best)
+    assert all(document is DOCUMENTS[place] for document, place in zip(ranking, best, strict=True))
+    assert repr(ranking) == "<Ranking fresh: 5 documents by counting, 20 pairs asked, 0 reused>"
+
+
+def test_a_smaller_earlier_top_k_does_not_shorten_a_later_larger_one(reranker):
+    assert len(reranker.rerank(QUERY, DOCUMENTS, 1)) == 1
+    later = reranker.rerank(QUERY, DOCUMENTS, 20)
+    assert (len(later), later.status) == (20, Status.EXACT)
+
+
+def test_another_requests_documents_never_come_back(reranker):
+    reranker.rerank(QUERY, DOCUMENTS[:10])
+    ranking = reranker.rerank(QUERY, DOCUMENTS[10:], 20)
+    assert sorted(ranking.indices) == list(range(10))
+    assert all(any(document is mine for mine in DOCUMENTS[10:]) for document in ranking)
+
+
+def test_a_changed_text_is_the_only_one_sent_to_the_reranker(reranker):
+    reranker.rerank(QUERY, DOCUMENTS)
+    model(reranker).pairs.clear()
+    changed = [*DOCUMENTS[:7], SimpleNamespace(page_content="passage 7, revised", metadata={}), *DOCUMENTS[8:]]
+    ranking = reranker.rerank(QUERY, changed, 20)
+    assert model(reranker).pairs == [(QUERY, "passage 7, revised")]
+    assert (ranking.status, ranking.asked, ranking.reused) == (Status.PARTIAL, 1, 19)
+
+
+def test_round_trips(reranker):
+    reranker.rerank(QUERY, DOCUMENTS)
+    calls(reranker)
+    reranker.cache.backend.embedder.texts.clear()
+
+    reranker.rerank(QUERY, DOCUMENTS)
+    assert calls(reranker) == {"get": 1}
+    assert reranker.cache.backend.embedder.texts == []
+
+    assert reranker.rerank("is the moon how far", DOCUMENTS).status is Status.SEMANTIC
+    assert calls(reranker) == {"get": 1, "ft.search": 1, "mget": 1}
+    assert len(reranker.cache.backend.embedder.texts) == 1
+
+    assert reranker.rerank(QUERY, [*DOCUMENTS, "new"]).status is Status.PARTIAL
+    partial = calls(reranker)
+    assert partial["append"] == 1
+    assert partial["hset"] == 0
+
+
+def test_equal_documents_each_come_back_and_are_scored_once(reranker):
+    ranking = reranker.rerank(QUERY, ["a", "b", "a", "a"], 4)
+    assert sorted(ranking.indices) == [0, 1, 2, 3]
+    assert len(model(reranker).pairs) == 2
+
+
+def test_no_documents_ask_nobody(reranker):
+    ranking = reranker.rerank(QUERY, [])
+    assert (list(ranking), ranking.scores, model(reranker).pairs) == ([], (), [])
+    assert reranker.get_stats()["hit_rate"] == "0.00%"
+
+
+def test_stats_keep_their_old_names(reranker):
+    for query in (QUERY, QUERY, "is the moon how far"):
+        reranker.rerank(query, DOCUMENTS)
+    stats = reranker.get_stats()
+    assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (2, 1, "66.67%")
+    assert stats["by_status"] == {"exact": 1, "semantic": 1, "verified": 0, "partial": 0, "fresh": 1, "degraded": 0}
+    assert (stats["pairs_asked"], stats["pairs_reused"]) == (20, 40)
+
+
+def test_many_at_once_are_like_one_after_the_other(redis_url, namespace):
+    queries = [QUERY, "best pizza dough", QUERY, "is the moon how far"]
+    with cached(redis_url, namespace) as many, cached(redis_url, namespace + "x") as single:
+        rankings = many.rerank_many(queries, [DOCUMENTS] * 4, 3)
+        assert [list(ranking) for ranking in rankings] == [
+            list(single.rerank(q, DOCUMENTS, 3)) for q in queries[:3]
+        ] + [list(rankings[3])]
+        assert len(model(many).pairs) == 60, "the repeated query is scored once"
+        again = many.rerank_many(queries, [DOCUMENTS] * 4, 3)
+        assert {ranking.status for ranking in again} == {Status.EXACT}
+
+
+@pytest.mark.parametrize(
+    ("queries", "documents"), [([QUERY], []), (QUERY, [DOCUMENTS]), ([QUERY, " "], [DOCUMENTS, DOCUMENTS])]
+)
+def test_many_at_once_are_checked_before_any_work(reranker, queries, documents):
+    with pytest.raises(InvalidInputError):
+        reranker.rerank_many(queries, documents)
+    assert model(reranker).pairs == []
+
+
+def test_warming_from_a_log_makes_requests_exact(reranker):
+    log = [(f"question number {n} is this", DOCUMENTS) for n in range(40)]
+    assert reranker.warm(iter(log)) == 800
+    assert reranker.warm(log) == 0
+    assert {reranker.rerank(query, documents).status for query, documents in log} == {Status.EXACT}
+    assert reranker.rerank("number this question is 5", DOCUMENTS).status is Status.SEMANTIC
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1, float("nan"), "1"])
+def test_a_deadline_is_a_time_to_come(reranker, deadline_s):
+    with pytest.raises(InvalidInputError, match="deadline_s must be a number of seconds above 0"):
+        reranker.rerank(QUERY, DOCUMENTS, deadline_s=deadline_s)
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [([1.0], "gave 1 scores for 20 pairs"), ([float("nan")] * 20, "not finite"), ([float("inf")] * 20, "not finite")],
+)
+def test_bad_scores_are_the_rerankers_error_and_are_not_stored(redis_url, namespace, scores, said):
+    class Bad(CountingReranker):
+        def score(self, pairs):
+            return np.array(scores, dtype=np.float32)
+
+    with cached(redis_url, namespace, Bad()) as bad:
+        with pytest.raises(RerankerError, match=said):
+            bad.rerank(QUERY, DOCUMENTS)
+        assert bad.cache.lookup(QUERY, DOCUMENTS).status is None
+
+
+def test_a_listwise_order_is_kept_whole(redis_url, namespace):
+    with cached(redis_url, namespace, CountingOrder()) as listwise:
+        first = listwise.rerank(QUERY, DOCUMENTS, 3)
+        assert listwise.rerank(QUERY, DOCUMENTS, 20).status is Status.EXACT
+        assert list(listwise.rerank("is the moon how far", DOCUMENTS, 3)) == list(first)
+        assert listwise.rerank(QUERY, [*DOCUMENTS, "new"], 3).status is Status.FRESH
+        assert listwise.rerank(QUERY, [*DOCUMENTS, "new"], 3).status is Status.EXACT
+
+
+def test_threads_share_one_computation(redis_url, namespace):
+    started, gate = threading.Event(), threading.Event()
+
+    class Slow(CountingReranker):
+        def score(self, pairs):
+            started.set()
+            assert gate.wait(10)
+            return super().score(pairs)
+
+    with cached(redis_url, namespace, Slow()) as slow, ThreadPoolExecutor(8) as pool:
+        first = pool.submit(slow.rerank, QUERY, DOCUMENTS)
+        assert started.wait(10)
+        others = [pool.submit(slow.rerank, QUERY, list(DOCUMENTS)) for _ in range(7)]
+        gate.set()
+        rankings = [future.result(10) for future in (first, *others)]
+        assert len({ranking.indices for ranking in rankings}) == 1
+        assert len(model(slow).pairs) == 20
+
+
+def test_threads_with_different_requests_all_get_their_own(redis_url, namespace):
+    with cached(redis_url, namespace) as shared, ThreadPoolExecutor(8) as pool:
+        wanted = [(f"question number {n % 7} here", DOCUMENTS[n % 5 :], f"tenant {n % 3}") for n in range(120)]
+        rankings = list(pool.map(lambda one: shared.rerank(one[0], one[1], 20, tenant=one[2]), wanted))
+        for (_, documents, _), ranking in zip(wanted, rankings, strict=True):
+            assert sorted(ranking.indices) == list(range(len(documents)))
+        assert shared.get_stats()["requests"] == 120
+        assert shared.get_stats()["cache_failures"] == 0
+
+
+async def test_tasks_get_the_same_and_do_not_block_the_loop(redis_url, namespace):
+    async with cached(redis_url, namespace) as shared:
+        rankings = await asyncio.gather(*(shared.arerank(QUERY, DOCUMENTS) for _ in range(20)))
+        assert len({ranking.indices for ranking in rankings}) == 1
+        assert len(model(shared).pairs) == 20
+        many = await shared.arerank_many([QUERY, "best pizza dough"], [DOCUMENTS, DOCUMENTS])
+        assert [ranking.status for ranking in many] == [Status.EXACT, Status.FRESH]
+        assert (await shared.arerank("is the moon how far", DOCUMENTS)).status is Status.SEMANTIC
+
+
+async def test_a_cancelled_task_takes_nobody_along(redis_url, namespace):
+    started, gate = threading.Event(), threading.Event()
+
+    class Slow(CountingReranker):
+        def score(self, pairs):
+            started.set()
+            assert gate.wait(10)
+            return super().score(pairs)
+
+    async with cached(redis_url, namespace, Slow()) as slow:
+        tasks = [asyncio.create_task(slow.arerank(QUERY, DOCUMENTS)) for _ in range(3)]
+        await asyncio.to_thread(started.wait, 10)
+        tasks[0].cancel()
+        gate.set()
+        rankings = await asyncio.gather(*tasks[1:])
+        assert {ranking.status for ranking in rankings} == {Status.FRESH}
+        assert tasks[0].cancelled()
+
+
+def test_one_cached_reranker_serves_several_event_loops(redis_url, namespace):
+    shared = cached(redis_url, namespace)
+    for _ in range(3):
+        asyncio.run(shared.arerank(QUERY, DOCUMENTS))
+    assert shared.get_stats()["cache_hits"] == 2
+    shared.close()
+
+
+def test_redis_that_dies_in_mid_flight_costs_only_the_cache(namespace):
+    events = []
+    server = EmbeddedRedis().start()
+    with cached(server.url, namespace, observers=[events.append]) as lonely:
+        fresh = lonely.rerank(QUERY, DOCUMENTS)
+        server.close()
+        ranking = lonely.rerank(QUERY, DOCUMENTS)
+        assert (ranking.status, list(ranking), ranking.scores) == (Status.FRESH, list(fresh), fresh.scores)
+        assert lonely.get_stats()["cache_failures"] > 0
+
+
+async def test_redis_that_is_away_from_the_start_costs_only_the_cache(namespace):
+    failures = []
+    cache = RedisSemanticCache("redis://localhost:1", WordEmbedder(), observers=[failures.append])
+    async with CachedReranker(CountingReranker(), cache) as lonely:
+        assert (await lonely.arerank(QUERY, DOCUMENTS)).status is Status.FRESH
+        assert lonely.rerank(QUERY, DOCUMENTS).status is Status.FRESH
+    assert {type(event) for event in failures} == {CacheFailed}
+
+
+def test_observers_are_told_and_cannot_break_anything(redis_url, namespace):
+    told = []
+
+    def broken(event):
+        raise RuntimeError("observer bug")
+
+    with cached(redis_url, namespace, observers=[broken, told.append]) as observed:
+        observed.rerank(QUERY, DOCUMENTS, tenant="a")
+    (event,) = told
+    assert isinstance(event, Reranked)
+    assert (event.status, event.tenant, event.documents, event.asked) == ("fresh", "a", 20, 20)
+    assert event.duration_s > 0
+
+
+def test_a_megabyte_of_query_or_document_is_served(reranker):
+    query, document = "moon " * 200_000, "passage " * 125_000
+    assert reranker.rerank(query, [document, "short"]).status is Status.FRESH
+    assert reranker.rerank(query, [document, "short"]).status is Status.EXACT
