@@ -160,7 +160,7 @@ def test_only_one_finite_score_per_document_is_remembered(cache, scores, said):
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "3600"])
 def test_a_ttl_is_a_number_of_seconds(ttl):
-    with pytest.raises(ConfigurationError, match="ttl is .*; give a number of seconds above 0, or None for no expiry"):
+    with pytest.raises(ConfigurationError, match=r"ttl is .*; give a number of seconds above 0, or None for no expiry"):
         RedisSemanticCache("redis://localhost:1", WordEmbedder(), ttl=ttl)
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semcache import codec
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
 from semcache.redis.connection import RedisConnection
 from semcache.redis.index import IndexTuning
@@ -125,7 +125,7 @@ class TestRemembering:
         ]
         assert await store.remember_many("", new) == [True, True, False]
         assert await store.remember_many("", []) == []
-        assert await store.read_exact_many("", ["one", "two", "no"]) == [{A: 1.0}, None, None]
+        assert await store.read_exact_many("", ["one", "two", "no"]) == [{A: 1.0}, {A: 1.0}, None]
 
     @pytest.mark.parametrize("shape", [(DIMS + 1,), (1, DIMS), (0,)])
     async def test_a_vector_of_another_shape_is_refused(self, store: Any, shape: tuple[int, ...]) -> None:
@@ -410,6 +410,15 @@ class TestTheIndexComesAndGoes:
         names = [event.name for event in events if isinstance(event, IndexCreated)]
         assert len(names) == len(events) == 2
         assert names[1] == f"{names[0]}:named"
+
+    async def test_a_check_makes_it_too(self, make_store: MakeStore) -> None:
+        events: list[Any] = []
+        await make_store(on_event=events.append).check()
+        assert [type(event) for event in events] == [IndexCreated]
+        await make_store(on_event=events.append).check()
+        assert len(events) == 1
+        with pytest.raises(IndexMismatchError, match=f"has dim {DIMS}, but 7 is needed"):
+            await make_store(dims=7).check()
 
     async def test_dropped_it_is_made_again_from_what_is_stored(
         self, make_store: MakeStore, client: redis.Redis
