@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -82,7 +82,7 @@ class RedisConnection:
         loop = asyncio.get_running_loop()
         client = self._loops.get(loop)
         if client is None:
-            client = self._loops[loop] = self._build(redis.asyncio.Redis, AsyncRetry)
+            client = self._loops[loop] = self._build(redis.asyncio.Redis, _AsyncRetry)
         return client
 
     def close(self) -> None:
@@ -113,6 +113,21 @@ class RedisConnection:
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.where}>"
+
+
+class _AsyncRetry(AsyncRetry):
+    """Sees a timeout where redis-py's asynchronous client says that the connection failed *because of* a timeout."""
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[Any]], *rest: Any, **named: Any) -> Any:
+        async def unwrapped() -> Any:
+            try:
+                return await do()
+            except redis.exceptions.ConnectionError as error:
+                if isinstance(error.__cause__, redis.exceptions.TimeoutError):
+                    raise error.__cause__ from None
+                raise
+
+        return await super().call_with_retry(unwrapped, *rest, **named)
 
 
 class GivenClient:

@@ -155,6 +155,10 @@ class AsyncRedisStore:
                 return done.value  # type: ignore[no-any-return]
             answer = await acarry_out(self.connection, step)
 
+    async def check(self) -> None:
+        """See RedisStore."""
+        await self._do(ensure_index(self._setup, ""))
+
     async def read_exact(self, tenant: str, query: str) -> Scores | None:
         """See RedisStore."""
         return await self._do(reading.read_exact(self._setup, tenant, query))

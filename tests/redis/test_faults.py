@@ -39,15 +39,15 @@ def delay_of(call: Callable[[], object]) -> float:
 class TestFrozen:
     def test_one_timeout_and_then_nothing_until_it_is_due(self, own_server: EmbeddedRedis) -> None:
         now, events = [0.0], []
-        with RedisConnection(own_server.url, timeout_s=0.1, clock=lambda: now[0], on_event=events.append) as connection:
+        with RedisConnection(own_server.url, timeout_s=0.5, clock=lambda: now[0], on_event=events.append) as connection:
             store = RedisStore(connection, **LAYOUT)
             store.remember(*WRITE)
             os.kill(server_pid(own_server), signal.SIGSTOP)
-            assert 0.09 < delay_of(lambda: store.read_exact("", "q")) < 1
-            assert sum(delay_of(lambda: store.find_neighbours("", vector(1), 4)) for _ in range(50)) < 0.1
+            assert 0.49 < delay_of(lambda: store.read_exact("", "q")) < 0.95  # a retry would double it
+            assert sum(delay_of(lambda: store.find_neighbours("", vector(1), 4)) for _ in range(50)) < 0.2
             now[0] = 1.0
-            assert 0.09 < delay_of(lambda: store.remember(*WRITE)) < 1  # the probe
-            assert delay_of(lambda: store.remember(*WRITE)) < 0.05
+            assert 0.49 < delay_of(lambda: store.remember(*WRITE)) < 0.95  # the probe
+            assert delay_of(lambda: store.remember(*WRITE)) < 0.2
             os.kill(server_pid(own_server), signal.SIGCONT)
             now[0] = 3.0
             assert store.read_exact("", "q") == {A: 1.0}
@@ -63,15 +63,15 @@ class TestFrozen:
             assert sum(delay > 0.15 for delay in delays) <= 8
 
     async def test_an_event_loop_waits_no_longer(self, own_server: EmbeddedRedis) -> None:
-        async with RedisConnection(own_server.url, timeout_s=0.1) as connection:
+        async with RedisConnection(own_server.url, timeout_s=0.5) as connection:
             store = AsyncRedisStore(connection, **LAYOUT)
             await store.remember(*WRITE)
             os.kill(server_pid(own_server), signal.SIGSTOP)
             start = time.perf_counter()
             answers = await asyncio.gather(*(store.read_exact("", "q") for _ in range(20)), return_exceptions=True)
+            assert time.perf_counter() - start < 0.95
             with pytest.raises(StoreUnavailableError, match="left alone"):
                 await store.read_exact("", "q")
-            assert time.perf_counter() - start < 1
             assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
 
     async def test_a_cancelled_call_leaves_a_clean_connection(self, own_server: EmbeddedRedis) -> None:
