@@ -63,7 +63,7 @@ def test_the_old_constructor_by_position_and_by_keyword(redis_url):
         cache_ttl=60,
         similarity_threshold=0.9,
         p95_threshold=1.5,
-        embedding_model=words,
+        embedding_model=WordEmbedder(),
     )
     for pipeline in (by_position, by_keyword):
         with pipeline:
