@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from threading import Condition
 
-from semcache.admission import Load, ServiceRate, remaining_s
+from semcache.admission import Load, ServiceRate, pairs_within, remaining_s
 from semcache.batch_plan import how_many
-from semcache.errors import DeadlineExceededError, QueueFullError, SemcacheError
+from semcache.errors import ConfigurationError, DeadlineExceededError, QueueFullError, SemcacheError
 from semcache.protocols import Clock, FloatArray, Pair
 
 
@@ -72,12 +72,27 @@ class Taken:
     cancelled: tuple[Job, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may merge (requests, pairs, and seconds by the model's record), and how many pairs may wait."""
+
+    max_requests: int
+    max_pairs: int
+    max_batch_s: float
+    max_queue_pairs: int
+
+    def __post_init__(self) -> None:
+        for name in ("max_requests", "max_pairs", "max_queue_pairs"):
+            check_count(name, getattr(self, name))
+        if not (isinstance(self.max_batch_s, int | float) and self.max_batch_s > 0):
+            raise ConfigurationError(f"max_batch_s must be a number of seconds above 0, got {self.max_batch_s!r}")
+
+
 class BatchQueue:
     """A bounded queue in order of arrival, for one model with ``workers`` threads."""
 
-    def __init__(self, max_requests: int, max_pairs: int, max_queue_pairs: int, workers: int, clock: Clock) -> None:
-        self._limits = (max_requests, max_pairs)
-        self._max_queue_pairs = max_queue_pairs
+    def __init__(self, limits: Limits, workers: int, clock: Clock) -> None:
+        self._limits = limits
         self._workers = workers
         self._clock = clock
         self._changed = Condition()
@@ -111,7 +126,9 @@ class BatchQueue:
         expired = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
         for job in expired:
             self._remove(job)
-        jobs = list(islice(self._waiting, how_many([job.pairs for job in self._waiting], *self._limits)))
+        max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.max_pairs)
+        count = how_many([job.pairs for job in self._waiting], self._limits.max_requests, max_pairs)
+        jobs = list(islice(self._waiting, count))
         for job in jobs:
             self._remove(job)
         # From here on a future cannot be cancelled any more. The ones that are cancelled already missed the others.
@@ -184,9 +201,9 @@ class BatchQueue:
 
     def _check_room(self, pairs: int) -> None:
         # An empty queue takes any request: one that is larger than the bound would never be served otherwise.
-        if self._waiting and self._waiting_pairs + pairs > self._max_queue_pairs:
+        if self._waiting and self._waiting_pairs + pairs > self._limits.max_queue_pairs:
             raise QueueFullError(
-                f"{self._waiting_pairs} pairs are waiting, {pairs} more would exceed {self._max_queue_pairs}; "
+                f"{self._waiting_pairs} pairs are waiting, {pairs} more would exceed {self._limits.max_queue_pairs}; "
                 "ask less at once, raise max_queue_pairs, or use a faster reranker"
             )
 
@@ -212,3 +229,9 @@ class BatchQueue:
 def expire(job: Job) -> None:
     """Settle a job whose deadline passed while it waited."""
     job.fail(DeadlineExceededError("the deadline passed while the request waited for the reranker"))
+
+
+def check_count(name: str, value: object) -> None:
+    """Raises ConfigurationError unless the value is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, got {value!r}")

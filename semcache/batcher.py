@@ -5,6 +5,7 @@ import atexit
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from itertools import count
 from threading import Lock, Thread, current_thread
 from time import monotonic
@@ -15,8 +16,8 @@ import numpy as np
 
 from semcache.admission import Load
 from semcache.batch_plan import BatchPlan, halves, keep, merge
-from semcache.batch_queue import NEVER_RUN, Batch, BatchQueue, Job, Served, expire
-from semcache.errors import ConfigurationError, DeadlineExceededError
+from semcache.batch_queue import NEVER_RUN, Batch, BatchQueue, Job, Limits, Served, check_count, expire
+from semcache.errors import DeadlineExceededError
 from semcache.events import BatchScored
 from semcache.observers import tell
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
@@ -46,19 +47,19 @@ class Batcher:
         *,
         max_requests: int = 10,  # the old default of AsyncBatchReranker
         max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
+        max_batch_s: float = 0.4,  # a fifth of that threshold; admission lets requests wait for the other four
         max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
         max_workers: int = 1,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
-        _check_limits(max_requests=max_requests, max_pairs=max_pairs, max_queue_pairs=max_queue_pairs)
-        _check_limits(max_workers=max_workers)
+        check_count("max_workers", max_workers)
+        limits = Limits(max_requests, max_pairs, max_batch_s, max_queue_pairs)
         self.reranker = reranker
         self.max_pairs = max_pairs
         self._clock = clock
         self._workers = min(max_workers, getattr(reranker, "concurrency", 1))
-        requests = 1 if reranker.listwise else max_requests
-        self._queue = BatchQueue(requests, max_pairs, max_queue_pairs, self._workers, clock)
+        self._queue = BatchQueue(replace(limits, max_requests=1) if reranker.listwise else limits, self._workers, clock)
         self._model = _Model(reranker, self._queue, clock, on_event)
         self._started: list[Thread] = []
         self._starting = Lock()
@@ -262,12 +263,6 @@ def _forget(waiting: "asyncio.Future[FloatArray]") -> None:
 
 def _nobody(served: Served) -> None:
     """Nobody keeps count."""
-
-
-def _check_limits(**limits: int) -> None:
-    for name, value in limits.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigurationError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 @atexit.register

@@ -23,8 +23,9 @@ class AsyncBatchReranker:
     """Reranks from any number of threads and tasks with one model, on a worker thread of its own.
 
     ``reranker`` is anything that ``adapt`` takes. ``batch_size`` is how many *requests* one call of the model may
-    merge, ``max_pairs`` how many (query, document) pairs; a larger single request goes alone. How many pairs pass
-    through the network at once is the reranker's own affair. ``max_workers`` counts only for rerankers that can be
+    merge, ``max_pairs`` how many (query, document) pairs, ``max_batch_s`` how many seconds of work, by the model's own
+    record; a larger single request goes alone. How many pairs pass through the network at once is the reranker's own
+    affair. ``max_workers`` counts only for rerankers that can be
     called from several threads at once and say so by ``concurrency``; others have one worker.
 
     It is a Reranker itself, so that it can be the primary of a DegradableReranker. Close it, or use ``with``.
@@ -37,6 +38,7 @@ class AsyncBatchReranker:
         max_workers: int = 4,
         *,
         max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
+        max_batch_s: float = 0.4,  # a fifth of that threshold; admission lets requests wait for the other four
         max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
         clock: Clock = monotonic,
         on_event: Observer | None = None,
@@ -45,6 +47,7 @@ class AsyncBatchReranker:
             adapt(reranker),
             max_requests=batch_size,
             max_pairs=max_pairs,
+            max_batch_s=max_batch_s,
             max_queue_pairs=max_queue_pairs,
             max_workers=max_workers,
             clock=clock,

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from math import isnan
@@ -15,7 +15,7 @@ from semcache.batcher import Batcher
 from semcache.batching import AsyncBatchReranker
 from semcache.breaker import Breaker, BreakerPolicy
 from semcache.descent import Rungs, adrive, drive
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
 from semcache.flow import answered
 from semcache.monitor import LatencyMonitor, nearest_rank_p95
@@ -28,6 +28,11 @@ from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.shared_breaker import SharedBreaker
 
 D = TypeVar("D")
+
+# Pairs of a large request, to turn a threshold per pair into the longest time that a request may take.
+_FULL_BATCH = 128
+# Of the threshold, for one merged call: an admission factor of 1 must not end all merging.
+_LEAST_SHARE = 0.01
 
 
 class DegradableReranker:
@@ -59,19 +64,27 @@ class DegradableReranker:
         on_event: Observer | None = None,
     ) -> None:
         """``max_wait_s`` is the longest wait and service together that a busy rung may be waited for; by default
-        ``admission_factor`` of the monitor's threshold (per pair: of the threshold for a full batch).
+        ``admission_factor`` of the monitor's threshold (which, when it is per pair, is taken for 128 pairs).
         """
+        if not 0 < admission_factor <= 1:
+            raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
         self.monitor = monitor
         self._clock = clock
         self._tell = partial(tell, () if on_event is None else (on_event,))
         machine = Breaker(monitor, breaker)
         self._breaker = SharedBreaker(machine, clock, rng, self._tell)
         self._own: list[Batcher] = []
+        longest_s = monitor.p95_threshold * (_FULL_BATCH if machine.policy.per_pair else 1)
+        # What may still join a request after it was let in must not cost it more than admission left over.
+        batching = {
+            "max_batch_s": max(_LEAST_SHARE, 1 - admission_factor) * longest_s,
+            "clock": clock,
+            "on_event": on_event,
+        }
         below = takewhile(_asks_a_model, (fallback_reranker, *rungs))
-        batchers = tuple(self._batcher(rung, on_event) for rung in (primary_reranker, *below))
+        batchers = tuple(self._batcher(rung, batching) for rung in (primary_reranker, *below))
         self._primary = batchers[0]
-        unit = self._primary.max_pairs if machine.policy.per_pair else 1
-        wait_s = admission_factor * monitor.p95_threshold * unit if max_wait_s is None else max_wait_s
+        wait_s = admission_factor * longest_s if max_wait_s is None else max_wait_s
         self._rungs = Rungs(self._breaker, batchers, wait_s, clock, self._tell)
         self._counting = Lock()
         self._answers: Counter[str] = Counter()
@@ -172,10 +185,10 @@ class DegradableReranker:
         rungs = ", ".join(batcher.name for batcher in self._rungs.batchers)
         return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
 
-    def _batcher(self, reranker: Any, on_event: Observer | None) -> Batcher:
+    def _batcher(self, reranker: Any, batching: Mapping[str, Any]) -> Batcher:
         if isinstance(reranker, AsyncBatchReranker):
             return reranker.batcher
-        batcher = Batcher(adapt(reranker), clock=self._clock, on_event=on_event)
+        batcher = Batcher(adapt(reranker), **batching)
         self._own.append(batcher)
         return batcher
 

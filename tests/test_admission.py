@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.admission import Load, ServiceRate, is_too_busy, remaining_s, time_for_this_rung
+from semcache.admission import Load, ServiceRate, is_too_busy, pairs_within, remaining_s, time_for_this_rung
 
 durations = st.floats(0, 1000)
 
@@ -44,6 +44,14 @@ class TestServiceRate:
         for service_s in [1.0] * 50 + [10.0] * 20:
             rate.record(100, service_s)
         assert rate.per_pair_s == pytest.approx(0.1, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_pair_s", "pairs"),
+    [(0.4, None, 128), (0.4, 0.0, 128), (0.4, 0.001, 128), (0.4, 0.01, 40), (0.4, 5.0, 1)],
+)
+def test_pairs_within_a_time(seconds: float, per_pair_s: float | None, pairs: int) -> None:
+    assert pairs_within(seconds, per_pair_s, 128) == pairs
 
 
 def test_an_overdue_call_is_expected_to_go_on() -> None:

@@ -5,6 +5,7 @@ import gc
 import subprocess
 import sys
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import product
 from threading import Thread, get_ident
 from threading import enumerate as all_threads
 from time import monotonic
@@ -101,6 +102,15 @@ class TestMerging:
             model.let_go(5)
         assert [len(call) for call in model.calls] == [1, 3, 1, 7, 1]
 
+    def test_no_longer_than_max_batch_s_by_the_models_own_record(self) -> None:
+        clock = ScriptedClock()
+        model = GatedReranker(clock=clock, service_s=0.1)
+        with busy(model, clock=clock, max_batch_s=0.25) as batcher:
+            for place in range(4):
+                batcher.submit(pairs("a", query=f"q{place}"))
+            model.let_go(3)
+        assert [len(call) for call in model.calls] == [1, 2, 2]
+
     def test_a_listwise_reranker_gets_one_request_at_a_time_in_its_order(self) -> None:
         model = GatedReranker(listwise=True)
         with busy(model) as batcher:
@@ -112,7 +122,7 @@ class TestMerging:
     def test_events_tell_pairs_requests_wait_and_service(self) -> None:
         clock, told = ScriptedClock(), list[Event]()
         model = GatedReranker(clock=clock, service_s=0.5)
-        with busy(model, clock=clock, on_event=told.append) as batcher:
+        with busy(model, clock=clock, max_batch_s=9.0, on_event=told.append) as batcher:
             batcher.submit(pairs("a", "b"))
             batcher.submit(pairs("b"))
             model.let_go(2)
@@ -243,8 +253,13 @@ class TestQueue:
             model.let_go(2)
             assert (scores(first), scores(second)) == ([1], [1])
 
-    @pytest.mark.parametrize("limit", ["max_requests", "max_pairs", "max_queue_pairs", "max_workers"])
-    @pytest.mark.parametrize("value", [0, -1, 1.5, True, None])
+    @pytest.mark.parametrize(
+        ("limit", "value"),
+        [
+            *product(["max_requests", "max_pairs", "max_queue_pairs", "max_workers"], [0, -1, 1.5, True, None]),
+            *product(["max_batch_s"], [0, -1.0, float("nan"), None]),
+        ],
+    )
     def test_bad_limits_are_named(self, limit: str, value: object) -> None:
         with pytest.raises(ConfigurationError, match=limit):
             Batcher(ScriptedReranker(), **{limit: value})  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 from semcache.batching import AsyncBatchReranker
 from semcache.breaker import BreakerPolicy
 from semcache.degradation import DegradableReranker
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import BatchScored, BreakerChanged, Degraded, Event, RungFailed
 from semcache.monitor import LatencyMonitor
 from semcache.protocols import Ladder
@@ -324,6 +324,11 @@ class TestBusy:
             house.unblock()
             house.become(0.1)
             assert answered(house.ask()) == ("primary", None)
+
+    @pytest.mark.parametrize("factor", [0, -0.5, 1.5])
+    def test_a_bad_admission_factor_is_named(self, factor: float) -> None:
+        with pytest.raises(ConfigurationError, match="admission_factor"):
+            House(admission_factor=factor)
 
 
 class TestDeadlines:
