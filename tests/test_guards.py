@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semcache.guards import ENGLISH, CueGuard, Vocabulary
+from semcache.guards import tokens as written
 from semcache.protocols import Guard
 
 GUARD = CueGuard()
@@ -223,3 +224,9 @@ def test_an_empty_vocabulary_compares_words_numbers_and_order():
 def test_repr_names_the_vocabulary():
     assert repr(CueGuard()) == repr(GUARD)
     assert repr(CueGuard(Vocabulary())) != repr(GUARD)
+
+
+@given(st.text("abc DEf,.?!'-/():;+_5\"", max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_the_short_cut_for_plain_text_finds_the_same_tokens(text):
+    assert written.tokens(text) == written._TOKEN.findall(text)

@@ -16,7 +16,7 @@ from semcache.guards.vocabulary import Vocabulary
 _FORMAT = b"cues 1"
 # An embedder reads at most some 2,000 characters; what lies behind must simply be equal.
 _MAX_CHARACTERS = 4096
-_KINDS = {int(kind): kind.name.lower() for kind in Kind}
+_KINDS = {value: name.lower() for name, value in vars(Kind).items() if isinstance(value, int)}
 
 
 class CueGuard:

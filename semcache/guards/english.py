@@ -9,8 +9,10 @@ does did doing done have has had having can could should would will shall may mi
 us our ours they them their theirs one ones some someone somebody something how what which whats hows if whether so too
 also just really actually ever very quite then please pls plz kindly hi hello hey dear thanks thank thx excuse sorry
 explain describe tell give show list get gets got go going want wants need needs like vs versus between about regarding
-concerning according to via per each's let s t d ll re ve m etc about way ways possible able exactly currently now
-question answer define definition meaning mean means anyone anybody up oh well ok okay
+concerning according to via per each's let s t d ll re ve m etc about way ways possible able currently now
+question answer define definition meaning mean means anyone anybody
+up oh well ok okay questions answers any anyway best good great nice most know getting required require requires because
+due become becomes through behind while some others such
 """
 
 _NEGATIONS = """
@@ -22,7 +24,7 @@ _QUESTIONS = ("who whom whose", "when", "where", "why", "many much")
 
 # Each group stands for one side; what is on another side is in another group.
 _SCOPES = (
-    *("all every each everyone everybody everything", "any", "only solely", "always", "sometimes", "often", "rarely"),
+    *("all every each everyone everybody everything", "only solely", "always", "sometimes", "often", "rarely"),
     *(
         "both",
         "either",
@@ -37,9 +39,9 @@ _SCOPES = (
         "another other",
     ),
     *("before", "after", "until till", "since", "during", "above", "below", "under", "over", "inside indoor indoors"),
-    *("outside outdoor outdoors", "into", "onto", "off", "out", "down", "through", "against", "than", "instead"),
+    *("outside outdoor outdoors", "into", "onto", "off", "out", "down", "against", "than", "instead"),
     *("last", "next", "previous", "current", "early earlier earliest", "late later latest", "today", "tomorrow"),
-    *("yesterday", "tonight", "min minimum minimal", "max maximum maximal", "best", "worst", "good", "bad", "better"),
+    *("yesterday", "tonight", "min minimum minimal", "max maximum maximal", "worst", "bad", "better"),
     *("worse", "high higher highest", "low lower lowest", "big bigger biggest large larger largest"),
     *("small smaller smallest", "long longer longest", "short shorter shortest", "fast faster fastest quick quickest"),
     *("slow slower slowest", "cheap cheaper cheapest", "expensive", "old older oldest", "new newer newest", "young"),
@@ -79,13 +81,13 @@ _PHRASES = {
     "turn on": "enable", "switch on": "enable", "turn off": "disable", "switch off": "disable",
     "log in": "login", "sign in": "login", "log on": "login", "log out": "logout", "log off": "logout",
     "sign out": "logout", "no longer": "not", "not any more": "not", "prior to": "before",
-    "best way": "", "best ways": "", "good way": "", "good ways": "", "easiest way": "", "right way": "",
+    "easiest way": "", "right way": "",
     "get rid of": "remove", "more than": "more", "less than": "less", "fewer than": "less", "up to": "until",
     "at least": "min", "at most": "max", "rather than": "instead", "instead of": "instead",
     "web site": "website", "e mail": "email", "out of": "from", "miles per hour": "mph", "per cent": "percent",
     "kilometers per hour": "kmh", "kilometres per hour": "kmh", "km h": "kmh",
     "like to know": "",
-    "thank you very much": "", "very much": "", "want to know": "", "let me know": "", "please help": "",
+    "thank you very much": "", "very much": "", "let me know": "", "please help": "",
     "lot of": "many", "lots of": "many",
     "united states of america": "usa", "united states": "usa",
     "u s": "usa", "u k": "uk", "new york": "new-york", "new zealand": "new-zealand",

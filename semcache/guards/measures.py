@@ -50,7 +50,7 @@ def _take_number(lexemes: Sequence[Lexeme], at: int, found: list[Lexeme]) -> int
     return at
 
 
-def _lexeme(kind: Kind, value: str) -> Lexeme:
+def _lexeme(kind: int, value: str) -> Lexeme:
     return Lexeme(kind, value, "")
 
 

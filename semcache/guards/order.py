@@ -10,9 +10,6 @@ Word = tuple[int, bytes]
 # Dates are left out: "2023-05-01" says in another order what "1 May 2023" says.
 ORDERED_KINDS = frozenset({Kind.NUMBER, Kind.CODE, Kind.SCOPE, Kind.WORD})
 
-# A name of three words on either side of a verb is still found; wider windows only find more false alarms.
-_WINDOW = 3
-
 
 def is_swapped(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
     """Whether source and target, or what stands before and behind a common word, have changed places.
@@ -32,32 +29,34 @@ def _has_other_direction(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
     return not (starts.isdisjoint(their_targets) and targets.isdisjoint(their_starts))
 
 
-def _said(words: Sequence[Word], role: Role) -> set[bytes]:
+def _said(words: Sequence[Word], role: int) -> set[bytes]:
     return {word for own, word in words if own == role}
 
 
 def _has_reversed_pivot(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
-    our_places, their_places = _places(ours), _places(theirs)
-    said, their = list(our_places), list(their_places)
-    for at, pivot in enumerate(said):
-        if pivot not in their_places:
+    """Whether some word has one word before it and another behind it that have changed sides.
+
+    Active in one query and passive in the other ("caused by"), they must change sides to say the same.
+    """
+    our_roles, their_roles = _first_said(ours), _first_said(theirs)
+    place = {word: at for at, word in enumerate(their_roles)}
+    common = [word for word in our_roles if word in place]
+    places = [place[word] for word in common]
+    for at, word in enumerate(common):
+        before, behind = places[:at], places[at + 1 :]
+        if not (before and behind):
             continue
-        before, behind = _around(said, at, our_places[pivot])
-        their_before, their_behind = _around(their, their.index(pivot), their_places[pivot])
-        if not (before.isdisjoint(their_behind) or behind.isdisjoint(their_before)):
+        voices_differ = (our_roles[word] == Role.PASSIVE) != (their_roles[word] == Role.PASSIVE)
+        if voices_differ and min(before) < places[at] < max(behind):
+            return True
+        if not voices_differ and max(before) > places[at] > min(behind):
             return True
     return False
 
 
-def _places(words: Sequence[Word]) -> dict[bytes, int]:
-    """Each word once, where it is first said, with its role there."""
-    places: dict[bytes, int] = {}
+def _first_said(words: Sequence[Word]) -> dict[bytes, int]:
+    """Each word once, in the order in which they are first said, with its role there."""
+    roles: dict[bytes, int] = {}
     for role, word in words:
-        places.setdefault(word, role)
-    return places
-
-
-def _around(words: Sequence[bytes], at: int, role: int) -> tuple[set[bytes], set[bytes]]:
-    """What is said before and behind a word; in the passive, who acts stands behind."""
-    before, behind = set(words[max(0, at - _WINDOW) : at]), set(words[at + 1 : at + 1 + _WINDOW])
-    return (behind, before) if role == Role.PASSIVE else (before, behind)
+        roles.setdefault(word, role)
+    return roles

@@ -10,6 +10,9 @@ Phrases = Mapping[str, Sequence[tuple[tuple[str, ...], str]]]
 
 # "from New York City to ...": a name is rarely longer, and the clause behind it should not become part of it.
 _ROLE_REACH = 3
+# "how to", "stand by": without a cue right before them they join nothing.
+_NEED_A_START = frozenset({"to", "by"})
+_OPENERS = frozenset({"what", "which", "how", "who", "when", "where", "why"})
 _SAYING_NOTHING = frozenset({Kind.NEGATION, Kind.QUESTION})
 
 
@@ -54,29 +57,43 @@ def read(lexemes: Sequence[Lexeme]) -> list[bytes]:
 
 def _placed(lexemes: Sequence[Lexeme]) -> list[tuple[int, int, str]]:
     cues: list[tuple[int, int, str]] = []
-    role, reach, negations = int(Role.NONE), 0, 0
+    role, reach, negations = Role.NONE, 0, 0
     follows = False  # whether the word before this one is a cue
+    is_question = bool(lexemes) and lexemes[0].word in _OPENERS
+    previous = ""
     for tag, value, word in lexemes:
-        if tag > 0:
-            if tag == Kind.NEGATION:
-                negations += 1
+        counts = tag > 0 and (tag != Kind.QUESTION or _asks(value, previous, is_question and bool(cues)))
+        if counts:
+            negations += tag == Kind.NEGATION
             said = f"not {negations}" if tag == Kind.NEGATION else value
-            cues.append((tag, role if reach > 0 else 0, said))
+            cues.append((tag, role if reach > 0 else Role.NONE, said))
             reach -= 1
-        elif tag == SOURCE:
-            role, reach = Role.SOURCE, _ROLE_REACH
-        elif tag == TARGET and (follows or word != "to"):
-            _mark_last(cues, Role.BEFORE_TARGET)
-            role, reach = Role.TARGET, _ROLE_REACH
-        elif tag == BY and follows:
-            _mark_last(cues, Role.PASSIVE)
-        elif tag == CURRENCY:
-            cues.append((Kind.WORD, Role.NONE, value))
-        follows = tag > 0
+        elif IGNORED < tag < 0:
+            role, reach = _directed(tag, value, follows or word not in _NEED_A_START, cues) or (role, reach)
+        follows, previous = counts, word
     return cues
 
 
-def _mark_last(cues: list[tuple[int, int, str]], role: Role) -> None:
+def _directed(tag: int, value: str, has_start: bool, cues: list[tuple[int, int, str]]) -> tuple[int, int] | None:
+    """The role that begins with a preposition and how many cues it may reach; what is before it may get one too."""
+    if tag == SOURCE:
+        return Role.SOURCE, _ROLE_REACH
+    if tag == TARGET and has_start:
+        _mark_last(cues, Role.BEFORE_TARGET)
+        return Role.TARGET, _ROLE_REACH
+    if tag == BY and has_start:
+        _mark_last(cues, Role.PASSIVE)
+    elif tag == CURRENCY:
+        cues.append((Kind.WORD, Role.NONE, value))
+    return None
+
+
+def _asks(value: str, previous: str, is_asked: bool) -> bool:
+    """Whether a question word asks: not in "experts who", "when it rains", "so much" behind a question already put."""
+    return previous == "how" if value == "many" else not is_asked
+
+
+def _mark_last(cues: list[tuple[int, int, str]], role: int) -> None:
     if cues and cues[-1][1] == Role.NONE:
         kind, _, value = cues[-1]
         cues[-1] = (kind, role, value)

@@ -52,8 +52,8 @@ def _base(word: str) -> str:
 
 
 def _american(word: str) -> str:
-    if word.endswith("our") and len(word) > 4:
-        return word[:-3] + "or"
-    if word.endswith("is") and len(word) > 5:
+    if len(word) > 5:
+        word = word.replace("our", "or")
+    if len(word) > 5 and word.endswith("is"):
         return word[:-2] + "iz"
     return word

@@ -24,6 +24,10 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+# Most queries are plain words, which split() finds in a fifth of the time of the pattern. A hyphen before a word is
+# a flag, so only one between letters is plain.
+_PLAIN = re.compile(r"[A-Za-z ,?.!():;/]*(?:(?<=[A-Za-z])-[A-Za-z][A-Za-z ,?.!():;/]*)*")
+_SPACED = str.maketrans(dict.fromkeys(",?.!():;/-", " "))
 _MARKS = '"“”„«»\u2039\u203a「」『』`'
 _QUOTE_MARK = re.compile(f"[{_MARKS}']")
 # The single quotation mark is also the apostrophe, so it counts only where a word ends or begins.
@@ -46,6 +50,8 @@ def normal(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """The written tokens of a normal text, in order."""
+    if _PLAIN.fullmatch(text):
+        return text.translate(_SPACED).split()
     return _TOKEN.findall(_ORDINAL_ENDING.sub("", text))
 
 
