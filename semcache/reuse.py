@@ -1,38 +1,39 @@
 """Decides which documents need not be scored again when scores of a near query are known.
 
-A near query's scores are off by a drift. It is learned from the documents that were scored for both queries; a document
-is skipped when its cached score, corrected by the drift and raised by ``confidence`` spreads, cannot reach the k-th
-best score. This is the threshold algorithm of Fagin, Lotem and Naor (2003) with a learned bound in place of a sure one.
+A near query's scores are off by a drift, which is learned from the documents that were scored for both queries. A
+document is skipped when the score to expect for it, raised by ``confidence`` spreads, cannot reach the k-th best score.
+This is the threshold algorithm of Fagin, Lotem and Naor (2003) with a learned bound in place of a sure one.
+
+round 1       the unknown documents and the best-looking known ones, one more than top_k
+rounds 2 ..   the few most promising of those that could still reach the top k: each answer moves the bar
+last round    all that could still reach it
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from semcache.drift import UNKNOWN, Expected, Floats, Positions, Prior, expect
 from semcache.entries import Neighbour
 from semcache.errors import ConfigurationError
 from semcache.ranking import Drift
 
-Floats = NDArray[np.float64]
-Positions = NDArray[np.intp]
+__all__ = ["UNKNOWN", "Prior", "ReusePolicy", "Settled", "next_to_ask", "prior", "settle"]
 
-UNKNOWN = -1
-"""The source of a document that no neighbour has a score for."""
-
-
-FIRST_ROUND = 10
-"""The least number of documents with a cached score that the first round asks for: fewer give no estimate of drift."""
+EXTRA = 1
+"""How many more than top_k the first round asks for: without one outside there is nothing to compare the bound with."""
+STEP = 0.4
+"""Most documents of one round between the first and the last, as a share of top_k."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReusePolicy:
     """From which similarity scores are reused, and how sure the skipping has to be.
 
-    Thresholds are cosines in [-1, 1]. ``confidence`` is in spreads of the drift; ``max_pairs`` is the share of the
-    candidates that may be scored although a neighbour knows them; ``drift_limit`` is in standard deviations of the
-    cached scores of the candidates, None for no limit.
+    Thresholds are cosines in [-1, 1]. ``confidence`` is in spreads of the drift. ``max_pairs`` is the share of the
+    candidates that may be scored although a neighbour knows them. ``drift_limit`` is for median and spread of the
+    drift, in standard deviations of the candidates' cached scores: above it everything is asked; None for no limit.
     """
 
     trust_threshold: float = 0.97
@@ -40,7 +41,7 @@ class ReusePolicy:
     confidence: float = 1.0
     max_rounds: int = 3
     max_pairs: float = 1.0
-    drift_limit: float | None = 1.0
+    drift_limit: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("trust_threshold", "reuse_threshold"):
@@ -59,21 +60,8 @@ class ReusePolicy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prior:
-    """What the cache knows about the distinct documents of one request.
-
-    ``scores`` has one cached score per document, nan where unknown. ``source`` says which neighbour it is from, or
-    UNKNOWN. ``similarity`` has one cosine per neighbour.
-    """
-
-    scores: Floats
-    source: Positions
-    similarity: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Settled:
-    """The order of all documents: those scored for this query by score, then the others by corrected cached score.
+    """The order of all documents: those scored for this query by score, then the others by the score to expect.
 
     ``scores`` are by document, not in this order. ``complete`` says that nobody outside could have reached the top k;
     otherwise ``reason`` says what ended the asking: budget or rounds.
@@ -87,16 +75,17 @@ class Settled:
 
 
 def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Prior:
-    """Every document takes the score of the nearest neighbour that has it."""
+    """Every document takes the score of the nearest neighbour that has it; of equally near ones, the first's."""
     scores = [np.nan] * len(fingerprints)
     source = [UNKNOWN] * len(fingerprints)
-    nearest_last = sorted(range(len(neighbours)), key=lambda at: neighbours[at].similarity)
-    for at in nearest_last:
+    missing = list(range(len(fingerprints)))
+    for at in sorted(range(len(neighbours)), key=lambda at: -neighbours[at].similarity):
         known = neighbours[at].scores
-        for place, fingerprint in enumerate(fingerprints):
-            score = known.get(fingerprint)
-            if score is not None:
+        for place in missing:
+            score = known.get(fingerprints[place])
+            if score is not None and np.isfinite(score):
                 scores[place], source[place] = score, at
+        missing = [place for place in missing if source[place] == UNKNOWN]
     similarity = [neighbour.similarity for neighbour in neighbours]
     return Prior(np.array(scores, dtype=float), np.array(source, dtype=np.intp), np.array(similarity, dtype=float))
 
@@ -106,81 +95,68 @@ def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: Re
 
     ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` were asked before this one.
     """
-    wanted = _wanted(prior, fresh, top_k, policy)
     if rounds >= policy.max_rounds:
-        return wanted[:0]
-    return _within_budget(wanted, prior, fresh, policy)
+        return np.empty(0, dtype=np.intp)
+    expected = expect(prior, fresh)
+    wanted = _first(expected, fresh, top_k) if rounds == 0 and top_k < len(fresh) else fresh[:0].astype(np.intp)
+    if not wanted.size:
+        wanted = _could_reach(expected, fresh, top_k, policy)
+        if 0 < rounds < policy.max_rounds - 1 and not _is_adrift(expected, policy):
+            wanted = wanted[: max(3, round(STEP * top_k))]
+    return np.sort(_within_budget(wanted, prior, fresh, policy))
 
 
 def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Settled:
     """The order that follows from what is known now."""
-    center, _, drift = _expected(prior, fresh)
-    asked = ~np.isnan(fresh)
-    scores = np.where(asked, fresh, center)
-    order = np.lexsort((-scores, ~asked))
-    wanted = _wanted(prior, fresh, top_k, policy)
+    expected = expect(prior, fresh)
+    unasked = np.isnan(fresh)
+    scores = np.where(unasked, expected.scores, fresh)
+    order = np.lexsort((-scores, unasked))
+    wanted = _could_reach(expected, fresh, top_k, policy)
     reason = None
-    if len(wanted):
-        reason = "rounds" if len(_within_budget(wanted, prior, fresh, policy)) else "budget"
-    return Settled(order, scores, drift, reason is None, reason)
+    if wanted.size:
+        reason = "rounds" if _within_budget(wanted, prior, fresh, policy).size else "budget"
+    return Settled(order, scores, expected.drift, reason is None, reason)
 
 
-def _wanted(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
-    """Unknown documents, and the known ones that could still reach the top k; the most promising first."""
-    left = np.isnan(fresh)
-    center, spread, drift = _expected(prior, fresh)
-    if top_k >= len(fresh) or _is_adrift(prior, drift, policy):
-        return np.flatnonzero(left)
-    known = center if left.all() else np.where(left, center, fresh)
-    margin = 0.0 if left.all() else policy.confidence
-    start = max(top_k, FIRST_ROUND) if left.all() else top_k
-    bar = _kth_best(known[~np.isnan(known)], start)
-    reach = np.where(np.isnan(prior.scores), np.inf, center + margin * spread)
-    wanted = np.flatnonzero(left & (reach >= bar))
+def _first(expected: Expected, fresh: Floats, top_k: int) -> Positions:
+    """Unknown documents, and what is unasked among those that look best now."""
+    looks = np.where(np.isnan(fresh), expected.scores, fresh)
+    unknown = np.isnan(looks)
+    best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + EXTRA]
+    best = best[np.isnan(fresh[best]) & ~unknown[best]]
+    return np.concatenate([np.flatnonzero(unknown), best])
+
+
+def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
+    """Unasked documents that could be among the top k, the most promising first; all of them when adrift."""
+    unasked = np.isnan(fresh)
+    if _is_adrift(expected, policy):
+        return np.flatnonzero(unasked)
+    reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + policy.confidence * expected.spread)
+    wanted = np.flatnonzero(unasked & (reach > _bar(fresh[~unasked], top_k)))
     return wanted[np.argsort(-reach[wanted], kind="stable")]
 
 
-def _kth_best(scores: Floats, k: int) -> float:
-    return float(np.sort(scores)[-k]) if len(scores) >= k else -np.inf
+def _bar(scores: Floats, top_k: int) -> float:
+    """The k-th best score, which a document has to beat to get in."""
+    return float(np.sort(scores)[-top_k]) if len(scores) >= top_k else -np.inf
+
+
+def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:
+    if policy.drift_limit is None or expected.distance is None:
+        return False
+    return expected.distance > policy.drift_limit
 
 
 def _within_budget(wanted: Positions, prior: Prior, fresh: Floats, policy: ReusePolicy) -> Positions:
-    known = ~np.isnan(prior.scores)
+    """The first of ``wanted`` that the budget still pays for; unknown documents cost nothing of it."""
+    known = prior.source != UNKNOWN
     spent = np.count_nonzero(known & ~np.isnan(fresh))
-    room = max(int(policy.max_pairs * len(fresh)) - spent, 0)
-    free = ~known[wanted]
-    return np.sort(wanted[free | (np.cumsum(~free) <= room)])
-
-
-def _expected(prior: Prior, fresh: Floats) -> tuple[Floats, Floats, Drift | None]:
-    """Expected score and its spread for every document with a cached score, and the drift over all neighbours."""
-    both = ~np.isnan(prior.scores) & ~np.isnan(fresh)
-    moved = (fresh - prior.scores)[both]
-    if not len(moved):
-        return prior.scores, np.zeros_like(prior.scores), None
-    pooled = _drift(moved)
-    center = prior.scores + pooled.median
-    spread = np.full_like(center, max(pooled.spread, 0.3))
-    for at in range(len(prior.similarity)):
-        here = prior.source == at
-        samples = (fresh - prior.scores)[both & here]
-        if len(samples) >= 5:
-            own = _drift(samples)
-            center[here] = prior.scores[here] + own.median
-            spread[here] = max(own.spread, 0.3)
-    return center, spread, pooled
-
-
-def _drift(moved: Floats) -> Drift:
-    median = float(np.median(moved))
-    return Drift(median, 1.4826 * float(np.median(np.abs(moved - median))), len(moved))
-
-
-def _is_adrift(prior: Prior, drift: Drift | None, policy: ReusePolicy) -> bool:
-    if drift is None or policy.drift_limit is None:
-        return False
-    scale = float(np.nanstd(prior.scores))
-    return drift.spread > policy.drift_limit * max(scale, 1e-6)
+    room = int(policy.max_pairs * len(fresh)) - spent
+    priced = known[wanted]
+    affordable: Positions = wanted[~priced | (np.cumsum(priced) <= room)]
+    return affordable
 
 
 def _require(met: bool, name: str, value: object, remedy: str) -> None:
