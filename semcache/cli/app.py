@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from semcache.cli.config import config
+from semcache.cli.demo import demo
 from semcache.cli.redis import redis
 
 app = typer.Typer(
@@ -14,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its locals may hold a password
 )
-for command in (config, redis):
+for command in (config, redis, demo):
     app.command()(command)
 
 

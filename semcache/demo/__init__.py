@@ -1,0 +1,1 @@
+"""A replay of invented traffic against real models and a real Redis, to show what the cache does."""

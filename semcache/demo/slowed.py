@@ -1,0 +1,30 @@
+"""A real reranker that can be made slow, as an overloaded one is."""
+
+import time
+from collections.abc import Sequence
+
+from semcache.protocols import FloatArray, Pair, Reranker
+
+
+class SlowedReranker:
+    """Says what ``reranker`` says; while ``is_slow``, ``delay_s`` seconds later."""
+
+    listwise = False
+
+    def __init__(self, reranker: Reranker, delay_s: float) -> None:
+        self._reranker = reranker
+        self._delay_s = delay_s
+        self.is_slow = False
+
+    @property
+    def name(self) -> str:
+        return self._reranker.name
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        """One score per pair."""
+        if self.is_slow:
+            time.sleep(self._delay_s)
+        return self._reranker.score(pairs)
+
+    def __repr__(self) -> str:
+        return f"<SlowedReranker {self._delay_s} s, {'slow' if self.is_slow else 'as usual'}>"
