@@ -1,33 +1,23 @@
 """A model on its own worker thread, fed with the requests that wait, merged: Batcher."""
 
 import asyncio
-import atexit
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import replace
-from itertools import count
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Self
-from weakref import WeakKeyDictionary, finalize
+from weakref import finalize
 
 import numpy as np
 
 from semcache.admission import Load
-from semcache.batch_plan import BatchPlan, halves, keep, merge
-from semcache.batch_queue import NEVER_RUN, Batch, BatchQueue, Job, Limits, Served, check_count, expire
+from semcache.batch_queue import BatchQueue, Limits, check_count
 from semcache.errors import DeadlineExceededError
-from semcache.events import BatchScored
-from semcache.observers import tell
+from semcache.jobs import NEVER_RUN, Job, Served
+from semcache.model_worker import ModelWorker, start
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
-from semcache.rerankers.checked import checked_scores
-
-# How long the interpreter waits at exit for a call that is in a model: a thread killed inside torch aborts the process.
-_EXIT_WAIT_S = 10.0
-
-_numbers = count(1)
-_threads: WeakKeyDictionary[Thread, BatchQueue] = WeakKeyDictionary()
 
 
 class Batcher:
@@ -60,7 +50,7 @@ class Batcher:
         self._clock = clock
         self._workers = min(max_workers, getattr(reranker, "concurrency", 1))
         self._queue = BatchQueue(replace(limits, max_requests=1) if reranker.listwise else limits, self._workers, clock)
-        self._model = _Model(reranker, self._queue, clock, on_event)
+        self._worker = ModelWorker(reranker, self._queue, clock, on_event)
         self._started: list[Thread] = []
         self._starting = Lock()
         # The threads hold the queue, not the batcher: one that is dropped without close() ends its threads.
@@ -172,12 +162,7 @@ class Batcher:
             return
         with self._starting:
             if len(self._started) < self._workers:
-                thread = Thread(
-                    target=_work, args=(self._queue, self._model), name=f"semcache-model-{next(_numbers)}", daemon=True
-                )
-                _threads[thread] = self._queue
-                thread.start()
-                self._started.append(thread)
+                self._started.append(start(self._queue, self._worker))
 
     def _left_s(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._clock())
@@ -189,72 +174,6 @@ class Batcher:
         return job.future.result()
 
 
-class _Model:
-    """Scores batches in the worker thread and settles their jobs."""
-
-    def __init__(self, reranker: Reranker, queue: BatchQueue, clock: Clock, on_event: Observer | None) -> None:
-        self._reranker = reranker
-        self._queue = queue
-        self._clock = clock
-        self._observers = () if on_event is None else (on_event,)
-
-    def run(self, batch: Batch) -> None:
-        """Score a batch; if that fails, its halves, down to the single requests that cannot be scored."""
-        groups: list[Sequence[Job]] = [tuple(batch.jobs)]
-        while groups:
-            jobs = groups.pop()
-            failed = self._try(batch, jobs)
-            if failed is not None:
-                groups.extend(reversed(failed))
-
-    def _try(self, batch: Batch, jobs: Sequence[Job]) -> Sequence[Sequence[Job]] | None:
-        plan = self._plan(jobs)
-        started = self._clock()
-        try:
-            scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
-        except BaseException as error:  # noqa: BLE001 - whatever the model raises belongs to the callers, not to the thread
-            if len(jobs) > 1:
-                return self._wanted(batch, halves(jobs))
-            self._queue.finish(batch, jobs)
-            jobs[0].fail(error, Served(error=error))
-            return None
-        self._settle(batch, jobs, plan, scores, self._clock() - started)
-        return None
-
-    def _plan(self, jobs: Sequence[Job]) -> BatchPlan:
-        return keep(jobs[0].pairs) if self._reranker.listwise else merge([job.pairs for job in jobs])
-
-    def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, service_s: float) -> None:
-        count_of_pairs = len(plan.pairs)
-        self._queue.scored(count_of_pairs, service_s)
-        self._queue.finish(batch, jobs)
-        waited_s = batch.since - min(job.arrived for job in jobs)
-        tell(self._observers, BatchScored(self._reranker.name, count_of_pairs, len(jobs), waited_s, service_s))
-        served = Served(service_s, count_of_pairs)
-        for place, job in enumerate(jobs):
-            job.give(plan.scores_of(place, scores), served)
-
-    def _wanted(self, batch: Batch, groups: Sequence[Sequence[Job]]) -> Sequence[Sequence[Job]]:
-        """The groups without the jobs whose callers have left since: nobody needs a second try for those."""
-        left = [job for group in groups for job in group if job.has_left]
-        self._queue.finish(batch, left)
-        for job in left:
-            expire(job)
-        return [kept for group in groups if (kept := [job for job in group if job not in left])]
-
-
-def _work(queue: BatchQueue, model: _Model) -> None:
-    while (taken := queue.take()) is not None:
-        for job in taken.cancelled:
-            job.on_served(NEVER_RUN)
-        for job in taken.expired:
-            expire(job)
-        if taken.batch is not None:
-            model.run(taken.batch)
-        # Otherwise the last batch, with all its texts, would be kept until the next one comes.
-        del taken
-
-
 def _forget(waiting: "asyncio.Future[FloatArray]") -> None:
     """Keep asyncio from reporting an error that nobody will fetch from this future."""
     if not waiting.cancel() and not waiting.cancelled():
@@ -263,12 +182,3 @@ def _forget(waiting: "asyncio.Future[FloatArray]") -> None:
 
 def _nobody(served: Served) -> None:
     """Nobody keeps count."""
-
-
-@atexit.register
-def _end_threads() -> None:
-    threads = dict(_threads)
-    for queue in threads.values():
-        queue.close(drain=False)
-    for thread in threads:
-        thread.join(_EXIT_WAIT_S)

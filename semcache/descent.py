@@ -10,10 +10,10 @@ from functools import partial
 from typing import cast
 
 from semcache.admission import is_too_busy, time_for_this_rung
-from semcache.batch_queue import Served
 from semcache.batcher import Batcher
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
+from semcache.jobs import Served
 from semcache.protocols import Clock, FloatArray, Pair, Scored
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.shared_breaker import SharedBreaker

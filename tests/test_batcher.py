@@ -13,7 +13,6 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from semcache.batch_queue import Served
 from semcache.batcher import Batcher
 from semcache.errors import (
     ConfigurationError,
@@ -24,6 +23,7 @@ from semcache.errors import (
     SemcacheError,
 )
 from semcache.events import BatchScored, Event
+from semcache.jobs import Served
 from semcache.protocols import FloatArray, Pair
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
 

@@ -5,7 +5,8 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from semcache.breaker import MOVES, Breaker, BreakerPolicy, Signal, State, Ticket
+from semcache.breaker import Breaker, BreakerPolicy, Ticket
+from semcache.breaker_moves import MOVES, Signal, State
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.monitor import LatencyMonitor
 
