@@ -6,10 +6,11 @@ import json
 import pytest
 import yaml
 
+from semcache.breaker import BreakerPolicy
 from semcache.errors import ConfigurationError
 from semcache.reuse import ReusePolicy
 from semcache.schemas import load_yaml, schema_path
-from semcache.settings import Cache, Redis, Reuse, Rung, Settings, explain, hidden, template
+from semcache.settings import Breaker, Cache, Redis, Reuse, Rung, Settings, explain, hidden, template
 from semcache.settings.knobs import knobs, reason_of
 from semcache.settings.misspelling import did_you_mean, nearest
 from semcache.settings.sources import SHORTCUTS, variables
@@ -48,9 +49,10 @@ class TestOneSourceOfTruth:
         monkeypatch.setenv("SEMCACHE_CONFIG", "empty.yaml")
         assert Settings().model_dump() == from_yaml
 
-    def test_reuse_agrees_with_the_policy_it_configures(self):
-        said = Reuse().model_dump()
-        assert {name: said[name] for name in dataclasses.asdict(ReusePolicy())} == dataclasses.asdict(ReusePolicy())
+    @pytest.mark.parametrize(("section", "policy"), [(Reuse(), ReusePolicy()), (Breaker(), BreakerPolicy())])
+    def test_a_section_agrees_with_the_policy_it_configures(self, section, policy):
+        shared = dataclasses.asdict(policy).keys() & section.model_dump().keys()
+        assert {name: getattr(section, name) for name in shared} == {name: getattr(policy, name) for name in shared}
 
     def test_every_knob_has_a_meaning_and_a_reason(self):
         for path, field in [*knobs(Settings), *knobs(Rung)]:

@@ -173,7 +173,7 @@ class Reuse(Section):
         3,
         "Most times one verification asks the reranker; after that it stops, and the ranking says so",
         unit="rounds",
-        reason="almost all of the gain comes in the first two; each round is one more model call",
+        reason="a first, a few promising ones, and all that could still reach the top k: two on average",
         ge=1,
         le=100,
     )
@@ -186,10 +186,10 @@ class Reuse(Section):
         le=1,
     )
     drift_limit: float | None = knob(
-        1.0,
-        "Spread of the drift above which everything is asked about; none: no limit",
+        None,
+        "Drift (median or spread) above which everything is asked about; none: no limit",
         unit="standard deviations of the candidates' cached scores",
-        reason="a spread as wide as the scores themselves means that the cached ones say nothing",
+        reason="the bound grows with the spread by itself, so a limit asks for more and improves nothing",
         gt=0,
     )
     audit_rate: float = knob(
