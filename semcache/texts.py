@@ -1,4 +1,4 @@
-"""What of a text a tokenizer is given."""
+"""What of a text a model is given."""
 
 CHARACTERS_PER_TOKEN = 16
 """Texts are cut to this many characters per token of the maximum length before they are tokenized.
@@ -13,9 +13,10 @@ ASSUMED_LENGTH = 8192
 
 
 def readable(text: str, max_length: int | None) -> str:
-    """The beginning of a text that a model of ``max_length`` tokens can read.
+    """The beginning of a text that a model of ``max_length`` tokens can read, fit to be encoded."""
+    return encodable(text[: (max_length or ASSUMED_LENGTH) * CHARACTERS_PER_TOKEN])
 
-    Lone surrogates, which broken crawls have and tokenizers refuse, become question marks.
-    """
-    cut = text[: (max_length or ASSUMED_LENGTH) * CHARACTERS_PER_TOKEN]
-    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which broken crawls have and tokenizers and JSON refuse, as question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -9,6 +9,7 @@ import numpy as np
 from semcache.embedders.checked import as_rows, unit_vectors
 from semcache.errors import InvalidInputError
 from semcache.protocols import FloatArray
+from semcache.texts import encodable
 
 
 class CallableEmbedder:
@@ -48,7 +49,7 @@ class CallableEmbedder:
         """One unit vector per text. EmbedderError when the function gives something else."""
         if not texts:
             return np.empty((0, self.dims), dtype=np.float32)
-        return unit_vectors(self._vectors(list(texts)), texts, self.dims, self._name)
+        return unit_vectors(self._vectors([encodable(text) for text in texts]), texts, self.dims, self._name)
 
     def _takes_one(self) -> bool:
         try:

@@ -88,9 +88,7 @@ class SentenceTransformerEmbedder:
 def _of_instance(model: Any, batch_size: int) -> _Opened:
     dims = dims_of(model)
     if dims is None:
-        raise EmbedderError(
-            f"{type(model).__name__} does not say how long its vectors are; wrap it in CallableEmbedder"
-        )
+        raise EmbedderError(f"{type(model).__name__} does not say its dims; wrap its encode in CallableEmbedder")
     return _Opened(TorchEncoder(lambda: model, batch_size), dims, f"{_instance_name(model)}/torch")
 
 

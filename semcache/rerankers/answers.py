@@ -6,6 +6,7 @@ from typing import Any
 
 from semcache.documents import text_of
 from semcache.errors import InvalidInputError, RerankerError
+from semcache.texts import encodable
 
 _LISTS = ("results", "data", "documents")  # Cohere, Jina and answerdotai; Voyage; haystack
 _INDICES = ("index", "corpus_id")  # Cohere, Jina, Voyage; sentence-transformers
@@ -13,7 +14,7 @@ _SCORES = ("relevance_score", "score")
 
 
 class Passage(str):
-    """A text that is also a document: a ``str`` with ``page_content``, ``content``, ``text``, ``metadata`` and ``id_``.
+    """A text that is also a document: a ``str`` with ``page_content``, ``content``, ``text`` and ``metadata``.
 
     Code for LangChain, LlamaIndex or Haystack documents finds its attribute, and code for plain texts finds a string
     (which tokenizers and JSON take as one).
@@ -37,15 +38,18 @@ class Passage(str):
 
 
 class Sent:
-    """The passages of one call. Finds each that comes back, by identity, index or text; each at most once."""
+    """The passages of one call, fit to be encoded.
+
+    Finds each that comes back, by identity, index or text; each at most once.
+    """
 
     def __init__(self, texts: Sequence[str], reranker: str) -> None:
-        self.passages = [Passage(text) for text in texts]
+        self.passages = [Passage(encodable(text)) for text in texts]
         self._reranker = reranker
         self._by_identity = {id(passage): at for at, passage in enumerate(self.passages)}
         self._by_text: dict[str, list[int]] = {}
-        for at, text in enumerate(texts):
-            self._by_text.setdefault(text, []).append(at)
+        for at, passage in enumerate(self.passages):
+            self._by_text.setdefault(str(passage), []).append(at)
 
     def read(self, answer: Any) -> list[tuple[int, float | None]]:
         """Positions in the order of the answer, each with its score if there is one; a second mention is ignored.

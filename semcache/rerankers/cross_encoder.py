@@ -52,7 +52,7 @@ class CrossEncoderReranker:
         """One score per pair. RerankerError when the model has several labels or gives NaN."""
         if not pairs:
             return np.empty(0, dtype=np.float32)
-        limit = getattr(self._model, "max_length", None)
+        limit = _max_length(self._model)
         texts = [(readable(query, limit), readable(text, limit)) for query, text in pairs]
         with self._lock:
             scores = self._model.predict(texts, batch_size=self._batch_size, show_progress_bar=False)
@@ -85,4 +85,10 @@ def _name_of(model: Any) -> str:
     activation = type(getattr(model, "activation_fn", None)).__name__
     precision = str(getattr(getattr(model, "model", None), "dtype", "float32")).removeprefix("torch.")
     backend = getattr(model, "backend", "torch")
-    return f"{named}/{backend}/{activation}/max{getattr(model, 'max_length', None)}/{precision}"
+    return f"{named}/{backend}/{activation}/max{_max_length(model)}/{precision}"
+
+
+def _max_length(model: Any) -> int | None:
+    """In tokens; sentence-transformers 5 and older have the shorter name for it."""
+    length = getattr(model, "max_seq_length", None)
+    return length if length is not None else getattr(model, "max_length", None)

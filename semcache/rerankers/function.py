@@ -13,6 +13,7 @@ from semcache.protocols import FloatArray, Pair, Reranker
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import name_of
 from semcache.rerankers.pairs import PairReranker
+from semcache.texts import encodable
 
 
 class QueryFunctionReranker:
@@ -38,7 +39,8 @@ class QueryFunctionReranker:
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     def _of_query(self, query: str, texts: list[str]) -> FloatArray:
-        return checked_scores(self._function(query, texts), len(texts), self._name)
+        scores = self._function(encodable(query), [encodable(text) for text in texts])
+        return checked_scores(scores, len(texts), self._name)
 
     def __repr__(self) -> str:
         return f"<QueryFunctionReranker {self._name}>"

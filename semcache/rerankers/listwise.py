@@ -9,6 +9,7 @@ from semcache.errors import InvalidInputError
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import Sent
 from semcache.rerankers.calling import asking_for_all
+from semcache.texts import encodable
 
 
 class ListwiseReranker:
@@ -55,4 +56,4 @@ def _only_query(pairs: Sequence[Pair], reranker: str) -> str:
             f"{reranker} is listwise: its scores hold within one query, got {len(queries)} queries in one call; "
             "call it once per query"
         )
-    return queries.pop()
+    return encodable(queries.pop())

@@ -1,5 +1,6 @@
 """Names for rerankers that have none of ours: class, model, and what else changes a score."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ _MODEL_NAMES = ("model_name_or_path", "model_name", "model_id", "name", "model",
 def name_of(reranker: Any) -> str:
     """Class and model name of an object; class alone when it names no model. Functions are named by their place.
 
-    Raises InvalidInputError for a lambda: two of them under one name would share scores.
+    Raises InvalidInputError for a lambda or partial: two of them under one name would share scores.
     """
-    if isinstance(reranker, type) or not hasattr(reranker, "__qualname__"):
+    if isinstance(reranker, partial) or "<lambda>" in getattr(reranker, "__qualname__", ""):
+        raise InvalidInputError(f"{reranker!r} has no name that tells rerankers apart; pass name='...'")
+    if not hasattr(reranker, "__qualname__"):
         kind = type(reranker)
         model = _model_name(reranker)
         return f"{kind.__name__}/{model}" if model else f"{kind.__module__}.{kind.__qualname__}"
-    if "<lambda>" in reranker.__qualname__:
-        raise InvalidInputError(f"{reranker!r} has no name that tells rerankers apart; pass name='...'")
     return f"{reranker.__module__}.{reranker.__qualname__}"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
+from semcache.texts import encodable
 
 
 class PairReranker:
@@ -34,7 +35,7 @@ class PairReranker:
         if not pairs:
             return np.empty(0, dtype=np.float32)
         with self._lock:
-            scores = self._function([self._kind(pair) for pair in pairs])
+            scores = self._function([self._kind(map(encodable, pair)) for pair in pairs])
         return checked_scores(_as_sequence(scores), len(pairs), self._name)
 
     def __repr__(self) -> str:

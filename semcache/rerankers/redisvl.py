@@ -12,6 +12,7 @@ from semcache.errors import RerankerError
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import Sent
 from semcache.rerankers.checked import finite
+from semcache.texts import encodable
 
 
 class RedisVLReranker:
@@ -40,7 +41,7 @@ class RedisVLReranker:
     def _of_query(self, query: str, texts: list[str]) -> FloatArray:
         sent = Sent(texts, self._name)
         with self._lock:
-            answer = self._ranker.rank(query, list(sent.passages), limit=len(texts), return_score=True)
+            answer = self._ranker.rank(encodable(query), list(sent.passages), limit=len(texts), return_score=True)
         found = {at: score for at, score in sent.read(answer) if score is not None}
         if len(found) < len(texts):
             raise RerankerError(

@@ -18,4 +18,4 @@ class RetrievalOrder:
         return -np.arange(len(pairs), dtype=np.float32)
 
     def __repr__(self) -> str:
-        return "<RetrievalOrder>"
+        return f"<RetrievalOrder {self.name}>"

