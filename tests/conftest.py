@@ -7,6 +7,8 @@ import pytest
 
 from semcache.redis.embedded import EmbeddedRedis
 
+pytest_plugins = ["tests.fixtures_models"]
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
