@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import chain
 
 from semcache.guards.cues import Kind, joined, packed, parted
 from semcache.guards.english import ENGLISH
@@ -41,7 +42,7 @@ class CueGuard:
         """At most 255 bytes: two name format and vocabulary, three each of the first 81 cues, eight the rest."""
         text = normal(query[:_MAX_CHARACTERS])
         rest = query[_MAX_CHARACTERS:]
-        lexemes = [lexeme for token in tokens(text) for lexeme in self._look_up(token)]
+        lexemes = list(chain.from_iterable(map(self._look_up, tokens(text))))
         found = read(measured(without_phrases(lexemes, self._phrases, self._look_up)))
         found += [packed(Kind.QUOTE, 0, quotation) for quotation in quotations(text)]
         return joined(self._header, found, rest.encode("utf-8", "surrogatepass"))

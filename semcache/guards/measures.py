@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 from semcache.guards.cues import Kind
 from semcache.guards.lexicon import CURRENCY, DIGITS, NUMERAL, SCALE, Lexeme
@@ -9,12 +10,13 @@ from semcache.guards.numbers import SCALES, UNITS, is_year, month_name, number_t
 
 _ISO_DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)")
 _NUMBERS = frozenset({DIGITS, NUMERAL, SCALE})
+_TAG = itemgetter(0)
 _NOTHING = Lexeme(0, "", "")
 
 
 def measured(lexemes: Sequence[Lexeme]) -> Sequence[Lexeme]:
     """The lexemes with every number written in figures, joined with what is counted."""
-    if _NUMBERS.isdisjoint([lexeme[0] for lexeme in lexemes]):
+    if _NUMBERS.isdisjoint(map(_TAG, lexemes)):
         return lexemes
     found: list[Lexeme] = []
     at = 0

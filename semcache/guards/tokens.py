@@ -25,8 +25,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 # Most queries are plain words, which split() finds in a fifth of the time of the pattern. A hyphen before a word is
-# a flag, so only one between letters is plain.
-_PLAIN = re.compile(r"[A-Za-z ,?.!():;/]*(?:(?<=[A-Za-z])-[A-Za-z][A-Za-z ,?.!():;/]*)*")
+# a flag and an apostrophe may be a quotation mark, so only those between letters are plain.
+_PLAIN = re.compile(r"[A-Za-z ,?.!():;/]*(?:(?<=[A-Za-z])[-'][A-Za-z][A-Za-z ,?.!():;/]*)*")
 _SPACED = str.maketrans(dict.fromkeys(",?.!():;/-", " "))
 _MARKS = '"“”„«»\u2039\u203a「」『』`'
 _QUOTE_MARK = re.compile(f"[{_MARKS}']")
