@@ -69,7 +69,12 @@ class OptimizedRerankerPipeline(CachedReranker):
         on_event = partial(tell, cache.backend.observers)
         batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
         self._primary = AsyncBatchReranker(
-            primary, max_pairs=batching.max_pairs, max_queue_pairs=batching.max_queue_pairs, on_event=on_event
+            primary,
+            max_pairs=batching.max_pairs,
+            # What joins a batch must not make late who was let in: it may take what admission leaves of the threshold.
+            max_batch_s=max(1 - batching.admission_factor, 0.05) * p95_threshold,
+            max_queue_pairs=batching.max_queue_pairs,
+            on_event=on_event,
         )
         self._degradable = DegradableReranker(
             self._primary,
