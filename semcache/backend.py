@@ -12,10 +12,15 @@ from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
 from semcache.settings import Cache as CacheKnobs
+from semcache.settings import Reuse as ReuseKnobs
 
 
 class Backend:
-    """Opens stores when they are first asked for, and everything it opened is closed with it."""
+    """Opens stores when they are first asked for, and everything it opened is closed with it.
+
+    ``policy`` is what the user allows; ``in_force`` has what is left of it for rerankers (by name) whose scores are
+    trusted less, since reuses were seen to cost too much.
+    """
 
     def __init__(
         self,
@@ -25,6 +30,7 @@ class Backend:
         knobs: CacheKnobs,
         ttl_s: float | None,
         observers: list[Observer],
+        reuse_knobs: ReuseKnobs,
     ) -> None:
         self.connection = connection
         self.observers = observers
@@ -32,6 +38,8 @@ class Backend:
         self.policy = policy
         self.knobs = knobs
         self.ttl_s = ttl_s
+        self.reuse_knobs = reuse_knobs
+        self.in_force: dict[str, FlowPolicy] = {}
         self._lock = Lock()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
 

@@ -84,7 +84,11 @@ class RedisSemanticCache:
             max_retry_after_s=knobs.max_retry_after_s,
             on_event=partial(tell, listening),
         )
-        self._bind(Backend(connection, embedder, policy, settings.cache, ttl, listening), reranker, listwise=False)
+        self._bind(
+            Backend(connection, embedder, policy, settings.cache, ttl, listening, settings.reuse),
+            reranker,
+            listwise=False,
+        )
         self._check()
 
     def _check(self) -> None:
@@ -119,7 +123,7 @@ class RedisSemanticCache:
 
     def policy(self) -> FlowPolicy:
         """What the flow may do for this scope now."""
-        return self.backend.policy
+        return self.backend.in_force.get(self.reranker, self.backend.policy)
 
     @property
     def store(self) -> RedisStore:

@@ -1,5 +1,6 @@
 """A reranker behind a cache: asks the reranker only what the cache does not know."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from semcache.answers import ranking
+from semcache.audit import Auditor
 from semcache.cache import RedisSemanticCache
 from semcache.drivers import arun, arun_many, run, run_many
 from semcache.errors import InvalidInputError
@@ -38,6 +40,8 @@ class CachedReranker:
         self.counters = Counters()
         cache.backend.observers.append(self.counters)
         self._tell = partial(tell, (self.counters, *observers))
+        knobs = cache.backend.reuse_knobs
+        self.audit = Auditor(self.cache, self.ladder, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
 
@@ -116,7 +120,9 @@ class CachedReranker:
         policy = self.cache.policy()
         if exactly:
             policy = _nothing_near(policy)
-        return rerank(wanted, policy, self.ladder.name, listwise=self.ladder.listwise)
+        outcome = yield from rerank(wanted, policy, self.ladder.name, listwise=self.ladder.listwise)
+        self.audit.consider(wanted, outcome)
+        return outcome
 
     def _all_answered(
         self,
@@ -135,17 +141,22 @@ class CachedReranker:
         return ranking(wanted, documents, outcome)
 
     def get_stats(self) -> dict[str, Any]:
-        """Counts since the start: ``cache_hits``, ``cache_misses``, ``hit_rate`` ("66.67%"), and many more."""
-        return self.counters.snapshot()
+        """Counts since the start: ``cache_hits``, ``cache_misses``, ``hit_rate`` ("66.67%"), and many more.
+
+        ``quality`` is what reuses were seen to cost, by band of similarity, and the trust threshold in force.
+        """
+        return {**self.counters.snapshot(), "quality": self.audit.snapshot()}
 
     def close(self) -> None:
         """Close the cache, and the ladder if it has something to close."""
+        self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
         closing()
         self.cache.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
+        await asyncio.to_thread(self.audit.close)
         closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:
             await closing()

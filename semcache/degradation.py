@@ -129,6 +129,17 @@ class DegradableReranker:
         deadline = self._deadline(deadline_s)
         return self._answered(await adrive(self._rungs.descend(query, documents, ask, deadline)))
 
+    def score_spare(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+        """The primary's scores if it is healthy and nobody else needs it now, else no scores, and the reason.
+
+        For work that may wait: no other rung is asked, and the breaker does not hear of it.
+        """
+        if self._breaker.is_degraded:
+            return Scored(None, self.name, "degraded")
+        if self._primary.busy:
+            return Scored(None, self.name, "busy")
+        return Scored(self._primary.score([(query, documents[place]) for place in ask]), self.name)
+
     def force_open(self) -> None:
         """Leave the primary alone until ``reset``."""
         self._breaker.force_open()

@@ -87,21 +87,33 @@ Step = ReadExact | Embed | ReadVector | FindNeighbours | Score | Remember | Refu
 
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
-    """What the flow may do. ``guard`` None trusts by similarity alone; ``reuse`` None looks up exact queries only."""
+    """What the flow may do. ``guard`` None trusts by similarity alone; ``reuse`` None looks up exact queries only.
+
+    Without ``trust_near`` no similarity is enough to be served unasked; without ``trust_exact`` even what is remembered
+    of this very query is only verified. Both are withdrawn when reuses were seen to cost too much.
+    """
 
     reuse: ReusePolicy | None
     guard: Guard | None = None
     # An embedder reads about 256 tokens of 4 characters; two longer texts with the same beginning would look equal.
     max_query_chars: int = 1000
+    trust_near: bool = True
+    trust_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Cached and fresh scores of the same documents, for two near queries: what the reuse really cost."""
+    """Cached and fresh scores of the same documents: what the reuse of the nearest neighbour really cost.
 
+    ``id`` and ``cues`` are the neighbour's; ``worst`` is the score, known or expected, of the worst candidate.
+    """
+
+    id: str
     similarity: float
+    cues: bytes
     cached: Floats
     fresh: Floats
+    worst: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,9 @@ def find(
     ``vector`` is the query's unit vector, where it is at hand already.
     """
     exact: Mapping[bytes, float] | None = yield ReadExact(request.tenant, request.query)
+    is_known = exact is not None
+    if not policy.trust_exact:
+        exact = None
     if exact is not None:
         scores = [exact.get(fingerprint) for fingerprint in request.fingerprints]
         if None not in scores:
@@ -167,12 +182,13 @@ def find(
     if policy.reuse is None or len(request.query) > policy.max_query_chars:
         return Found(exact)
     if vector is None:
-        vector = yield from _vector(request, known=exact is not None)
+        vector = yield from _vector(request, known=is_known)
     if vector is None:
         return Found(exact)
     near = yield FindNeighbours(request.tenant, vector)
     usable = tuple(n for n in near if n.similarity >= policy.reuse.reuse_threshold and _shares(request, n))
-    relied_on = yield from trusted(request, policy, policy.reuse.trust_threshold, usable)
+    threshold = policy.reuse.trust_threshold
+    relied_on = (yield from trusted(request, policy, threshold, usable)) if policy.trust_near else []
     outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)
     return Found(exact, vector, usable, outcome)
 
@@ -277,7 +293,7 @@ def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Foun
         reused=len(fresh) - len(asked),
         rounds=rounds,
         drift=settled.drift,
-        evidence=_evidence(similarity, prior, fresh, asked),
+        evidence=_evidence(found.neighbours[0], prior, fresh, asked, float(np.nanmin(settled.scores))),
     )
 
 
@@ -287,9 +303,9 @@ def _status(fresh: Floats, asked: Positions) -> Status:
     return Status.FRESH if len(asked) == len(fresh) else Status.PARTIAL
 
 
-def _evidence(similarity: float, prior: reuse.Prior, fresh: Floats, asked: Positions) -> Evidence:
-    compared = asked[~np.isnan(prior.scores[asked])]
-    return Evidence(similarity, prior.scores[compared], fresh[compared])
+def _evidence(nearest: Neighbour, prior: reuse.Prior, fresh: Floats, asked: Positions, worst: float) -> Evidence:
+    compared = asked[prior.source[asked] == 0]
+    return Evidence(nearest.id, nearest.similarity, nearest.cues, prior.scores[compared], fresh[compared], worst)
 
 
 def _exact_scores(request: Request, known: Mapping[bytes, float]) -> Floats:

@@ -1,0 +1,13 @@
+-- Replaces the trust of a scope if nobody else did so first, and gives the whole state back either way.
+--
+-- KEYS  state hash
+-- ARGV  TTL in ms, number of changes that the caller knows of, "1" to start all counting anew,
+--       then names and values of the fields of the trust
+local key, changes = KEYS[1], tonumber(ARGV[2])
+
+if tonumber(redis.call("HGET", key, "changes") or "0") == changes then
+  if ARGV[3] == "1" then redis.call("DEL", key) end
+  redis.call("HSET", key, "changes", changes + 1, unpack(ARGV, 4))
+  redis.call("PEXPIRE", key, ARGV[1])
+end
+return redis.call("HGETALL", key)

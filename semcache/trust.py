@@ -1,0 +1,112 @@
+"""Decides how far the cached scores of a scope may be trusted, from what its reuses were seen to cost.
+
+    trusted   -- near queries cost more than the budget -->   a higher threshold, in the end none
+    trusted   -- the same query costs more than noise does --> nothing, not even scores of the same query
+    trusted   -- cached orders are worth nothing -->           no near query
+    withdrawn -- as many good observations as a budget needs --> one step back
+
+What is not trusted is verified, so that evidence goes on coming in. Withdrawing starts the counting anew: what comes
+after it is judged by itself.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from semcache import betting
+from semcache.quality import BANDS, EXACT, Tally, bands_from
+
+NEVER = math.inf
+_STEPS = (0.98, 0.99, 0.995, NEVER)
+
+# One false alarm in a thousand scopes; relaxing too early is undone by the next alarm, so there one in ten is enough.
+_SURE = math.log(1000)
+_LIKELY = math.log(10)
+
+# Ten times what the noise of the packaged int8 model costs (0.002); another model's scores cost 0.13.
+EXACT_NOISE = 0.02
+USELESS = 0.25
+
+Tallies = Mapping[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What is trusted: near queries from similarity ``near`` on (0: from where the user says), and the same query.
+
+    ``reason`` says what changed it last. With ``is_cleared``, near queries have shown that they are good although
+    the orders of far ones are worth nothing, as in a domain of fill-in-the-blank queries.
+    """
+
+    near: float = 0.0
+    exact: bool = True
+    reason: str = ""
+    is_cleared: bool = False
+
+    def threshold(self, wanted: float) -> float:
+        """The threshold in force where the user wants ``wanted``; infinite: no near query is trusted."""
+        return max(wanted, self.near)
+
+    def is_stricter_than(self, other: "Trust") -> bool:
+        """Whether this withdraws something that the other trusts."""
+        return self.near > other.near or (other.exact and not self.exact)
+
+
+def decide(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust:
+    """The trust that follows; the same one if nothing speaks for a change.
+
+    ``wanted`` is the user's threshold, ``budget`` the mean loss that trusted near queries may cost.
+    """
+    return _withdrawn(trust, tallies, wanted, budget) or _relaxed(trust, tallies, wanted, budget) or trust
+
+
+def _withdrawn(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust | None:
+    if trust.exact and _is_over(_pooled(tallies, [EXACT]), _exact_limit(budget)):
+        return Trust(NEVER, exact=False, reason="the same query was scored differently")
+    in_force = trust.threshold(wanted)
+    if in_force == NEVER:
+        return None
+    if _is_over(_near(tallies, in_force), budget):
+        step = next(step for step in _STEPS if step > in_force and not _is_over(_near(tallies, step), budget))
+        return replace(trust, near=step, reason="near queries cost more than the budget")
+    if not trust.is_cleared and _is_over(_far(tallies, wanted), USELESS):
+        return replace(trust, near=NEVER, reason="cached orders are worth nothing")
+    return None
+
+
+def _relaxed(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust | None:
+    if not trust.exact:
+        if not _is_under(_pooled(tallies, [EXACT]), _exact_limit(budget)):
+            return None
+        return replace(trust, exact=True, reason="the same query is scored alike again")
+    in_force = trust.threshold(wanted)
+    for step in (wanted, *_STEPS):
+        if step < in_force and _is_under(_near(tallies, step), budget):
+            near = 0.0 if step == wanted else step
+            return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
+    return None
+
+
+def _exact_limit(budget: float) -> float:
+    return max(budget, EXACT_NOISE)
+
+
+def _near(tallies: Tallies, threshold: float) -> Tally:
+    return _pooled(tallies, bands_from(threshold))
+
+
+def _far(tallies: Tallies, wanted: float) -> Tally:
+    return _pooled(tallies, set(BANDS[1:]) - set(bands_from(wanted)))
+
+
+def _pooled(tallies: Tallies, bands: Iterable[str]) -> Tally:
+    return sum((tallies[band] for band in bands if band in tallies), start=Tally())
+
+
+def _is_over(tally: Tally, limit: float) -> bool:
+    """Whether the mean loss is above the limit; the latest alone may tell, before they outweigh a good past."""
+    return any(betting.wealth_above(losses, limit) >= _SURE for losses in (tally.recent, tally.losses))
+
+
+def _is_under(tally: Tally, limit: float) -> bool:
+    return betting.wealth_below(tally.losses, limit) >= _LIKELY
