@@ -22,7 +22,7 @@ class Request:
     tenant: str
     texts: tuple[str, ...]
     fingerprints: tuple[bytes, ...]
-    places: tuple[int, ...]
+    places: Sequence[int]
     top_k: int
 
 
@@ -33,14 +33,13 @@ def request(query: str, documents: Sequence[object], top_k: int, tenant: str = "
     check_tenant(tenant)
     texts = texts_of(documents)
     # A dict keeps the order of first appearance, which is the retriever's.
-    place_of = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    distinct = tuple(dict.fromkeys(texts))
+    places: Sequence[int] = range(len(texts))
+    if len(distinct) < len(texts):
+        place_of = {text: place for place, text in enumerate(distinct)}
+        places = tuple(map(place_of.__getitem__, texts))
     return Request(
-        query,
-        tenant,
-        tuple(place_of),
-        tuple(map(document_fingerprint, place_of)),
-        tuple(map(place_of.__getitem__, texts)),
-        min(top_k, len(texts)),
+        query, tenant, distinct, tuple(map(document_fingerprint, distinct)), places, min(top_k, len(texts))
     )
 
 
@@ -55,6 +54,8 @@ def texts_of(documents: Sequence[object]) -> list[str]:
 
 def in_order(places: Sequence[int], order: Sequence[int]) -> list[int]:
     """The caller's positions in the order of their texts; equal texts stay together, in the caller's order."""
+    if isinstance(places, range):  # no text twice
+        return list(order)
     positions: dict[int, list[int]] = {}
     for position, place in enumerate(places):
         positions.setdefault(place, []).append(position)

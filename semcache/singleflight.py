@@ -18,40 +18,46 @@ class SingleFlight(Generic[T]):
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._flights: dict[Hashable, Future[T]] = {}
+        self._flights: dict[Hashable, Future[T] | None] = {}
 
     def do(self, key: Hashable, compute: Callable[[], T]) -> T:
         """``compute()``, or the result of the equal call that is under way."""
-        while True:
-            with self._lock:
-                flight = self._flights.get(key)
-                if flight is None:
-                    mine = self._flights[key] = Future()
-                    break
+        while (flight := self._join(key)) is not None:
             try:
                 return flight.result()
             except _LeaderLeftError:
                 continue
-        return self._lead(key, mine, compute)
+        return self._lead(key, compute)
 
-    def _lead(self, key: Hashable, flight: Future[T], compute: Callable[[], T]) -> T:
+    def _join(self, key: Hashable) -> "Future[T] | None":
+        """The flight under way, or None for whoever is to lead it."""
+        with self._lock:
+            if key not in self._flights:
+                # Most flights have no follower, and a future costs more than everything else here.
+                self._flights[key] = None
+                return None
+            flight = self._flights[key]
+            if flight is None:
+                flight = self._flights[key] = Future()
+            return flight
+
+    def _lead(self, key: Hashable, compute: Callable[[], T]) -> T:
         try:
             result = compute()
         except Exception as error:
-            self._land(key)
-            flight.set_exception(error)
+            self._land(key, lambda flight: flight.set_exception(error))
             raise
         except BaseException:
-            self._land(key)
-            flight.set_exception(_LeaderLeftError())
+            self._land(key, lambda flight: flight.set_exception(_LeaderLeftError()))
             raise
-        self._land(key)
-        flight.set_result(result)
+        self._land(key, lambda flight: flight.set_result(result))
         return result
 
-    def _land(self, key: Hashable) -> None:
+    def _land(self, key: Hashable, tell: "Callable[[Future[T]], None]") -> None:
         with self._lock:
-            del self._flights[key]
+            flight = self._flights.pop(key)
+        if flight is not None:
+            tell(flight)
 
 
 class AsyncSingleFlight(Generic[T]):
