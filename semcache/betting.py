@@ -52,6 +52,13 @@ def _wealth(counts: Counts, sizes: NDArray[np.floating[Any]], gains: NDArray[np.
     return float(np.logaddexp.reduce(logs) - math.log(len(sizes)))
 
 
+def variance(counts: Counts) -> float:
+    """Of the values, every one taken as the middle of its bin; 0 without values."""
+    middles = (_LOWER + _UPPER) / 2
+    shares = counts / max(counts.sum(), 1e-12)
+    return float(shares @ (middles - shares @ middles) ** 2)
+
+
 def bounds(counts: Counts, alpha: float = 0.05) -> tuple[float, float]:
     """Least and largest mean that the values do not speak against, each at level ``alpha``; (0, 1) without values."""
     rich = math.log(1 / alpha)

@@ -19,9 +19,14 @@ from semcache.quality import BANDS, EXACT, Tally, bands_from
 NEVER = math.inf
 _STEPS = (0.98, 0.99, 0.995, NEVER)
 
-# One false alarm in a thousand scopes; relaxing too early is undone by the next alarm, so there one in ten is enough.
+# One false alarm in a thousand scopes.
 _SURE = math.log(1000)
-_LIKELY = math.log(10)
+# Relaxing too early is undone by the next alarm, so a normal bound at one in ten is enough; a bet that holds whatever
+# the losses may be would take a thousand healthy near queries (0.0065) at a budget of 0.01, this takes 200.
+_LIKELY_Z = 1.28
+# As if one more order had been that of chance: losses are rare and large, and the first few good ones prove little.
+_FEARED = 0.5
+_ENOUGH = 30
 
 # Ten times what the noise of the packaged int8 model costs (0.002); another model's scores cost 0.13.
 EXACT_NOISE = 0.02
@@ -109,4 +114,9 @@ def _is_over(tally: Tally, limit: float) -> bool:
 
 
 def _is_under(tally: Tally, limit: float) -> bool:
-    return betting.wealth_below(tally.losses, limit) >= _LIKELY
+    """Whether the mean loss is likely below the limit."""
+    n = float(tally.losses.sum())
+    if n < _ENOUGH:
+        return False
+    error = math.sqrt(betting.variance(tally.losses) / n)
+    return (tally.loss + _FEARED) / (n + 1) + _LIKELY_Z * error < limit

@@ -56,7 +56,7 @@ class QualityStore:
                 sums[f"{observation.band}:{name}"] += amount  # type: ignore[assignment]
         amounts = [part for name, amount in sums.items() for part in (name, repr(float(amount)))]
         reply = self._run("observe", _LIFE_MS, _BLOCK, _MOST, int(read), len(bands), *sorted(bands), *amounts)
-        return _state(reply) if read else None
+        return _state(_pairs(reply)) if read else None
 
     def change(self, seen: QualityState, trust: Trust) -> QualityState:
         """Replace the trust of a state that was read; the state after that, or as somebody else has just changed it.
@@ -68,7 +68,7 @@ class QualityStore:
             *("near", repr(trust.near), "exact", int(trust.exact)),
             *("reason", trust.reason, "cleared", int(trust.is_cleared)),
         )
-        return _state(self._run("change_trust", _LIFE_MS, seen.changes, anew, *fields))
+        return _state(_pairs(self._run("change_trust", _LIFE_MS, seen.changes, anew, *fields)))
 
     def _run(self, name: str, *arguments: str | int) -> Any:
         call = script(name).by_digest((self.key,), *(str(argument).encode() for argument in arguments))
@@ -90,8 +90,13 @@ class QualityStore:
         return f"<QualityStore {self.key.decode()} in {self._connection.where}>"
 
 
-def _state(reply: Sequence[bytes]) -> QualityState:
-    fields = {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
+def _pairs(reply: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """What a script gives for a hash: names and values, alternating."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _state(reply: Mapping[bytes, bytes]) -> QualityState:
+    fields = {name.decode(): value.decode() for name, value in reply.items()}
     numbers: dict[str, dict[str, float]] = {}
     for name, value in fields.items():
         band, colon, number = name.partition(":")
