@@ -7,6 +7,7 @@ from typing import Any
 from semcache.embedders.callable import CallableEmbedder
 from semcache.embedders.redisvl import RedisVLEmbedder
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
+from semcache.embedders.torch import DIMS_METHODS
 from semcache.errors import InvalidInputError
 from semcache.protocols import Embedder
 
@@ -40,7 +41,7 @@ def _of_object(embedder: Any, name: str | None) -> Embedder:
 
 
 def _of_encoder(model: Any, name: str | None) -> Embedder:
-    if name is None and _has(model, "get_sentence_embedding_dimension"):
+    if name is None and any(_has(model, method) for method in DIMS_METHODS):
         return SentenceTransformerEmbedder(model)
     return CallableEmbedder(model.encode, name=name or _model_name(model), one=False)
 

@@ -8,6 +8,9 @@ from semcache.errors import MissingExtraError
 from semcache.loading import without_progress_bars
 from semcache.texts import readable
 
+DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
+"""How a SentenceTransformer is asked for dims; older releases know only the longer name."""
+
 
 class TorchEncoder:
     """Loads the model when the first text comes, or when dims are asked for that no folder told.
@@ -54,8 +57,8 @@ def load_sentence_transformer(source: str, device: str | None) -> Any:
 
 
 def dims_of(model: Any) -> int | None:
-    """Length of the vectors; sentence-transformers 5 and older have the longer name for it."""
-    for method in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
+    """Length of the vectors, or None if the model does not say."""
+    for method in DIMS_METHODS:
         ask = getattr(model, method, None)
         if callable(ask):
             dims = ask()

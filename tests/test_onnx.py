@@ -1,0 +1,67 @@
+"""Opening ONNX graphs: what is missing or wrong is named, and long and short texts share a batch."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from semcache.embedders import SentenceTransformerEmbedder
+from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.models import find_folder
+from semcache.onnx import is_quantised, open_onnx
+from semcache.rerankers import OnnxCrossEncoder
+
+PACKAGED = "cross-encoder/ms-marco-MiniLM-L-12-v2"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    found = find_folder(PACKAGED, "onnx-int8")
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "tokenizers"])
+def test_says_how_to_install_what_is_missing(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        MissingExtraError, match=rf"{library} is not installed; run: pip install 'redis-semcache\[onnx\]'"
+    ):
+        OnnxCrossEncoder()
+
+
+@pytest.mark.parametrize(("backend", "library"), [("onnx", "onnx"), ("onnx-int8", "onnxruntime.quantization")])
+def test_says_what_making_a_graph_needs(
+    backend: str, library: str, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[onnx\]'"):
+        SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)  # type: ignore[arg-type]
+    assert not list((tmp_path / "onnx").glob("*onnx-int8*"))
+
+
+def test_knows_a_quantised_graph(folder: Path, onnx_embedder: SentenceTransformerEmbedder, tmp_path: Path) -> None:
+    assert is_quantised(folder / "model.onnx")
+    (tmp_path / "float.onnx").write_bytes(b"MatMul" * 100)
+    assert not is_quantised(tmp_path / "float.onnx")
+
+
+def test_pads_to_the_longest_of_a_batch(folder: Path) -> None:
+    model = open_onnx(folder / "model.onnx", folder / "tokenizer.json", 64, 1)
+    encodings = model.encode([("berlin", "a city"), ("berlin", "museums " * 1000)])
+    assert [len(encoding.ids) for encoding in encodings] == [6, 64]
+    outputs, mask = model.run(encodings)
+    assert outputs[0].shape == (2, 1)
+    assert mask.sum(axis=1).tolist() == [6, 64]
+
+
+def test_refuses_a_graph_without_token_ids(tmp_path: Path, folder: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value], [result])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "g.onnx")
+    with pytest.raises(ConfigurationError, match=r"takes \['x'\], not token ids"):
+        open_onnx(tmp_path / "g.onnx", folder / "tokenizer.json", 64, 1)
