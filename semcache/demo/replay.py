@@ -18,6 +18,9 @@ TOP_K = 5
 SLOW_SPELL = (0.55, 0.72)
 """The shares of the requests between which the primary is slow: late enough for the breaker to have its samples."""
 
+_GAP_S = 0.02
+"""Least time from one request to the next: without it all the rest would pass while the breaker is open for once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -50,7 +53,7 @@ def replay(
     primary: SlowedReranker,
     diary: BreakerDiary,
 ) -> Iterator[Served]:
-    """Yields every answered request; finding its candidates is not part of its duration."""
+    """Yields every answered request, one at a time; finding its candidates is not part of its duration."""
     due = {int(update.at * len(asks)): update.passage for update in updates}
     first, last = (int(share * len(asks)) for share in SLOW_SPELL)
     for number, ask in enumerate(asks):
@@ -61,7 +64,9 @@ def replay(
         documents = tuple(shelf.candidates(ask.query, ask.variant))
         started = time.perf_counter()
         ranking = pipeline.rerank(ask.query, documents, TOP_K, tenant=ask.tenant)
-        yield Served(ask, documents, ranking, time.perf_counter() - started, primary.is_slow)
+        duration_s = time.perf_counter() - started
+        yield Served(ask, documents, ranking, duration_s, primary.is_slow)
+        time.sleep(max(0.0, _GAP_S - duration_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What the demo found, as tables for a terminal of 80 columns."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import mean, median
 
@@ -67,14 +68,15 @@ def _time(result: Result) -> Table:
     table.add_row(
         "without it",
         f"{without_s:.1f} s",
-        f"{len(result.uncached)} requests made again by a healthy primary alone: "
-        f"{_shown_s(without_s / len(result.served))} each, times {len(result.served)}",
+        f"mean of {len(result.uncached)} made again without it, times {len(result.served)}",
     )
     table.add_row("", f"[bold]{without_s / with_s:.1f} x[/bold]", "faster")
     compared = [one.overlap for one in result.uncached if one.served.ranking.status is not Status.DEGRADED]
     if compared:
         table.add_row(
-            f"same top {TOP_K}", f"{mean(compared):.0%}", f"mean share, of the {len(compared)} not degraded among them"
+            f"same top {TOP_K}",
+            f"{mean(compared):.0%}",
+            f"mean over the {len(compared)} of them that were not degraded",
         )
     return table
 
@@ -84,11 +86,13 @@ def _degraded(result: Result) -> Iterator[RenderableType]:
     degraded = [number for number, one in enumerate(result.served) if one.ranking.status is Status.DEGRADED]
     if slow:
         yield Text(
-            f"\nThe primary was made slow at requests {slow[0]}-{slow[-1]}; "
-            f"it is left alone when more than 5 % of its calls take over {_shown_s(result.threshold_s)}."
+            f"\nThe primary was made slow from request {slow[0]} to {slow[-1]}. "
+            f"Its breaker opens when more than one call in twenty takes over {_shown_s(result.threshold_s)}."
         )
     if degraded:
-        yield Text(f"{len(degraded)} requests were degraded, the first {degraded[0]}, the last {degraded[-1]}.")
+        why = Counter(result.served[number].ranking.reason for number in degraded)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in why.most_common())
+        yield Text(f"{len(degraded)} requests were degraded ({reasons}), from {degraded[0]} to {degraded[-1]}.")
     if result.moves:
         yield _moves(result)
     legend = "\n".join(f"{status:<9} {_MEANING[status]}" for status in Status)

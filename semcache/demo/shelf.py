@@ -7,8 +7,8 @@ import numpy as np
 from semcache.documents import Document
 from semcache.protocols import Embedder
 
-CANDIDATES = 20
-"""Passages per request: what a RAG pipeline commonly reranks is 20 to 100; 20 keep the demo short."""
+CANDIDATES = 16
+"""Passages per request. RAG pipelines rerank 20 to 100; fewer keep the demo under a minute on two cores."""
 
 
 class Shelf:

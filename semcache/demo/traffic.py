@@ -6,8 +6,8 @@ from random import Random
 
 TENANTS = ("acme", "globex")
 
-_KINDS = {"new": 30, "repeat": 25, "spelling": 12, "rewrite": 18, "changed": 15}
-"""Shares in percent. In web search logs about a third of the queries are exact repeats of the same user or another."""
+_KINDS = {"new": 25, "repeat": 28, "spelling": 14, "rewrite": 18, "changed": 15}
+"""Shares in percent. In logs of web search about a third of the queries are exact repeats."""
 
 _RECENT = 40
 """Somebody who asks again asks what was asked lately: one of so many latest questions."""
