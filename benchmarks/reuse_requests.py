@@ -96,7 +96,7 @@ def _request(
     stored = {wording: one.topic.runs[name][:depth] for wording, name in remembered.items()}
     if not all(one.is_scored(wording, documents) for wording, documents in stored.items()):
         return
-    if one.is_scored(served, candidates):
+    if one.is_scored(served, candidates) and not np.isnan(one.cosines[served, candidates]).any():
         prior = _prior(one, served, candidates, stored)
         truth = one.scores[served, candidates]
         cosine = one.cosines[served, candidates]

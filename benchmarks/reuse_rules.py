@@ -91,14 +91,14 @@ def _one_offset(cached: Floats, truth: Floats, both: np.ndarray) -> tuple[Floats
     return cached + median, max(0.3, 1.4826 * float(np.median(np.abs(moved - median))))
 
 
-def first_of_retriever(cost: Rule) -> Rule:
-    """No cache: only the retriever's first are scored, as many as ``cost`` asks about."""
-    return lambda request, top_k: _prefix(request, np.arange(len(request.truth)), cost(request, top_k).asked)
+def first_of_retriever(request: Request, asked: int) -> Answer:
+    """No cache: only the retriever's first are scored."""
+    return _prefix(request, np.arange(len(request.truth)), asked)
 
 
-def first_by_embedding(cost: Rule) -> Rule:
-    """No cache: only the nearest by embedding are scored, as many as ``cost`` asks about."""
-    return lambda request, top_k: _prefix(request, best_first(request.cosine), cost(request, top_k).asked)
+def first_by_embedding(request: Request, asked: int) -> Answer:
+    """No cache: only the nearest by embedding are scored."""
+    return _prefix(request, best_first(request.cosine), asked)
 
 
 def _prefix(request: Request, order: np.ndarray, asked: int) -> Answer:

@@ -202,7 +202,7 @@ class TestCases:
     @pytest.mark.parametrize("similarity", [0.6, 0.8, 0.97])
     def test_scores_turned_upside_down_are_found_out(self, similarity):
         cached = np.random.default_rng(1).normal(0, 4, 50)
-        done = verify(one_neighbour(cached, similarity), -cached, 10, ReusePolicy(drift_limit=2.0))
+        done = verify(one_neighbour(cached, similarity), -cached, 10, ReusePolicy(drift_limit=1.5))
         np.testing.assert_array_equal(done.settled.order[:10], np.argsort(cached)[:10])
 
     def test_a_drift_above_the_limit_asks_everything(self):

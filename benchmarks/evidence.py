@@ -1,0 +1,57 @@
+"""Scores, cosines and similarities of every topic, as far as they are on disk."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from benchmarks.oracle import CACHE, Scorer, bge_small, cross_encoder, embedding, minilm, topic_scores
+from benchmarks.reuse_requests import Evidence, Floats
+from benchmarks.trec import Topic
+
+CROSS_ENCODER, EMBEDDER, OTHER_EMBEDDER = "ms-marco-minilm-l12-int8", "all-minilm-l6-v2", "bge-small-en-v1.5-int8"
+ORACLES: dict[str, Callable[[], Scorer]] = {
+    EMBEDDER: lambda: embedding(minilm()),
+    OTHER_EMBEDDER: lambda: embedding(bge_small()),
+    CROSS_ENCODER: cross_encoder,
+}
+"""The rerankers whose scores are reused, the cheapest first."""
+
+
+def score_missing(topics: Sequence[Topic]) -> None:
+    """Scores every wording with every document by every oracle; what is on disk already is not done again."""
+    for name, make in ORACLES.items():
+        scorer = make()
+        for at, topic in enumerate(topics, 1):
+            topic_scores(name, topic, scorer, np.arange(len(topic.documents)))
+            print(f"{name}: {at} of {len(topics)} topics scored", flush=True)
+    _similarities(topics)
+
+
+def load(topics: Sequence[Topic], oracle: str) -> list[Evidence]:
+    """Of every topic that the embedder has seen; pairs that were not scored are nan."""
+    similarities = _similarities(topics)
+    found = []
+    for topic in topics:
+        cosines = np.tanh(_stored(EMBEDDER, topic) / 2)
+        found.append(Evidence(topic, _stored(oracle, topic), cosines, similarities[topic.id]))
+    return found
+
+
+def _stored(oracle: str, topic: Topic) -> Floats:
+    return topic_scores(oracle, topic, _nothing, np.arange(0)).astype(float)
+
+
+def _nothing(queries: Sequence[str], documents: Sequence[str]) -> Floats:
+    raise AssertionError("asked for no documents, so there is nothing to score")
+
+
+def _similarities(topics: Sequence[Topic]) -> dict[str, Floats]:
+    """Cosines between the wordings of each topic, by the embedder of the cache."""
+    path = CACHE / "wordings.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encode = minilm()
+        vectors = {topic.id: encode(topic.queries) for topic in topics}
+        np.savez(path, **{name: rows @ rows.T for name, rows in vectors.items()})
+    with np.load(path) as stored:
+        return {name: stored[name].astype(float) for name in stored.files}
