@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from semcache.cli.calibrate import calibrate
 from semcache.cli.config import config
 from semcache.cli.demo import demo
 from semcache.cli.redis import redis
@@ -15,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its locals may hold a password
 )
-for command in (config, redis, demo):
+for command in (config, redis, demo, calibrate):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""What reuse would save and cost on somebody's own traffic, threshold by threshold, and which thresholds follow."""
