@@ -60,7 +60,7 @@ class Auditor:
         self._score_spare: ScoreSpare | None = getattr(ladder, "score_spare", None)
         self._rate = 0.0 if cache.listwise else audit_rate
         self._rng = rng
-        self._is_closed = False
+        self.is_closed = False
         self._thread = Background(_MOST_WAITING, "semcache-audit")
         self.watch = QualityWatch(cache, quality_budget, clock=clock)
         if self._rate:
@@ -87,7 +87,7 @@ class Auditor:
 
     def close(self, timeout_s: float | None = 5.0) -> None:
         """Drop what waits; wait at most ``timeout_s`` seconds for the piece of an audit that is being scored."""
-        self._is_closed = True
+        self.is_closed = True
         self._thread.close(timeout_s)
         self.watch.close(timeout_s)
 
@@ -121,7 +121,7 @@ class Auditor:
         return np.concatenate(pieces)
 
     def _piece(self, wanted: Request, places: Sequence[int], score: ScoreSpare) -> Scored:
-        if self._is_closed:
+        if self.is_closed:
             return Scored(None, self._cache.reranker, "closed")
         try:
             return score(wanted.query, wanted.texts, places)

@@ -23,6 +23,8 @@ EXACT = "exact"
 _EDGES = (0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.9, 0.8, 0.7, 0.6)
 BANDS = (EXACT, *map(str, _EDGES), "below")
 """Bands by their least similarity, the nearest first; ``exact`` is the same query again."""
+GROUPS = {"exact": (EXACT,), "near": BANDS[1:7], "far": BANDS[7:]}
+"""Bands that age together. Trust is in the near ones: they must not age with what is seen a hundred times as often."""
 
 _DISCOUNTS = 1 / np.log2(np.arange(2, CUT + 2))
 # Six to a factor of ten, from far below any noise to far above any logit.
@@ -91,13 +93,17 @@ class Observation:
     fresh: Floats
     worst: float = np.inf
 
+    @property
+    def group(self) -> str:
+        """The name of the group of bands that this ages with."""
+        return next(name for name, bands in GROUPS.items() if self.band in bands)
+
     def increments(self) -> dict[str, float]:
         """What this adds to the numbers of a Tally."""
         loss = order_loss(self.cached, self.fresh, self.worst)
         moved = np.abs(self.fresh - self.cached)
         bins, counts = np.unique(np.searchsorted(_DRIFT_EDGES, moved, side="right"), return_counts=True)
         return {
-            "n": 1.0,
             f"r{betting.bin_of(loss)}": 1.0,
             "loss": loss,
             "overlap": top_overlap(self.cached, self.fresh),
@@ -122,7 +128,7 @@ class Tally:
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Self:
-        """From sums of increments; ``o7`` is what has become of ``r7`` after a while, and ``n`` counts what has not."""
+        """From sums of increments; ``o7`` is what has become of ``r7`` after a while."""
         return cls(
             _histogram(numbers, "r", betting.BINS),
             _histogram(numbers, "o", betting.BINS),

@@ -1,51 +1,50 @@
 -- Adds observations to the quality state of a scope, in one step, and gives the whole state back if asked.
 --
 -- KEYS  state hash
--- ARGV  TTL in ms, recent observations after which a band's recent ones become older ones, older ones above which all
---       sums of the band are halved, "1" to give the state back, number of bands, the bands,
+-- ARGV  TTL in ms, recent observations after which a group's recent ones become older ones, older ones above which all
+--       sums of the group are halved, "1" to give the state back,
+--       number of groups, for each its name, how many observations are new, and its bands with a comma after each,
 --       then names of fields and what to add to each
 local key = KEYS[1]
-local ttl, block, most, wanted, bands = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == "1", tonumber(ARGV[5])
+local ttl, block, most, wanted, groups = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == "1", tonumber(ARGV[5])
 
-for at = 6 + bands, #ARGV, 2 do
+for at = 6 + 3 * groups, #ARGV, 2 do
   redis.call("HINCRBYFLOAT", key, ARGV[at], ARGV[at + 1])
 end
 
--- Fields are named "<band>:<number>"; n counts recent observations, r3 and o3 recent and older losses in bin 3.
-local function numbers_of(band)
-  local found, all = {}, redis.call("HGETALL", key)
+-- Fields are named "<band>:<number>"; r3 and o3 count recent and older losses in bin 3.
+local function each_number_of(bands, change)
+  local all = redis.call("HGETALL", key)
   for at = 1, #all, 2 do
-    if all[at]:sub(1, #band + 1) == band .. ":" then
-      found[all[at]:sub(#band + 2)] = tonumber(all[at + 1])
-    end
+    local band, number = all[at]:match("^(.-):(.+)$")
+    if band and bands:find(band .. ",", 1, true) then change(band, number, tonumber(all[at + 1])) end
   end
-  return found
 end
 
 -- Makes recent observations older ones; gives the number of all older ones.
-local function settle(band)
+local function settle(bands)
   local older = 0
-  for name, number in pairs(numbers_of(band)) do
+  each_number_of(bands, function(band, name, number)
     if name:match("^r%d+$") then
       redis.call("HINCRBYFLOAT", key, band .. ":o" .. name:sub(2), number)
       redis.call("HDEL", key, band .. ":" .. name)
     end
     if name:match("^[ro]%d+$") then older = older + number end
-  end
-  redis.call("HDEL", key, band .. ":n")
+  end)
   return older
 end
 
-local function halve(band)
-  for name, number in pairs(numbers_of(band)) do
+local function halve(bands)
+  each_number_of(bands, function(band, name, number)
     redis.call("HSET", key, band .. ":" .. name, string.format("%.9g", number / 2))
-  end
+  end)
 end
 
-for at = 6, 5 + bands do
-  local band = ARGV[at]
-  if tonumber(redis.call("HGET", key, band .. ":n") or "0") >= block and settle(band) > most then
-    halve(band)
+for at = 6, 5 + 3 * groups, 3 do
+  local counter, bands = "recent " .. ARGV[at], ARGV[at + 2]
+  if tonumber(redis.call("HINCRBY", key, counter, ARGV[at + 1])) >= block then
+    redis.call("HDEL", key, counter)
+    if settle(bands) > most then halve(bands) end
   end
 end
 

@@ -62,19 +62,19 @@ def test_a_script_that_the_server_forgot_is_sent_again(store, connection):
 
 
 def test_recent_observations_become_older_ones(store):
-    store.add([SAME] * 127)
+    store.add([SAME] * 63)
     state = store.add([SAME], read=True)
     tally = state.tallies["0.98"]
-    assert (tally.recent.sum(), tally.older.sum()) == (0, 128)
+    assert (tally.recent.sum(), tally.older.sum()) == (0, 64)
     tally = store.add([SAME], read=True).tallies["0.98"]
-    assert (tally.recent.sum(), tally.older.sum()) == (1, 128)
+    assert (tally.recent.sum(), tally.older.sum()) == (1, 64)
 
 
 def test_what_is_long_past_is_forgotten_by_halves(store):
-    for _ in range(9):
-        state = store.add([SAME] * 128, read=True)
+    for _ in range(17):
+        state = store.add([SAME] * 64, read=True)
     tally = state.tallies["0.98"]
-    assert tally.losses.sum() == 9 * 128 / 2
+    assert tally.losses.sum() == 17 * 64 / 2
     assert tally.summary()["overlap"] == pytest.approx(1)
     assert tally.summary()["drift"] == pytest.approx(0.1)
 
