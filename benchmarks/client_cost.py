@@ -1,0 +1,147 @@
+"""What does the client's own code cost per look-up, and where?"""
+
+import cProfile
+import io
+import pstats
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from time import thread_time
+
+import numpy as np
+import redis
+
+from benchmarks import experiment, library, limits, machine, plots, server, workload
+from benchmarks.experiment import Result, Target
+from benchmarks.measure import Budget, Seconds, Side, alternate, quantile, ratio
+from benchmarks.workload import Workload, documents
+from semcache import RedisSemanticCache
+from semcache.requests import request
+
+SIZE = 10_000
+QUICK_SIZE = 1_000
+BUDGET = Budget(samples=4000, limit_s=20)
+QUICK_BUDGET = Budget(samples=200, limit_s=1)
+PER_SAMPLE = 10
+"""Operations per reading of the processor's clock, which is coarser than one operation."""
+PROFILED = 2000
+LINES = 45
+
+Operation = Callable[[int], object]
+
+
+def measure(quick: bool) -> Result:
+    """Processor time of the calling thread per operation, round trips, and a profile."""
+    with ExitStack() as stack:
+        url = stack.enter_context(server.started())
+        cache = stack.enter_context(library.opened(url))
+        work = workload.build(QUICK_SIZE if quick else SIZE)
+        library.load(cache, work, 0, work.size)
+        client = server.client(url)
+        operations = dict(_operations(cache, client, work))
+        budget = QUICK_BUDGET if quick else BUDGET
+        found = alternate({name: _processor_timed(call) for name, call in operations.items()}, budget)
+        trips = {name: _commands(client, call) for name, call in operations.items()}
+        profiles = {
+            name: _profile(operations[name], 200 if quick else PROFILED) for name in ("exact hit", "semantic hit")
+        }
+        described = machine.describe(client)
+    _write(profiles, experiment.TRIALS if quick else experiment.RESULTS)
+    return Result(
+        name="client_cost",
+        question="What does the client's own code cost per look-up?",
+        method=(
+            "Processor time of the calling thread (not waiting for the server), 50 documents, vectors given; sides "
+            f"alternating, {PER_SAMPLE} operations per reading. Commands are counted by the server. The profile, by "
+            "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look dearer."
+        ),
+        parameters={"entries": work.size, "documents": workload.DOCUMENTS, "budget": budget},
+        machine=described,
+        rows=[{"operation": name, "commands": trips[name], **_microseconds(found[name])} for name in found],
+        targets=[
+            Target("processor time, exact hit / GET", ratio(found["exact hit"], found["limit: GET"]), at_most=2),
+            Target(
+                "processor time, neighbours / FT.SEARCH + MGET",
+                ratio(found["neighbours"], found["limit: FT.SEARCH + MGET"]),
+                at_most=1.35,
+            ),
+        ],
+        seed=workload.SEED,
+    )
+
+
+def _operations(cache: RedisSemanticCache, client: redis.Redis, work: Workload) -> Iterator[tuple[str, Operation]]:
+    yield "limit: GET by one socket, parsed by hiredis", _by_connection(client, work)
+    yield "limit: GET", limits.get(client, work)
+    yield "limit: FT.SEARCH + MGET", limits.search_and_scores(client, work, "semantic")
+    yield "fingerprints of 50 documents", lambda at: request("a query", documents(at), 1)
+    yield "exact hit", library.LookUp(cache, work, "exact")
+    yield "neighbours", library.neighbours(cache, work, "semantic")
+    yield "semantic hit", library.LookUp(cache, work, "semantic")
+    yield "miss", library.LookUp(cache, work, "miss")
+
+
+def _by_connection(client: redis.Redis, work: Workload) -> Operation:
+    """GET without redis-py's client and pool around its connection."""
+    connection = client.connection_pool.get_connection()
+    keys = limits.score_keys(work)
+
+    def operation(at: int) -> object:
+        connection.send_command("GET", keys[at % len(keys)])
+        return connection.read_response()
+
+    return operation
+
+
+def _processor_timed(call: Operation) -> Side:
+    def side(numbers: Sequence[int]) -> Seconds:
+        durations = np.empty(len(numbers))
+        for place, number in enumerate(numbers):
+            started = thread_time()
+            for at in range(PER_SAMPLE):
+                call(number * PER_SAMPLE + at)
+            durations[place] = (thread_time() - started) / PER_SAMPLE
+        return durations
+
+    return side
+
+
+def _microseconds(seconds: Seconds) -> dict[str, float]:
+    median = quantile(seconds * 1e6, 0.5)
+    return {"cpu_us": median.value, "cpu_low": median.low, "cpu_high": median.high}
+
+
+def _commands(client: redis.Redis, call: Operation) -> float:
+    """Commands per operation, as the server counts them."""
+    before = client.info("stats")["total_commands_processed"]
+    for at in range(100):
+        call(at)
+    # The second INFO counts itself out: it is counted after it has been answered.
+    return (client.info("stats")["total_commands_processed"] - before - 1) / 100
+
+
+def _profile(call: Operation, count: int) -> str:
+    profile = cProfile.Profile(thread_time)
+    profile.enable()
+    for at in range(count):
+        call(at)
+    profile.disable()
+    out = io.StringIO()
+    pstats.Stats(profile, stream=out).strip_dirs().sort_stats("tottime").print_stats(LINES)
+    return f"{count} operations\n{out.getvalue().strip()}"
+
+
+def _write(profiles: dict[str, str], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(f"== {name}: {profile}" for name, profile in profiles.items())
+    (folder / "client_cost.profile.txt").write_text(text + "\n")
+
+
+def plot(result: Result, path: Path) -> None:
+    """Processor time per operation."""
+    values = {row["operation"]: row["cpu_us"] for row in result.rows}
+    plots.bars(values, path, title="Processor time of the client per operation", x="microseconds")
+
+
+if __name__ == "__main__":
+    experiment.main(measure, plot)

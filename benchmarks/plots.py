@@ -1,0 +1,66 @@
+"""Figures as pictures: growth curves and bars, drawn by matplotlib without a display."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Points = Sequence[tuple[float, float]]
+
+
+def growth(series: Mapping[str, Points], path: Path, *, title: str, x: str, y: str, log_y: bool = True) -> None:
+    """One line per series over a logarithmic x axis."""
+    figure, axes = _axes(title, x, y)
+    for name, points in series.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+    axes.set_xscale("log")
+    if log_y:
+        axes.set_yscale("log")
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def bars(values: Mapping[str, float], path: Path, *, title: str, x: str, log_x: bool = False) -> None:
+    """One horizontal bar per name, labelled with its value."""
+    figure, axes = _axes(title, x, "")
+    drawn = axes.barh(list(values)[::-1], list(values.values())[::-1])
+    axes.bar_label(drawn, fmt="{:,.3g}", padding=3, fontsize="small")
+    if log_x:
+        axes.set_xscale("log")
+    axes.margins(x=0.15)
+    _save(figure, path)
+
+
+def stacked(parts: Mapping[str, Mapping[str, float]], path: Path, *, title: str, x: str) -> None:
+    """One horizontal bar per name, split into its parts."""
+    figure, axes = _axes(title, x, "")
+    for part in dict.fromkeys(part for split in parts.values() for part in split):
+        left = [
+            sum(v for k, v in split.items() if list(split).index(k) < _place(split, part)) for split in parts.values()
+        ]
+        axes.barh(list(parts), [split.get(part, 0) for split in parts.values()], left=left, label=part)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def _place(split: Mapping[str, float], part: str) -> int:
+    return list(split).index(part) if part in split else 0
+
+
+def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(visible=True, alpha=0.3)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

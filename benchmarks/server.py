@@ -1,0 +1,20 @@
+"""The Redis that everything is measured on: a private one with the search module, on a unix socket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from semcache import EmbeddedRedis
+
+
+@contextmanager
+def started() -> Iterator[str]:
+    """The url of an empty server that ends with the block."""
+    with EmbeddedRedis() as server:
+        yield server.url
+
+
+def client(url: str, db: int = 0) -> redis.Redis:
+    """A plain redis-py client, with the parser and the protocol that semcache uses."""
+    return redis.Redis.from_url(f"{url}?db={db}", protocol=2)
