@@ -19,7 +19,7 @@ from semcache.entries import Neighbour
 from semcache.protocols import FloatArray, Guard, Scored
 from semcache.ranking import Drift, Status
 from semcache.requests import Request
-from semcache.reuse import Floats, Positions, ReusePolicy
+from semcache.reuse import ReusePolicy
 
 
 @dataclass(frozen=True, slots=True)
