@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from semcache import reuse
+from semcache.drift import Floats, Positions
 from semcache.entries import Neighbour
 from semcache.protocols import FloatArray, Guard, Scored
 from semcache.ranking import Drift, Status
