@@ -291,7 +291,7 @@ def _lookup(wanted: Request, found: Found) -> Lookup:
     similarity = found.neighbours[0].similarity if found.neighbours else None
     if found.outcome is not None:
         scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
-    return Lookup(tuple(scores[place] for place in wanted.places), status, similarity)
+    return Lookup(tuple(map(scores.__getitem__, wanted.places)), status, similarity)
 
 
 def _neighbours(tenant: str, vector: FloatArray | None) -> Generator[Step, Any, Sequence[Neighbour]]:

@@ -25,12 +25,13 @@ def text_of(document: object) -> str:
     """
     if isinstance(document, str):
         return document
-    if isinstance(document, Mapping):
-        return _checked(_first_key(document), document)
     for name in _TEXT_NAMES:
         text = getattr(document, name, None)
         if text is not None:
-            return _checked(text, document)
+            return text if type(text) is str else _checked(text, document)
+    # After the attributes: asking whether something is a Mapping costs more than all of them together.
+    if isinstance(document, Mapping):
+        return _checked(_first_key(document), document)
     get_content = getattr(document, "get_content", None)  # LlamaIndex NodeWithScore
     if callable(get_content):
         return _checked(get_content(), document)

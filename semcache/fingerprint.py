@@ -3,6 +3,7 @@
 import unicodedata
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 FINGERPRINT_BYTES = 16
@@ -21,8 +22,20 @@ class Scope:
 
 def document_fingerprint(text: str) -> bytes:
     """16 bytes that name exactly this text; the smallest change of the text gives another name."""
+    # Popular passages come up in request after request; hashing fifty of them took half the time of an exact hit.
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _digest(text)
+
+
+_LONGEST_REMEMBERED = 2000
+"""Characters; with the size below at most 8 MB of ASCII text stay in memory."""
+
+
+def _digest(text: str) -> bytes:
     # surrogatepass: lone surrogates are legal in str (broken crawls have them) and must not fail a request.
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=FINGERPRINT_BYTES).digest()
+
+
+_remembered = lru_cache(maxsize=4096)(_digest)
 
 
 def normalised_query(query: str) -> str:

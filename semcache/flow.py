@@ -96,8 +96,8 @@ class FlowPolicy:
 
     reuse: ReusePolicy | None
     guard: Guard | None = None
-    # An embedder reads about 256 tokens of 4 characters; two longer texts with the same beginning would look equal.
-    max_query_chars: int = 1000
+    # An embedder reads 256 tokens, of 2 characters or more; two longer texts with the same beginning would look equal.
+    max_query_chars: int = 512
     trust_near: bool = True
     trust_exact: bool = True
 
@@ -177,7 +177,7 @@ def find(
     if not policy.trust_exact:
         exact = None
     if exact is not None:
-        scores = [exact.get(fingerprint) for fingerprint in request.fingerprints]
+        scores = list(map(exact.get, request.fingerprints))
         if None not in scores:
             return Found(exact, outcome=_known(cast("list[float]", scores), Status.EXACT, reranker))
     if policy.reuse is None or len(request.query) > policy.max_query_chars:
