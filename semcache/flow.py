@@ -187,11 +187,11 @@ def find(
     if vector is None:
         return Found(exact)
     near = yield FindNeighbours(request.tenant, vector)
-    usable = tuple(n for n in near if n.similarity >= policy.reuse.reuse_threshold and _shares(request, n))
+    near = [neighbour for neighbour in near if neighbour.similarity >= policy.reuse.reuse_threshold]
     threshold = policy.reuse.trust_threshold
-    relied_on = (yield from trusted(request, policy, threshold, usable)) if policy.trust_near else []
+    relied_on = (yield from trusted(request, policy, threshold, near)) if policy.trust_near else []
     outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)
-    return Found(exact, vector, usable, outcome)
+    return Found(exact, vector, tuple(neighbour for neighbour in near if _shares(request, neighbour)), outcome)
 
 
 def _vector(request: Request, *, known: bool) -> Generator[Step, Any, FloatArray | None]:
@@ -229,13 +229,21 @@ def _serve_trusted(
     listwise: bool,
 ) -> Outcome | None:
     """Scores of trusted neighbours, if they cover every document: one entry alone where an order is listwise."""
+    if not trusted:
+        return None
     sources = [neighbour.scores for neighbour in trusted]
     if listwise:
         sources = [scores for scores in sources if all(fp in scores for fp in request.fingerprints)][:1]
     elif exact is not None:
         sources.insert(0, exact)
-    scores = [next((known[fp] for known in sources if fp in known), None) for fp in request.fingerprints]
-    if not trusted or None in scores:
+    scores: list[float | None] = [None] * len(request.fingerprints)
+    for known in sources:
+        if None not in scores:
+            break
+        scores = [
+            known.get(fp) if score is None else score for fp, score in zip(request.fingerprints, scores, strict=True)
+        ]
+    if None in scores:
         return None
     return _known(cast("list[float]", scores), Status.SEMANTIC, reranker, trusted[0].similarity)
 
