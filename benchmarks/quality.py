@@ -100,7 +100,8 @@ def _kinds(topics: Sequence[Evidence]) -> Iterator[Row]:
         for served in ("original", "rewrite"):
             chosen = [one for one in requests if one.kind == kind and (one.served == 0) == (served == "original")]
             for name, rule in (("verified", verified(POLICY)), ("plain", plain)):
-                yield {"kind": kind, "served": served, "rule": name, **measure(rule, chosen, 10)}
+                if chosen:
+                    yield {"kind": kind, "served": served, "rule": name, **measure(rule, chosen, 10)}
 
 
 def _confidence(topics: Sequence[Evidence]) -> Iterator[Row]:
@@ -144,7 +145,8 @@ def _oracle(name: str, topics: Sequence[Evidence]) -> Iterator[Row]:
                 ("plain", plain),
             ):
                 head = {"oracle": name, "known": known, "candidates": depth, "rule": rule_name}
-                yield {**measure(rule, requests, 10), **head}
+                if requests:
+                    yield {**measure(rule, requests, 10), **head}
 
 
 def _neighbours(topics: Sequence[Evidence]) -> Iterator[Row]:
@@ -152,7 +154,8 @@ def _neighbours(topics: Sequence[Evidence]) -> Iterator[Row]:
     for known in KNOWN:
         for most in (1, 2, 4, 8):
             requests = crowds(topics, known, 50, POLICY.reuse_threshold, most)
-            yield {**measure(verified(POLICY), requests, 10), "known": known, "neighbours": most}
+            if requests:
+                yield {**measure(verified(POLICY), requests, 10), "known": known, "neighbours": most}
 
 
 if __name__ == "__main__":

@@ -108,5 +108,11 @@ def _sums(source: Positions, values: Floats, counts: Positions) -> Floats:
 
 def _seen(prior: Prior, fresh: Floats, both: Positions) -> Drift:
     moved = fresh[both] - prior.scores[both]
-    median = float(np.median(moved))
-    return Drift(median, 1.4826 * float(np.median(np.abs(moved - median))), len(moved))
+    median = _median(moved)
+    return Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))
+
+
+def _median(values: Floats) -> float:
+    # np.median takes ten times as long for a dozen values, and every round of every request needs two.
+    ordered = np.sort(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -11,6 +11,7 @@ last round    all that could still reach it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Pri
         known = neighbours[at].scores
         for place in missing:
             score = known.get(fingerprints[place])
-            if score is not None and np.isfinite(score):
+            if score is not None and isfinite(score):
                 scores[place], source[place] = score, at
         missing = [place for place in missing if source[place] == UNKNOWN]
     similarity = [neighbour.similarity for neighbour in neighbours]
