@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semcache.batching import AsyncBatchReranker
+    from semcache.batching.reranker import AsyncBatchReranker
     from semcache.cache import Lookup, RedisSemanticCache
     from semcache.cached import CachedReranker
-    from semcache.degradation import DegradableReranker
+    from semcache.degradation.reranker import DegradableReranker
     from semcache.documents import Document
     from semcache.entries import Neighbour
     from semcache.errors import SemcacheError
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # Public names and where they live. They are imported when first used: redis, redisvl and pydantic take half a second.
 _ROOMS = {
-    "AsyncBatchReranker": "batching",
+    "AsyncBatchReranker": "batching.reranker",
     "CachedReranker": "cached",
-    "DegradableReranker": "degradation",
+    "DegradableReranker": "degradation.reranker",
     "Document": "documents",
     "EmbeddedRedis": "redis.embedded",
     "LatencyMonitor": "monitor",

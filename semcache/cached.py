@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from semcache.answers import ranking
-from semcache.audit import Auditor
 from semcache.cache import RedisSemanticCache
 from semcache.drivers import arun, arun_many, run, run_many
 from semcache.errors import InvalidInputError
@@ -18,6 +17,7 @@ from semcache.events import Reranked
 from semcache.flow import Flow, FlowPolicy, Outcome, rerank
 from semcache.observers import Counters, tell
 from semcache.protocols import Observer
+from semcache.quality.audit import Auditor
 from semcache.ranking import Ranking
 from semcache.requests import Request, request
 from semcache.rerankers.single import as_ladder

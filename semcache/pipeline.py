@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
-from semcache.batching import AsyncBatchReranker
-from semcache.breaker import BreakerPolicy
+from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.degradation import DegradableReranker
+from semcache.degradation.breaker import BreakerPolicy
+from semcache.degradation.reranker import DegradableReranker
 from semcache.monitor import LatencyMonitor
 from semcache.observers import tell
 from semcache.protocols import Observer

@@ -38,9 +38,7 @@ def request(query: str, documents: Sequence[object], top_k: int, tenant: str = "
     if len(distinct) < len(texts):
         place_of = {text: place for place, text in enumerate(distinct)}
         places = tuple(map(place_of.__getitem__, texts))
-    return Request(
-        query, tenant, distinct, tuple(map(document_fingerprint, distinct)), places, min(top_k, len(texts))
-    )
+    return Request(query, tenant, distinct, tuple(map(document_fingerprint, distinct)), places, min(top_k, len(texts)))
 
 
 def texts_of(documents: Sequence[object]) -> list[str]:

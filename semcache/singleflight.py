@@ -44,20 +44,19 @@ class SingleFlight(Generic[T]):
     def _lead(self, key: Hashable, compute: Callable[[], T]) -> T:
         try:
             result = compute()
-        except Exception as error:
-            self._land(key, lambda flight: flight.set_exception(error))
+        except BaseException as error:
+            flight = self._land(key)
+            if flight is not None:
+                flight.set_exception(error if isinstance(error, Exception) else _LeaderLeftError())
             raise
-        except BaseException:
-            self._land(key, lambda flight: flight.set_exception(_LeaderLeftError()))
-            raise
-        self._land(key, lambda flight: flight.set_result(result))
+        flight = self._land(key)
+        if flight is not None:
+            flight.set_result(result)
         return result
 
-    def _land(self, key: Hashable, tell: "Callable[[Future[T]], None]") -> None:
+    def _land(self, key: Hashable) -> "Future[T] | None":
         with self._lock:
-            flight = self._flights.pop(key)
-        if flight is not None:
-            tell(flight)
+            return self._flights.pop(key)
 
 
 class AsyncSingleFlight(Generic[T]):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.admission import Load, ServiceRate, is_too_busy, pairs_within, remaining_s, time_for_this_rung
+from semcache.batching.admission import Load, ServiceRate, is_too_busy, pairs_within, remaining_s, time_for_this_rung
 
 durations = st.floats(0, 1000)
 

@@ -6,13 +6,13 @@ from hashlib import blake2b
 import numpy as np
 import pytest
 
-from semcache.audit import Auditor
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.degradation import DegradableReranker
+from semcache.degradation.reranker import DegradableReranker
 from semcache.events import AuditDropped, CacheFailed, TrustChanged
 from semcache.fingerprint import index_id
 from semcache.monitor import LatencyMonitor
+from semcache.quality.audit import Auditor
 from semcache.ranking import Status
 from semcache.settings import Settings
 from tests.fakes import CountingOrder

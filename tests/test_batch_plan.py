@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.batch_plan import halves, how_many, keep, merge
+from semcache.batching.plan import halves, how_many, keep, merge
 from semcache.protocols import FloatArray, Pair
 
 pairs = st.tuples(st.sampled_from(["a", "bb", "ccc"]), st.text("xy", min_size=1, max_size=4))

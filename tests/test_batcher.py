@@ -13,7 +13,8 @@ from time import monotonic
 import numpy as np
 import pytest
 
-from semcache.batcher import Batcher
+from semcache.batching.batcher import Batcher
+from semcache.batching.jobs import Served
 from semcache.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -23,7 +24,6 @@ from semcache.errors import (
     SemcacheError,
 )
 from semcache.events import BatchScored, Event
-from semcache.jobs import Served
 from semcache.protocols import FloatArray, Pair
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
 
@@ -494,7 +494,7 @@ class TestEnd:
     def test_an_interpreter_that_ends_with_work_in_the_model_ends_quietly(self) -> None:
         program = """
 import numpy, threading
-from semcache.batcher import Batcher
+from semcache.batching.batcher import Batcher
 inside = threading.Event()
 class Slow:
     name, listwise = "slow", False

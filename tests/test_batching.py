@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from semcache.batching import AsyncBatchReranker
+from semcache.batching.reranker import AsyncBatchReranker
 from semcache.errors import DeadlineExceededError, InvalidInputError
 from semcache.protocols import Reranker
 from semcache.ranking import Status

@@ -5,8 +5,8 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from semcache.breaker import Breaker, BreakerPolicy, Ticket
-from semcache.breaker_moves import MOVES, Signal, State
+from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
+from semcache.degradation.moves import MOVES, Signal, State
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.monitor import LatencyMonitor
 

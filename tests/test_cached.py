@@ -23,7 +23,9 @@ QUERY = "how far is the moon"
 
 
 def cached(redis_url, namespace, reranker=None, **options):
-    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=Settings(cache={"namespace": namespace}))
+    # No audits: tests here count what is asked of the model and of Redis.
+    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings)
     return CachedReranker(reranker or CountingReranker(), cache, **options)
 
 

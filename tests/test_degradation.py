@@ -5,9 +5,9 @@ from threading import enumerate as all_threads
 
 import pytest
 
-from semcache.batching import AsyncBatchReranker
-from semcache.breaker import BreakerPolicy
-from semcache.degradation import DegradableReranker
+from semcache.batching.reranker import AsyncBatchReranker
+from semcache.degradation.breaker import BreakerPolicy
+from semcache.degradation.reranker import DegradableReranker
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import BatchScored, BreakerChanged, Degraded, Event, RungFailed
 from semcache.monitor import LatencyMonitor

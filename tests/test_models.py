@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from semcache.errors import ConfigurationError
-from semcache.models import content_hint, find_folder, folder_of, not_found, packaged, read_json, required, short_name
+from semcache.models.names import (
+    content_hint,
+    find_folder,
+    folder_of,
+    not_found,
+    packaged,
+    read_json,
+    required,
+    short_name,
+)
 
 
 @pytest.mark.parametrize(

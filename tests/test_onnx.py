@@ -7,8 +7,8 @@ import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.models import find_folder
-from semcache.onnx import is_quantised, open_onnx
+from semcache.models.names import find_folder
+from semcache.models.onnx import is_quantised, open_onnx
 from semcache.rerankers import OnnxCrossEncoder
 
 PACKAGED = "cross-encoder/ms-marco-MiniLM-L-12-v2"

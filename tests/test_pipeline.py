@@ -132,7 +132,16 @@ async def test_everything_in_an_event_loop(redis_url, knobs):
     async with OptimizedRerankerPipeline(
         Moody("primary"), Backwards("fallback"), redis_url, embedding_model=WordEmbedder(), settings=knobs
     ) as pipeline:
-        queries = [f"question number {n}" for n in range(8)]
+        queries = [
+            "red apples",
+            "cold wind",
+            "old ships",
+            "tall trees",
+            "deep caves",
+            "loud bells",
+            "warm bread",
+            "long roads",
+        ]
         first = await asyncio.gather(*(pipeline.arerank(query, DOCUMENTS) for query in queries))
         again = await pipeline.arerank_many(queries, [DOCUMENTS] * 8)
         assert {ranking.status for ranking in again} == {Status.EXACT}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semcache import betting
-from semcache.quality import BANDS, EXACT, Observation, Tally, band_of, bands_from, order_loss, top_overlap
-from semcache.trust import EXACT_NOISE, NEVER, Trust, decide
+from semcache.quality import betting
+from semcache.quality.tally import BANDS, EXACT, Observation, Tally, band_of, bands_from, order_loss, top_overlap
+from semcache.quality.trust import EXACT_NOISE, NEVER, Trust, decide
 
 SCORES = st.lists(st.integers(-50, 50).map(float), min_size=1, max_size=40)
 TWO_SCORES = SCORES.flatmap(

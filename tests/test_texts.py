@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.texts import CHARACTERS_PER_TOKEN, encodable, readable
+from semcache.models.texts import CHARACTERS_PER_TOKEN, encodable, readable
 
 
 @given(st.text(st.characters(codec=None)))

@@ -9,7 +9,7 @@ from semcache.calibration.replay import nearest_earlier
 from semcache.calibration.scores import Scores
 from semcache.entries import StoredEntry
 from semcache.protocols import Guard
-from semcache.quality import CUT
+from semcache.quality.tally import CUT
 
 MIN_SHARED = CUT
 """Documents that an entry and its neighbours must share: fewer say little about an order of ten."""

@@ -12,7 +12,7 @@ from semcache.calibration.scores import Scores
 from semcache.entries import Neighbour
 from semcache.flow import Embed, FindNeighbours, Flow, FlowPolicy, Outcome, ReadExact, ReadVector, Score, Step, rerank
 from semcache.protocols import Scored
-from semcache.quality import CUT, order_loss, top_overlap
+from semcache.quality.tally import CUT, order_loss, top_overlap
 from semcache.requests import Request
 from semcache.reuse import ReusePolicy
 

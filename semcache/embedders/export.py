@@ -12,9 +12,9 @@ from typing import Any
 
 from semcache.embedders.folder import ModelFolder
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.loading import without_logging_setup, without_progress_bars
-from semcache.models import Form, content_hint, required
-from semcache.onnx import is_quantised
+from semcache.models.loading import without_logging_setup, without_progress_bars
+from semcache.models.names import Form, content_hint, required
+from semcache.models.onnx import is_quantised
 
 _RECIPE = "1"  # part of the file name: a graph made by an older recipe is made again
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")

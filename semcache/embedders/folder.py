@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from semcache.errors import ConfigurationError
-from semcache.models import read_json, required
+from semcache.models.names import read_json, required
 
 _RUNNABLE = ("Transformer", "Pooling", "Normalize")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from semcache.onnx import OnnxModel
+from semcache.models.onnx import OnnxModel
 from semcache.protocols import FloatArray
 
 _POOLED_ALREADY = "sentence_embedding"  # what sentence-transformers calls it in the graphs it exports

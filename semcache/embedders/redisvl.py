@@ -8,8 +8,8 @@ import numpy as np
 
 from semcache.embedders.checked import as_rows, unit_vectors
 from semcache.errors import EmbedderError
+from semcache.models.texts import encodable
 from semcache.protocols import FloatArray
-from semcache.texts import encodable
 
 
 class RedisVLEmbedder:

@@ -13,8 +13,17 @@ from semcache.embedders.folder import ModelFolder, read_folder
 from semcache.embedders.onnx import OnnxEncoder
 from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_sentence_transformer
 from semcache.errors import ConfigurationError, EmbedderError
-from semcache.models import DEFAULT_EMBEDDER, Form, content_hint, find_folder, folder_of, packaged, required, short_name
-from semcache.onnx import open_onnx
+from semcache.models.names import (
+    DEFAULT_EMBEDDER,
+    Form,
+    content_hint,
+    find_folder,
+    folder_of,
+    packaged,
+    required,
+    short_name,
+)
+from semcache.models.onnx import open_onnx
 from semcache.protocols import FloatArray
 
 _BACKENDS: tuple[Form, ...] = ("torch", "onnx", "onnx-int8")

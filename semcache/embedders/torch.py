@@ -5,8 +5,8 @@ from threading import Lock
 from typing import Any
 
 from semcache.errors import MissingExtraError
-from semcache.loading import without_progress_bars
-from semcache.texts import readable
+from semcache.models.loading import without_progress_bars
+from semcache.models.texts import readable
 
 DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
 """How a SentenceTransformer is asked for dims; older releases know only the longer name."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from semcache.breaker_moves import State
+from semcache.degradation.moves import State
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.events import (
     AuditDropped,

@@ -7,13 +7,13 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from semcache.quality import BANDS, GROUPS, Observation, Tally
+from semcache.quality.tally import BANDS, GROUPS, Observation, Tally
+from semcache.quality.trust import Trust
 from semcache.redis.connection import Connection
 from semcache.redis.failures import translated
 from semcache.redis.keys import KeySpace
 from semcache.redis.scripts import Command, script
 from semcache.redis.wire import carry_out
-from semcache.trust import Trust
 
 _LIFE_MS = 30 * 24 * 3600 * 1000
 """A scope that nobody has used for a month starts anew."""

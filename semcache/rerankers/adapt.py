@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from semcache.errors import InvalidInputError
-from semcache.models import find_folder
+from semcache.models.names import find_folder
 from semcache.protocols import Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.function import function_reranker

@@ -6,7 +6,7 @@ from typing import Any
 
 from semcache.documents import text_of
 from semcache.errors import InvalidInputError, RerankerError
-from semcache.texts import encodable
+from semcache.models.texts import encodable
 
 _LISTS = ("results", "data", "documents")  # Cohere, Jina and answerdotai; Voyage; haystack
 _INDICES = ("index", "corpus_id")  # Cohere, Jina, Voyage; sentence-transformers

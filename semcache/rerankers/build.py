@@ -1,7 +1,7 @@
 """Builds the reranker that a rung of the settings describes."""
 
 from semcache.errors import ConfigurationError
-from semcache.models import find_folder
+from semcache.models.names import find_folder
 from semcache.protocols import Embedder, Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker

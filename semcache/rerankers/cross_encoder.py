@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.loading import without_progress_bars
-from semcache.models import DEFAULT_CROSS_ENCODER, find_folder
+from semcache.models.loading import without_progress_bars
+from semcache.models.names import DEFAULT_CROSS_ENCODER, find_folder
+from semcache.models.texts import readable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import with_content
-from semcache.texts import readable
 
 
 class CrossEncoderReranker:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import InvalidInputError
+from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import name_of
 from semcache.rerankers.pairs import PairReranker
-from semcache.texts import encodable
 
 
 class QueryFunctionReranker:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import InvalidInputError
+from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import Sent
 from semcache.rerankers.calling import asking_for_all
-from semcache.texts import encodable
 
 
 class ListwiseReranker:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from semcache.errors import InvalidInputError
-from semcache.models import content_hint
+from semcache.models.names import content_hint
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.onnx", "onnx/model.onnx")
 _MODEL_NAMES = ("model_name_or_path", "model_name", "model_id", "name", "model", "name_or_path", "_name_or_path")

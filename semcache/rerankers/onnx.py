@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from semcache.errors import ConfigurationError
-from semcache.models import DEFAULT_CROSS_ENCODER, content_hint, folder_of, read_json, required, short_name
-from semcache.onnx import OnnxModel, open_onnx
+from semcache.models.names import DEFAULT_CROSS_ENCODER, content_hint, folder_of, read_json, required, short_name
+from semcache.models.onnx import OnnxModel, open_onnx
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import finite, one_per_pair
 

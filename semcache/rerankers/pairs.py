@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
-from semcache.texts import encodable
 
 
 class PairReranker:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import RerankerError
+from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import Sent
 from semcache.rerankers.checked import finite
-from semcache.texts import encodable
 
 
 class RedisVLReranker:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from semcache.errors import StoreUnavailableError
-from semcache.quality import EXACT, Observation
+from semcache.quality.tally import EXACT, Observation
+from semcache.quality.trust import NEVER, Trust
 from semcache.redis.connection import RedisConnection
 from semcache.redis.quality import QualityStore
-from semcache.trust import NEVER, Trust
 
 FRESH = np.linspace(5, -5, 20)
 SAME = Observation("0.98", FRESH + 0.1, FRESH)

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from semcache import betting
-from semcache.betting import Counts
+from semcache.quality import betting
+from semcache.quality.betting import Counts
 
 Floats = NDArray[np.float64]
 

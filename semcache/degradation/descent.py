@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from semcache.admission import is_too_busy, time_for_this_rung
-from semcache.batcher import Batcher
+from semcache.batching.admission import is_too_busy, time_for_this_rung
+from semcache.batching.batcher import Batcher
+from semcache.batching.jobs import Served
+from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
-from semcache.jobs import Served
 from semcache.protocols import Clock, FloatArray, Pair, Scored
 from semcache.rerankers.retrieval_order import RetrievalOrder
-from semcache.shared_breaker import SharedBreaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from semcache.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.drivers import run
 from semcache.events import AuditDropped
 from semcache.fingerprint import entry_id
 from semcache.flow import Evidence, Outcome, remember
 from semcache.protocols import Clock, Ladder, Scored
-from semcache.quality import EXACT, Floats, Observation, band_of
+from semcache.quality.background import Background
+from semcache.quality.tally import EXACT, Floats, Observation, band_of
+from semcache.quality.watch import QualityWatch
 from semcache.ranking import Status
 from semcache.requests import Request
-from semcache.watch import QualityWatch
 
 # A request that arrives during an audit waits for one such piece: about 0.1 s on two CPU cores.
 _PIECE = 8

@@ -6,10 +6,10 @@ from itertools import count
 from threading import Thread
 from weakref import WeakKeyDictionary
 
-from semcache.batch_plan import BatchPlan, halves, keep, merge
-from semcache.batch_queue import BatchQueue
+from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served, expire
+from semcache.batching.plan import BatchPlan, halves, keep, merge
+from semcache.batching.queue import BatchQueue
 from semcache.events import BatchScored
-from semcache.jobs import NEVER_RUN, Batch, Job, Served, expire
 from semcache.observers import tell
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
 from semcache.rerankers.checked import checked_scores

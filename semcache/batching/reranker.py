@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from semcache.answers import ranking
-from semcache.batcher import Batcher
+from semcache.batching.batcher import Batcher
 from semcache.errors import InvalidInputError
 from semcache.flow import answered
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored

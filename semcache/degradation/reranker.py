@@ -11,10 +11,11 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from semcache.answers import ranking
-from semcache.batcher import Batcher
-from semcache.batching import AsyncBatchReranker
-from semcache.breaker import Breaker, BreakerPolicy
-from semcache.descent import Rungs, adrive, drive
+from semcache.batching.batcher import Batcher
+from semcache.batching.reranker import AsyncBatchReranker
+from semcache.degradation.breaker import Breaker, BreakerPolicy
+from semcache.degradation.descent import Rungs, adrive, drive
+from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
 from semcache.flow import answered
@@ -25,7 +26,6 @@ from semcache.ranking import Ranking
 from semcache.requests import request
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.retrieval_order import RetrievalOrder
-from semcache.shared_breaker import SharedBreaker
 
 D = TypeVar("D")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from threading import Condition
 
-from semcache.admission import Load, ServiceRate, pairs_within, remaining_s
-from semcache.batch_plan import how_many
+from semcache.batching.admission import Load, ServiceRate, pairs_within, remaining_s
+from semcache.batching.jobs import NEVER_RUN, Batch, Job, Taken
+from semcache.batching.plan import how_many
 from semcache.errors import ConfigurationError, QueueFullError, SemcacheError
-from semcache.jobs import NEVER_RUN, Batch, Job, Taken
 from semcache.protocols import Clock
 
 

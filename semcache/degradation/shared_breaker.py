@@ -4,11 +4,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TypeVar
 
-from semcache.breaker import Breaker, Ticket
-from semcache.breaker_moves import State
+from semcache.batching.jobs import Served
+from semcache.degradation.breaker import Breaker, Ticket
+from semcache.degradation.moves import State
 from semcache.errors import InvalidInputError
 from semcache.events import Event
-from semcache.jobs import Served
 from semcache.protocols import Clock
 
 T = TypeVar("T")

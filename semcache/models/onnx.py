@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.texts import readable
+from semcache.models.texts import readable
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 

@@ -12,11 +12,11 @@ from weakref import finalize
 
 import numpy as np
 
-from semcache.admission import Load
-from semcache.batch_queue import BatchQueue, Limits, check_count
+from semcache.batching.admission import Load
+from semcache.batching.jobs import NEVER_RUN, Job, Served
+from semcache.batching.queue import BatchQueue, Limits, check_count
+from semcache.batching.worker import ModelWorker, start
 from semcache.errors import DeadlineExceededError
-from semcache.jobs import NEVER_RUN, Job, Served
-from semcache.model_worker import ModelWorker, start
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 
 

@@ -22,7 +22,7 @@ at its limit would flap. Probes together: they would queue behind each other and
 
 from dataclasses import dataclass
 
-from semcache.breaker_moves import MOVES, Signal, State
+from semcache.degradation.moves import MOVES, Signal, State
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import BreakerChanged
 from semcache.monitor import LatencyMonitor, check_latency

@@ -7,14 +7,14 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from semcache.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.events import CacheFailed, TrustChanged
 from semcache.flow import FlowPolicy
 from semcache.protocols import Clock
-from semcache.quality import Observation
+from semcache.quality.background import Background
+from semcache.quality.tally import Observation
+from semcache.quality.trust import NEVER, Trust, decide
 from semcache.redis.quality import QualityState, QualityStore
-from semcache.trust import NEVER, Trust, decide
 
 # A burst of verified reuses; beyond that, older ones give way to newer ones.
 _MOST_WAITING = 256

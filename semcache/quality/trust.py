@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from semcache import betting
-from semcache.quality import BANDS, EXACT, Tally, bands_from
+from semcache.quality import betting
+from semcache.quality.tally import BANDS, EXACT, Tally, bands_from
 
 NEVER = math.inf
 _STEPS = (0.98, 0.99, 0.995, NEVER)

@@ -1,0 +1,1 @@
+"""One model for many callers: requests that wait are merged into its calls."""

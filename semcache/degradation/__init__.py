@@ -1,0 +1,1 @@
+"""A ladder of rerankers that leaves a slow primary alone."""

@@ -1,0 +1,1 @@
+"""Models by name: where their files are, and how they are run."""

@@ -1,0 +1,1 @@
+"""Watches what reuse costs, and how far cached scores may be trusted."""
