@@ -8,11 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from semcache.calibration.advice import Advice, Outlook
+from semcache.calibration.advice import MIN_HITS
 from semcache.calibration.figures import Figures
 from semcache.calibration.result import Calibration, Example
 from semcache.calibration.stored import MIN_SHARED
-from semcache.ranking import Status
 
 _FROM_CACHE = (
     f"From entries, by the scores in them: an entry counts once however often it was asked for, only documents count "
@@ -49,10 +48,20 @@ def _table(title: str, rows: Sequence[Figures], bare: Sequence[Figures] | None, 
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, collapse_padding=True)
     last = "rounds" if bare is None else "no guard"
     chosen = (found.reuse if bare is None else found.trust).threshold
-    for heading in ("from", "hits", "pairs avoided", "of all", "overlap", "loss", "95 % interval", "worst 5 %", last):
-        table.add_column(heading, justify="right", no_wrap=len(heading) < 9)
+    for heading in (
+        "from",
+        "hits",
+        "pairs\navoided",
+        "of all",
+        "overlap",
+        "loss",
+        "95 %\ninterval",
+        "worst\n5 %",
+        last,
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
     for place, row in enumerate(rows):
-        more = _number(row.rounds, ".1f") if bare is None else _number(bare[place].loss, ".4f")
+        more = _number(row.rounds, ".1f") if bare is None else _loss(bare[place].loss)
         style = "bold green" if row.threshold == chosen else "dim" if not row.sampled else None
         table.add_row(*_cells(row), more, style=style)
     return table
@@ -64,44 +73,45 @@ def _cells(row: Figures) -> Iterator[str]:
     yield _number(row.avoided_of_hits, ".0%")
     yield f"{row.avoided:.1%}"
     yield _number(row.overlap, ".1%")
-    yield _number(row.loss, ".4f")
-    yield "" if row.low is None or row.high is None else f"{row.low:.4f}-{row.high:.4f}"
-    yield _number(row.worst, ".3f")
+    yield _loss(row.loss)
+    yield f"{_loss(row.low)}-{_loss(row.high)}" if row.sampled >= MIN_HITS else ""
+    yield _loss(row.worst)
 
 
 def _number(value: float | None, shape: str) -> str:
     return "" if value is None else format(value, shape)
 
 
+def _loss(value: float | None) -> str:
+    """Without the nought before the point, which would not fit into 80 columns."""
+    return _number(value, ".4f").removeprefix("0")
+
+
 def _advice(found: Calibration) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_row(f"[bold]For a budget of {found.budget:g}[/bold] (mean loss; its upper bound has to keep it)")
-    table.add_row(_said("trust_threshold", found.trust))
-    table.add_row(_said("reuse_threshold", found.reuse))
+    for name, advice in (("trust_threshold", found.trust), ("reuse_threshold", found.reuse)):
+        value = "no advice" if advice.threshold is None else f"[bold green]{advice.threshold:g}[/bold green]"
+        table.add_row(f"[bold]{name}[/bold]", value, escape(advice.reason))
+    table.add_row(
+        "[dim]budget[/dim]",
+        f"[dim]{found.budget:g}[/dim]",
+        f"[dim]mean loss; the upper bound must keep it (from {MIN_HITS} sampled hits on)[/dim]",
+    )
     return table
-
-
-def _said(name: str, advice: Advice) -> str:
-    value = "no advice" if advice.threshold is None else f"[bold green]{advice.threshold:g}[/bold green]"
-    return f"  {name}  {value}: {escape(advice.reason)}"
 
 
 def _outlooks(found: Calibration) -> Table:
     table = Table(title="\nThe whole traffic", title_justify="left", box=SIMPLE, pad_edge=False)
-    statuses = [status.value for status in Status if status is not Status.DEGRADED]
-    for heading in ("", "trust", "reuse", *statuses, "avoided", "loss"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("now", *_outlook(found.now, statuses))
-    table.add_row("then", *_outlook(found.then, statuses))
+    for heading in ("", "now", "then"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    both = (found.now, found.then)
+    table.add_row("trust_threshold", *(f"{one.trust_threshold:g}" for one in both))
+    table.add_row("reuse_threshold", *(f"{one.reuse_threshold:g}" for one in both))
+    for status in found.now.shares:
+        table.add_row(status, *(f"{one.shares[status]:.1%}" for one in both))
+    table.add_row("pairs avoided", *(f"{one.avoided:.1%}" for one in both))
+    table.add_row("mean loss", *(f"{one.loss:.4f}" for one in both))
     return table
-
-
-def _outlook(outlook: Outlook, statuses: Sequence[str]) -> Iterator[str]:
-    yield f"{outlook.trust_threshold:g}"
-    yield f"{outlook.reuse_threshold:g}"
-    yield from (f"{outlook.shares[status]:.1%}" for status in statuses)
-    yield f"{outlook.avoided:.1%}"
-    yield f"{outlook.loss:.4f}"
 
 
 def _examples(found: Calibration) -> Iterator[RenderableType]:
