@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from semcache.calibration.advice import MIN_HITS
-from semcache.calibration.figures import Figures
+from semcache.calibration.figures import THRESHOLDS, Figures
 from semcache.calibration.result import Calibration
 from semcache.errors import ConfigurationError, MissingExtraError
 
@@ -35,7 +35,7 @@ def plot(found: Calibration, path: Path) -> None:
     _losses(loss, found)
     _savings(savings, found)
     for axes in (loss, savings):
-        axes.set_xlabel("least similarity")
+        axes.set(xlabel="least similarity", xlim=(THRESHOLDS[0] - 0.01, 1.0))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
     what = "requests" if found.source == "log" else "entries"
@@ -44,16 +44,18 @@ def plot(found: Calibration, path: Path) -> None:
 
 
 def _losses(axes: Any, found: Calibration) -> None:
-    for rows, colour, marker, label in (
+    for rows, colour, marker, name in (
         (found.trusted, _TRUSTED, "o", "trusted"),
         (found.verified, _VERIFIED, "D", "verified"),
     ):
         told = _told(rows)
+        label = name if told else f"{name}: too few"
         at = [row.threshold for row in told]
         axes.plot(at, [row.loss for row in told], color=colour, marker=marker, markersize=4, label=label)
         axes.fill_between(at, [row.low for row in told], [row.high for row in told], color=colour, alpha=0.15, lw=0)
     bare = _told(found.unguarded)
-    axes.plot([row.threshold for row in bare], [row.loss for row in bare], color=_UNGUARDED, ls=":", label="no guard")
+    label = "trusted without guard" if bare else "trusted without guard: too few"
+    axes.plot([row.threshold for row in bare], [row.loss for row in bare], color=_UNGUARDED, ls=":", label=label)
     axes.axhline(found.budget, color="0.3", lw=0.8, ls="--", label=f"budget {found.budget:g}")
     _mark(axes, found.trust.threshold, _TRUSTED)
     _mark(axes, found.reuse.threshold, _VERIFIED)
