@@ -71,7 +71,7 @@ def measure(quick: bool) -> Result:
 
 
 def _operations(cache: RedisSemanticCache, client: redis.Redis, work: Workload) -> Iterator[tuple[str, Operation]]:
-    yield "limit: GET by one socket, parsed by hiredis", _by_connection(client, work)
+    yield "limit: GET by a bare redis-py Connection", _by_connection(client, work)
     yield "limit: GET", limits.get(client, work)
     yield "limit: FT.SEARCH + MGET", limits.search_and_scores(client, work, "semantic")
     yield "fingerprints of 50 documents", lambda at: request("a query", documents(at), 1)

@@ -100,7 +100,7 @@ def _finds(cache: RedisSemanticCache, work: Workload, probe: np.ndarray, cosine:
 
 
 def _targets(timings: dict[tuple[int, str], Seconds], recalls: dict[int, tuple[float, int]]) -> Iterator[Target]:
-    largest, base = max(recalls), min(recalls, key=lambda size: abs(size - BASE))
+    largest, base = max(recalls), BASE if BASE in recalls else min(recalls)
     for kind in ("semantic", "miss", "exact"):
         side = f"semcache lookup, {kind}"
         grown = ratio(timings[largest, side], timings[base, side])
