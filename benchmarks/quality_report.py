@@ -87,7 +87,7 @@ def plot(result: Row, path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (trade, bands) = plt.subplots(1, 2, figsize=(13, 5.2), layout="constrained")
+    figure, (trade, bands) = plt.subplots(1, 2, figsize=(14, 6.5), layout="constrained")
     _trade(trade, result)
     _by_similarity(bands, result["bands"])
     figure.savefig(path, dpi=120)
@@ -117,7 +117,7 @@ def _trade(axes: Any, result: Row) -> None:
             axes.plot(at, row["change"]["mean"], "D", color=colours[row["rule"]], label=label)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="pairs avoided, %", ylabel="change of nDCG@10", title="Top 10 of 50, all candidates known")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
 
 
 def _by_similarity(axes: Any, rows: Sequence[Row]) -> None:

@@ -23,11 +23,11 @@ from semcache.ranking import Drift
 __all__ = ["UNKNOWN", "Prior", "ReusePolicy", "Settled", "next_to_ask", "prior", "settle"]
 
 EXTRA = 2
-"""How many more than top_k the first round asks for: a worse document among them raises the bar for all others. More
-save rounds (4 pairs more: 0.3 rounds) but ask for documents that a bound would have skipped."""
+"""How many more than top_k the first round asks for: a worse document among them raises the bar for all others. Two
+more save about 0.4 rounds but ask for documents that the bound would have skipped."""
 STEP = 0.6
 """Most documents of one round between the first and the last, as a share of top_k. Smaller steps ask for less and take
-more rounds; at equal cost the loss is the same from 0.3 to 1."""
+more rounds; at equal cost the loss is the same from 0.3 to 0.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,9 @@ class ReusePolicy:
     drift, in standard deviations of the candidates' cached scores: above it everything is asked; None for no limit.
     """
 
-    trust_threshold: float = 0.97  # plain reuse loses up to 0.04 nDCG on its worst 5 % above it, 0.1 and more below
-    reuse_threshold: float = 0.60  # benchmarks/results/quality.md: no band down to it loses quality on average
-    confidence: float = (
-        1.0  # 0.5 asks for 6 % fewer pairs and doubles the loss where there is one; 2 asks for 12 % more
-    )
+    trust_threshold: float = 0.97  # unasked reuse loses 0.05 nDCG on its worst 5 % above it, 0.13 at 0.90
+    reuse_threshold: float = 0.60  # benchmarks/results/quality.md: no band down to 0.45 loses on average
+    confidence: float = 1.0  # 0.5 asks for 5 % of the pairs less and misses twice as much; 2 asks for 12 % more
     max_rounds: int = 3  # two lose more at equal cost, four gain nothing
     max_pairs: float = 1.0  # who drifts that far is then asked afresh: as dear as without a cache, and never worse
     drift_limit: float | None = None  # the bound widens with the drift by itself; a limit asks more and gains nothing

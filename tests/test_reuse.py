@@ -104,8 +104,10 @@ class TestAnyRequest:
     @given(requests(), policies)
     def test_every_document_is_ordered_once_and_fresh_ones_come_first(self, request_, policy):
         known, truth, top_k = request_
-        settled = verify(known, truth, top_k, policy).settled
-        assert sorted(settled.order.tolist()) == list(range(len(truth)))
+        done = verify(known, truth, top_k, policy)
+        assert sorted(done.settled.order.tolist()) == list(range(len(truth)))
+        skipped = np.isnan(done.fresh[done.settled.order])
+        assert (np.diff(skipped.astype(int)) >= 0).all()
 
     @any_request
     @given(requests(), policies)
