@@ -49,8 +49,8 @@ def entry_id(tenant: str, query: str) -> str:
 
 
 def index_id(reranker: str, embedder: str) -> str:
-    """22 characters that name the pair of models whose scores and vectors belong together."""
-    return _short(reranker, embedder)
+    """11 characters that name the pair of models whose scores and vectors belong together; 64 bits, as pairs are few."""
+    return _short(reranker, embedder, size=8)
 
 
 def tenant_tag(tenant: str) -> str:
@@ -58,8 +58,8 @@ def tenant_tag(tenant: str) -> str:
     return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _short(*parts: str) -> str:
-    digest = blake2b(digest_size=FINGERPRINT_BYTES)
+def _short(*parts: str, size: int = FINGERPRINT_BYTES) -> str:
+    digest = blake2b(digest_size=size)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
         # The length in front keeps ("ab", "c") and ("a", "bc") apart.

@@ -124,6 +124,8 @@ def _server_command(files: ServerFiles, private: Path, directory: Path | None) -
         *("--dir", str(directory or private), "--save", ""),
         # An append-only file loses at most one second on a crash; snapshots would lose minutes.
         *("--appendonly", "yes" if directory else "no"),
+        # An entry's hash with its 768 bytes of vector then takes 0.9 KB instead of 1.2 KB.
+        *("--hash-max-listpack-value", "4096"),
         *("--loadmodule", str(files.search_module)),
     ]
 

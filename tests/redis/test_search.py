@@ -96,8 +96,8 @@ class TestSchema:
         keys = KeySpace.of("n", "r", "e")
         attributes = attributes_of(IndexTuning(m=8, ef_construction=64, ef_runtime=30), 7)
         plain, named = (schema_of(keys.family(tenant), tenant != "", attributes) for tenant in ("", "t"))
-        assert set(plain.fields) == {"embedding", "created_at"}
-        assert set(named.fields) == {"embedding", "created_at", "tenant"}
+        assert set(plain.fields) == {"embedding"}
+        assert set(named.fields) == {"embedding", "tenant"}
         assert (plain.index.name, plain.index.prefix) == (keys.base, f"{keys.base}:v:")
         assert (named.index.name, named.index.prefix) == (f"{keys.base}:named", f"{keys.base}:tv:")
         attrs = plain.fields["embedding"].attrs
