@@ -1,0 +1,224 @@
+"""What does the whole pipeline save on a stream of real web queries? ``python -m benchmarks.traffic``"""
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks import experiment, machine, server, traffic_report
+from benchmarks.bm25 import BM25
+from benchmarks.dense import Dense
+from benchmarks.experiment import Result
+from benchmarks.trec import data_folder
+from semcache import OptimizedRerankerPipeline
+from semcache.calibration.replay import query_name
+from semcache.calibration.scores import ScoreFile
+from semcache.embedders import SentenceTransformerEmbedder
+from semcache.fingerprint import document_fingerprint
+from semcache.protocols import Reranker
+from semcache.ranking import Ranking
+from semcache.rerankers import EmbeddingReranker, OnnxCrossEncoder
+from semcache.settings import Settings
+
+SEED = 20_050_601
+REQUESTS = 1500
+QUICK_REQUESTS = 80
+CANDIDATES = 50
+TOP_K = 10
+SAMPLE_EVERY = 4
+"""Every fourth request is made a second time without the cache, right after its cached answer."""
+POINTS = 60
+"""How often the growth of the cache is read."""
+P95_S = 60.0
+"""So high that no slow machine degrades an answer: what degradation does is not the question here."""
+TIMEOUT_S = 30.0
+"""For Redis, for the same reason: what an unreachable Redis does is not the question either."""
+FIRST_STAGES = {
+    "dense": "nearest passages by all-MiniLM-L6-v2, compared with all",
+    "bm25": "BM25, k1 0.9, b 0.4, nothing dropped or stemmed",
+}
+SCORES = Path(__file__).parent / ".cache" / "traffic.scores"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of the stream; ``is_repeat`` says that the stretch had this query before."""
+
+    query: str
+    documents: list[str]
+    is_repeat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer: seconds its caller waited, and what the same request took without a cache where that was tried."""
+
+    asked: Asked
+    ranking: Ranking[str]
+    duration_s: float
+    bare_s: float | None
+    entries: int | None
+    used_bytes: int | None
+
+
+def main() -> None:
+    """Replays a stretch of the log in order, compares the answers with fresh ones, writes results and plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few requests; files go to benchmarks/.cache/trials")
+    parser.add_argument("--first-stage", choices=FIRST_STAGES, default="dense", help="what finds the candidates")
+    parser.add_argument("--requests", type=int, default=0, help=f"how many (default {REQUESTS})")
+    arguments = parser.parse_args()
+    count = arguments.requests or (QUICK_REQUESTS if arguments.quick else REQUESTS)
+    asked, passed_over = stretch(count, arguments.first_stage)
+    described, served, fresh = _measured(asked)
+    name = "traffic" if arguments.first_stage == "dense" else f"traffic_{arguments.first_stage}"
+    result = Result(
+        name=name,
+        question="What does the whole pipeline save on a stream of real web queries?",
+        method=traffic_report.METHOD,
+        parameters={
+            "requests": len(asked),
+            "candidates_at_most": CANDIDATES,
+            "candidates_mean": float(np.mean([len(one.documents) for one in asked])),
+            "top_k": TOP_K,
+            "repeats_of_a_query": float(np.mean([one.is_repeat for one in asked])),
+            "queries_without_candidates_left_out": passed_over,
+            "sampled_without_cache": sum(one.bare_s is not None for one in served),
+            "first_stage": FIRST_STAGES[arguments.first_stage],
+            "reranker": "cross-encoder/ms-marco-MiniLM-L-12-v2, int8 ONNX, batches of 8, 1 thread",
+            "redis_timeout_s": TIMEOUT_S,
+            "p95_threshold_s": P95_S,
+            "embedder": "all-MiniLM-L6-v2, ONNX, 1 thread",
+            **{f"reuse.{name}": value for name, value in Settings().reuse.model_dump().items()},
+        },
+        machine=described,
+        rows=list(traffic_report.rows(served, fresh)),
+        notes=traffic_report.notes(served),
+        seed=SEED,
+    )
+    stream = traffic_report.stream(served)
+    experiment.report(result, lambda _, path: traffic_report.plot(stream, path), is_trial=arguments.quick)
+    _add_stream(stream, (experiment.TRIALS if arguments.quick else experiment.RESULTS) / f"{name}.json")
+    for note in result.notes:
+        print(note)
+
+
+def _add_stream(stream: Any, path: Path) -> None:
+    """What the plot is drawn from goes into the result file, too."""
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "stream": stream}, indent=1) + "\n")
+
+
+def stretch(count: int, first_stage: str) -> tuple[list[Asked], int]:
+    """So many requests from a place of chance on, in log order; and how many queries had no candidates in between."""
+    folder = data_folder()
+    with gzip.open(folder / "ir/trec_dl/passages.jsonl.gz", "rt", encoding="utf-8") as lines:
+        passages = [json.loads(line)["text"] for line in lines]
+    index = Dense(passages) if first_stage == "dense" else BM25(passages)
+    with gzip.open(folder / "queries/web_stream_part1.txt.gz", "rt", encoding="utf-8") as lines:
+        queries = [line.strip() for line in lines]
+    # Twice as many are left behind the start, since BM25 finds nothing for a fifth of the queries.
+    start = int(np.random.default_rng(SEED).integers(0, max(1, len(queries) - 2 * count)))
+    asked: list[Asked] = []
+    seen: set[str] = set()
+    passed_over = 0
+    for query in queries[start:]:
+        documents = index.search(query, CANDIDATES)
+        if documents:
+            asked.append(Asked(query, documents, query in seen))
+        else:
+            passed_over += 1
+        seen.add(query)
+        if len(asked) == count:
+            return asked, passed_over
+    sys.exit(f"the log has only {len(asked)} requests with candidates from line {start} on; ask for fewer")
+
+
+def _measured(asked: Sequence[Asked]) -> tuple[Any, list[Served], list[np.ndarray]]:
+    embedder = SentenceTransformerEmbedder(backend="onnx", threads=1)
+    reranker = OnnxCrossEncoder(threads=1)
+    _warm_up(asked[0], embedder, reranker)
+    with server.started() as url, _pipeline(url, embedder, reranker) as pipeline:
+        client = server.client(url)
+        described = machine.describe(client)
+        served = [
+            _told(one, place, len(asked)) for place, one in enumerate(_replayed(asked, pipeline, reranker, client))
+        ]
+        counts = pipeline.get_stats()["cache"]
+    if counts["cache_failures"]:
+        sys.exit(f"{counts['cache_failures']} cache steps failed, which makes the figures worthless; free the machine")
+    SCORES.parent.mkdir(parents=True, exist_ok=True)
+    with ScoreFile(SCORES, reranker.name) as book:
+        fresh = [_fresh(one, reranker, book) for one in asked]
+    return {**described, "guard_refused_trust": counts["trust_refused"]}, served, fresh
+
+
+def _warm_up(asked: Asked, embedder: SentenceTransformerEmbedder, reranker: Reranker) -> None:
+    embedder.embed([asked.query])
+    reranker.score([(asked.query, text) for text in asked.documents])
+
+
+def _pipeline(url: str, embedder: SentenceTransformerEmbedder, reranker: Reranker) -> OptimizedRerankerPipeline:
+    settings = Settings(redis={"timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S})
+    return OptimizedRerankerPipeline(
+        reranker,
+        EmbeddingReranker(embedder),
+        url,
+        settings.cache.ttl_s,
+        settings.reuse.trust_threshold,
+        P95_S,
+        embedding_model=embedder,
+        settings=settings,
+    )
+
+
+def _replayed(
+    asked: Sequence[Asked], pipeline: OptimizedRerankerPipeline, reranker: Reranker, client: Any
+) -> Iterator[Served]:
+    every = max(1, len(asked) // POINTS)
+    for place, one in enumerate(asked):
+        turn, rest = divmod(place, SAMPLE_EVERY)
+        # In turn first and last, so that whatever the other leaves in the processor's caches helps both alike.
+        bare_s = _bare_s(one, reranker) if rest == 0 and turn % 2 else None
+        started = perf_counter()
+        ranking = pipeline.rerank(one.query, one.documents, TOP_K)
+        duration_s = perf_counter() - started
+        bare_s = _bare_s(one, reranker) if rest == 0 and not turn % 2 else bare_s
+        is_read = place % every == 0 or place == len(asked) - 1
+        entries = pipeline.cache.store.count() if is_read else None
+        used = client.info("memory")["used_memory"] if is_read else None
+        yield Served(one, ranking, duration_s, bare_s, entries, used)
+
+
+def _bare_s(asked: Asked, reranker: Reranker) -> float:
+    started = perf_counter()
+    scores = reranker.score([(asked.query, text) for text in asked.documents])
+    sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    return perf_counter() - started
+
+
+def _told(one: Served, place: int, count: int) -> Served:
+    if place % 50 == 0:
+        print(f"request {place} of {count}", flush=True)
+    return one
+
+
+def _fresh(asked: Asked, reranker: Reranker, book: ScoreFile) -> np.ndarray:
+    """Scores of all candidates for this very query, in one call; kept on disk, since nothing is timed here."""
+    name = query_name(asked.query)
+    fingerprints = list(map(document_fingerprint, asked.documents))
+    if book.missing(name, fingerprints):
+        scores = reranker.score([(asked.query, text) for text in asked.documents])
+        book.add(name, dict(zip(fingerprints, scores.tolist(), strict=True)))
+    return np.array([book.scores[name][fingerprint] for fingerprint in fingerprints])
+
+
+if __name__ == "__main__":
+    main()
