@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from semcache.backend import Backend
 from semcache.drivers import Calls, arun, run
 from semcache.embedders.adapt import adapt_embedder
@@ -305,8 +307,18 @@ def _unit(vector: FloatArray | None, cache: RedisSemanticCache) -> FloatArray | 
     """A caller's vector, checked as if the embedder had made it."""
     if vector is None:
         return None
-    checked: FloatArray = unit_vectors([vector], ["(given vector)"], cache.backend.embedder.dims, "the caller")[0]
+    dims = cache.backend.embedder.dims
+    if _is_unit(vector, dims):
+        return vector
+    checked: FloatArray = unit_vectors([vector], ["(given vector)"], dims, "the caller")[0]
     return checked
+
+
+def _is_unit(vector: FloatArray, dims: int) -> bool:
+    """Whether the full check, which costs as much as a look-up in Redis, can be spared. No NaN passes."""
+    if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.shape != (dims,):
+        return False
+    return abs(float(vector @ vector) - 1) < 1e-5
 
 
 def _reuse_policy(similarity_threshold: float, settings: Settings) -> ReusePolicy:

@@ -49,7 +49,7 @@ def entry_id(tenant: str, query: str) -> str:
 
 
 def index_id(reranker: str, embedder: str) -> str:
-    """11 characters that name the pair of models whose scores and vectors belong together; 64 bits, as pairs are few."""
+    """11 characters (64 bits: there are few) that name a pair of models whose scores and vectors belong together."""
     return _short(reranker, embedder, size=8)
 
 

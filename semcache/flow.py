@@ -17,6 +17,7 @@ import numpy as np
 from semcache import reuse
 from semcache.drift import Floats, Positions
 from semcache.entries import Neighbour
+from semcache.fingerprint import entry_id
 from semcache.protocols import FloatArray, Guard, Scored
 from semcache.ranking import Drift, Status
 from semcache.requests import Request
@@ -187,7 +188,9 @@ def find(
     if vector is None:
         return Found(exact)
     near = yield FindNeighbours(request.tenant, vector)
-    near = [neighbour for neighbour in near if neighbour.similarity >= policy.reuse.reuse_threshold]
+    # This query's own entry is no neighbour: its scores are fresh already, and would pass for drift that is always 0.
+    own = None if exact is None else entry_id(request.tenant, request.query)
+    near = [one for one in near if one.similarity >= policy.reuse.reuse_threshold and one.id != own]
     threshold = policy.reuse.trust_threshold
     relied_on = (yield from trusted(request, policy, threshold, near)) if policy.trust_near else []
     outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)

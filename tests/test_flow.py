@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from semcache.drivers import Calls, run, run_many
 from semcache.events import CacheFailed, Event, TrustRefused
-from semcache.fingerprint import document_fingerprint
+from semcache.fingerprint import document_fingerprint, entry_id
 from semcache.flow import FlowPolicy, Outcome, rerank
 from semcache.ranking import Status
 from semcache.requests import request
@@ -91,6 +91,19 @@ def test_a_guard_turns_trust_into_verification():
     assert [type(event) for event in world.events] == [TrustRefused]
     fresh = world.fresh("can I not take this with my warm milk", DOCUMENTS)
     assert [outcome.scores[place] for place in outcome.order[:5]] == [fresh[place] for place in outcome.order[:5]]
+
+
+def test_its_own_entry_is_not_taken_for_a_neighbour_without_drift():
+    world = World()
+    world.ask("how far is the moon", DOCUMENTS)
+    world.ask("how far is our moon", DOCUMENTS[:10])
+    partial = world.ask("how far is our moon", DOCUMENTS)
+    assert partial.similarity < 0.99
+    assert partial.evidence.id == entry_id("", "how far is the moon")
+    alone = World()
+    alone.ask("how far is the moon", DOCUMENTS[:10])
+    outcome = alone.ask("how far is the moon", DOCUMENTS)
+    assert (outcome.status, outcome.similarity, outcome.evidence) == (Status.PARTIAL, None, None)
 
 
 def test_an_unrelated_query_is_fresh():
