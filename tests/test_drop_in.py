@@ -1,0 +1,123 @@
+"""The six classes under their old names and call shapes, with the documents and the CrossEncoder of their users."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from semcache import (
+    AsyncBatchReranker,
+    CachedReranker,
+    DegradableReranker,
+    LatencyMonitor,
+    OptimizedRerankerPipeline,
+    RedisSemanticCache,
+)
+
+QUERY = "what is a river"
+DOCUMENTS = [
+    SimpleNamespace(page_content=text, metadata={"source": number})
+    for number, text in enumerate(["a river is water", "the moon", "a red car", "rivers flow to the sea"])
+]
+
+
+@pytest.fixture(scope="module")
+def cross_encoder_model(tiny_cross_encoder: Path):
+    """A bare sentence-transformers CrossEncoder: it has ``predict`` and no ``rerank``."""
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(tiny_cross_encoder), device="cpu")
+    assert not hasattr(model, "rerank")
+    return model
+
+
+@pytest.fixture
+def expected(cross_encoder_model) -> list[object]:
+    scores = cross_encoder_model.predict([(QUERY, document.page_content) for document in DOCUMENTS])
+    return [DOCUMENTS[place] for place in sorted(range(4), key=lambda place: -scores[place])]
+
+
+@pytest.fixture(autouse=True)
+def _own_namespace(namespace, monkeypatch):
+    monkeypatch.setenv("SEMCACHE_NAMESPACE", namespace)
+
+
+def caches(redis_url):
+    yield RedisSemanticCache(redis_url, "all-MiniLM-L6-v2", 0.95, 3600)
+    yield RedisSemanticCache(
+        redis_url=redis_url, embedding_model="all-MiniLM-L6-v2", similarity_threshold=0.95, ttl=3600
+    )
+
+
+def test_the_cache(redis_url, expected):
+    for cache in caches(redis_url):
+        with cache:
+            assert cache.get("is a river water", DOCUMENTS) is None
+            cache.set(QUERY, DOCUMENTS, expected[:2])
+            assert cache.get(QUERY, DOCUMENTS) == expected[:2]
+            cache.set(query=QUERY, documents=DOCUMENTS, results=expected)
+            assert cache.get(query=QUERY, documents=DOCUMENTS) == expected
+
+
+def test_the_cached_reranker(redis_url, cross_encoder_model, expected):
+    for cache in caches(redis_url):
+        with CachedReranker(cross_encoder_model, cache) as reranker:
+            reranker.cache.clear()
+            assert reranker.rerank(QUERY, DOCUMENTS, 2) == expected[:2]
+            assert reranker.rerank(query=QUERY, documents=DOCUMENTS, top_k=3) == expected[:3]
+            assert reranker.rerank(QUERY, DOCUMENTS) == expected
+            stats = reranker.get_stats()
+            assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (2, 1, "66.67%")
+
+
+def test_the_batch_reranker(cross_encoder_model, expected):
+    async def in_a_loop(reranker):
+        assert await reranker.rerank_async(QUERY, DOCUMENTS, 2) == expected[:2]
+        assert await reranker.batch_rerank_async([QUERY], [DOCUMENTS], 2) == [expected[:2]]
+        assert reranker.batch_rerank([QUERY], [DOCUMENTS], 2) == [expected[:2]]
+
+    for reranker in (
+        AsyncBatchReranker(cross_encoder_model, 10, 4),
+        AsyncBatchReranker(reranker=cross_encoder_model, batch_size=10, max_workers=4),
+    ):
+        with reranker:
+            asyncio.run(in_a_loop(reranker))
+            assert reranker.batch_rerank(queries=[QUERY] * 3, documents_list=[DOCUMENTS] * 3, top_k=4) == [expected] * 3
+
+
+def test_the_monitor():
+    for monitor in (LatencyMonitor(100, 2.0), LatencyMonitor(window_size=100, p95_threshold=2.0)):
+        for _ in range(94):
+            monitor.record(0.1)
+        for _ in range(5):
+            monitor.record(latency_s=3.0)
+        assert (monitor.get_p95(), monitor.should_degrade()) == (3.0, True)
+
+
+def test_the_degradable_reranker(cross_encoder_model, expected):
+    def longest(query, texts):
+        return [len(text) for text in texts]
+
+    monitor = LatencyMonitor()
+    for reranker in (
+        DegradableReranker(cross_encoder_model, longest, monitor),
+        DegradableReranker(primary_reranker=cross_encoder_model, fallback_reranker=longest, monitor=monitor),
+    ):
+        with reranker:
+            assert reranker.rerank(QUERY, DOCUMENTS, 2) == expected[:2]
+            stats = reranker.get_stats()
+            assert stats["degraded"] is False
+            assert stats["p95_latency"].endswith("s")
+            assert stats["samples"] == monitor.samples
+            reranker.force_open()
+            assert reranker.rerank(query=QUERY, documents=DOCUMENTS, top_k=2) == [DOCUMENTS[3], DOCUMENTS[0]]
+            reranker.reset()
+
+
+def test_the_pipeline(redis_url, cross_encoder_model, expected):
+    with OptimizedRerankerPipeline(cross_encoder_model, None, redis_url, 3600, 0.95, 2.0) as pipeline:
+        assert pipeline.rerank(QUERY, DOCUMENTS, 2) == expected[:2]
+        assert pipeline.rerank(query=QUERY, documents=DOCUMENTS, top_k=3) == expected[:3]
+        assert pipeline.get_stats()["cache"]["hit_rate"] == "50.00%"
+        assert pipeline.get_stats()["reranker"]["samples"] == 1
