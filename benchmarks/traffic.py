@@ -22,18 +22,19 @@ from semcache.calibration.replay import query_name
 from semcache.calibration.scores import ScoreFile
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.fingerprint import document_fingerprint
-from semcache.protocols import Reranker
-from semcache.ranking import Ranking
+from semcache.protocols import FloatArray, Reranker
+from semcache.ranking import Ranking, Status
 from semcache.rerankers import EmbeddingReranker, OnnxCrossEncoder
 from semcache.settings import Settings
 
 SEED = 20_050_601
-REQUESTS = 1500
-QUICK_REQUESTS = 80
+REQUESTS = 400
+"""About 11 minutes of one quiet core, where 50 pairs take 1.3 s. Repeats grow with the stretch: see --requests."""
+QUICK_REQUESTS = 40
 CANDIDATES = 50
 TOP_K = 10
-SAMPLE_EVERY = 4
-"""Every fourth request is made a second time without the cache, right after its cached answer."""
+SAMPLE_EVERY = 6
+"""Every sixth request is made a second time without the cache, right after its cached answer."""
 POINTS = 60
 """How often the growth of the cache is read."""
 P95_S = 60.0
@@ -64,6 +65,7 @@ class Served:
     ranking: Ranking[str]
     duration_s: float
     bare_s: float | None
+    bare_scores: FloatArray | None
     entries: int | None
     used_bytes: int | None
 
@@ -100,7 +102,7 @@ def main() -> None:
         },
         machine=described,
         rows=list(traffic_report.rows(served, fresh)),
-        notes=traffic_report.notes(served),
+        notes=traffic_report.notes(served, fresh),
         seed=SEED,
     )
     stream = traffic_report.stream(served)
@@ -141,7 +143,7 @@ def stretch(count: int, first_stage: str) -> tuple[list[Asked], int]:
     sys.exit(f"the log has only {len(asked)} requests with candidates from line {start} on; ask for fewer")
 
 
-def _measured(asked: Sequence[Asked]) -> tuple[Any, list[Served], list[np.ndarray]]:
+def _measured(asked: Sequence[Asked]) -> tuple[Any, list[Served], list[np.ndarray | None]]:
     embedder = SentenceTransformerEmbedder(backend="onnx", threads=1)
     reranker = OnnxCrossEncoder(threads=1)
     _warm_up(asked[0], embedder, reranker)
@@ -156,7 +158,7 @@ def _measured(asked: Sequence[Asked]) -> tuple[Any, list[Served], list[np.ndarra
         sys.exit(f"{counts['cache_failures']} cache steps failed, which makes the figures worthless; free the machine")
     SCORES.parent.mkdir(parents=True, exist_ok=True)
     with ScoreFile(SCORES, reranker.name) as book:
-        fresh = [_fresh(one, reranker, book) for one in asked]
+        fresh = [_fresh(one, reranker, book) for one in served]
     return {**described, "guard_refused_trust": counts["trust_refused"]}, served, fresh
 
 
@@ -186,22 +188,22 @@ def _replayed(
     for place, one in enumerate(asked):
         turn, rest = divmod(place, SAMPLE_EVERY)
         # In turn first and last, so that whatever the other leaves in the processor's caches helps both alike.
-        bare_s = _bare_s(one, reranker) if rest == 0 and turn % 2 else None
+        bare = _bare(one, reranker) if rest == 0 and turn % 2 else (None, None)
         started = perf_counter()
         ranking = pipeline.rerank(one.query, one.documents, TOP_K)
         duration_s = perf_counter() - started
-        bare_s = _bare_s(one, reranker) if rest == 0 and not turn % 2 else bare_s
+        bare = _bare(one, reranker) if rest == 0 and not turn % 2 else bare
         is_read = place % every == 0 or place == len(asked) - 1
         entries = pipeline.cache.store.count() if is_read else None
         used = client.info("memory")["used_memory"] if is_read else None
-        yield Served(one, ranking, duration_s, bare_s, entries, used)
+        yield Served(one, ranking, duration_s, *bare, entries, used)
 
 
-def _bare_s(asked: Asked, reranker: Reranker) -> float:
+def _bare(asked: Asked, reranker: Reranker) -> tuple[float, FloatArray]:
     started = perf_counter()
     scores = reranker.score([(asked.query, text) for text in asked.documents])
     sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    return perf_counter() - started
+    return perf_counter() - started, scores
 
 
 def _told(one: Served, place: int, count: int) -> Served:
@@ -210,12 +212,19 @@ def _told(one: Served, place: int, count: int) -> Served:
     return one
 
 
-def _fresh(asked: Asked, reranker: Reranker, book: ScoreFile) -> np.ndarray:
-    """Scores of all candidates for this very query, in one call; kept on disk, since nothing is timed here."""
-    name = query_name(asked.query)
-    fingerprints = list(map(document_fingerprint, asked.documents))
+def _fresh(one: Served, reranker: Reranker, book: ScoreFile) -> np.ndarray | None:
+    """Scores of all candidates for this very query, made in one call; None for a fresh answer outside the sample.
+
+    They are kept on disk, since nothing is timed here.
+    """
+    name = query_name(one.asked.query)
+    fingerprints = list(map(document_fingerprint, one.asked.documents))
+    if one.bare_scores is None and one.ranking.status is Status.FRESH:
+        return None
     if book.missing(name, fingerprints):
-        scores = reranker.score([(asked.query, text) for text in asked.documents])
+        scores = one.bare_scores
+        if scores is None:
+            scores = reranker.score([(one.asked.query, text) for text in one.asked.documents])
         book.add(name, dict(zip(fingerprints, scores.tolist(), strict=True)))
     return np.array([book.scores[name][fingerprint] for fingerprint in fingerprints])
 
