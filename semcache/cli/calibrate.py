@@ -36,8 +36,8 @@ def calibrate(
         int, typer.Option(min=1, help="Most requests (a contiguous stretch of the log) or entries.")
     ] = 5000,  # embedded in a minute on two cores
     max_pairs: Annotated[
-        int, typer.Option(min=1, help="Most pairs to score; about 100 per second on two cores.")
-    ] = 20_000,  # some 200 requests of 50 documents, in three to five minutes
+        int, typer.Option(min=1, help="Most pairs to score; about 70 per second on two cores.")
+    ] = 20_000,  # some 200 requests of 50 documents, in about five minutes
     seed: Annotated[int, typer.Option(min=0, help="The same seed chooses the same requests.")] = 7,
     state: Annotated[
         Path | None,
