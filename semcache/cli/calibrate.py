@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 
+from semcache.cli.bars import Bars
 from semcache.cli.console import err, out
 from semcache.errors import ConfigurationError, InvalidInputError
 
@@ -99,7 +100,7 @@ def _of_log(log: Path, state: Path | None, settings: "Settings", options: "Optio
     requests = read_log(log)
     kept = state or Path(f"{log.name}.scores")
     try:
-        with _Bars() as bars:
+        with Bars(TimeRemainingColumn()) as bars:
             bars.show("loading the models", 0, 1)
             embedder, reranker = _models(settings)
             bars.show("loading the models", 1, 1)
@@ -142,29 +143,3 @@ def _entries(settings: "Settings", embedder: "Embedder", reranker: str, most: in
             "set what the running application has set (semcache config shows it), or give a log"
         )
     return entries
-
-
-class _Bars:
-    """One progress bar for each thing that is being done."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<20}"),
-            BarColumn(bar_width=26),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=err(),
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def show(self, what: str, step: int, steps: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=steps)
-        self._progress.update(self._tasks[what], completed=step)
-
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

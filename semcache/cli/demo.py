@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
-from semcache.cli.console import err, out
+from semcache.cli.bars import Bars
+from semcache.cli.console import out
 
 
 def demo(
@@ -23,7 +24,7 @@ def demo(
     from semcache.demo.run import run_demo
 
     check_plot(output)
-    with _Bars() as bars:
+    with Bars(TimeElapsedColumn()) as bars:
         bars.show("loading the models", 0, 1)
         models = load_models()
         bars.show("loading the models", 1, 1)
@@ -31,29 +32,3 @@ def demo(
     out().print(report(result))
     plot(result, output)
     out().print(f"\nlatency of every request: {output}", soft_wrap=True, highlight=False)
-
-
-class _Bars:
-    """One progress bar for each thing that is being done."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err(),
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def show(self, what: str, step: int, steps: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=steps)
-        self._progress.update(self._tasks[what], completed=step)
-
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
