@@ -14,7 +14,7 @@ from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import unit_vectors
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries import Neighbour
-from semcache.errors import InvalidInputError, StoreUnavailableError
+from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed
 from semcache.flow import FindFlow, FindNeighbours, FlowPolicy, Found, Step, find, remember
 from semcache.guards import CueGuard
@@ -98,6 +98,9 @@ class RedisSemanticCache:
             self.store.check()
         except StoreUnavailableError as error:  # may come back at any time; until then answers go on without a cache
             self.backend.on_event(CacheFailed("Connect", str(error)))
+        except StoreError:
+            self.backend.close()
+            raise
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None, *, observers: Sequence[Observer] = ()) -> Self:
