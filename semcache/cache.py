@@ -16,7 +16,7 @@ from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries import Neighbour
 from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed
-from semcache.flow import FindFlow, FindNeighbours, FlowPolicy, Found, Step, find, remember
+from semcache.flow import FindFlow, FlowPolicy, Found, find, remember
 from semcache.guards import CueGuard
 from semcache.observers import tell
 from semcache.protocols import FloatArray, Guard, Observer
@@ -27,6 +27,7 @@ from semcache.requests import Request, check_tenant, check_ttl, forgotten, in_or
 from semcache.results import find_order, places
 from semcache.reuse import ReusePolicy
 from semcache.settings import Settings
+from semcache.steps import FindNeighbours, Step
 
 
 @dataclass(frozen=True, slots=True)

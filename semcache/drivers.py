@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from semcache.events import CacheFailed, Event, TrustRefused
-from semcache.flow import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
+from semcache.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 
 T = TypeVar("T")
 Call = Callable[[], Any]

@@ -1,6 +1,6 @@
 """What a rerank does, step by step, without doing it: a generator that asks for steps and is sent their answers.
 
-Theory of operation. ``rerank`` yields steps (values below); whoever drives it carries each step out and sends the
+Theory of operation. ``rerank`` yields the steps of ``semcache.steps``; whoever drives it carries each step out and sends the
 answer back. A cache step that failed is answered as if nothing had been found: the flow never sees the difference.
 ``Score`` is the one step that cannot be done without; if it raises, the error passes through the flow to the caller.
 
@@ -22,69 +22,7 @@ from semcache.protocols import FloatArray, Guard, Scored
 from semcache.ranking import Drift, Status
 from semcache.requests import Request
 from semcache.reuse import ReusePolicy
-
-
-@dataclass(frozen=True, slots=True)
-class ReadExact:
-    """Scores by fingerprint of the entry of exactly this query, or None."""
-
-    tenant: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class Embed:
-    """The unit vector of the query, or None."""
-
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadVector:
-    """The stored unit vector of exactly this query, or None; saves the embedding."""
-
-    tenant: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class FindNeighbours:
-    """Entries near a vector, nearest first."""
-
-    tenant: str
-    vector: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A ``Scored`` for the documents at the positions ``ask``."""
-
-    query: str
-    texts: tuple[str, ...]
-    ask: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Store true scores of this query; whether they were stored."""
-
-    tenant: str
-    query: str
-    vector: FloatArray | None
-    scores: tuple[tuple[bytes, float], ...]
-    cues: bytes
-    ttl_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Tell the observers that a guard refused trust; the answer is not looked at."""
-
-    difference: str
-    similarity: float
-
-
-Step = ReadExact | Embed | ReadVector | FindNeighbours | Score | Remember | Refuse
+from semcache.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 
 
 @dataclass(frozen=True, slots=True)

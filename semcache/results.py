@@ -11,8 +11,9 @@ from typing import Any
 from semcache.entries import Neighbour
 from semcache.errors import InvalidInputError
 from semcache.fingerprint import document_fingerprint
-from semcache.flow import Embed, FindNeighbours, FlowPolicy, ReadExact, Step, trusted
+from semcache.flow import FlowPolicy, trusted
 from semcache.requests import Request, texts_of
+from semcache.steps import Embed, FindNeighbours, ReadExact, Step
 
 _LEFT_OUT = -1e30
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from semcache.calibration.cases import Case, Near
 from semcache.calibration.scores import Scores
 from semcache.entries import Neighbour
-from semcache.flow import Embed, FindNeighbours, Flow, FlowPolicy, Outcome, ReadExact, ReadVector, Score, Step, rerank
+from semcache.flow import Flow, FlowPolicy, Outcome, rerank
 from semcache.protocols import Scored
 from semcache.quality.tally import CUT, order_loss, top_overlap
 from semcache.requests import Request
 from semcache.reuse import ReusePolicy
+from semcache.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, Step
 
 TOP_K = CUT
 """What is asked for: as many places as count in a loss. A smaller top_k asks for fewer pairs than is said here."""

@@ -1,0 +1,68 @@
+"""What a flow asks its driver for, one value per kind of step; the docstrings say what the answer is."""
+
+from dataclasses import dataclass
+
+from semcache.protocols import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExact:
+    """Scores by fingerprint of the entry of exactly this query, or None."""
+
+    tenant: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """The unit vector of the query, or None."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadVector:
+    """The stored unit vector of exactly this query, or None; saves the embedding."""
+
+    tenant: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindNeighbours:
+    """Entries near a vector, nearest first."""
+
+    tenant: str
+    vector: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A ``Scored`` for the documents at the positions ``ask``."""
+
+    query: str
+    texts: tuple[str, ...]
+    ask: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Store true scores of this query; whether they were stored."""
+
+    tenant: str
+    query: str
+    vector: FloatArray | None
+    scores: tuple[tuple[bytes, float], ...]
+    cues: bytes
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell the observers that a guard refused trust; the answer is not looked at."""
+
+    difference: str
+    similarity: float
+
+
+Step = ReadExact | Embed | ReadVector | FindNeighbours | Score | Remember | Refuse
