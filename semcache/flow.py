@@ -1,7 +1,7 @@
 """What a rerank does, step by step, without doing it: a generator that asks for steps and is sent their answers.
 
-Theory of operation. ``rerank`` yields the steps of ``semcache.steps``; whoever drives it carries each step out and sends the
-answer back. A cache step that failed is answered as if nothing had been found: the flow never sees the difference.
+Theory of operation. ``rerank`` yields the steps of ``semcache.steps``; whoever drives it carries each step out and sends
+the answer back. A cache step that failed is answered as if nothing had been found: the flow never sees the difference.
 ``Score`` is the one step that cannot be done without; if it raises, the error passes through the flow to the caller.
 
 Scores computed for a query are stored under that query only, and scores taken from a neighbour are never stored, so an
