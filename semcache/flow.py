@@ -1,6 +1,6 @@
 """What a rerank does, step by step, without doing it: a generator that asks for steps and is sent their answers.
 
-Theory of operation. ``rerank`` yields the steps of ``semcache.steps``; whoever drives it carries each step out and sends
+Theory of operation. ``rerank`` yields the steps of ``steps.py``; whoever drives it carries each step out and sends
 the answer back. A cache step that failed is answered as if nothing had been found: the flow never sees the difference.
 ``Score`` is the one step that cannot be done without; if it raises, the error passes through the flow to the caller.
 
