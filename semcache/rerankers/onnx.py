@@ -23,7 +23,7 @@ class OnnxCrossEncoder:
     to its longest. ``threads`` None means one per core.
 
     **A quantised graph scores a pair by the company it is in**: it rounds activations by the range of the whole batch,
-    so the same pair differs between batches by 0.13 logits on average, 0.6 at most. ``batch_size=1`` makes scores
+    so the same pair differs between batches by 0.15 logits on average, 0.8 at most. ``batch_size=1`` makes scores
     depend on their pair alone. The name carries the files' content and ``max_length``, but not ``batch_size``:
     two batches of the same size differ as much as two of different sizes. Safe across threads.
     """
