@@ -1,5 +1,6 @@
 """What every test may use: one real Redis for the whole run, and names that no other test has."""
 
+import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -8,6 +9,10 @@ import pytest
 from semcache.redis.embedded import EmbeddedRedis
 
 pytest_plugins = ["tests.fixtures_models"]
+
+
+# A shell that starts the tests in the background lets them, and every process they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
