@@ -39,7 +39,7 @@ class ReusePolicy:
     drift, in standard deviations of the candidates' cached scores: above it everything is asked; None for no limit.
     """
 
-    trust_threshold: float = 0.97  # unasked reuse loses 0.05 nDCG on its worst 5 % above it, 0.13 at 0.90
+    trust_threshold: float = 0.97  # unasked reuse loses 0.05 nDCG on its worst 5 % above it, 0.16 from 0.90
     reuse_threshold: float = 0.60  # benchmarks/results/quality.md: no band down to 0.45 loses on average
     confidence: float = 1.0  # 0.5 asks for 5 % of the pairs less and misses twice as much; 2 asks for 12 % more
     max_rounds: int = 3  # two lose more at equal cost, four gain nothing

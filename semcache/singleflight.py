@@ -44,7 +44,7 @@ class SingleFlight(Generic[T]):
     def _lead(self, key: Hashable, compute: Callable[[], T]) -> T:
         try:
             result = compute()
-        except BaseException as error:
+        except BaseException as error:  # also an interrupt: the followers must not wait for ever
             flight = self._land(key)
             if flight is not None:
                 flight.set_exception(error if isinstance(error, Exception) else _LeaderLeftError())

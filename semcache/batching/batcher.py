@@ -75,7 +75,7 @@ class Batcher:
         job = self._submit(pairs, deadline, on_served)
         try:
             wait_for([job.future], self._left_s(deadline))
-        except BaseException:
+        except BaseException:  # the caller is interrupted: nobody waits for the scores any more
             job.future.cancel()
             raise
         return self._result(job)
@@ -88,7 +88,7 @@ class Batcher:
         waiting = asyncio.wrap_future(job.future)
         try:
             await asyncio.wait([waiting], timeout=self._left_s(deadline))
-        except BaseException:
+        except BaseException:  # the caller is cancelled: nobody waits for the scores any more
             job.future.cancel()
             raise
         finally:
@@ -151,7 +151,7 @@ class Batcher:
             return job
         try:
             self._queue.put(job)
-        except BaseException:
+        except BaseException:  # whatever kept it out of the queue, its ticket must come back
             job.on_served(NEVER_RUN)
             raise
         self._start_worker()

@@ -81,7 +81,7 @@ def _hub_folder(name: str, patterns: list[str]) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:
+    except Exception as error:  # the hub raises HTTP, OS and value errors of many classes: all say "not here"
         raise ConfigurationError(not_found(name)) from error
 
 

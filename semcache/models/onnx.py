@@ -67,7 +67,7 @@ def _session(graph: Path, threads: int | None) -> Any:
     options.log_severity_level = 3  # errors only: warnings about foldable constants are no news to a user
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
         raise ConfigurationError(f"{str(graph)!r} cannot be opened as an ONNX graph: {error}") from error
 
 
