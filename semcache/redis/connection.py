@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from semcache.errors import ConfigurationError
@@ -19,10 +20,10 @@ from semcache.events import Event
 from semcache.protocols import Clock
 from semcache.redis.embedded import EmbeddedRedis
 from semcache.redis.gate import AvailabilityGate
+from semcache.redis.links import Link, LoopLink, Replies
+from semcache.redis.scripts import Command
 
 _SCHEMES = ("redis", "rediss", "unix")
-_MAX_CONNECTIONS = 256
-"""More callers at once than a model can serve; redis-py's 100 is too few for an event loop with many requests."""
 
 
 class RedisConnection:
@@ -53,23 +54,24 @@ class RedisConnection:
             "socket_timeout": timeout_s,
             "socket_connect_timeout": connect_timeout_s,
             "decode_responses": False,
-            "max_connections": _MAX_CONNECTIONS,
             # Version 2 of the protocol: replies of the search module have one shape there, on every server.
             "protocol": 2,
         }
         if not self._url.startswith("unix:"):  # notices a peer that went without a word; unix sockets know
             self._options["socket_keepalive"] = True
+        self._timeouts = timeout_s, connect_timeout_s
         self.client: redis.Redis = self._build(redis.Redis, Retry)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
+        self._link = Link(_opener(self.client.connection_pool))
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[redis.asyncio.Redis, LoopLink]] = (
             weakref.WeakKeyDictionary()
         )
 
-    def _build(self, kind: Any, retry: Any) -> Any:
-        # One immediate retry where the connection was dropped (an idle one, a restarted server); none after a timeout,
-        # since a frozen server would cost it twice.
+    def _build(self, kind: Any, retry: Any, **options: Any) -> Any:
+        # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
+        # frozen server would cost it twice.
         once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
         try:
-            return kind.from_url(self._url, retry=once, **self._options)
+            return kind.from_url(self._url, retry=once, **{**self._options, **options})
         except (ValueError, TypeError):
             # Not chained: what the library says may quote the password.
             raise ConfigurationError(
@@ -77,25 +79,42 @@ class RedisConnection:
                 "rediss://..., unix:///path/to/socket or embedded, with special characters percent-encoded"
             ) from None
 
+    def exchange(self, commands: Sequence[Command]) -> Replies:
+        """Send commands together; a reply for each, in which an error of the server is a value like any other."""
+        return self._link.exchange(commands)
+
+    async def aexchange(self, commands: Sequence[Command]) -> Replies:
+        """``exchange``, awaited."""
+        return await self._of_loop()[1].exchange(commands)
+
     def async_client(self) -> redis.asyncio.Redis:
-        """The client of the running event loop: sockets cannot be shared between loops."""
+        """A client for the running event loop: sockets cannot be shared between loops."""
+        return self._of_loop()[0]
+
+    def _of_loop(self) -> tuple[redis.asyncio.Redis, LoopLink]:
         loop = asyncio.get_running_loop()
-        client = self._loops.get(loop)
-        if client is None:
-            client = self._loops[loop] = self._build(redis.asyncio.Redis, _AsyncRetry)
-        return client
+        both = self._loops.get(loop)
+        if both is None:
+            client = self._build(redis.asyncio.Redis, AsyncRetry)
+            # The link bounds whole batches itself, which costs less than bounding every read.
+            unbounded = self._build(redis.asyncio.ConnectionPool, AsyncRetry, socket_timeout=None)
+            both = self._loops[loop] = client, LoopLink(_opener(unbounded), *self._timeouts)
+        return both
 
     def close(self) -> None:
         """Close what can be closed without an event loop, and the embedded server if this was its last user."""
+        self._link.close()
         self.client.close()
         if self._embedded:
             self._embedded = False
             _shared_server.release()
 
     async def aclose(self) -> None:
-        """Close the running loop's client, and everything that ``close`` does."""
-        client = self._loops.pop(asyncio.get_running_loop(), None)
-        if client is not None:
+        """Close the running loop's connections, and everything that ``close`` does."""
+        both = self._loops.pop(asyncio.get_running_loop(), None)
+        if both is not None:
+            client, link = both
+            await link.close()
             await client.aclose()
         await asyncio.to_thread(self.close)
 
@@ -113,21 +132,6 @@ class RedisConnection:
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.where}>"
-
-
-class _AsyncRetry(AsyncRetry):
-    """Sees a timeout where redis-py's asynchronous client says that the connection failed *because of* a timeout."""
-
-    async def call_with_retry(self, do: Callable[[], Awaitable[Any]], *rest: Any, **named: Any) -> Any:
-        async def unwrapped() -> Any:
-            try:
-                return await do()
-            except redis.exceptions.ConnectionError as error:
-                if isinstance(error.__cause__, redis.exceptions.TimeoutError):
-                    raise error.__cause__ from None
-                raise
-
-        return await super().call_with_retry(unwrapped, *rest, **named)
 
 
 class GivenClient:
@@ -158,11 +162,40 @@ class GivenClient:
             return self._client
         raise ConfigurationError("a redis.Redis was given where calls are awaited; give a redis.asyncio.Redis")
 
+    def exchange(self, commands: Sequence[Command]) -> Replies:
+        """See RedisConnection."""
+        if len(commands) == 1:  # a pipeline of one costs the client twice as much
+            try:
+                return [self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+            except ResponseError as error:
+                return [error]
+        with self.client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute(raise_on_error=False)
+
+    async def aexchange(self, commands: Sequence[Command]) -> Replies:
+        """See RedisConnection."""
+        if len(commands) == 1:
+            try:
+                return [await self.async_client().execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+            except ResponseError as error:
+                return [error]
+        async with self.async_client().pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute(raise_on_error=False)
+
     def __repr__(self) -> str:
         return f"<GivenClient to {self.where}>"
 
 
 Connection = RedisConnection | GivenClient
+
+
+def _opener(pool: Any) -> Callable[[], Any]:
+    """Makes connections as the pool would. The pool's own maker counts, and refuses at a number it never lowers."""
+    return lambda: pool.connection_class(**pool.connection_kwargs)
 
 
 def _without_secrets(url: str) -> str:

@@ -1,7 +1,7 @@
 """Keeps the quality state of a scope in one hash, which every process adds to."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from semcache.quality.tally import BANDS, GROUPS, Observation, Tally
 from semcache.quality.trust import Trust
 from semcache.redis.connection import Connection
 from semcache.redis.failures import translated
+from semcache.redis.index import as_dict
 from semcache.redis.keys import KeySpace
 from semcache.redis.scripts import Command, script
 from semcache.redis.wire import carry_out
@@ -57,7 +58,7 @@ class QualityStore:
         groups = [part for group, count in new.items() for part in (group, count, ",".join((*GROUPS[group], "")))]
         amounts = [part for name, amount in sums.items() for part in (name, repr(amount))]
         reply = self._run("observe", _LIFE_MS, _BLOCK, _MOST, int(read), len(new), *groups, *amounts)
-        return _state(_pairs(reply)) if read else None
+        return _state(reply) if read else None
 
     def change(self, seen: QualityState, trust: Trust) -> QualityState:
         """Replace the trust of a state that was read; the state after that, or as somebody else has just changed it.
@@ -69,7 +70,7 @@ class QualityStore:
             *("near", repr(trust.near), "exact", int(trust.exact)),
             *("reason", trust.reason, "cleared", int(trust.is_cleared)),
         )
-        return _state(_pairs(self._run("change_trust", _LIFE_MS, seen.changes, anew, *fields)))
+        return _state(self._run("change_trust", _LIFE_MS, seen.changes, anew, *fields))
 
     def _run(self, name: str, *arguments: str | int) -> Any:
         call = script(name).by_digest((self.key,), *(str(argument).encode() for argument in arguments))
@@ -91,13 +92,8 @@ class QualityStore:
         return f"<QualityStore {self.key.decode()} in {self._connection.where}>"
 
 
-def _pairs(reply: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    """What a script gives for a hash: names and values, alternating."""
-    return dict(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _state(reply: Mapping[bytes, bytes]) -> QualityState:
-    fields = {name.decode(): value.decode() for name, value in reply.items()}
+def _state(reply: object) -> QualityState:
+    fields = as_dict(reply)
     numbers: dict[str, dict[str, float]] = {}
     for name, value in fields.items():
         band, colon, number = name.partition(":")

@@ -1,6 +1,5 @@
 """Carries out the steps of operations on a client, by calls or by awaited calls."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -9,7 +8,6 @@ from redis.exceptions import ResponseError
 
 from semcache.redis.connection import Connection
 from semcache.redis.failures import FOREIGN, translated
-from semcache.redis.scripts import Command
 from semcache.redis.steps import CreateIndex, Step
 
 
@@ -19,7 +17,7 @@ def carry_out(connection: Connection, step: Step) -> Any:
         try:
             if isinstance(step, CreateIndex):
                 return _create(connection.client, step)
-            return _send(connection.client, step)
+            return connection.exchange(step)
         except FOREIGN as error:
             raise translated(error, connection.where) from error
 
@@ -30,33 +28,9 @@ async def acarry_out(connection: Connection, step: Step) -> Any:
         try:
             if isinstance(step, CreateIndex):
                 return await _acreate(connection.async_client(), step)
-            return await _asend(connection.async_client(), step)
+            return await connection.aexchange(step)
         except FOREIGN as error:
             raise translated(error, connection.where) from error
-
-
-def _send(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
-    if len(commands) == 1:  # a pipeline of one costs the client twice as much
-        try:
-            return [client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            return [error]
-    with client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        return pipeline.execute(raise_on_error=False)
-
-
-async def _asend(client: redis.asyncio.Redis, commands: Sequence[Command]) -> list[Any]:
-    if len(commands) == 1:
-        try:
-            return [await client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            return [error]
-    async with client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
 
 
 def _create(client: redis.Redis, step: CreateIndex) -> ResponseError | None:
