@@ -1,5 +1,6 @@
 """The cache by itself: look up what is known, remember true scores, and forget them."""
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -291,12 +292,15 @@ class RedisSemanticCache:
 
 
 def _lookup(wanted: Request, found: Found) -> Lookup:
-    known = found.exact or {}
-    scores: Sequence[float | None] = [known.get(fingerprint) for fingerprint in wanted.fingerprints]
-    status = Status.PARTIAL if found.exact else None
-    similarity = found.neighbours[0].similarity if found.neighbours else None
+    scores: Sequence[float | None]
+    status: Status | None
     if found.outcome is not None:
         scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
+    else:
+        known = found.exact or {}
+        scores = list(map(known.get, wanted.fingerprints))
+        status = Status.PARTIAL if found.exact else None
+        similarity = found.neighbours[0].similarity if found.neighbours else None
     return Lookup(tuple(map(scores.__getitem__, wanted.places)), status, similarity)
 
 
@@ -312,17 +316,13 @@ def _unit(vector: FloatArray | None, cache: RedisSemanticCache) -> FloatArray | 
     if vector is None:
         return None
     dims = cache.backend.embedder.dims
-    if _is_unit(vector, dims):
-        return vector
+    if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (dims,):
+        # The full check costs as much as a look-up in Redis. No NaN passes this one, nor what over- or underflows.
+        square = float(vector @ vector)
+        if 0.25 < square < 4:
+            return vector if abs(square - 1) < 1e-5 else vector / np.float32(math.sqrt(square))
     checked: FloatArray = unit_vectors([vector], ["(given vector)"], dims, "the caller")[0]
     return checked
-
-
-def _is_unit(vector: FloatArray, dims: int) -> bool:
-    """Whether the full check, which costs as much as a look-up in Redis, can be spared. No NaN passes."""
-    if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.shape != (dims,):
-        return False
-    return abs(float(vector @ vector) - 1) < 1e-5
 
 
 def _reuse_policy(similarity_threshold: float, settings: Settings) -> ReusePolicy:

@@ -1,13 +1,16 @@
 """Scores as bytes: a version byte, then 16 bytes of fingerprint and a little-endian float32 per document."""
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from semcache.fingerprint import FINGERPRINT_BYTES
 
 VERSION = b"\x01"
 _RECORD = struct.Struct(f"<{FINGERPRINT_BYTES}sf")
 RECORD_BYTES = _RECORD.size
+_COLUMNS = np.dtype([("fingerprint", f"V{FINGERPRINT_BYTES}"), ("score", "<f4")])
 
 
 def pack(scores: Iterable[tuple[bytes, float]]) -> bytes:
@@ -15,8 +18,54 @@ def pack(scores: Iterable[tuple[bytes, float]]) -> bytes:
     return b"".join(_RECORD.pack(fingerprint, score) for fingerprint, score in scores)
 
 
-def unpack(blob: bytes | None) -> Mapping[bytes, float] | None:
+def unpack(blob: bytes | None) -> "PackedScores | None":
     """Scores by fingerprint; a later record of the same document wins. None if there is nothing or it is damaged."""
     if not blob or blob[:1] != VERSION or (len(blob) - 1) % RECORD_BYTES:
         return None
-    return dict(_RECORD.iter_unpack(memoryview(blob)[1:]))
+    return PackedScores(blob)
+
+
+class PackedScores(Mapping[bytes, float]):
+    """Scores by fingerprint, decoded only when somebody looks for a single one: most that are read are not needed."""
+
+    __slots__ = ("_blob", "_decoded")
+
+    def __init__(self, blob: bytes) -> None:
+        self._blob = blob
+        self._decoded: dict[bytes, float] | None = None
+
+    def decoded(self) -> dict[bytes, float]:
+        """All of them."""
+        if self._decoded is None:
+            self._decoded = dict(_RECORD.iter_unpack(memoryview(self._blob)[1:]))
+        return self._decoded
+
+    def in_order(self, fingerprints: Sequence[bytes]) -> list[float | None]:
+        """The score of each document, None where there is none."""
+        # A repeated request mostly has the documents of the first in their order: a comparison instead of a table.
+        if len(self._blob) == 1 + len(fingerprints) * RECORD_BYTES:
+            records = np.frombuffer(self._blob, _COLUMNS, offset=1)
+            if records["fingerprint"].tobytes() == b"".join(fingerprints):
+                scores: list[float | None] = records["score"].tolist()
+                return scores
+        return list(map(self.decoded().get, fingerprints))
+
+    def __getitem__(self, fingerprint: bytes) -> float:
+        return self.decoded()[fingerprint]
+
+    def __contains__(self, fingerprint: object) -> bool:
+        return fingerprint in self.decoded()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.decoded())
+
+    def __len__(self) -> int:
+        return len(self.decoded())
+
+    def __repr__(self) -> str:
+        return f"PackedScores({self.decoded()})"
+
+
+def in_order(known: Mapping[bytes, float], fingerprints: Sequence[bytes]) -> list[float | None]:
+    """The known score of each document, None where there is none."""
+    return known.in_order(fingerprints) if isinstance(known, PackedScores) else list(map(known.get, fingerprints))

@@ -36,8 +36,8 @@ class Calls:
         match step:
             case ReadExact(tenant, query):
                 return lambda: self.store.read_exact(tenant, query)
-            case FindNeighbours(tenant, vector):
-                return lambda: self.store.find_neighbours(tenant, vector, self.neighbours)
+            case FindNeighbours(tenant, vector, least):
+                return lambda: self.store.find_neighbours(tenant, vector, self.neighbours, least)
             case Embed(query):
                 return lambda: self.embed([query])
             case ReadVector(tenant, query):
@@ -54,7 +54,8 @@ class Calls:
         if kind is Embed:
             return lambda: self.embed([step.query for step in steps])
         if kind is FindNeighbours:
-            return lambda: self.store.find_neighbours_many(tenant, [step.vector for step in steps], self.neighbours)
+            vectors, least = [step.vector for step in steps], min(step.least for step in steps)
+            return lambda: self.store.find_neighbours_many(tenant, vectors, self.neighbours, least)
         return None
 
     def score_call(self, step: Score, deadline: float | None) -> Call:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -22,20 +23,28 @@ class Scope:
 
 def document_fingerprint(text: str) -> bytes:
     """16 bytes that name exactly this text; the smallest change of the text gives another name."""
-    # Popular passages come up again and again: 50 of 280 characters take 0.05 ms to hash, 0.02 ms to recognise.
-    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _digest(text)
+    return document_fingerprints((text,))[0]
+
+
+def document_fingerprints(texts: Iterable[str]) -> tuple[bytes, ...]:
+    """``document_fingerprint`` of each text."""
+    # Popular passages come up again and again: 50 of 280 characters take 0.05 ms to hash, 0.01 ms to recognise.
+    return tuple([_remembered(text) if len(text) <= _LONGEST_REMEMBERED else _digest(text) for text in texts])
 
 
 _LONGEST_REMEMBERED = 2000
-"""Characters; with the size below at most 8 MB of ASCII text stay in memory."""
+"""Characters; with the size below at most 32 MB of ASCII text stay in memory, usually 10."""
 
 
 def _digest(text: str) -> bytes:
-    # surrogatepass: lone surrogates are legal in str (broken crawls have them) and must not fail a request.
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=FINGERPRINT_BYTES).digest()
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:  # lone surrogates are legal in str (broken crawls have them) and must not fail a request
+        encoded = text.encode("utf-8", "surrogatepass")
+    return blake2b(encoded, digest_size=FINGERPRINT_BYTES).digest()
 
 
-_remembered = lru_cache(maxsize=4096)(_digest)
+_remembered = lru_cache(maxsize=16_384)(_digest)
 
 
 def normalised_query(query: str) -> str:

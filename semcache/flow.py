@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from semcache import reuse
+from semcache.codec import in_order
 from semcache.drift import Floats, Positions
 from semcache.entries import Neighbour
 from semcache.fingerprint import entry_id
@@ -116,7 +117,7 @@ def find(
     if not policy.trust_exact:
         exact = None
     if exact is not None:
-        scores = list(map(exact.get, request.fingerprints))
+        scores = in_order(exact, request.fingerprints)
         if None not in scores:
             return Found(exact, outcome=_known(cast("list[float]", scores), Status.EXACT, reranker))
     if policy.reuse is None or len(request.query) > policy.max_query_chars:
@@ -125,14 +126,17 @@ def find(
         vector = yield from _vector(request, known=is_known)
     if vector is None:
         return Found(exact)
-    near = yield FindNeighbours(request.tenant, vector)
+    least = policy.reuse.reuse_threshold
+    near = yield FindNeighbours(request.tenant, vector, least)
     # This query's own entry is no neighbour: its scores are fresh already, and would pass for drift that is always 0.
     own = None if exact is None else entry_id(request.tenant, request.query)
-    near = [one for one in near if one.similarity >= policy.reuse.reuse_threshold and one.id != own]
+    near = [one for one in near if one.similarity >= least and one.id != own]
     threshold = policy.reuse.trust_threshold
     relied_on = (yield from trusted(request, policy, threshold, near)) if policy.trust_near else []
     outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)
-    return Found(exact, vector, tuple(neighbour for neighbour in near if _shares(request, neighbour)), outcome)
+    if outcome is not None:
+        return Found(exact, vector, outcome=outcome)
+    return Found(exact, vector, tuple(neighbour for neighbour in near if _shares(request, neighbour)))
 
 
 def _vector(request: Request, *, known: bool) -> Generator[Step, Any, FloatArray | None]:
@@ -177,13 +181,14 @@ def _serve_trusted(
         sources = [scores for scores in sources if all(fp in scores for fp in request.fingerprints)][:1]
     elif exact is not None:
         sources.insert(0, exact)
-    scores: list[float | None] = [None] * len(request.fingerprints)
-    for known in sources:
+    if not sources:
+        return None
+    scores = in_order(sources[0], request.fingerprints)
+    for known in sources[1:]:
         if None not in scores:
             break
-        scores = [
-            known.get(fp) if score is None else score for fp, score in zip(request.fingerprints, scores, strict=True)
-        ]
+        more = in_order(known, request.fingerprints)
+        scores = [other if score is None else score for score, other in zip(scores, more, strict=True)]
     if None in scores:
         return None
     return _known(cast("list[float]", scores), Status.SEMANTIC, reranker, trusted[0].similarity)

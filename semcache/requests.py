@@ -7,7 +7,7 @@ from typing import Any
 
 from semcache.documents import text_of
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.fingerprint import document_fingerprint
+from semcache.fingerprint import document_fingerprint, document_fingerprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def request(query: str, documents: Sequence[object], top_k: int, tenant: str = "
     if len(distinct) < len(texts):
         place_of = {text: place for place, text in enumerate(distinct)}
         places = tuple(map(place_of.__getitem__, texts))
-    return Request(query, tenant, distinct, tuple(map(document_fingerprint, distinct)), places, min(top_k, len(texts)))
+    return Request(query, tenant, distinct, document_fingerprints(distinct), places, min(top_k, len(texts)))
 
 
 def texts_of(documents: Sequence[object]) -> list[str]:
@@ -47,7 +47,8 @@ def texts_of(documents: Sequence[object]) -> list[str]:
         raise InvalidInputError(
             f"documents must be a list of documents, got {type(documents).__name__}; put a single document in a list"
         )
-    return [text_of(document) for document in documents]
+    # Most are strings already, and a call for each would cost as much as hashing them.
+    return [document if type(document) is str else text_of(document) for document in documents]
 
 
 def in_order(places: Sequence[int], order: Sequence[int]) -> list[int]:

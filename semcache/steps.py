@@ -30,10 +30,11 @@ class ReadVector:
 
 @dataclass(frozen=True, slots=True)
 class FindNeighbours:
-    """Entries near a vector, nearest first."""
+    """Entries near a vector, nearest first, of at least this similarity (a cosine; less is of no use)."""
 
     tenant: str
     vector: FloatArray
+    least: float = -1.0
 
 
 @dataclass(frozen=True, slots=True)

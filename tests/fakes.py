@@ -106,17 +106,20 @@ class MemoryStore:
         found = self.vectors.get((tenant, entry_id(tenant, query)))
         return None if found is None else found[0]
 
-    def find_neighbours(self, tenant: str, vector: FloatArray, k: int) -> list[Neighbour]:
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
         self._called("find_neighbours")
         near = [
             Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
             for key, (stored, cues) in self.vectors.items()
             if key[0] == tenant
         ]
-        return sorted(near, key=lambda neighbour: -neighbour.similarity)[:k]
+        nearest = sorted(near, key=lambda neighbour: -neighbour.similarity)[:k]
+        return [neighbour for neighbour in nearest if neighbour.similarity >= least]
 
-    def find_neighbours_many(self, tenant: str, vectors: Sequence[FloatArray], k: int) -> list[list[Neighbour]]:
-        return [self.find_neighbours(tenant, vector, k) for vector in vectors]
+    def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+    ) -> list[list[Neighbour]]:
+        return [self.find_neighbours(tenant, vector, k, least) for vector in vectors]
 
     def remember(
         self,

@@ -65,8 +65,12 @@ class Link:
 
 
 def _exchanged(connection: Any, commands: Sequence[Command]) -> Replies:
-    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    connection.send_packed_command(_packed(connection, commands), check_health=False)
     return [_reply(connection) for _ in commands]
+
+
+def _packed(connection: Any, commands: Sequence[Command]) -> Any:
+    return connection.pack_command(*commands[0]) if len(commands) == 1 else connection.pack_commands(commands)
 
 
 def _reply(connection: Any) -> Any:
@@ -186,7 +190,7 @@ class _Call:
 
 async def _exchange_all(connection: Any, calls: Sequence[_Call]) -> None:
     commands = [command for call in calls for command in call.commands]
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    await connection.send_packed_command(_packed(connection, commands), check_health=False)
     for call in calls:
         replies = [await _areply(connection) for _ in call.commands]
         if not call.replies.done():  # cancelled meanwhile

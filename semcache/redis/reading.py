@@ -34,19 +34,19 @@ def read_vector(setup: Setup, tenant: str, query: str) -> Operation[FloatArray |
     return setup.vectors.unpack(setup.value(blob))
 
 
-def find_neighbours(setup: Setup, tenant: str, vector: FloatArray, k: int) -> Operation[list[Neighbour]]:
-    (neighbours,) = yield from find_neighbours_many(setup, tenant, (vector,), k)
+def find_neighbours(setup: Setup, tenant: str, vector: FloatArray, k: int, least: float) -> Operation[list[Neighbour]]:
+    (neighbours,) = yield from find_neighbours_many(setup, tenant, (vector,), k, least)
     return neighbours
 
 
 def find_neighbours_many(
-    setup: Setup, tenant: str, vectors: Sequence[FloatArray], k: int
+    setup: Setup, tenant: str, vectors: Sequence[FloatArray], k: int, least: float
 ) -> Operation[list[list[Neighbour]]]:
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
     knn = _knn(setup.keys.family(tenant).index, k, setup.attributes["datatype"], setup.vectors.dims, tenant != "")
     replies = yield from _searched(setup, tenant, [knn.near(tenant, setup.vectors.pack(vector)) for vector in vectors])
-    found = [hits_in(reply) for reply in replies]
+    found = [[hit for hit in hits_in(reply) if hit is None or hit.similarity >= least] for reply in replies]
     family = setup.keys.family(tenant)
     blobs = iter((yield from read_all(setup, [family.scores_beside(hit.key) for hits in found for hit in hits if hit])))
     neighbours = [[_neighbour(hit, next(blobs)) if hit else None for hit in hits] for hits in found]

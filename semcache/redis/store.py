@@ -82,13 +82,18 @@ class RedisStore:
         """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGET."""
         return self._do(reading.read_vector(self._setup, tenant, query))
 
-    def find_neighbours(self, tenant: str, vector: FloatArray, k: int) -> list[Neighbour]:
-        """At most k entries near a vector, nearest first, without those that have just expired. Two round trips."""
-        return self._do(reading.find_neighbours(self._setup, tenant, vector, k))
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
+        """At most k entries of at least this similarity (a cosine), nearest first, without those that just expired.
 
-    def find_neighbours_many(self, tenant: str, vectors: Sequence[FloatArray], k: int) -> list[list[Neighbour]]:
+        Two round trips; one when nothing is similar enough.
+        """
+        return self._do(reading.find_neighbours(self._setup, tenant, vector, k, least))
+
+    def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+    ) -> list[list[Neighbour]]:
         """``find_neighbours`` for several vectors, in two round trips together."""
-        return self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k))
+        return self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, least))
 
     def remember(
         self,
@@ -171,13 +176,15 @@ class AsyncRedisStore:
         """See RedisStore."""
         return await self._do(reading.read_vector(self._setup, tenant, query))
 
-    async def find_neighbours(self, tenant: str, vector: FloatArray, k: int) -> list[Neighbour]:
+    async def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
         """See RedisStore."""
-        return await self._do(reading.find_neighbours(self._setup, tenant, vector, k))
+        return await self._do(reading.find_neighbours(self._setup, tenant, vector, k, least))
 
-    async def find_neighbours_many(self, tenant: str, vectors: Sequence[FloatArray], k: int) -> list[list[Neighbour]]:
+    async def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+    ) -> list[list[Neighbour]]:
         """See RedisStore."""
-        return await self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k))
+        return await self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, least))
 
     async def remember(
         self,
