@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -97,12 +97,10 @@ def _threads(call: Callable[[int], object]) -> Round:
     def one_round(callers: int, duration_s: float) -> tuple[float, Seconds]:
         durations: list[float] = []
         end = perf_counter() + duration_s
-        threads = [Thread(target=_until, args=(call, end, first * 1009, durations)) for first in range(callers)]
         started = perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(callers) as pool:
+            for done in [pool.submit(_until, call, end, first * 1009, durations) for first in range(callers)]:
+                done.result()
         return len(durations) / (perf_counter() - started), np.array(durations)
 
     return one_round
@@ -127,7 +125,7 @@ def _raw(url: str, work: Workload) -> Opened:
 
 def _lookups(cache: RedisSemanticCache, work: Workload, kind: str) -> Opened:
     look_up = library.LookUp(cache, work, kind)
-    return look_up.awaited, cache.backend.connection.async_client().aclose
+    return look_up.awaited, cache.backend.connection.aclose
 
 
 def _tasks(opened: Callable[[], Opened]) -> Round:

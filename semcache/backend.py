@@ -52,13 +52,15 @@ class Backend:
         return self._both(reranker, listwise)[1]
 
     def _both(self, reranker: str, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
+        both = self._stores.get((reranker, listwise))
+        if both is not None:
+            return both
         with self._lock:
-            both = self._stores.get((reranker, listwise))
-            if both is None:
+            if (reranker, listwise) not in self._stores:
                 layout = self._layout(reranker, listwise)
                 both = RedisStore(self.connection, **layout), AsyncRedisStore(self.connection, **layout)
                 self._stores[reranker, listwise] = both
-            return both
+            return self._stores[reranker, listwise]
 
     def _layout(self, reranker: str, listwise: bool) -> dict[str, Any]:
         return {

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -142,15 +142,16 @@ class RedisSemanticCache:
         """The asynchronous twin of ``store``."""
         return self.backend.async_store(self.reranker, listwise=self.listwise)
 
-    def calls(self, score: Any = None) -> Calls:
-        """How a driver carries out the steps of a flow over this cache."""
-        backend = self.backend
-        return Calls(self.store, backend.embed, score, backend.knobs.neighbours, backend.on_event)
+    def calls(self, score: Any = None, k: int | None = None) -> Calls:
+        """How a driver carries out the steps of a flow over this cache; ``k`` neighbours (None: as set up)."""
+        return self._calls(self.store, self.backend.embed, score, k)
 
-    def async_calls(self, score: Any = None) -> Calls:
+    def async_calls(self, score: Any = None, k: int | None = None) -> Calls:
         """``calls`` for an asynchronous driver."""
-        backend = self.backend
-        return Calls(self.async_store, backend.aembed, score, backend.knobs.neighbours, backend.on_event)
+        return self._calls(self.async_store, self.backend.aembed, score, k)
+
+    def _calls(self, store: Any, embed: Any, score: Any, k: int | None) -> Calls:
+        return Calls(store, embed, score, self.backend.knobs.neighbours if k is None else k, self.backend.on_event)
 
     def lookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
@@ -217,11 +218,11 @@ class RedisSemanticCache:
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """The k nearest entries, nearest first; fewer where there are fewer, none when Redis cannot be asked."""
-        return list(run(_neighbours(tenant, _unit(vector, self)), replace(self.calls(), neighbours=k)))
+        return list(run(_neighbours(tenant, _unit(vector, self)), self.calls(k=k)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        return list(await arun(_neighbours(tenant, _unit(vector, self)), replace(self.async_calls(), neighbours=k)))
+        return list(await arun(_neighbours(tenant, _unit(vector, self)), self.async_calls(k=k)))
 
     def forget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
@@ -301,7 +302,9 @@ def _lookup(wanted: Request, found: Found) -> Lookup:
         scores = list(map(known.get, wanted.fingerprints))
         status = Status.PARTIAL if found.exact else None
         similarity = found.neighbours[0].similarity if found.neighbours else None
-    return Lookup(tuple(map(scores.__getitem__, wanted.places)), status, similarity)
+    if not isinstance(wanted.places, range):  # a text came twice
+        scores = list(map(scores.__getitem__, wanted.places))
+    return Lookup(tuple(scores), status, similarity)
 
 
 def _neighbours(tenant: str, vector: FloatArray | None) -> Generator[Step, Any, Sequence[Neighbour]]:

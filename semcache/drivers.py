@@ -31,19 +31,19 @@ class Calls:
     neighbours: int
     on_event: Callable[[Event], None]
 
-    def one(self, step: Step) -> Call:
-        """The call for one cache step. The answer to ``Embed`` is an array of one row."""
+    def one(self, step: Step) -> Any:
+        """Carry out one cache step, or give what is to be awaited. The answer to ``Embed`` is an array of one row."""
         match step:
             case ReadExact(tenant, query):
-                return lambda: self.store.read_exact(tenant, query)
+                return self.store.read_exact(tenant, query)
             case FindNeighbours(tenant, vector, least):
-                return lambda: self.store.find_neighbours(tenant, vector, self.neighbours, least)
+                return self.store.find_neighbours(tenant, vector, self.neighbours, least)
             case Embed(query):
-                return lambda: self.embed([query])
+                return self.embed([query])
             case ReadVector(tenant, query):
-                return lambda: self.store.read_vector(tenant, query)
+                return self.store.read_vector(tenant, query)
             case Remember(tenant, query, vector, scores, cues, ttl_s):
-                return lambda: self.store.remember(tenant, query, vector, scores, cues=cues, ttl_s=ttl_s)
+                return self.store.remember(tenant, query, vector, scores, cues=cues, ttl_s=ttl_s)
         raise TypeError(f"not a cache step: {step!r}")
 
     def many(self, kind: type, steps: Sequence[Any]) -> Call | None:
@@ -108,7 +108,7 @@ def _try(calls: Calls, step: Step, deadline: float | None) -> Any:
     if calls.told(step) or _is_late(deadline):
         return _nothing(step)
     try:
-        return _answer(step, calls.one(step)())
+        return _answer(step, calls.one(step))
     except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; observers are told
         calls.failed(step, error)
         return _nothing(step)
@@ -118,7 +118,7 @@ async def _atry(calls: Calls, step: Step, deadline: float | None) -> Any:
     if calls.told(step) or _is_late(deadline):
         return _nothing(step)
     try:
-        return _answer(step, await calls.one(step)())
+        return _answer(step, await calls.one(step))
     except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; observers are told
         calls.failed(step, error)
         return _nothing(step)
