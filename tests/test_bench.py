@@ -266,6 +266,7 @@ class TestCommand:
         assert found["machine"]["redis_server"] == client.info("server")["redis_version"]
         for what in ("semcache", "search_module", "python", "cpu"):
             assert found["machine"][what]
+        assert found["machine"]["load_before"] >= 0
         assert found["timings"]["exact_hit"].keys() == {"n", "p50_ms", "p95_ms", "p99_ms"}
         assert found["ratios"]["exact_hit_to_get"] > 0
 

@@ -9,8 +9,12 @@ from pathlib import Path
 from semcache.redis.server_info import ServerInfo
 
 
-def describe(info: ServerInfo) -> Mapping[str, str | int | None]:
-    """Flat names and values; ``search_module`` is None when the server names none."""
+def describe(info: ServerInfo) -> Mapping[str, str | float | None]:
+    """Flat names and values; ``search_module`` is None when the server names none.
+
+    ``load_before`` is the mean number of running processes of the last minute: above a fraction of the cores, others
+    disturb what is measured from now on.
+    """
     return {
         "semcache": version("redis-semcache"),
         "redis_server": info.version,
@@ -19,6 +23,7 @@ def describe(info: ServerInfo) -> Mapping[str, str | int | None]:
         "system": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 

@@ -38,13 +38,14 @@ def _head(result: Result) -> Table:
         "random scores each, in a namespace of their own that is gone now"
     )
     server = f"{result.where}, version {machine['redis_server']}, search {machine['search_module'] or 'unknown'}"
+    cpu = f"{machine['cores']} cores of {machine['cpu']}, load before {machine['load_before']}"
     for what, said in (
         ("entries", entries),
         ("server", server),
         ("embedder", result.embedder or "none"),
         ("reranker", result.reranker or "none"),
-        ("machine", f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}"),
-        ("semcache", f"{machine['semcache']}"),
+        ("machine", cpu),
+        ("semcache", f"{machine['semcache']}, Python {machine['python']}"),
     ):
         table.add_row(what, escape(said))
     return table

@@ -52,7 +52,7 @@ class Result:
     dims: int
     embedder: str | None
     reranker: str | None
-    machine: Mapping[str, str | int | None]
+    machine: Mapping[str, str | float | None]
     timings: Mapping[str, Timing]
 
     def ratios(self) -> Iterator[Ratio]:

@@ -43,6 +43,7 @@ def run_bench(
     # Open to the end: an embedded server ends with its last connection.
     with connected(apart) as connection:
         info = server_info(connection)
+        machine = describe(info)
         if load_models is not None:
             progress("loading the models")
         models = stand_ins() if load_models is None else load_models(apart)
@@ -55,7 +56,7 @@ def run_bench(
         dims=models.embedder.dims,
         embedder=None if load_models is None else models.embedder.name,
         reranker=None if load_models is None else models.reranker.name,
-        machine=describe(info),
+        machine=machine,
         timings=timings,
     )
 
