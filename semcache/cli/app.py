@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from semcache.cli.bench import bench
 from semcache.cli.calibrate import calibrate
 from semcache.cli.config import config
 from semcache.cli.demo import demo
@@ -16,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its locals may hold a password
 )
-for command in (config, redis, demo, calibrate):
+for command in (config, redis, demo, calibrate, bench):
     app.command()(command)
 
 

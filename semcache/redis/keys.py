@@ -47,11 +47,7 @@ class KeySpace:
 
     @classmethod
     def of(cls, namespace: str, reranker: str, embedder: str) -> Self:
-        if not _NAMESPACE.fullmatch(namespace):
-            raise ConfigurationError(
-                f"namespace {namespace!r} cannot be used; take 1 to 100 letters, digits, or any of . _ : -"
-            )
-        base = f"semcache:{namespace}:{index_id(reranker, embedder)}"
+        base = f"{namespace_prefix(namespace)}{index_id(reranker, embedder)}"
         return cls(
             base,
             KeyFamily(base, f"{base}:v:".encode(), f"{base}:s:".encode()),
@@ -74,6 +70,15 @@ class KeySpace:
         if tenant is None:
             return [(self.plain, b""), (self.named, b"")]
         return [(self.family(tenant), f"{tenant_tag(tenant)}:".encode() if tenant else b"")]
+
+
+def namespace_prefix(namespace: str) -> str:
+    """How the names of all keys and indexes of a namespace begin. Raises ConfigurationError for an impossible one."""
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError(
+            f"namespace {namespace!r} cannot be used; take 1 to 100 letters, digits, or any of . _ : -"
+        )
+    return f"semcache:{namespace}:"
 
 
 def entry_id_in(key: bytes) -> str:

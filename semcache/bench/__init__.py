@@ -1,0 +1,1 @@
+"""Measures semcache on the user's own machine, Redis and models."""
