@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from semcache.fingerprint import tenant_tag
 from semcache.redis.scripts import Command
@@ -44,8 +44,7 @@ class KnnCommand:
         return ("FT.SEARCH", self.index, query, *self.rest, vector)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """An entry as KNN found it; its scores are yet to be read."""
 
     key: bytes
