@@ -73,6 +73,8 @@ class LookUp:
         return self.workload.probe_texts[self.kind][number], self.documents[number]
 
     def _given(self, number: int) -> dict[str, Any]:
+        if self.kind == "exact":  # needs none
+            return {"tenant": self.tenant}
         return {"vector": self.workload.probes[self.kind][number], "tenant": self.tenant}
 
     def _check(self, number: int, found: Lookup) -> None:

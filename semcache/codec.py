@@ -2,15 +2,13 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-import numpy as np
+from functools import lru_cache
 
 from semcache.fingerprint import FINGERPRINT_BYTES
 
 VERSION = b"\x01"
 _RECORD = struct.Struct(f"<{FINGERPRINT_BYTES}sf")
 RECORD_BYTES = _RECORD.size
-_COLUMNS = np.dtype([("fingerprint", f"V{FINGERPRINT_BYTES}"), ("score", "<f4")])
 
 
 def pack(scores: Iterable[tuple[bytes, float]]) -> bytes:
@@ -23,6 +21,12 @@ def unpack(blob: bytes | None) -> "PackedScores | None":
     if not blob or blob[:1] != VERSION or (len(blob) - 1) % RECORD_BYTES:
         return None
     return PackedScores(blob)
+
+
+@lru_cache(maxsize=256)
+def _flat(count: int) -> struct.Struct:
+    """A whole entry of so many records: fingerprint, score, fingerprint, score, ..."""
+    return struct.Struct(f"<{len(VERSION)}x" + f"{FINGERPRINT_BYTES}sf" * count)
 
 
 class PackedScores(Mapping[bytes, float]):
@@ -44,10 +48,9 @@ class PackedScores(Mapping[bytes, float]):
         """The score of each document, None where there is none."""
         # A repeated request mostly has the documents of the first in their order: a comparison instead of a table.
         if len(self._blob) == 1 + len(fingerprints) * RECORD_BYTES:
-            records = np.frombuffer(self._blob, _COLUMNS, offset=1)
-            if records["fingerprint"].tobytes() == b"".join(fingerprints):
-                scores: list[float | None] = records["score"].tolist()
-                return scores
+            flat = _flat(len(fingerprints)).unpack(self._blob)
+            if flat[::2] == tuple(fingerprints):
+                return list(flat[1::2])
         return list(map(self.decoded().get, fingerprints))
 
     def __getitem__(self, fingerprint: bytes) -> float:

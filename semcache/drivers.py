@@ -17,7 +17,7 @@ Call = Callable[[], Any]
 _SCORING_THREADS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Calls:
     """Which call carries out which step: functions, or coroutine functions of the same arguments.
 

@@ -10,7 +10,7 @@ from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.fingerprint import document_fingerprint, document_fingerprints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One query and its distinct document texts.
 

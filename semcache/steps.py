@@ -1,11 +1,14 @@
-"""What a flow asks its driver for, one value per kind of step; the docstrings say what the answer is."""
+"""What a flow asks its driver for, one value per kind of step; the docstrings say what the answer is.
+
+Nobody changes a step, yet none is frozen: that would double the time it takes to make one, on the path of every request.
+"""
 
 from dataclasses import dataclass
 
 from semcache.protocols import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadExact:
     """Scores by fingerprint of the entry of exactly this query, or None."""
 
@@ -13,14 +16,14 @@ class ReadExact:
     query: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Embed:
     """The unit vector of the query, or None."""
 
     query: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadVector:
     """The stored unit vector of exactly this query, or None; saves the embedding."""
 
@@ -28,7 +31,7 @@ class ReadVector:
     query: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FindNeighbours:
     """Entries near a vector, nearest first, of at least this similarity (a cosine; less is of no use)."""
 
@@ -37,7 +40,7 @@ class FindNeighbours:
     least: float = -1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Score:
     """A ``Scored`` for the documents at the positions ``ask``."""
 
@@ -46,7 +49,7 @@ class Score:
     ask: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Remember:
     """Store true scores of this query; whether they were stored."""
 
@@ -58,7 +61,7 @@ class Remember:
     ttl_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refuse:
     """Tell the observers that a guard refused trust; the answer is not looked at."""
 
