@@ -1,6 +1,6 @@
 """What a flow asks its driver for, one value per kind of step; the docstrings say what the answer is.
 
-Nobody changes a step, yet none is frozen: that would double the time it takes to make one, on the path of every request.
+Nobody changes a step, yet none is frozen: to make one would take twice as long, on the path of every request.
 """
 
 from dataclasses import dataclass

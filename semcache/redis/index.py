@@ -21,7 +21,8 @@ class IndexTuning:
     """What to change of ``index.yaml``; None leaves it as it stands there, where each value has its reason.
 
     ``m`` is the number of links per vector in the graph, ``ef_construction`` and ``ef_runtime`` how many candidates an
-    insertion and a look-up keep. Changing the type needs another namespace, or ``clear()`` first.
+    insertion and a look-up keep; without ``ef_runtime`` a look-up keeps the more, the more entries there are. Changing
+    the type needs another namespace, or ``clear()`` first.
     """
 
     vector_type: str | None = None

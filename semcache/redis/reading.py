@@ -12,7 +12,6 @@ from semcache.protocols import FloatArray
 from semcache.redis.ensure import ensure_index
 from semcache.redis.failures import is_missing_index
 from semcache.redis.keys import entry_id_in
-from semcache.redis.scripts import Command
 from semcache.redis.search import Hit, KnnCommand, hits_in
 from semcache.redis.steps import Operation, Setup, read_all
 
@@ -44,8 +43,7 @@ def find_neighbours_many(
 ) -> Operation[list[list[Neighbour]]]:
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
-    knn = _knn(setup.keys.family(tenant).index, k, setup.attributes["datatype"], setup.vectors.dims, tenant != "")
-    replies = yield from _searched(setup, tenant, [knn.near(tenant, setup.vectors.pack(vector)) for vector in vectors])
+    replies = yield from _searched(setup, tenant, [setup.vectors.pack(vector) for vector in vectors], k)
     found = [[hit for hit in hits_in(reply) if hit is None or hit.similarity >= least] for reply in replies]
     family = setup.keys.family(tenant)
     blobs = iter((yield from read_all(setup, [family.scores_beside(hit.key) for hits in found for hit in hits if hit])))
@@ -61,16 +59,31 @@ def find_neighbours_many(
 _knn = cache(KnnCommand.build)
 
 
-def _searched(setup: Setup, tenant: str, searches: Sequence[Command]) -> Operation[list[Any]]:
-    if not searches:
+def _searched(setup: Setup, tenant: str, vectors: Sequence[bytes], k: int) -> Operation[list[Any]]:
+    if not vectors:
         return []
+    index = setup.keys.family(tenant).index
     yield from ensure_index(setup, tenant)
+    questions = setup.sizes.questions(index, tenant)
+    knn = _knn_for(setup, tenant, k)
+    searches = [*(knn.near(tenant, vector) for vector in vectors), *questions]
     replies = yield searches
     if any(map(is_missing_index, replies)):  # dropped or flushed away since it was checked
-        setup.checked.discard(setup.keys.family(tenant).index)
+        setup.checked.discard(index)
         yield from ensure_index(setup, tenant)
         replies = yield searches
-    return [setup.value(reply) for reply in replies]
+    setup.sizes.learn(index, tenant, replies[len(vectors) :])
+    return [setup.value(reply) for reply in replies[: len(vectors)]]
+
+
+def _knn_for(setup: Setup, tenant: str, k: int) -> KnnCommand:
+    index = setup.keys.family(tenant).index
+    policy = setup.sizes.policy(index, tenant) if tenant else None
+    # Where the graph may not be searched there is no ef to be set.
+    is_graph = policy == "BATCHES" or not tenant
+    ef = (setup.ef_runtime or setup.sizes.ef(index, tenant)) if is_graph else None
+    datatype, dims = setup.attributes["datatype"], setup.vectors.dims
+    return _knn(index, k, datatype, dims, is_named=tenant != "", ef=ef, policy=policy)
 
 
 def _neighbour(hit: Hit, blob: bytes | None) -> Neighbour | None:

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple, Self
 
 from semcache.fingerprint import tenant_tag
 from semcache.redis.scripts import Command
+from semcache.redis.sizes import Policy
 
-# With a filter the server itself chooses between the graph, in batches, and a comparison with all of the tenant.
-# Forcing batches is faster for a tenant with 20 % of 50,000 entries (0.5 against 3.5 ms) and ruinous for small ones:
-# 4.6 against 0.4 ms at 1 % of 100,000 entries, 166 against 0.2 ms at 0.01 %.
 _ANY_TAG = "0" * 16
 _RETURNED = ("created_at", "cues", "query")
 
@@ -23,8 +21,10 @@ class KnnCommand:
     rest: Command
 
     @classmethod
-    def build(cls, index: str, k: int, vector_type: str, dims: int, is_named: bool) -> Self:
-        """The command as RedisVL writes it."""
+    def build(
+        cls, index: str, k: int, vector_type: str, dims: int, *, is_named: bool, ef: int | None, policy: Policy | None
+    ) -> Self:
+        """The command as RedisVL writes it. Without ``ef`` as the index is set up; without ``policy`` as Redis likes."""
         from redisvl.query import VectorQuery
         from redisvl.query.filter import Tag
 
@@ -35,8 +35,11 @@ class KnnCommand:
             num_results=k,
             dtype=vector_type,
             filter_expression=Tag("tenant") == _ANY_TAG if is_named else None,
+            hybrid_policy=policy,
+            ef_runtime=ef,
         ).get_args()
-        return cls(index, str(query), (*rest, "PARAMS", 2, "vector"))
+        given = () if ef is None else (VectorQuery.EF_RUNTIME_PARAM, ef)
+        return cls(index, str(query), (*rest, "PARAMS", 2 + len(given), *given, "vector"))
 
     def near(self, tenant: str, vector: bytes) -> Command:
         """The command for one vector, given as the bytes that the index holds."""

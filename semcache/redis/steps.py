@@ -11,6 +11,7 @@ from semcache.redis.entry_format import Lifetime, VectorFormat
 from semcache.redis.failures import translated
 from semcache.redis.keys import KeySpace
 from semcache.redis.scripts import Command, script
+from semcache.redis.sizes import Sizes
 
 if TYPE_CHECKING:
     from redisvl.schema import IndexSchema
@@ -38,7 +39,8 @@ Operation = Generator[Step, Any, T]
 class Setup:
     """What all operations of one store share. ``where`` names the server in messages, without its password.
 
-    ``attributes`` are those of the vector field; ``checked`` names the indexes that are known to be there and to fit.
+    ``attributes`` are those of the vector field; ``ef_runtime`` is how many candidates a search keeps, None to choose
+    by the number of entries; ``checked`` names the indexes that are known to be there and to fit.
     """
 
     keys: KeySpace
@@ -52,6 +54,8 @@ class Setup:
     on_event: Callable[[Event], None]
     rng: random.Random
     clock: Clock
+    sizes: Sizes
+    ef_runtime: int | None = None
     checked: set[str] = field(default_factory=set)
 
     def value(self, reply: Any) -> Any:

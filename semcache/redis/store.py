@@ -19,6 +19,7 @@ from semcache.redis.entry_format import Lifetime, VectorFormat
 from semcache.redis.index import VECTOR_TYPES, IndexTuning, attributes_of
 from semcache.redis.keys import KeySpace
 from semcache.redis.reading import Scores
+from semcache.redis.sizes import Sizes
 from semcache.redis.steps import Operation, Setup
 from semcache.redis.wire import acarry_out, carry_out
 from semcache.redis.writing import NewScores
@@ -261,4 +262,6 @@ def _setup(
         on_event=on_event,
         rng=rng or random.Random(),
         clock=clock,
+        sizes=Sizes(clock),
+        ef_runtime=tuning.ef_runtime,
     )

@@ -38,7 +38,8 @@ def store(redis_url: str, namespace: str) -> Iterator[RedisStore]:
         store = RedisStore(connection, namespace=namespace, reranker="r", embedder="e", dims=DIMS)
         store.remember("", "q", vector(1), [(A, 1.0)])
         store.remember("t", "q", vector(1), [(A, 1.0)])
-        store.find_neighbours("", vector(1), 4)
+        for tenant in ("", "t", "nobody"):  # asks for sizes along with the search
+            store.find_neighbours(tenant, vector(1), 4)
         yield store
 
 
@@ -51,6 +52,22 @@ def counted(store: RedisStore, client: redis.Redis) -> Counted:
 def test_an_exact_read_is_one_get(store: RedisStore, counted: Counted) -> None:
     store.read_exact("", "q")
     assert counted.since() == {"get": 1}
+
+
+def test_sizes_are_asked_for_with_a_search_once_a_minute(redis_url: str, namespace: str, counted: Counted) -> None:
+    now = 0.0
+    layout = {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS}
+    with RedisConnection(redis_url, timeout_s=10) as connection:
+        store = RedisStore(connection, **layout, clock=lambda: now)
+        store.check()
+        store.read_exact("", "q")
+        for seconds, asked in ((0, True), (59, False), (61, True), (100, False), (-100, True)):
+            now = seconds
+            counted.since()
+            assert len(store.find_neighbours("", vector(1), 4)) == 1
+            assert counted.since().get("ft.info", 0) == asked
+            assert len(store.find_neighbours("t", vector(1), 4)) == 1
+            assert counted.since()["ft.search"] == 1 + asked
 
 
 def test_many_exact_reads_are_one_mget(store: RedisStore, counted: Counted) -> None:

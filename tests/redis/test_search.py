@@ -40,8 +40,8 @@ def test_rounding_never_leaves_the_range(distance: bytes, similarity: float) -> 
 
 
 def test_the_command_filters_by_tenant_only_where_there_are_tenants() -> None:
-    plain = KnnCommand.build("index", 4, "float16", 2, False).near("", b"vvvv")
-    named = KnnCommand.build("index", 4, "float16", 2, True).near("acme", b"vvvv")
+    plain = KnnCommand.build("index", 4, "float16", 2, is_named=False, ef=None, policy=None).near("", b"vvvv")
+    named = KnnCommand.build("index", 4, "float16", 2, is_named=True, ef=None, policy=None).near("acme", b"vvvv")
     assert plain[:3] == ("FT.SEARCH", "index", "*=>[KNN 4 @embedding $vector AS vector_distance]")
     assert named[2].startswith(f"(@tenant:{{{tenant_tag('acme')}}})=>[KNN 4 @embedding $vector AS vector_distance]")
     assert plain[-4:] == named[-4:] == ("PARAMS", 2, "vector", b"vvvv")

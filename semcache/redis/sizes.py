@@ -1,0 +1,74 @@
+"""How many entries an index and a tenant have, and how to search among so many. No more than a minute old."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any, Literal
+
+from semcache.fingerprint import tenant_tag
+from semcache.protocols import Clock
+from semcache.redis.index import as_dict
+from semcache.redis.scripts import Command
+
+Policy = Literal["ADHOC_BF", "BATCHES"]
+
+# Candidates that a search keeps (ef), by entries of the index up to which so many find 99 % of all nearest entries at
+# similarity 0.8 or more (benchmarks/results/recall.md, growth.md). Ten more cost about 0.03 ms; a neighbour that is
+# missed costs the reranker tens of documents.
+_EF = ((30_000, 20), (300_000, 40), (inf, 100))
+_EF_UNKNOWN = 40
+
+# A filtered search either compares with each of a tenant's t entries, or goes through the graph of all n in batches
+# until it has met enough of the tenant's. The first takes time in proportion to t, the second to n / t, and they are
+# even where t * t / n is about this. The server's own choice is up to four times slower.
+_EVEN = 40
+
+_MAX_AGE_S = 60.0
+_MOST = 10_000
+"""Tenants that are remembered; afterwards their sizes are asked for anew."""
+
+
+class Sizes:
+    """What the server said about sizes, by index and tenant. ``clock`` gives seconds.
+
+    The questions travel along with searches, so that they cost no round trip.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, str], tuple[float, int, int]] = {}
+        """When it was asked, entries of the index, and of the tenant."""
+
+    def questions(self, index: str, tenant: str) -> Sequence[Command]:
+        """What to ask along with the next search; nothing while the last answer is fresh."""
+        known = self._known.get((index, tenant))
+        if known is not None and abs(self._clock() - known[0]) < _MAX_AGE_S:
+            return ()
+        count = (("FT.SEARCH", index, f"@tenant:{{{tenant_tag(tenant)}}}", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2),)
+        return (("FT.INFO", index), *(count if tenant else ()))
+
+    def learn(self, index: str, tenant: str, answers: Sequence[Any]) -> None:
+        """Keep what the server answered to ``questions``."""
+        if not answers or any(isinstance(answer, Exception) for answer in answers):
+            return
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        entries = int(float(as_dict(answers[0]).get("num_docs", 0)))
+        self._known[index, tenant] = self._clock(), entries, _total(answers[1]) if tenant else entries
+
+    def ef(self, index: str, tenant: str) -> int:
+        """How many candidates a search of the graph is to keep."""
+        known = self._known.get((index, tenant))
+        return _EF_UNKNOWN if known is None else next(ef for most, ef in _EF if known[1] <= most)
+
+    def policy(self, index: str, tenant: str) -> Policy | None:
+        """How to search for a tenant; None to leave it to the server, while nothing is known."""
+        known = self._known.get((index, tenant))
+        if known is None:
+            return None
+        _, entries, of_tenant = known
+        return "ADHOC_BF" if of_tenant * of_tenant < _EVEN * entries else "BATCHES"
+
+
+def _total(reply: Any) -> int:
+    """How many a search found in all, in version 2 of the protocol (a list) or 3 (a mapping)."""
+    return int(reply[b"total_results"] if isinstance(reply, dict) else reply[0])

@@ -1,0 +1,74 @@
+"""How a search is carried out follows from how much there is to be searched."""
+
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from semcache.redis.search import KnnCommand
+from semcache.redis.sizes import Sizes
+
+
+def learnt(entries: int, of_tenant: int | None = None) -> Sizes:
+    sizes = Sizes(lambda: 0.0)
+    tenant = "" if of_tenant is None else "t"
+    sizes.learn("i", tenant, [[b"num_docs", str(entries).encode()], [of_tenant]][: len(sizes.questions("i", tenant))])
+    return sizes
+
+
+@pytest.mark.parametrize(("entries", "ef"), [(0, 20), (30_000, 20), (30_001, 40), (300_000, 40), (5_000_000, 100)])
+def test_the_more_entries_the_more_candidates(entries: int, ef: int) -> None:
+    assert learnt(entries).ef("i", "") == ef
+
+
+@pytest.mark.parametrize(
+    ("entries", "of_tenant", "policy"),
+    [
+        (100_000, 10, "ADHOC_BF"),
+        (100_000, 1_000, "ADHOC_BF"),
+        (100_000, 10_000, "BATCHES"),
+        (100_000, 100_000, "BATCHES"),
+        (20, 20, "ADHOC_BF"),
+        (0, 0, "BATCHES"),
+    ],
+)
+def test_small_tenants_are_compared_one_by_one(entries: int, of_tenant: int, policy: str) -> None:
+    assert learnt(entries, of_tenant).policy("i", "t") == policy
+
+
+def test_while_nothing_is_known_the_server_chooses() -> None:
+    sizes = Sizes(lambda: 0.0)
+    assert sizes.policy("i", "t") is None
+    assert sizes.ef("i", "") == 40
+
+
+@pytest.mark.parametrize("answers", [[ResponseError("no")], [[b"num_docs", b"7"], ResponseError("no")], []])
+def test_an_error_teaches_nothing_and_is_asked_again(answers: list[Any]) -> None:
+    sizes = Sizes(lambda: 0.0)
+    sizes.learn("i", "t", answers)
+    assert sizes.policy("i", "t") is None
+    assert len(sizes.questions("i", "t")) == 2
+
+
+def test_answers_of_both_protocols() -> None:
+    sizes = Sizes(lambda: 0.0)
+    sizes.learn("i", "t", [{b"num_docs": b"1e6"}, {b"total_results": 2_000_000}])
+    assert sizes.policy("i", "t") == "BATCHES"
+    assert sizes.ef("i", "t") == 100
+
+
+def test_many_tenants_do_not_fill_the_memory() -> None:
+    sizes = Sizes(lambda: 0.0)
+    for tenant in range(25_000):
+        sizes.learn("i", f"t{tenant}", [[b"num_docs", b"7"], [1]])
+    assert len(sizes._known) <= 10_000
+    assert not sizes.questions("i", "t24999")
+
+
+def test_the_command_says_how_to_search() -> None:
+    graph = KnnCommand.build("i", 4, "float16", 2, is_named=True, ef=40, policy="BATCHES").near("t", b"1234")
+    assert "HYBRID_POLICY BATCHES" in str(graph[2])
+    assert graph[-5:] == (4, "EF", 40, "vector", b"1234")
+    compared = KnnCommand.build("i", 4, "float16", 2, is_named=True, ef=None, policy="ADHOC_BF").near("t", b"1234")
+    assert "HYBRID_POLICY ADHOC_BF" in str(compared[2])
+    assert compared[-3:] == (2, "vector", b"1234")
