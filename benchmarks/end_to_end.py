@@ -1,7 +1,8 @@
 """How much faster is a whole request than reranking 100 passages afresh?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,10 +23,11 @@ PASSAGES = 100
 TOPICS = 43
 QUICK_TOPICS, QUICK_REWRITES = 2, 3
 EXACT_REPEATS = 10
+BACKENDS = ("torch", "onnx-int8")
 BARE, EXACT, SEMANTIC, VERIFIED = "reranker alone", "exact", "semantic", "verified"
 
-Found = dict[str, list[tuple[float, int]]]
-"""By what was measured: seconds, and pairs asked."""
+Side = tuple[str, str]
+"""What was measured, and the embedder's backend."""
 
 
 def measure(quick: bool) -> Result:
@@ -33,101 +35,108 @@ def measure(quick: bool) -> Result:
     settings = Settings()
     topics = load_topics(data_folder())[: QUICK_TOPICS if quick else TOPICS]
     reranker = OnnxCrossEncoder()
-    embedder = SentenceTransformerEmbedder(backend=settings.embedder.backend)
-    embedder.embed(["warm up"])
-    found: Found = {}
+    found: dict[Side, list[tuple[float, int]]] = {}
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
-        pipeline = stack.enter_context(_pipeline(url, reranker, embedder, settings))
+        pipelines = {name: stack.enter_context(_pipeline(url, reranker, name, settings)) for name in BACKENDS}
         for at, topic in enumerate(topics):
-            steps = list(_requests(pipeline, reranker, topic, QUICK_REWRITES if quick else None))
-            first, *others = steps
-            for step in (first, *(others if at % 2 == 0 else others[::-1])):
-                for what, seconds, asked in step():
-                    found.setdefault(what, []).append((seconds, asked))
+            steps = list(_requests(pipelines, reranker, topic, QUICK_REWRITES if quick else None))
+            for step in steps if at % 2 == 0 else steps[::-1]:
+                for side, seconds, asked in step():
+                    found.setdefault(side, []).append((seconds, asked))
         described = machine.describe(server.client(url))
-    timings = {what: np.array([seconds for seconds, _ in samples]) for what, samples in found.items()}
+    timings = {side: np.array([seconds for seconds, _ in samples]) for side, samples in found.items()}
     return Result(
         name="end_to_end",
         question=f"How much faster is a request than reranking {PASSAGES} passages afresh?",
         method=(
-            f"TREC DL 2019: the {PASSAGES} BM25 passages of each topic, its query, and its rewrites that people found "
-            f"valid; top {TOP_K}. The pipeline with packaged models and default thresholds; what a rewrite left in the"
-            " cache is forgotten after it. Embedding included. The order within a topic is reversed for every second "
-            "one."
+            f"TREC DL 2019: the {PASSAGES} BM25 passages of each topic, its query (remembered), and its rewrites that "
+            f"people found valid; top {TOP_K}. The pipeline with packaged models and default thresholds, and the "
+            "embedder on each backend; what a rewrite left in the cache is forgotten after it. Embedding included. The"
+            " order within a topic is reversed for every second one."
         ),
         parameters={
             "topics": len(topics),
             "passages": PASSAGES,
             "top_k": TOP_K,
             "reranker": reranker.name,
-            "embedder": embedder.name,
+            "embedders": [pipeline.cache.backend.embedder.name for pipeline in pipelines.values()],
             "trust_threshold": settings.reuse.trust_threshold,
             "reuse_threshold": settings.reuse.reuse_threshold,
         },
         machine=described,
-        rows=[_row(what, samples, timings[what]) for what, samples in found.items()],
+        rows=[_row(*side, samples, timings[side]) for side, samples in sorted(found.items())],
         targets=list(_targets(timings)),
         seed=workload.SEED,
     )
 
 
-def _pipeline(
-    url: str, reranker: OnnxCrossEncoder, embedder: SentenceTransformerEmbedder, settings: Settings
-) -> OptimizedRerankerPipeline:
+def _pipeline(url: str, reranker: OnnxCrossEncoder, backend: str, settings: Settings) -> OptimizedRerankerPipeline:
+    embedder = SentenceTransformerEmbedder(backend=backend)
+    embedder.embed(["warm up"])
     # A threshold that nothing reaches: a slow machine must not be answered by a fallback here.
     return OptimizedRerankerPipeline(
         reranker, None, url, None, settings.reuse.trust_threshold, 60.0, embedding_model=embedder, settings=settings
     )
 
 
-def _row(what: str, samples: Sequence[tuple[float, int]], seconds: Seconds) -> dict[str, Any]:
-    return {"status": what, **summary(seconds), "pairs_asked": float(np.mean([asked for _, asked in samples]))}
+def _row(what: str, backend: str, samples: Sequence[tuple[float, int]], seconds: Seconds) -> dict[str, Any]:
+    asked = float(np.mean([asked for _, asked in samples]))
+    return {"status": what, "embedder": backend, **summary(seconds), "pairs_asked": asked}
+
+
+Measured = Iterator[tuple[Side, float, int]]
 
 
 def _requests(
-    pipeline: OptimizedRerankerPipeline, reranker: OnnxCrossEncoder, topic: Topic, most: int | None
-) -> Iterator[Any]:
-    """What is done for a topic: its first request fills the cache, so it comes first."""
+    pipelines: Mapping[str, OptimizedRerankerPipeline], reranker: OnnxCrossEncoder, topic: Topic, most: int | None
+) -> Iterator[Callable[[], Measured]]:
+    """What is measured for a topic whose query is remembered."""
     texts = [topic.documents[place] for place in topic.runs["bm25"][:PASSAGES]]
     query, *rewrites = topic.queries
+    remembered = reranker.score([(query, text) for text in texts])
+    for pipeline in pipelines.values():
+        pipeline.cache.remember(query, texts, remembered.tolist())
 
-    def through(query: str) -> Iterator[tuple[str, float, int]]:
-        started = perf_counter()
-        ranking: Ranking[str] = pipeline.rerank(query, texts, TOP_K)
-        yield str(ranking.status), perf_counter() - started, ranking.asked
-
-    def alone() -> Iterator[tuple[str, float, int]]:
+    def alone() -> Measured:
         started = perf_counter()
         scores = reranker.score([(query, text) for text in texts])
         np.argsort(-scores, kind="stable")[:TOP_K]
-        yield BARE, perf_counter() - started, len(texts)
+        yield (BARE, "none"), perf_counter() - started, len(texts)
 
-    def again() -> Iterator[tuple[str, float, int]]:
+    def through(backend: str, query: str) -> Measured:
+        started = perf_counter()
+        ranking: Ranking[str] = pipelines[backend].rerank(query, texts, TOP_K)
+        yield (str(ranking.status), backend), perf_counter() - started, ranking.asked
+
+    def again(backend: str) -> Measured:
         for _ in range(EXACT_REPEATS):
-            yield from through(query)
+            yield from through(backend, query)
 
-    def rewritten(rewrite: str) -> Iterator[tuple[str, float, int]]:
-        yield from through(rewrite)
-        pipeline.cache.forget(query=rewrite)
+    def rewritten(backend: str, rewrite: str) -> Measured:
+        yield from through(backend, rewrite)
+        pipelines[backend].cache.forget(query=rewrite)
 
-    yield lambda: through(query)
     yield alone
-    yield again
+    for backend in pipelines:
+        yield partial(again, backend)
     for rewrite in rewrites[:most]:
-        yield lambda rewrite=rewrite: rewritten(rewrite)
+        for backend in pipelines:
+            yield partial(rewritten, backend, rewrite)
 
 
-def _targets(timings: dict[str, Seconds]) -> Iterator[Target]:
+def _targets(timings: Mapping[Side, Seconds]) -> Iterator[Target]:
+    bare = timings[BARE, "none"]
     for status, bound in ((EXACT, 1500), (SEMANTIC, 100), (VERIFIED, 5)):
-        if status in timings:
-            faster = ratio(timings[BARE], timings[status])
-            yield Target(f"fresh reranking / {status} hit, top {TOP_K} of {PASSAGES}", faster, at_least=bound)
+        for backend in BACKENDS:
+            if (status, backend) in timings:
+                what = f"fresh reranking / {status} hit, top {TOP_K} of {PASSAGES}, embedder on {backend}"
+                yield Target(what, ratio(bare, timings[status, backend]), at_least=bound)
 
 
 def plot(result: Result, path: Path) -> None:
     """p50 by status."""
-    values = {row["status"]: row["p50_ms"] for row in result.rows}
+    values = {f"{row['status']}, {row['embedder']}": row["p50_ms"] for row in result.rows}
     plots.bars(values, path, title=f"A whole request, {PASSAGES} passages, top {TOP_K}", x="p50, ms", log_x=True)
 
 

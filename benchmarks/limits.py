@@ -7,6 +7,7 @@ import redis
 
 from benchmarks.library import KEYS
 from benchmarks.workload import Workload
+from semcache.redis.sizes import ef_for
 
 Operation = Callable[[int], object]
 Command = tuple[str | bytes | int, ...]
@@ -52,8 +53,8 @@ def score_keys(workload: Workload) -> list[bytes]:
 
 
 def knn_commands(workload: Workload, kind: str, k: int) -> list[Command]:
-    """One command per probe; vectors as float16, the type of semcache's index."""
-    query = f"*=>[KNN {k} @embedding $vector AS distance]"
+    """One command per probe: vectors as float16 and as many candidates as semcache asks for."""
+    query = f"*=>[KNN {k} @embedding $vector EF_RUNTIME {ef_for(workload.size)} AS distance]"
     rest = ("RETURN", 1, "distance", "SORTBY", "distance", "ASC", "DIALECT", 2, "LIMIT", 0, k, "PARAMS", 2, "vector")
     blobs = (probe.astype(np.float16).tobytes() for probe in workload.probes[kind])
     return [("FT.SEARCH", KEYS.plain.index, query, *rest, blob) for blob in blobs]

@@ -57,7 +57,7 @@ def measure(quick: bool) -> Result:
         parameters={"entries": work.size, "documents": workload.DOCUMENTS, "rounds": rounds, "round_s": round_s},
         machine=described,
         rows=[_row(*key, np.array(rates[key]), np.concatenate(latencies[key])) for key in rates],
-        targets=[_share(rates, mode, 32, 0.6) for mode in ("tasks", "threads")],
+        targets=[_share(rates, "tasks", 32, 0.6)],
         seed=workload.SEED,
     )
 

@@ -15,7 +15,7 @@ class Peer:
         if self.index is None:
             self.index = hnswlib.Index(space="cosine", dim=384)
             self.index.init_index(max_elements=CAPACITY, M=16, ef_construction=100)
-            self.index.set_ef(10)
+        self.index.set_ef(20 if stop <= 30_000 else 40)  # as many candidates as semcache asks for
         for first in range(start, stop, 10_000):
             last = min(first + 10_000, stop)
             rows = np.asarray(workload.vectors[first:last], dtype=np.float32)

@@ -24,7 +24,7 @@ class KnnCommand:
     def build(
         cls, index: str, k: int, vector_type: str, dims: int, *, is_named: bool, ef: int | None, policy: Policy | None
     ) -> Self:
-        """The command as RedisVL writes it. Without ``ef`` as the index is set up; without ``policy`` as Redis likes."""
+        """The command as RedisVL writes it; without ``ef`` as the index is set up, without ``policy`` as it likes."""
         from redisvl.query import VectorQuery
         from redisvl.query.filter import Tag
 

@@ -58,7 +58,7 @@ class Sizes:
     def ef(self, index: str, tenant: str) -> int:
         """How many candidates a search of the graph is to keep."""
         known = self._known.get((index, tenant))
-        return _EF_UNKNOWN if known is None else next(ef for most, ef in _EF if known[1] <= most)
+        return _EF_UNKNOWN if known is None else ef_for(known[1])
 
     def policy(self, index: str, tenant: str) -> Policy | None:
         """How to search for a tenant; None to leave it to the server, while nothing is known."""
@@ -67,6 +67,11 @@ class Sizes:
             return None
         _, entries, of_tenant = known
         return "ADHOC_BF" if of_tenant * of_tenant < _EVEN * entries else "BATCHES"
+
+
+def ef_for(entries: int) -> int:
+    """How many candidates a search among so many entries is to keep."""
+    return next(ef for most, ef in _EF if entries <= most)
 
 
 def _total(reply: Any) -> int:
