@@ -18,6 +18,7 @@ from semcache.settings import Settings
 _PER_ROUND_TRIP = 200
 KEYS = KeySpace.of("default", "default", "given")
 """Where the entries of the caches opened here lie: default namespace and reranker, the embedder below."""
+_MISSED = 0.02
 _STATUS = {"exact": Status.EXACT, "semantic": Status.SEMANTIC, "miss": None}
 
 
@@ -52,11 +53,15 @@ def _new_strings(texts: list[str]) -> list[str]:
 
 
 class LookUp:
-    """``cache.lookup`` for the probes of a kind; an answer of another status than the kind's is an error."""
+    """``cache.lookup`` for the probes of a kind; an answer of another status than the kind's is an error.
+
+    But for one semantic hit in fifty: a graph finds almost every neighbour, not every one.
+    """
 
     def __init__(self, cache: RedisSemanticCache, workload: Workload, kind: str, tenant: str = "") -> None:
         self.cache, self.workload, self.kind, self.tenant = cache, workload, kind, tenant
         self.expected = _STATUS[kind]
+        self.asked = self.missed = 0
         # Any 50 passages do for a miss: what is not known of the query is not known of its documents.
         self.documents = [_new_strings(documents(max(0, int(target)))) for target in workload.targets[kind]]
 
@@ -69,6 +74,10 @@ class LookUp:
         number = self.workload.number(self.kind, at)
         self._check(number, await self.cache.alookup(*self._sent(number), **self._given(number)))
 
+    def found(self) -> str:
+        """What share of the answers was as expected, in words."""
+        return f"{1 - self.missed / max(1, self.asked):.1%} of {self.asked:,}"
+
     def _sent(self, number: int) -> tuple[str, list[str]]:
         return self.workload.probe_texts[self.kind][number], self.documents[number]
 
@@ -78,7 +87,12 @@ class LookUp:
         return {"vector": self.workload.probes[self.kind][number], "tenant": self.tenant}
 
     def _check(self, number: int, found: Lookup) -> None:
-        assert found.status == self.expected, f"{self.kind} probe {number}: {found.status}"
+        self.asked += 1
+        if found.status == self.expected:
+            return
+        self.missed += 1
+        is_rare = self.missed <= max(3, _MISSED * self.asked)
+        assert self.kind == "semantic" and is_rare, f"{self.kind} probe {number}: {found.status}"
 
 
 def neighbours(cache: RedisSemanticCache, workload: Workload, kind: str, k: int = 4) -> Callable[[int], object]:

@@ -27,6 +27,7 @@ _ALONE = "alone"
 def measure(quick: bool) -> Result:
     """Semantic look-ups of tenants of several shares, and the same search with each of the server's policies."""
     timings: dict[tuple[str, str], Seconds] = {}
+    notes: list[str] = []
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
         cache = stack.enter_context(library.opened(url))
@@ -44,6 +45,7 @@ def measure(quick: bool) -> Result:
                 sides[tenant] = library.LookUp(cache, workload.aimed_at(work, tenants[tenant]), kind, tenant)
             found = alternate({name: timed(side) for name, side in sides.items()}, budget)
             timings |= {(kind, name): seconds for name, seconds in found.items()}
+            notes += [f"{kind}, {name}: {side.found()} as expected" for name, side in sides.items()]
         client = server.client(url)
         policies = alternate({name: timed(op) for name, op in _policies(client, work, tenants)}, budget)
         timings |= {("FT.SEARCH alone", name): seconds for name, seconds in policies.items()}
@@ -60,6 +62,7 @@ def measure(quick: bool) -> Result:
         machine=described,
         rows=[{"what": kind, "side": side, **summary(seconds)} for (kind, side), seconds in timings.items()],
         targets=list(_targets(timings)),
+        notes=notes,
         seed=workload.SEED,
     )
 
