@@ -144,11 +144,12 @@ def _at(size: int, of: Mapping[tuple[str, str], Seconds]) -> Iterator[Target]:
     if ("miss", SCAN) in of and size == SCANNED_UP_TO:
         yield Target(f"miss, scan-based cache / semcache, {at}", ratio(of["miss", SCAN], of["miss", LOOKUP]), 10_000)
     if ("semantic", REDISVL) in of:
-        yield Target(
-            f"semantic look-up, RedisVL SemanticCache / semcache, {at}",
-            ratio(of["semantic", REDISVL], of["semantic", LOOKUP]),
-            _AGAINST_REDISVL.get(size, 1),
-        )
+        for side in (NEIGHBOURS, LOOKUP):
+            yield Target(
+                f"semantic look-up, RedisVL SemanticCache / {side}, {at}",
+                ratio(of["semantic", REDISVL], of["semantic", side]),
+                _AGAINST_REDISVL.get(size, 1),
+            )
     yield Target(
         f"neighbours with scores, semcache / raw FT.SEARCH + MGET, {at}",
         ratio(of["semantic", NEIGHBOURS], of["semantic", RAW]),
