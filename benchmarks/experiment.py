@@ -3,12 +3,13 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import tables
+from benchmarks.awake import awake
 from benchmarks.measure import Quantile
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,7 +94,11 @@ def main(measure: Callable[[bool], Result], plot: Plot | None = None) -> None:
     """The command line of one experiment: ``--quick`` for small sizes, results in ``benchmarks/results`` or trials."""
     parser = argparse.ArgumentParser(description=(measure.__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes; files go to benchmarks/.cache/trials")
-    report(measure(parser.parse_args().quick), plot, is_trial=parser.parse_args().quick)
+    quick = parser.parse_args().quick
+    told: dict[str, object] = {}
+    with awake(told):
+        result = measure(quick)
+    report(replace(result, machine={**result.machine, **told}), plot, is_trial=quick)
 
 
 def report(result: Result, plot: Plot | None, *, is_trial: bool) -> None:
