@@ -48,16 +48,18 @@ def _mixed(base: NDArray[np.float16], count: int, rng: np.random.Generator) -> N
 
 
 def turned(vectors: Vectors, towards: Vectors, cosine: float | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Unit vectors at a given cosine to ``vectors``, in the plane with ``towards``."""
+    """Unit vectors at a given cosine to ``vectors``, in the plane with ``towards``; the same where both are equal."""
     unit = _unit(np.asarray(vectors, dtype=np.float32))
     other = np.asarray(towards, dtype=np.float32)
     across = _unit(other - (other * unit).sum(axis=1, keepdims=True) * unit)
     share = np.broadcast_to(np.asarray(cosine, dtype=np.float32), (len(unit),))[:, None]
-    return share * unit + np.sqrt(1 - share**2) * across
+    return _unit(share * unit + np.sqrt(1 - share**2) * across)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    """Rows of length 1; what has no length stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def nearest(probes: Vectors, vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
