@@ -1,4 +1,4 @@
-"""Runs every question in turn:; one that fails does not stop the others."""
+"""Runs every question in turn; one that fails does not stop the others."""
 
 import argparse
 import subprocess

@@ -29,10 +29,12 @@ while os.getppid() == parent:
 
 @contextmanager
 def awake(told: dict[str, object]) -> Iterator[None]:
-    """Keep all processors awake, where the system knows how. Adds to ``told`` how many, and what share of time was
-    stolen from this machine by others on its host."""
-    awake = sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
-    spinning = [subprocess.Popen([sys.executable, "-c", _SPIN, str(cpu)]) for cpu in awake]
+    """Keep all processors awake, where the system knows how.
+
+    Adds to ``told`` how many, and what share of time others on the same host took from this machine.
+    """
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
+    spinning = [subprocess.Popen([sys.executable, "-c", _SPIN, str(number)]) for number in processors]
     before = _times()
     try:
         yield
@@ -40,7 +42,7 @@ def awake(told: dict[str, object]) -> Iterator[None]:
         for process in spinning:
             process.kill()
             process.wait()
-    told["kept_awake"] = len(awake)
+    told["kept_awake"] = len(processors)
     passed = {name: value - before[name] for name, value in _times().items()}
     if passed:
         told["stolen_share"] = round(passed["steal"] / max(1, sum(passed.values())), 4)

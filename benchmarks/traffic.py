@@ -5,7 +5,6 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +15,7 @@ from benchmarks import experiment, machine, server, traffic_report
 from benchmarks.bm25 import BM25
 from benchmarks.dense import Dense
 from benchmarks.experiment import Result
+from benchmarks.traffic_stream import Asked, Served
 from benchmarks.trec import data_folder
 from semcache import OptimizedRerankerPipeline
 from semcache.calibration.replay import query_name
@@ -23,7 +23,7 @@ from semcache.calibration.scores import ScoreFile
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.fingerprint import document_fingerprint
 from semcache.protocols import FloatArray, Reranker
-from semcache.ranking import Ranking, Status
+from semcache.ranking import Status
 from semcache.rerankers import EmbeddingReranker, OnnxCrossEncoder
 from semcache.settings import Settings
 
@@ -46,28 +46,6 @@ FIRST_STAGES = {
     "bm25": "BM25, k1 0.9, b 0.4, nothing dropped or stemmed",
 }
 SCORES = Path(__file__).parent / ".cache" / "traffic.scores"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of the stream; ``is_repeat`` says that the stretch had this query before."""
-
-    query: str
-    documents: list[str]
-    is_repeat: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """An answer: seconds its caller waited, and what the same request took without a cache where that was tried."""
-
-    asked: Asked
-    ranking: Ranking[str]
-    duration_s: float
-    bare_s: float | None
-    bare_scores: FloatArray | None
-    entries: int | None
-    used_bytes: int | None
 
 
 def main() -> None:

@@ -1,21 +1,17 @@
 """Figures, notes and plot of the replayed stream."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from benchmarks.measure import quantile
 from benchmarks.statistics import clustered_interval
+from benchmarks.traffic_stream import Served
 from semcache.quality.tally import order_loss, top_overlap
 from semcache.ranking import Status
-
-if TYPE_CHECKING:
-    from benchmarks.traffic import Served
 
 METHOD = (
     "A contiguous stretch of a web search log in its order, with its natural repeats; one request at a time through "

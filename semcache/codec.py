@@ -45,7 +45,7 @@ class PackedScores(Mapping[bytes, float]):
         return self._decoded
 
     def in_order(self, fingerprints: Sequence[bytes]) -> list[float | None]:
-        """The score of each document, None where there is none."""
+        """The score of each of these distinct documents, None where there is none."""
         # A repeated request mostly has the documents of the first in their order: a comparison instead of a table.
         if len(self._blob) == 1 + len(fingerprints) * RECORD_BYTES:
             flat = _flat(len(fingerprints)).unpack(self._blob)
@@ -70,5 +70,5 @@ class PackedScores(Mapping[bytes, float]):
 
 
 def in_order(known: Mapping[bytes, float], fingerprints: Sequence[bytes]) -> list[float | None]:
-    """The known score of each document, None where there is none."""
+    """The known score of each of these distinct documents, None where there is none."""
     return known.in_order(fingerprints) if isinstance(known, PackedScores) else list(map(known.get, fingerprints))

@@ -43,7 +43,7 @@ def request(query: str, documents: Sequence[object], top_k: int, tenant: str = "
 
 def texts_of(documents: Sequence[object]) -> list[str]:
     """The texts of the caller's documents, in order. The list itself is never changed."""
-    if isinstance(documents, str | bytes) or not isinstance(documents, Sequence):
+    if type(documents) is not list and (isinstance(documents, str | bytes) or not isinstance(documents, Sequence)):
         raise InvalidInputError(
             f"documents must be a list of documents, got {type(documents).__name__}; put a single document in a list"
         )

@@ -175,7 +175,7 @@ def test_a_threshold_of_zero_is_not_the_default(redis_url):
         assert cache.policy().reuse.trust_threshold == 0
 
 
-@pytest.mark.parametrize("vector", [np.zeros(64), np.full(64, np.nan), np.ones(5)])
+@pytest.mark.parametrize("vector", [np.zeros(64), np.full(64, np.nan), np.full(64, np.nan, np.float32), np.ones(5)])
 def test_a_given_vector_is_checked(cache, vector):
     with pytest.raises(EmbedderError, match="the caller gave"):
         cache.lookup("how far is the moon", DOCUMENTS, vector=vector)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.codec import RECORD_BYTES, VERSION, pack, unpack
+from semcache.codec import RECORD_BYTES, VERSION, in_order, pack, unpack
 
 FINGERPRINTS = st.binary(min_size=16, max_size=16)
 SCORES = st.floats(width=32, allow_nan=False)
@@ -25,6 +25,30 @@ def test_appending_is_the_same_as_packing_together(first, then):
 @given(RECORDS.filter(bool), st.integers(1, RECORD_BYTES - 1))
 def test_a_cut_record_is_nothing(records, missing):
     assert unpack((VERSION + pack(records))[:-missing]) is None
+
+
+@given(RECORDS, st.data())
+def test_in_any_order_is_as_one_by_one(records, data):
+    known = dict(records)
+    wanted = data.draw(st.permutations(list(known)) | st.lists(st.sampled_from([*known, bytes(16)]), unique=True))
+    packed = unpack(VERSION + pack(records))
+    assert packed.in_order(wanted) == list(map(known.get, wanted))
+    assert in_order(packed, wanted) == in_order(known, wanted)
+
+
+def test_a_later_record_wins_also_where_the_order_is_asked_for():
+    one, other = bytes([1]) * 16, bytes([2]) * 16
+    packed = unpack(VERSION + pack([(one, 1.0), (other, 2.0), (one, 3.0)]))
+    assert packed.in_order([one, other, bytes(16)]) == [3.0, 2.0, None]
+
+
+@given(RECORDS)
+def test_unpacked_scores_are_a_mapping_like_any_other(records):
+    packed, known = unpack(VERSION + pack(records)), dict(records)
+    assert (dict(packed), len(packed), list(packed)) == (known, len(known), list(known))
+    assert all(packed[fingerprint] == score and fingerprint in packed for fingerprint, score in known.items())
+    assert packed.get(b"nothing") is None
+    assert repr(packed) == f"PackedScores({known})"
 
 
 @pytest.mark.parametrize("blob", [None, b"", b"\x00", b"\x02" + bytes(20), b"[0.1, 0.2]"])

@@ -90,8 +90,7 @@ def model_calls(models: Models, entries: SyntheticEntries) -> Iterator[Operation
 
 
 def _findable(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> list[int]:
-    """Entries whose rewording finds them. Among random vectors, unlike real ones, the graph leads past some: with the
-    packaged index past none of 2,000, and past 17 % of 20,000."""
+    """Entries whose rewording finds them: among many random vectors, unlike real ones, the graph leads past some."""
     some = range(0, stored, max(1, stored // _PROBES))
     found = [at for at in some if _is_found(pipeline, entries, at)]
     if not found:

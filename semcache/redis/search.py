@@ -59,7 +59,7 @@ class Hit(NamedTuple):
 
 def hits_in(reply: Any) -> list[Hit | None]:
     """What a reply holds, nearest first; None for an entry that expired before it could be loaded."""
-    pairs = _from_mapping(reply) if isinstance(reply, Mapping) else _from_list(reply)
+    pairs = _from_list(reply) if isinstance(reply, list) else _from_mapping(reply)
     return [_hit(key, fields) if b"vector_distance" in fields else None for key, fields in pairs]
 
 
