@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from semcache.fingerprint import tenant_tag
 from semcache.protocols import Clock
@@ -35,38 +35,47 @@ class Sizes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, int, int]] = {}
-        """When it was asked, entries of the index, and of the tenant."""
+        self._told: dict[tuple[str, str], _Told] = {}
 
     def questions(self, index: str, tenant: str) -> Sequence[Command]:
         """What to ask along with the next search; nothing while the last answer is fresh."""
-        known = self._known.get((index, tenant))
-        if known is not None and abs(self._clock() - known[0]) < _MAX_AGE_S:
+        told = self._told.get((index, tenant))
+        if told is not None and abs(self._clock() - told.at) < _MAX_AGE_S:
             return ()
         count = (("FT.SEARCH", index, f"@tenant:{{{tenant_tag(tenant)}}}", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2),)
         return (("FT.INFO", index), *(count if tenant else ()))
 
     def learn(self, index: str, tenant: str, answers: Sequence[Any]) -> None:
-        """Keep what the server answered to ``questions``."""
-        if not answers or any(isinstance(answer, Exception) for answer in answers):
+        """Keep what the server answered to ``questions``. A refusal is not met again before the next are due."""
+        if not answers:
             return
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        entries = int(float(as_dict(answers[0]).get("num_docs", 0)))
-        self._known[index, tenant] = self._clock(), entries, _total(answers[1]) if tenant else entries
+        if len(self._told) >= _MOST:
+            self._told.clear()
+        entries = of_tenant = None
+        if not any(isinstance(answer, Exception) for answer in answers):
+            entries = int(float(as_dict(answers[0]).get("num_docs", 0)))
+            of_tenant = _total(answers[1]) if tenant else entries
+        self._told[index, tenant] = _Told(self._clock(), entries, of_tenant)
 
     def ef(self, index: str, tenant: str) -> int:
         """How many candidates a search of the graph is to keep."""
-        known = self._known.get((index, tenant))
-        return _EF_UNKNOWN if known is None else ef_for(known[1])
+        told = self._told.get((index, tenant))
+        return _EF_UNKNOWN if told is None or told.entries is None else ef_for(told.entries)
 
     def policy(self, index: str, tenant: str) -> Policy | None:
         """How to search for a tenant; None to leave it to the server, while nothing is known."""
-        known = self._known.get((index, tenant))
-        if known is None:
+        told = self._told.get((index, tenant))
+        if told is None or told.entries is None or told.of_tenant is None:
             return None
-        _, entries, of_tenant = known
-        return "ADHOC_BF" if of_tenant * of_tenant < _EVEN * entries else "BATCHES"
+        return "ADHOC_BF" if told.of_tenant**2 < _EVEN * told.entries else "BATCHES"
+
+
+class _Told(NamedTuple):
+    """Entries of an index and of a tenant in it, and when that was asked. None: the server refused to say."""
+
+    at: float
+    entries: int | None
+    of_tenant: int | None
 
 
 def ef_for(entries: int) -> int:

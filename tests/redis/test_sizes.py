@@ -42,12 +42,22 @@ def test_while_nothing_is_known_the_server_chooses() -> None:
     assert sizes.ef("i", "") == 40
 
 
-@pytest.mark.parametrize("answers", [[ResponseError("no")], [[b"num_docs", b"7"], ResponseError("no")], []])
-def test_an_error_teaches_nothing_and_is_asked_again(answers: list[Any]) -> None:
-    sizes = Sizes(lambda: 0.0)
+@pytest.mark.parametrize("answers", [[ResponseError("no")] * 2, [[b"num_docs", b"7"], ResponseError("no")]])
+def test_who_refuses_to_say_is_asked_again_a_minute_later(answers: list[Any]) -> None:
+    now = 0.0
+    sizes = Sizes(lambda: now)
     sizes.learn("i", "t", answers)
     assert sizes.policy("i", "t") is None
+    assert sizes.ef("i", "t") == 40
+    assert not sizes.questions("i", "t")
+    now = 61.0
     assert len(sizes.questions("i", "t")) == 2
+
+
+def test_no_answers_to_no_questions_change_nothing() -> None:
+    sizes = learnt(100_000, 10)
+    sizes.learn("i", "t", [])
+    assert sizes.policy("i", "t") == "ADHOC_BF"
 
 
 def test_answers_of_both_protocols() -> None:
@@ -61,7 +71,7 @@ def test_many_tenants_do_not_fill_the_memory() -> None:
     sizes = Sizes(lambda: 0.0)
     for tenant in range(25_000):
         sizes.learn("i", f"t{tenant}", [[b"num_docs", b"7"], [1]])
-    assert len(sizes._known) <= 10_000
+    assert len(sizes._told) <= 10_000
     assert not sizes.questions("i", "t24999")
 
 
