@@ -31,8 +31,9 @@ while os.getppid() == parent:
 def awake(told: dict[str, object]) -> Iterator[None]:
     """Keep all processors awake, where the system knows how.
 
-    Adds to ``told`` how many, and what share of time others on the same host took from this machine.
+    Adds to ``told`` how many, the load before, and what share of time others on the same host took from this machine.
     """
+    told["load_before"] = round(os.getloadavg()[0], 2)
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
     spinning = [subprocess.Popen([sys.executable, "-c", _SPIN, str(number)]) for number in processors]
     before = _times()

@@ -12,7 +12,7 @@ from semcache.redis.sizes import Sizes
 def learnt(entries: int, of_tenant: int | None = None) -> Sizes:
     sizes = Sizes(lambda: 0.0)
     tenant = "" if of_tenant is None else "t"
-    sizes.learn("i", tenant, [[b"num_docs", str(entries).encode()], [of_tenant]][: len(sizes.questions("i", tenant))])
+    sizes.learn("i", tenant, [2 * entries, [of_tenant]][: len(sizes.questions("i", tenant))])
     return sizes
 
 
@@ -27,7 +27,8 @@ def test_the_more_entries_the_more_candidates(entries: int, ef: int) -> None:
         (100_000, 10, "ADHOC_BF"),
         (100_000, 1_000, "ADHOC_BF"),
         (100_000, 10_000, "BATCHES"),
-        (100_000, 100_000, "BATCHES"),
+        (100_000_000, 10_000, "ADHOC_BF"),
+        (100_000_000, 10_001, "BATCHES"),
         (20, 20, "ADHOC_BF"),
         (0, 0, "BATCHES"),
     ],
@@ -42,7 +43,7 @@ def test_while_nothing_is_known_the_server_chooses() -> None:
     assert sizes.ef("i", "") == 40
 
 
-@pytest.mark.parametrize("answers", [[ResponseError("no")] * 2, [[b"num_docs", b"7"], ResponseError("no")]])
+@pytest.mark.parametrize("answers", [[ResponseError("no")] * 2, [7, ResponseError("no")]])
 def test_who_refuses_to_say_is_asked_again_a_minute_later(answers: list[Any]) -> None:
     now = 0.0
     sizes = Sizes(lambda: now)
@@ -62,7 +63,7 @@ def test_no_answers_to_no_questions_change_nothing() -> None:
 
 def test_answers_of_both_protocols() -> None:
     sizes = Sizes(lambda: 0.0)
-    sizes.learn("i", "t", [{b"num_docs": b"1e6"}, {b"total_results": 2_000_000}])
+    sizes.learn("i", "t", [2_000_000, {b"total_results": 10_001}])
     assert sizes.policy("i", "t") == "BATCHES"
     assert sizes.ef("i", "t") == 100
 
@@ -70,7 +71,7 @@ def test_answers_of_both_protocols() -> None:
 def test_many_tenants_do_not_fill_the_memory() -> None:
     sizes = Sizes(lambda: 0.0)
     for tenant in range(25_000):
-        sizes.learn("i", f"t{tenant}", [[b"num_docs", b"7"], [1]])
+        sizes.learn("i", f"t{tenant}", [7, [1]])
     assert len(sizes._told) <= 10_000
     assert not sizes.questions("i", "t24999")
 
