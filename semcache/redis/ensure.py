@@ -1,10 +1,13 @@
 """Makes sure that the index an operation needs is there and fits."""
 
+import numpy as np
+
 from semcache.errors import StoreError
 from semcache.events import IndexCreated
 from semcache.redis.failures import is_missing_index, translated
-from semcache.redis.index import check_index, schema_of
+from semcache.redis.index import check_index, schema_of, total
 from semcache.redis.keys import KeyFamily
+from semcache.redis.scripts import Command
 from semcache.redis.steps import CreateIndex, Operation, Setup
 
 
@@ -33,8 +36,23 @@ def _create(setup: Setup, family: KeyFamily, is_named: bool) -> Operation[None]:
 
 
 def _is_there(setup: Setup, family: KeyFamily) -> Operation[bool]:
-    (info,) = yield (("FT.INFO", family.index),)
-    if is_missing_index(info):
+    """Whether the index is there; an error when it does not fit.
+
+    A search tells, unless the index is empty. FT.INFO holds up the server, for 6 ms at 30,000 entries and in
+    proportion, and is only asked where that search found nothing or failed.
+    """
+    (found,) = yield (_probe(setup, family),)
+    if is_missing_index(found):
         return False
-    check_index(family.index, setup.attributes, setup.value(info))
+    if isinstance(found, Exception) or total(found) == 0:
+        (info,) = yield (("FT.INFO", family.index),)
+        check_index(family.index, setup.attributes, setup.value(info))
+        setup.value(found)
     return True
+
+
+def _probe(setup: Setup, family: KeyFamily) -> Command:
+    """A search that only an index of our dims and type of vectors carries out."""
+    vector = setup.vectors.pack(np.ones(setup.vectors.dims, dtype=np.float32))
+    query = "*=>[KNN 1 @embedding $vector]"
+    return ("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2)

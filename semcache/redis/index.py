@@ -104,5 +104,10 @@ def as_dict(reply: object) -> dict[str, Any]:
     return {_text(name): _text(value) for name, value in zip(reply[::2], reply[1::2], strict=False)}
 
 
+def total(reply: Any) -> int:
+    """How many a search found in all: the head of a list in version 2 of the protocol, a name of a mapping in 3."""
+    return int(reply[b"total_results"] if isinstance(reply, Mapping) else reply[0])
+
+
 def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -70,6 +70,18 @@ def test_sizes_are_asked_for_with_a_search_once_a_minute(redis_url: str, namespa
             assert counted.since().get("ft.aggregate", 0) == asked
 
 
+def test_a_new_process_does_not_ask_for_what_takes_long_in_a_large_index(
+    redis_url: str, namespace: str, counted: Counted
+) -> None:
+    with RedisConnection(redis_url, timeout_s=10) as connection:
+        store = RedisStore(connection, namespace=namespace, reranker="r", embedder="e", dims=DIMS)
+        store.check()
+        assert store.count() == 2
+    seen = counted.since()
+    assert "ft.info" not in seen
+    assert seen["ft.search"] == 1 + 2
+
+
 def test_many_exact_reads_are_one_mget(store: RedisStore, counted: Counted) -> None:
     store.read_exact_many("", ["q", "r", "s"])
     assert counted.since() == {"mget": 1}
