@@ -136,7 +136,10 @@ def _targets(timings: Mapping[Side, Seconds]) -> Iterator[Target]:
 
 def plot(result: Result, path: Path) -> None:
     """p50 by status."""
-    values = {f"{row['status']}, {row['embedder']}": row["p50_ms"] for row in result.rows}
+    values = {
+        row["status"] if row["embedder"] == "none" else f"{row['status']}, {row['embedder']}": row["p50_ms"]
+        for row in result.rows
+    }
     plots.bars(values, path, title=f"A whole request, {PASSAGES} passages, top {TOP_K}", x="p50, ms", log_x=True)
 
 

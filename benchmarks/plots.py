@@ -10,12 +10,13 @@ Points = Sequence[tuple[float, float]]
 def growth(series: Mapping[str, Points], path: Path, *, title: str, x: str, y: str, log_y: bool = True) -> None:
     """One line per series over a logarithmic x axis."""
     figure, axes = _axes(title, x, y)
-    for name, points in series.items():
-        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+    for place, (name, points) in enumerate(series.items()):
+        # After ten lines the colours begin again.
+        axes.plot(*zip(*sorted(points), strict=True), marker="os^D"[place // 10 % 4], label=name)
     axes.set_xscale("log")
     if log_y:
         axes.set_yscale("log")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     _save(figure, path)
 
 
@@ -23,7 +24,8 @@ def bars(values: Mapping[str, float], path: Path, *, title: str, x: str, log_x: 
     """One horizontal bar per name, labelled with its value."""
     figure, axes = _axes(title, x, "")
     drawn = axes.barh(list(values)[::-1], list(values.values())[::-1])
-    axes.bar_label(drawn, fmt="{:,.3g}", padding=3, fontsize="small")
+    labels = [f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in list(values.values())[::-1]]
+    axes.bar_label(drawn, labels, padding=3, fontsize="small")
     if log_x:
         axes.set_xscale("log")
     axes.margins(x=0.15)
@@ -52,7 +54,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    figure, axes = pyplot.subplots(figsize=(9, 4.5))
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(visible=True, alpha=0.3)
     return figure, axes
