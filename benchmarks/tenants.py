@@ -106,9 +106,8 @@ def _targets(timings: Mapping[tuple[str, str], Seconds]) -> Iterator[Target]:
 def plot(result: Result, path: Path) -> None:
     """p50 of every side."""
     values = {f"{row['what']}: {row['side']}": row["p50_ms"] for row in result.rows}
-    plots.bars(
-        values, path, title=f"Look-ups with a tenant's filter, {result.parameters['entries']:,} entries", x="p50, ms"
-    )
+    title = f"Look-ups with a tenant's filter, {result.parameters['entries']:,} entries"
+    plots.bars(values, path, title=title, x="p50, ms", log_x=True)
 
 
 if __name__ == "__main__":
