@@ -105,8 +105,18 @@ class LoopLink:
         self._waiting.append(call)
         # Whoever comes first calls a carrier; those who come before it sets out travel with it.
         if len(self._waiting) == 1 and len(self._carriers) < _AT_ONCE:
-            self._carriers.add(loop.create_task(self._carry()))
+            carrier = loop.create_task(self._carry())
+            self._carriers.add(carrier)
+            carrier.add_done_callback(self._ended)
         return await call.replies
+
+    def _ended(self, carrier: "asyncio.Task[None]") -> None:
+        """Let nobody wait for a carrier that was cancelled before it set out."""
+        if carrier in self._carriers:
+            self._carriers.discard(carrier)
+            left, self._waiting = self._waiting, []
+            for call in left:
+                call.replies.cancel()
 
     async def _carry(self) -> None:
         """Carry batches as long as somebody waits."""

@@ -169,6 +169,17 @@ class TestLoopLink:
         async with asyncio.timeout(20):
             await asyncio.gather(*map(again_and_again, range(9)))
 
+    async def test_nobody_waits_for_a_carrier_that_was_cancelled_before_it_set_out(self) -> None:
+        shared = link(Scripted())
+        call = asyncio.create_task(shared.exchange(ECHO))
+        await asyncio.sleep(0)
+        (carrier,) = shared._carriers
+        carrier.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(5):
+            assert await shared.exchange(ECHO) == ["a"]
+
     async def test_a_connection_that_cannot_even_be_made_is_an_error_of_the_call(self) -> None:
         def refuse() -> Any:
             raise RedisConnectionError("no such thing")
