@@ -53,8 +53,8 @@ def measure(quick: bool) -> Result:
         question="What does the client's own code cost per look-up?",
         method=(
             "Processor time of the calling thread (not waiting for the server), 50 documents, vectors given; sides "
-            f"alternating, {PER_SAMPLE} operations per reading. Documents are recognised from earlier requests unless a row "
-            "says otherwise. Commands are counted by the server. The profile, by "
+            f"alternating, {PER_SAMPLE} operations per reading. Documents are recognised from earlier requests unless "
+            "a row says otherwise. Commands are counted by the server. The profile, by "
             "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look dearer."
         ),
         parameters={"entries": work.size, "documents": workload.DOCUMENTS, "budget": budget},
