@@ -1,7 +1,7 @@
 """Keeps the processors from going to sleep while something is timed.
 
-A virtual machine's processor that sleeps is given to somebody else, and getting it back can take longer than a look-up:
-up to a quarter of the time of a run was such waiting, in which neither side of a comparison has any merit.
+A virtual machine's processor that sleeps is given to somebody else, and getting it back can take longer than a
+look-up: waiting in which neither side of a comparison has any merit.
 A process of the lowest class (SCHED_IDLE) on each processor yields at once to whatever else wants to run.
 """
 

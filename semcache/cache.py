@@ -320,7 +320,7 @@ def _unit(vector: FloatArray | None, cache: RedisSemanticCache) -> FloatArray | 
         return None
     dims = cache.backend.embedder.dims
     if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (dims,):
-        # The full check costs as much as a look-up in Redis. No NaN passes this one, nor what over- or underflows.
+        # The full check costs several times as much. No NaN passes this one, nor what over- or underflows.
         square = float(vector @ vector)
         if 0.25 < square < 4:
             return vector if abs(square - 1) < 1e-5 else vector / np.float32(math.sqrt(square))

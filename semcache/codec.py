@@ -38,8 +38,7 @@ class PackedScores(Mapping[bytes, float]):
         self._blob = blob
         self._decoded: dict[bytes, float] | None = None
 
-    def decoded(self) -> dict[bytes, float]:
-        """All of them."""
+    def _all(self) -> dict[bytes, float]:
         if self._decoded is None:
             self._decoded = dict(_RECORD.iter_unpack(memoryview(self._blob)[1:]))
         return self._decoded
@@ -47,26 +46,26 @@ class PackedScores(Mapping[bytes, float]):
     def in_order(self, fingerprints: Sequence[bytes]) -> list[float | None]:
         """The score of each of these distinct documents, None where there is none."""
         # A repeated request mostly has the documents of the first in their order: a comparison instead of a table.
-        if len(self._blob) == 1 + len(fingerprints) * RECORD_BYTES:
+        if len(self._blob) == len(VERSION) + len(fingerprints) * RECORD_BYTES:
             flat = _flat(len(fingerprints)).unpack(self._blob)
             if flat[::2] == tuple(fingerprints):
                 return list(flat[1::2])
-        return list(map(self.decoded().get, fingerprints))
+        return list(map(self._all().get, fingerprints))
 
     def __getitem__(self, fingerprint: bytes) -> float:
-        return self.decoded()[fingerprint]
+        return self._all()[fingerprint]
 
     def __contains__(self, fingerprint: object) -> bool:
-        return fingerprint in self.decoded()
+        return fingerprint in self._all()
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.decoded())
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self.decoded())
+        return len(self._all())
 
     def __repr__(self) -> str:
-        return f"PackedScores({self.decoded()})"
+        return f"PackedScores({self._all()})"
 
 
 def in_order(known: Mapping[bytes, float], fingerprints: Sequence[bytes]) -> list[float | None]:

@@ -38,8 +38,8 @@ def _create(setup: Setup, family: KeyFamily, is_named: bool) -> Operation[None]:
 def _is_there(setup: Setup, family: KeyFamily) -> Operation[bool]:
     """Whether the index is there; an error when it does not fit.
 
-    A search tells, unless the index is empty. FT.INFO holds up the server, for 6 ms at 30,000 entries and in
-    proportion, and is only asked where that search found nothing or failed.
+    A search tells, unless the index is empty. FT.INFO holds up the server in proportion to the entries, and is
+    only asked where that search found nothing or failed.
     """
     (found,) = yield (_probe(setup, family),)
     if is_missing_index(found):

@@ -1,8 +1,9 @@
 """Carries commands to one server over redis-py's connections, without the cost of its clients and pools.
 
-A GET by redis-py's client takes four times the processor time of the same GET on its connection alone, since the client
-asks the operating system about the socket, locks, counts and times each time. What that buys is had here for less: a
-connection that fails is dropped, and one that had gone stale is opened again, once.
+A GET by redis-py's client takes twice the processor time of the same GET on its connection alone
+(benchmarks/results/client_cost.md), since the client asks the operating system about the socket, locks, counts and
+times each time. What that buys is had here for less: a connection that fails is dropped, and one that had gone stale is
+opened again, once.
 """
 
 import asyncio

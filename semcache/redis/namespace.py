@@ -3,9 +3,7 @@
 from semcache.redis.connection import RedisConnection
 from semcache.redis.failures import FOREIGN, is_missing_index, translated
 from semcache.redis.keys import namespace_prefix
-
-_PAGE = 1000
-"""Keys per SCAN and UNLINK: about 1 ms of the server's only thread."""
+from semcache.redis.steps import PAGE
 
 
 def remove_namespace(connection: RedisConnection, namespace: str) -> None:
@@ -34,9 +32,9 @@ def _drop_indexes(connection: RedisConnection, prefix: bytes) -> None:
 
 def _unlink_keys(connection: RedisConnection, prefix: bytes) -> None:
     found: list[bytes] = []
-    for key in connection.client.scan_iter(match=prefix + b"*", count=_PAGE):
+    for key in connection.client.scan_iter(match=prefix + b"*", count=PAGE):
         found.append(key)
-        if len(found) == _PAGE:
+        if len(found) == PAGE:
             connection.client.unlink(*found)
             found.clear()
     if found:

@@ -19,11 +19,12 @@ _EF_UNKNOWN = 40
 
 # A filtered search either compares with each of a tenant's t entries, or goes through the graph of all n in batches
 # until it has met enough of the tenant's. The first takes time in proportion to t, the second to n / t, and they are
-# even where t * t / n is about this. The server's own choice is up to four times slower.
+# even where t * t / n is about this, found between 20,000 and 100,000 entries. The server's own choice wavers for large
+# tenants: at 10 % of 100,000 its p95 is 1.65 against 0.69 ms (benchmarks/results/tenants.md).
 _EVEN = 40
 
 _MANY = 10_000
-"""Entries from which a tenant is large; counting stops there, since to count a million takes 0.05 s."""
+"""Entries from which a tenant is large; counting stops there, since the server does nothing else meanwhile."""
 
 _MAX_AGE_S = 60.0
 _MOST = 10_000
@@ -34,8 +35,8 @@ class Sizes:
     """What the server said about sizes, by index and tenant. ``clock`` gives seconds.
 
     The questions travel along with searches, so that they cost no round trip. An index is taken to have an entry for
-    every two keys of the database: to ask it (FT.INFO) would hold up the server, for 6 ms at 30,000 entries and in
-    proportion. Where the database has other keys, too, searches keep more candidates than they need.
+    every two keys of the database: to ask it (FT.INFO) would hold up the server in proportion to
+    the entries. Where the database has other keys, too, searches keep more candidates than they need.
     """
 
     def __init__(self, clock: Clock) -> None:

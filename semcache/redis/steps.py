@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from redisvl.schema import IndexSchema
 
 T = TypeVar("T")
-_PAGE = 1000
+PAGE = 1000
 """Keys per SCAN: about 1 ms of the server's only thread."""
 
 
@@ -75,7 +75,7 @@ def read_all(setup: Setup, keys: Sequence[bytes]) -> Operation[list[bytes | None
 
 def scan(setup: Setup, prefix: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
     """The next page of keys that begin so, and where to go on; None at the end."""
-    (reply,) = yield (("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", _PAGE),)
+    (reply,) = yield (("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", PAGE),)
     onward, found = setup.value(reply)
     return int(onward) or None, found
 

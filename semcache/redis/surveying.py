@@ -13,7 +13,7 @@ from semcache.redis.steps import Operation, Setup, scan
 
 
 def count(setup: Setup) -> Operation[int]:
-    # FT.INFO would take five times as long.
+    # FT.INFO would hold up the server for longer.
     indexes = [family.index for family, _ in setup.keys.families(None)]
     found = yield [("FT.SEARCH", index, "*", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2) for index in indexes]
     return sum(total(setup.value(reply)) for reply in found if not is_missing_index(reply))

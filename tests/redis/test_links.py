@@ -65,6 +65,15 @@ def link(*connections: Scripted, timeout_s: float = 5.0) -> LoopLink:
     return LoopLink(lambda: next(made), timeout_s, 5.0)
 
 
+async def one_after_another(shared: LoopLink, count: int) -> list["asyncio.Task[list[Any]]"]:
+    """Calls of which each is on its way, or waits, before the next comes."""
+    calls = []
+    for at in range(count):
+        calls.append(asyncio.create_task(shared.exchange((("ECHO", at),))))
+        await asyncio.sleep(0.001)
+    return calls
+
+
 class TestLoopLink:
     async def test_what_is_sent_at_once_goes_out_at_once(self) -> None:
         connection = Scripted()
@@ -77,10 +86,7 @@ class TestLoopLink:
         gates = [asyncio.Event() for _ in range(4)]
         connections = [Scripted(gate) for gate in gates]
         shared = link(*connections)
-        calls = []
-        for at in range(10):
-            calls.append(asyncio.create_task(shared.exchange((("ECHO", at),))))
-            await asyncio.sleep(0.001)
+        calls = await one_after_another(shared, 10)
         gates[2].set()
         assert await asyncio.gather(*calls[4:]) == [[str(at)] for at in range(4, 10)]
         assert [len(batch) for batch in connections[2].sent] == [1, 6]
@@ -110,10 +116,7 @@ class TestLoopLink:
     async def test_who_waits_behind_a_failure_fails_with_it_and_the_next_is_served(self) -> None:
         gates = [asyncio.Event() for _ in range(4)]
         shared = link(*(Scripted(gate) for gate in gates), *(Scripted() for _ in range(4)), timeout_s=0.05)
-        calls = [asyncio.create_task(shared.exchange(ECHO))]
-        for _ in range(5):
-            await asyncio.sleep(0.001)
-            calls.append(asyncio.create_task(shared.exchange(ECHO)))
+        calls = await one_after_another(shared, 6)
         failed = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(error) for error in failed] == [RedisTimeoutError] * 6
         assert await shared.exchange(ECHO) == ["a"]
@@ -145,10 +148,7 @@ class TestLoopLink:
         gates = [asyncio.Event() for _ in range(4)]
         connections = [Scripted(gate) for gate in gates]
         shared = link(*connections)
-        calls = []
-        for at in range(6):
-            calls.append(asyncio.create_task(shared.exchange((("ECHO", at),))))
-            await asyncio.sleep(0.001)
+        calls = await one_after_another(shared, 6)
         calls[4].cancel()
         for gate in gates:
             gate.set()
