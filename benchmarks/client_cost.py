@@ -16,7 +16,7 @@ from benchmarks.experiment import Result, Target
 from benchmarks.measure import Budget, Seconds, Side, alternate, quantile, ratio
 from benchmarks.workload import Workload, documents
 from semcache import RedisSemanticCache, fingerprint
-from semcache.requests import request
+from semcache.flow.requests import checked_request
 
 SIZE = 10_000
 QUICK_SIZE = 1_000
@@ -81,7 +81,7 @@ def _operations(cache: RedisSemanticCache, client: redis.Redis, work: Workload) 
     yield "limit: GET by a bare redis-py Connection", _by_connection(client, work)
     yield "limit: GET", limits.get(client, work)
     yield "limit: FT.SEARCH + MGET", limits.search_and_scores(client, work, "semantic")
-    yield "fingerprints of 50 documents", lambda at: request("a query", documents(at), 1)
+    yield "fingerprints of 50 documents", lambda at: checked_request("a query", documents(at), 1)
     yield "exact hit", library.LookUp(cache, work, "exact")
     yield UNSEEN, _unseen(library.LookUp(cache, work, "exact"))
     yield "neighbours", library.neighbours(cache, work, "semantic")

@@ -11,7 +11,7 @@ from benchmarks.reuse_requests import Request
 from benchmarks.reuse_rules import Answer, Rule, best_first, verified
 from benchmarks.statistics import clustered_interval, worst
 from benchmarks.trec import ndcg
-from semcache.reuse import Prior, ReusePolicy, next_to_ask, settle
+from semcache.flow.reuse import Prior, ReusePolicy, next_to_ask, settle
 
 Row = dict[str, Any]
 

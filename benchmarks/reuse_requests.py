@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.trec import RETRIEVERS, Topic
-from semcache.reuse import UNKNOWN, Prior
+from semcache.flow.reuse import UNKNOWN, Prior
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +104,7 @@ def _request(
 
 
 def _prior(one: Evidence, served: int, candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.int64]]) -> Prior:
-    """As semcache.reuse.prior makes it, from columns instead of entries; ``stored`` has the nearest first."""
+    """As semcache.flow.reuse.prior makes it, from columns instead of entries; ``stored`` has the nearest first."""
     scores = np.full(len(candidates), np.nan)
     source = np.full(len(candidates), UNKNOWN, dtype=np.intp)
     for at, (wording, documents) in enumerate(stored.items()):

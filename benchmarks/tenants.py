@@ -11,7 +11,7 @@ from benchmarks import experiment, library, machine, plots, server, workload
 from benchmarks.experiment import Result, Target
 from benchmarks.measure import Budget, Seconds, alternate, ratio, summary, timed
 from benchmarks.workload import Workload
-from semcache.fingerprint import tenant_tag
+from semcache.entries.fingerprint import tenant_tag
 
 SIZE = 100_000
 QUICK_SIZE = 3_000

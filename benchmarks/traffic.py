@@ -18,10 +18,10 @@ from benchmarks.experiment import Result
 from benchmarks.traffic_stream import Asked, Served
 from benchmarks.trec import data_folder
 from semcache import OptimizedRerankerPipeline
-from semcache.calibration.replay import query_name
-from semcache.calibration.scores import ScoreFile
+from semcache.commands.calibration.replay import query_name
+from semcache.commands.calibration.scores import ScoreFile
 from semcache.embedders import SentenceTransformerEmbedder
-from semcache.fingerprint import document_fingerprint
+from semcache.entries.fingerprint import document_fingerprint
 from semcache.protocols import FloatArray, Reranker
 from semcache.ranking import Status
 from semcache.rerankers import EmbeddingReranker, OnnxCrossEncoder

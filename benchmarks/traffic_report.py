@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.measure import quantile
 from benchmarks.statistics import clustered_interval
 from benchmarks.traffic_stream import Served
-from semcache.quality.tally import order_loss, top_overlap
+from semcache.quality.statistics import order_loss, top_overlap
 from semcache.ranking import Status
 
 METHOD = (

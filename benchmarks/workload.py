@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks import vectors
 from benchmarks.data import SEED, queries
 from benchmarks.trec import data_folder, load_topics
-from semcache.fingerprint import document_fingerprint
+from semcache.entries.fingerprint import document_fingerprint
 
 FOLDER = Path(__file__).parent / ".cache" / "workloads"
 KINDS = ("exact", "semantic", "miss")

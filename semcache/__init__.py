@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     from semcache.batching.reranker import AsyncBatchReranker
     from semcache.cache import Lookup, RedisSemanticCache
     from semcache.cached import CachedReranker
+    from semcache.degradation.monitor import LatencyMonitor
     from semcache.degradation.reranker import DegradableReranker
     from semcache.documents import Document
-    from semcache.entries import Neighbour
+    from semcache.entries.entry import Neighbour
     from semcache.errors import SemcacheError
-    from semcache.monitor import LatencyMonitor
     from semcache.pipeline import OptimizedRerankerPipeline
     from semcache.ranking import Ranking, Status
-    from semcache.redis.embedded import EmbeddedRedis
+    from semcache.redis.server.embedded import EmbeddedRedis
     from semcache.settings import Settings
 
 # Public names and where they live. They are imported when first used: redis, redisvl and pydantic take half a second.
@@ -23,10 +23,10 @@ _ROOMS = {
     "CachedReranker": "cached",
     "DegradableReranker": "degradation.reranker",
     "Document": "documents",
-    "EmbeddedRedis": "redis.embedded",
-    "LatencyMonitor": "monitor",
+    "EmbeddedRedis": "redis.server.embedded",
+    "LatencyMonitor": "degradation.monitor",
     "Lookup": "cache",
-    "Neighbour": "entries",
+    "Neighbour": "entries.entry",
     "OptimizedRerankerPipeline": "pipeline",
     "Ranking": "ranking",
     "RedisSemanticCache": "cache",

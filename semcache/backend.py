@@ -6,10 +6,10 @@ from threading import Lock
 from typing import Any
 
 from semcache.events import Event
-from semcache.flow import FlowPolicy
-from semcache.observers import tell
+from semcache.flow.rerank import FlowPolicy
+from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
-from semcache.redis.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import Reuse as ReuseKnobs
@@ -78,7 +78,7 @@ class Backend:
 
     def on_event(self, event: Event) -> None:
         """Tell everybody who observes this cache."""
-        tell(self.observers, event)
+        notify(self.observers, event)
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Unit vectors of texts, one row each."""

@@ -10,25 +10,33 @@ from typing import Any, Self
 import numpy as np
 
 from semcache.backend import Backend
-from semcache.drivers import Calls, arun, run
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import unit_vectors
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
-from semcache.entries import Neighbour
+from semcache.entries.entry import Neighbour
 from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed
-from semcache.flow import FindFlow, FlowPolicy, Found, find, remember
+from semcache.flow.drivers import Calls, arun, run
+from semcache.flow.requests import (
+    Request,
+    caller_positions,
+    check_tenant,
+    check_ttl,
+    checked_request,
+    forgotten,
+    records,
+)
+from semcache.flow.rerank import FindFlow, FlowPolicy, Found, find, remember
+from semcache.flow.results import find_order, places
+from semcache.flow.reuse import ReusePolicy
+from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
-from semcache.observers import tell
+from semcache.observers import notify
 from semcache.protocols import FloatArray, Guard, Observer
 from semcache.ranking import Status
-from semcache.redis.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
-from semcache.requests import Request, check_tenant, check_ttl, forgotten, in_order, records, request
-from semcache.results import find_order, places
-from semcache.reuse import ReusePolicy
 from semcache.settings import Settings
-from semcache.steps import FindNeighbours, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class RedisSemanticCache:
             connect_timeout_s=knobs.connect_timeout_s,
             retry_after_s=knobs.retry_after_s,
             max_retry_after_s=knobs.max_retry_after_s,
-            on_event=partial(tell, listening),
+            on_event=partial(notify, listening),
         )
         self._bind(
             Backend(connection, embedder, policy, settings.cache, ttl, listening, settings.reuse),
@@ -160,18 +168,18 @@ class RedisSemanticCache:
 
         ``vector`` is the query's unit vector, if the caller has it already.
         """
-        wanted = request(query, documents, 1, tenant)
-        return _lookup(wanted, run(self._find(wanted, vector), self.calls()))
+        request = checked_request(query, documents, 1, tenant)
+        return _lookup(request, run(self._find(request, vector), self.calls()))
 
     async def alookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
-        wanted = request(query, documents, 1, tenant)
-        return _lookup(wanted, await arun(self._find(wanted, vector), self.async_calls()))
+        request = checked_request(query, documents, 1, tenant)
+        return _lookup(request, await arun(self._find(request, vector), self.async_calls()))
 
-    def _find(self, wanted: Request, vector: FloatArray | None) -> FindFlow:
-        return find(wanted, self.policy(), self.reranker, listwise=self.listwise, vector=_unit(vector, self))
+    def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
+        return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=_unit(vector, self))
 
     def remember(
         self,
@@ -211,10 +219,10 @@ class RedisSemanticCache:
         tenant: str,
         ttl: float | None,
     ) -> Generator[Step, Any, bool]:
-        wanted = request(query, documents, 1, tenant)
+        request = checked_request(query, documents, 1, tenant)
         if ttl is not None:
             check_ttl(ttl)
-        return remember(wanted, self.policy(), records(wanted, scores), _unit(vector, self), ttl)
+        return remember(request, self.policy(), records(request, scores), _unit(vector, self), ttl)
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """The k nearest entries, nearest first; fewer where there are fewer, none when Redis cannot be asked."""
@@ -255,14 +263,14 @@ class RedisSemanticCache:
         None unless every document is known. A remembered list that was shorter than its candidates is served only
         when all of it is among ``documents``.
         """
-        wanted = request(query, documents, 1)
-        order = run(find_order(wanted, self.policy()), self._results().calls())
-        return None if order is None else [documents[index] for index in in_order(wanted.places, order)]
+        request = checked_request(query, documents, 1)
+        order = run(find_order(request, self.policy()), self._results().calls())
+        return None if order is None else [documents[index] for index in caller_positions(request.places, order)]
 
     def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
-        wanted = request(query, documents, 1)
-        run(remember(wanted, self.policy(), places(wanted, results)), self._results().calls())
+        request = checked_request(query, documents, 1)
+        run(remember(request, self.policy(), places(request, results)), self._results().calls())
 
     def _results(self) -> Self:
         # Lists of results are places in an order, which must not mix with scores.
@@ -292,18 +300,18 @@ class RedisSemanticCache:
         return f"<{type(self).__name__} of {self.reranker!r} in {self.backend.connection.where}>"
 
 
-def _lookup(wanted: Request, found: Found) -> Lookup:
+def _lookup(request: Request, found: Found) -> Lookup:
     scores: Sequence[float | None]
     status: Status | None
     if found.outcome is not None:
         scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
     else:
         known = found.exact or {}
-        scores = list(map(known.get, wanted.fingerprints))
+        scores = list(map(known.get, request.fingerprints))
         status = Status.PARTIAL if found.exact else None
         similarity = found.neighbours[0].similarity if found.neighbours else None
-    if not isinstance(wanted.places, range):  # a text came twice
-        scores = list(map(scores.__getitem__, wanted.places))
+    if not isinstance(request.places, range):  # a text came twice
+        scores = list(map(scores.__getitem__, request.places))
     return Lookup(tuple(scores), status, similarity)
 
 

@@ -9,19 +9,19 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from semcache.answers import ranking
+from semcache.audit.auditor import Auditor
 from semcache.cache import RedisSemanticCache
-from semcache.drivers import arun, arun_many, run, run_many
 from semcache.errors import InvalidInputError
 from semcache.events import Reranked
-from semcache.flow import Flow, FlowPolicy, Outcome, rerank
-from semcache.observers import Counters, tell
+from semcache.flow.answers import ranking
+from semcache.flow.drivers import arun, arun_many, run, run_many
+from semcache.flow.requests import Request, checked_request
+from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
+from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
+from semcache.observers import Counters, notify
 from semcache.protocols import Observer
-from semcache.quality.audit import Auditor
 from semcache.ranking import Ranking
-from semcache.requests import Request, request
 from semcache.rerankers.single import as_ladder
-from semcache.singleflight import AsyncSingleFlight, SingleFlight
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
 _WARM_CHUNK = 32
@@ -39,7 +39,7 @@ class CachedReranker:
         self.cache = cache.of(self.ladder.name, listwise=self.ladder.listwise)
         self.counters = Counters()
         cache.backend.observers.append(self.counters)
-        self._tell = partial(tell, (self.counters, *observers))
+        self._notify = partial(notify, (self.counters, *observers))
         knobs = cache.backend.reuse_knobs
         self.audit = Auditor(self.cache, self.ladder, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self._flights: SingleFlight[Outcome] = SingleFlight()
@@ -60,12 +60,12 @@ class CachedReranker:
         with a fallback answers within it. Raises InvalidInputError before any work is done.
         """
         started = monotonic()
-        wanted = request(query, documents, top_k, tenant)
+        request = checked_request(query, documents, top_k, tenant)
         deadline = deadline_after(started, deadline_s)
         outcome = self._flights.do(
-            _key(wanted, deadline_s), lambda: run(self._flow(wanted), self.cache.calls(self.ladder.score), deadline)
+            _key(request, deadline_s), lambda: run(self._flow(request), self.cache.calls(self.ladder.score), deadline)
         )
-        return self._answered(wanted, documents, outcome, started)
+        return self._answered(request, documents, outcome, started)
 
     async def arerank(
         self,
@@ -78,67 +78,67 @@ class CachedReranker:
     ) -> Ranking[Any]:
         """``rerank`` for an event loop."""
         started = monotonic()
-        wanted = request(query, documents, top_k, tenant)
+        request = checked_request(query, documents, top_k, tenant)
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
-            _key(wanted, deadline_s),
-            lambda: arun(self._flow(wanted), self.cache.async_calls(self.ladder.ascore), deadline),
+            _key(request, deadline_s),
+            lambda: arun(self._flow(request), self.cache.async_calls(self.ladder.ascore), deadline),
         )
-        return self._answered(wanted, documents, outcome, started)
+        return self._answered(request, documents, outcome, started)
 
     def rerank_many(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
     ) -> list[Ranking[Any]]:
         """One ranking per query, in order; looked up and embedded together, scored in common batches."""
         started = monotonic()
-        wanted = _requests(queries, documents_list, top_k, tenant)
-        distinct = {_key(one, None): one for one in wanted}
+        request = _requests(queries, documents_list, top_k, tenant)
+        distinct = {_key(one, None): one for one in request}
         outcomes = run_many(map(self._flow, distinct.values()), self.cache.calls(self.ladder.score))
-        return self._all_answered(wanted, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     async def arerank_many(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
     ) -> list[Ranking[Any]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
-        wanted = _requests(queries, documents_list, top_k, tenant)
-        distinct = {_key(one, None): one for one in wanted}
+        request = _requests(queries, documents_list, top_k, tenant)
+        distinct = {_key(one, None): one for one in request}
         outcomes = await arun_many(map(self._flow, distinct.values()), self.cache.async_calls(self.ladder.ascore))
-        return self._all_answered(wanted, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
         """Score every (query, documents) of a log that is not known exactly yet; gives the number of pairs scored."""
         log = iter(requests)
         scored = 0
         while chunk := list(islice(log, _WARM_CHUNK)):
-            wanted = [request(query, documents, 1, tenant) for query, documents in chunk]
-            flows = (self._flow(one, exactly=True) for one in wanted)
+            request = [checked_request(query, documents, 1, tenant) for query, documents in chunk]
+            flows = (self._flow(one, exactly=True) for one in request)
             scored += sum(outcome.asked for outcome in run_many(flows, self.cache.calls(self.ladder.score)))
         return scored
 
-    def _flow(self, wanted: Request, *, exactly: bool = False) -> Flow:
+    def _flow(self, request: Request, *, exactly: bool = False) -> Flow:
         policy = self.cache.policy()
         if exactly:
             policy = _nothing_near(policy)
-        outcome = yield from rerank(wanted, policy, self.ladder.name, listwise=self.ladder.listwise)
-        self.audit.consider(wanted, outcome)
+        outcome = yield from rerank(request, policy, self.ladder.name, listwise=self.ladder.listwise)
+        self.audit.consider(request, outcome)
         return outcome
 
     def _all_answered(
         self,
-        wanted: Sequence[Request],
+        request: Sequence[Request],
         documents_list: Sequence[Sequence[Any]],
         outcomes: dict[Any, Outcome],
         started: float,
     ) -> list[Ranking[Any]]:
         return [
             self._answered(one, documents, outcomes[_key(one, None)], started)
-            for one, documents in zip(wanted, documents_list, strict=True)
+            for one, documents in zip(request, documents_list, strict=True)
         ]
 
-    def _answered(self, wanted: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
-        self._tell(_reranked(wanted, outcome, monotonic() - started))
-        return ranking(wanted, documents, outcome)
+    def _answered(self, request: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
+        self._notify(_reranked(request, outcome, monotonic() - started))
+        return ranking(request, documents, outcome)
 
     def get_stats(self) -> dict[str, Any]:
         """Counts since the start: ``cache_hits``, ``cache_misses``, ``hit_rate`` ("66.67%"), and many more.
@@ -191,8 +191,8 @@ def deadline_after(started: float, deadline_s: float | None) -> float | None:
     return started + deadline_s
 
 
-def _key(wanted: Request, deadline_s: float | None) -> tuple[Any, ...]:
-    return wanted.tenant, wanted.query, wanted.fingerprints, wanted.top_k, deadline_s
+def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:
+    return request.tenant, request.query, request.fingerprints, request.top_k, deadline_s
 
 
 def _requests(
@@ -203,7 +203,10 @@ def _requests(
             f"{len(queries)} queries for {len(documents_list)} lists of documents; pass a list of queries and as many "
             "lists of documents"
         )
-    return [request(query, documents, top_k, tenant) for query, documents in zip(queries, documents_list, strict=True)]
+    return [
+        checked_request(query, documents, top_k, tenant)
+        for query, documents in zip(queries, documents_list, strict=True)
+    ]
 
 
 def _nothing_near(policy: FlowPolicy) -> FlowPolicy:
@@ -213,13 +216,13 @@ def _nothing_near(policy: FlowPolicy) -> FlowPolicy:
     return replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
 
 
-def _reranked(wanted: Request, outcome: Outcome, duration_s: float) -> Reranked:
+def _reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
     return Reranked(
         status=outcome.status,
         reason=outcome.reason,
         reranker=outcome.reranker,
-        tenant=wanted.tenant,
-        documents=len(wanted.places),
+        tenant=request.tenant,
+        documents=len(request.places),
         asked=outcome.asked,
         reused=outcome.reused,
         rounds=outcome.rounds,

@@ -1,6 +1,17 @@
 """What happened, as frozen values; observers are told them in the thread where they happened."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """States of the circuit breaker of a reranker; see ``degradation/breaker.py`` for what each one admits."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+    FORCED_OPEN = "forced-open"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)

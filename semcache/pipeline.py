@@ -8,9 +8,9 @@ from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
+from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
-from semcache.monitor import LatencyMonitor
-from semcache.observers import tell
+from semcache.observers import notify
 from semcache.protocols import Observer
 from semcache.rerankers.build import build
 from semcache.settings import Settings
@@ -66,7 +66,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         observers: Sequence[Observer],
     ) -> None:
         primary, fallback, *further = (*rungs, None)
-        on_event = partial(tell, cache.backend.observers)
+        on_event = partial(notify, cache.backend.observers)
         batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
         self._primary = AsyncBatchReranker(
             primary,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from semcache.redis.embedded import EmbeddedRedis
+from semcache.redis.server.embedded import EmbeddedRedis
 
 pytest_plugins = ["tests.fixtures_models"]
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semcache.codec import pack, unpack
-from semcache.entries import Neighbour
-from semcache.fingerprint import entry_id
+from semcache.entries.codec import pack, unpack
+from semcache.entries.entry import Neighbour
+from semcache.entries.fingerprint import entry_id
 from semcache.protocols import FloatArray, Pair, Scored
 
 
@@ -106,7 +106,7 @@ class MemoryStore:
         found = self.vectors.get((tenant, entry_id(tenant, query)))
         return None if found is None else found[0]
 
-    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0) -> list[Neighbour]:
         self._called("find_neighbours")
         near = [
             Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
@@ -114,12 +114,12 @@ class MemoryStore:
             if key[0] == tenant
         ]
         nearest = sorted(near, key=lambda neighbour: -neighbour.similarity)[:k]
-        return [neighbour for neighbour in nearest if neighbour.similarity >= least]
+        return [neighbour for neighbour in nearest if neighbour.similarity >= min_similarity]
 
     def find_neighbours_many(
-        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
-        return [self.find_neighbours(tenant, vector, k, least) for vector in vectors]
+        return [self.find_neighbours(tenant, vector, k, min_similarity) for vector in vectors]
 
     def remember(
         self,

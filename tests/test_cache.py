@@ -5,9 +5,9 @@ import pytest
 
 from semcache.cache import RedisSemanticCache
 from semcache.documents import Document
+from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
 from semcache.events import CacheFailed
-from semcache.fingerprint import document_fingerprint
 from semcache.ranking import Status
 from semcache.settings import Settings
 from tests.fakes import WordEmbedder

@@ -14,7 +14,7 @@ from semcache.cached import CachedReranker
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.events import CacheFailed, Reranked
 from semcache.ranking import Status
-from semcache.redis.embedded import EmbeddedRedis
+from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
 

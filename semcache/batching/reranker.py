@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Self, TypeVar
 
-from semcache.answers import ranking
 from semcache.batching.batcher import Batcher
 from semcache.errors import InvalidInputError
-from semcache.flow import answered
+from semcache.flow.answers import ranking
+from semcache.flow.requests import Request, checked_request
+from semcache.flow.rerank import answered
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking
-from semcache.requests import Request, request
 from semcache.rerankers.adapt import adapt
 
 D = TypeVar("D")
@@ -72,17 +72,17 @@ class AsyncBatchReranker:
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """The best ``top_k`` documents. Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError."""
-        wanted = request(query, documents, top_k)
-        scores = self.batcher.score(_pairs(wanted), deadline=self._deadline(deadline_s))
-        return self._ranking(wanted, documents, scores)
+        request = checked_request(query, documents, top_k)
+        scores = self.batcher.score(_pairs(request), deadline=self._deadline(deadline_s))
+        return self._ranking(request, documents, scores)
 
     async def rerank_async(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        wanted = request(query, documents, top_k)
-        scores = await self.batcher.ascore(_pairs(wanted), deadline=self._deadline(deadline_s))
-        return self._ranking(wanted, documents, scores)
+        request = checked_request(query, documents, top_k)
+        scores = await self.batcher.ascore(_pairs(request), deadline=self._deadline(deadline_s))
+        return self._ranking(request, documents, scores)
 
     def batch_rerank(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
@@ -91,23 +91,23 @@ class AsyncBatchReranker:
 
         Raises what the reranker raised for the first request that it could not score.
         """
-        wanted = _requests(queries, documents_list, top_k)
+        request = _requests(queries, documents_list, top_k)
         scores: list[FloatArray] = []
-        for window in _windows(wanted, self._window_pairs):
+        for window in _windows(request, self._window_pairs):
             with self._submitted(window) as futures:
                 scores += [future.result() for future in futures]
-        return list(map(self._ranking, wanted, documents_list, scores))
+        return list(map(self._ranking, request, documents_list, scores))
 
     async def batch_rerank_async(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
     ) -> list[Ranking[D]]:
         """``batch_rerank`` without blocking the event loop."""
-        wanted = _requests(queries, documents_list, top_k)
+        request = _requests(queries, documents_list, top_k)
         scores: list[FloatArray] = []
-        for window in _windows(wanted, self._window_pairs):
+        for window in _windows(request, self._window_pairs):
             with self._submitted(window) as futures:
                 scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
-        return list(map(self._ranking, wanted, documents_list, scores))
+        return list(map(self._ranking, request, documents_list, scores))
 
     def close(self) -> None:
         """Score what waits, then end the worker. Can be repeated."""
@@ -137,8 +137,8 @@ class AsyncBatchReranker:
         """Futures of the requests; what is still waiting at the end, since another one failed, is taken back."""
         futures: list[Future[FloatArray]] = []
         try:
-            for wanted in window:
-                futures.append(self.batcher.submit(_pairs(wanted)))
+            for request in window:
+                futures.append(self.batcher.submit(_pairs(request)))
             yield futures
         finally:
             for future in futures:
@@ -147,12 +147,12 @@ class AsyncBatchReranker:
     def _deadline(self, deadline_s: float | None) -> float | None:
         return None if deadline_s is None else self._clock() + deadline_s
 
-    def _ranking(self, wanted: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
-        return ranking(wanted, documents, answered(wanted, Scored(scores, self.name)))
+    def _ranking(self, request: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
+        return ranking(request, documents, answered(request, Scored(scores, self.name)))
 
 
-def _pairs(wanted: Request) -> list[Pair]:
-    return [(wanted.query, text) for text in wanted.texts]
+def _pairs(request: Request) -> list[Pair]:
+    return [(request.query, text) for text in request.texts]
 
 
 def _requests(queries: Sequence[str], documents_list: Sequence[Sequence[object]], top_k: int) -> list[Request]:
@@ -160,7 +160,7 @@ def _requests(queries: Sequence[str], documents_list: Sequence[Sequence[object]]
         raise InvalidInputError(
             f"{len(queries)} queries but {len(documents_list)} lists of documents; pass one list per query"
         )
-    return [request(query, documents, top_k) for query, documents in zip(queries, documents_list, strict=True)]
+    return [checked_request(query, documents, top_k) for query, documents in zip(queries, documents_list, strict=True)]
 
 
 def _windows(requests: Sequence[Request], max_pairs: int) -> Iterator[list[Request]]:

@@ -10,7 +10,7 @@ from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served, expire
 from semcache.batching.plan import BatchPlan, halves, keep, merge
 from semcache.batching.queue import BatchQueue
 from semcache.events import BatchScored
-from semcache.observers import tell
+from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
 from semcache.rerankers.checked import checked_scores
 
@@ -69,7 +69,7 @@ class ModelWorker:
         self._queue.scored(count_of_pairs, service_s)
         self._queue.finish(batch, jobs)
         waited_s = batch.since - min(job.arrived for job in jobs)
-        tell(self._observers, BatchScored(self._reranker.name, count_of_pairs, len(jobs), waited_s, service_s))
+        notify(self._observers, BatchScored(self._reranker.name, count_of_pairs, len(jobs), waited_s, service_s))
         served = Served(service_s, count_of_pairs)
         for place, job in enumerate(jobs):
             job.give(plan.scores_of(place, scores), served)

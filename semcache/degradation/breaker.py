@@ -1,6 +1,6 @@
 """The breaker: decides when the primary reranker is left alone, when it is tried again, when it serves again.
 
-Theory of operation. The breaker is in one of five states; whatever happens is boiled down to a signal, and ``MOVES``
+Theory of operation. The breaker is in one of five states; every happening becomes a signal, and ``TRANSITIONS``
 says which signal leads from which state to which. A signal that is not in the table for a state changes nothing.
 
     CLOSED       everybody is admitted; every latency goes into the monitor's window, which judges its p95
@@ -20,12 +20,43 @@ requests that no model can digest would take the primary from everybody. Closing
 at its limit would flap. Probes together: they would queue behind each other and be slow for that alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from semcache.degradation.moves import MOVES, Signal, State
+from semcache.degradation.monitor import LatencyMonitor, check_latency
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.events import BreakerChanged
-from semcache.monitor import LatencyMonitor, check_latency
+from semcache.events import BreakerChanged, State
+
+
+class Signal(StrEnum):
+    """What may move the breaker; the value is the reason that observers are told."""
+
+    SLOW = "slow"
+    ERRORS = "errors"
+    WAITED = "open time over"
+    RECOVERED = "probes fast"
+    PROBE_SLOW = "probe slow"
+    PROBE_FAILED = "probe failed"
+    PROBE_LOST = "probe lost"
+    FORCE_OPEN = "forced"
+    DISABLE = "disabled"
+    RESET = "reset"
+
+
+TRANSITIONS: Mapping[tuple[State, Signal], State] = {
+    (State.CLOSED, Signal.SLOW): State.OPEN,
+    (State.CLOSED, Signal.ERRORS): State.OPEN,
+    (State.OPEN, Signal.WAITED): State.HALF_OPEN,
+    (State.HALF_OPEN, Signal.RECOVERED): State.CLOSED,
+    (State.HALF_OPEN, Signal.PROBE_SLOW): State.OPEN,
+    (State.HALF_OPEN, Signal.PROBE_FAILED): State.OPEN,
+    (State.HALF_OPEN, Signal.PROBE_LOST): State.OPEN,
+    **{(state, Signal.FORCE_OPEN): State.FORCED_OPEN for state in State},
+    **{(state, Signal.DISABLE): State.DISABLED for state in State},
+    **{(state, Signal.RESET): State.CLOSED for state in State},
+}
+
 
 # Added to the open time, at most: enough that many processes do not probe a remote model in the same moment.
 _JITTER_SHARE = 0.2
@@ -90,7 +121,7 @@ class Breaker:
     def admit(self, now: float, jitter: float = 0.0) -> Ticket | None:
         """A ticket for the primary, or None: leave it alone."""
         if self.state is State.OPEN and now >= self._open_until:
-            self._move(Signal.WAITED, now, jitter)
+            self._transition(Signal.WAITED, now, jitter)
         if self.state is State.HALF_OPEN:
             return self._admit_probe(now, jitter)
         return self._ticket() if self.state in (State.CLOSED, State.DISABLED) else None
@@ -109,7 +140,7 @@ class Breaker:
             self._errors = 0
             self.monitor.record(latency_s)
             if self.monitor.should_degrade():
-                self._move(Signal.SLOW, now, jitter)
+                self._transition(Signal.SLOW, now, jitter)
 
     def record_error(self, ticket: Ticket, now: float, jitter: float = 0.0) -> None:
         """The call raised. Its latency is not recorded: errors are quick, and would make a dead primary look fast."""
@@ -117,9 +148,9 @@ class Breaker:
             return
         self._errors += 1
         if self.state is State.HALF_OPEN:
-            self._move(Signal.PROBE_FAILED, now, jitter)
+            self._transition(Signal.PROBE_FAILED, now, jitter)
         elif self._errors >= self.policy.errors:
-            self._move(Signal.ERRORS, now, jitter)
+            self._transition(Signal.ERRORS, now, jitter)
 
     def cancel(self, ticket: Ticket) -> None:
         """The call never ran, or nobody knows how it ended. Nothing is recorded; a probe's place is free again."""
@@ -128,15 +159,15 @@ class Breaker:
 
     def force_open(self, now: float) -> None:
         """Leave the primary alone until ``reset``."""
-        self._move(Signal.FORCE_OPEN, now, 0.0)
+        self._transition(Signal.FORCE_OPEN, now, 0.0)
 
     def disable(self, now: float) -> None:
         """Admit everybody until ``reset``; latencies are still recorded."""
-        self._move(Signal.DISABLE, now, 0.0)
+        self._transition(Signal.DISABLE, now, 0.0)
 
     def reset(self, now: float) -> None:
         """Closed, with an empty window."""
-        self._move(Signal.RESET, now, 0.0)
+        self._transition(Signal.RESET, now, 0.0)
 
     @property
     def is_degraded(self) -> bool:
@@ -161,7 +192,7 @@ class Breaker:
             return self._probe.ticket
         # A probe that hangs would keep the breaker half-open for ever; after the longest open time it has failed.
         if now - self._probe.since >= self.policy.max_open_s:
-            self._move(Signal.PROBE_LOST, now, jitter)
+            self._transition(Signal.PROBE_LOST, now, jitter)
         return None
 
     def _is_current(self, ticket: Ticket) -> bool:
@@ -171,15 +202,15 @@ class Breaker:
 
     def _record_probe(self, latency_s: float, now: float, jitter: float) -> None:
         if latency_s > self.policy.probe_factor * self.monitor.p95_threshold:
-            self._move(Signal.PROBE_SLOW, now, jitter)
+            self._transition(Signal.PROBE_SLOW, now, jitter)
             return
         self._probe = None
         self._fast += 1
         if self._fast >= self.policy.probes:
-            self._move(Signal.RECOVERED, now, jitter)
+            self._transition(Signal.RECOVERED, now, jitter)
 
-    def _move(self, signal: Signal, now: float, jitter: float) -> None:
-        old, new = self.state, MOVES.get((self.state, signal))
+    def _transition(self, signal: Signal, now: float, jitter: float) -> None:
+        old, new = self.state, TRANSITIONS.get((self.state, signal))
         if new is None:
             return
         if new is not old:

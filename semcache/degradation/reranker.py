@@ -10,20 +10,20 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
 
-from semcache.answers import ranking
 from semcache.batching.batcher import Batcher
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import Breaker, BreakerPolicy
-from semcache.degradation.descent import Rungs, adrive, drive
+from semcache.degradation.fallback_chain import Rungs, adrive, drive
+from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
-from semcache.flow import answered
-from semcache.monitor import LatencyMonitor, nearest_rank_p95
-from semcache.observers import tell
+from semcache.flow.answers import ranking
+from semcache.flow.requests import checked_request
+from semcache.flow.rerank import answered
+from semcache.observers import notify
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
-from semcache.requests import request
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.retrieval_order import RetrievalOrder
 
@@ -70,9 +70,9 @@ class DegradableReranker:
             raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
         self.monitor = monitor
         self._clock = clock
-        self._tell = partial(tell, () if on_event is None else (on_event,))
+        self._notify = partial(notify, () if on_event is None else (on_event,))
         machine = Breaker(monitor, breaker)
-        self._breaker = SharedBreaker(machine, clock, rng, self._tell)
+        self._breaker = SharedBreaker(machine, clock, rng, self._notify)
         self._own: list[Batcher] = []
         longest_s = monitor.p95_threshold * (_FULL_BATCH if machine.policy.per_pair else 1)
         # What may still join a request after it was let in must not cost it more than admission left over.
@@ -85,7 +85,7 @@ class DegradableReranker:
         batchers = tuple(self._batcher(rung, batching) for rung in (primary_reranker, *below))
         self._primary = batchers[0]
         wait_s = admission_factor * longest_s if max_wait_s is None else max_wait_s
-        self._rungs = Rungs(self._breaker, batchers, wait_s, clock, self._tell)
+        self._rungs = Rungs(self._breaker, batchers, wait_s, clock, self._notify)
         self._counting = Lock()
         self._answers: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -103,33 +103,33 @@ class DegradableReranker:
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """The best ``top_k`` documents, within ``deadline_s`` seconds if given. Raises InvalidInputError only."""
-        wanted = request(query, documents, top_k)
-        scored = self.score(wanted.query, wanted.texts, range(len(wanted.texts)), deadline_s=deadline_s)
-        return ranking(wanted, documents, answered(wanted, scored))
+        request = checked_request(query, documents, top_k)
+        scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
+        return ranking(request, documents, answered(request, scored))
 
     async def arerank(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        wanted = request(query, documents, top_k)
-        scored = await self.ascore(wanted.query, wanted.texts, range(len(wanted.texts)), deadline_s=deadline_s)
-        return ranking(wanted, documents, answered(wanted, scored))
+        request = checked_request(query, documents, top_k)
+        scored = await self.ascore(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
+        return ranking(request, documents, answered(request, scored))
 
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """The primary's scores of the documents ``ask``, or a lower rung's of all documents, and why."""
         deadline = self._deadline(deadline_s)
-        return self._answered(drive(self._rungs.descend(query, documents, ask, deadline)))
+        return self._answered(drive(self._rungs.attempts(query, documents, ask, deadline)))
 
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """``score`` without blocking the event loop."""
         deadline = self._deadline(deadline_s)
-        return self._answered(await adrive(self._rungs.descend(query, documents, ask, deadline)))
+        return self._answered(await adrive(self._rungs.attempts(query, documents, ask, deadline)))
 
-    def score_spare(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+    def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """The primary's scores if it is healthy and nobody else needs it now, else no scores, and the reason.
 
         For work that may wait: no other rung is asked, and the breaker does not hear of it.
@@ -214,7 +214,7 @@ class DegradableReranker:
             if scored.reason is not None:
                 self._reasons[scored.reason] += 1
         if scored.reason is not None:
-            self._tell(Degraded(scored.reason, scored.reranker))
+            self._notify(Degraded(scored.reason, scored.reranker))
         return scored
 
 

@@ -6,9 +6,8 @@ from typing import TypeVar
 
 from semcache.batching.jobs import Served
 from semcache.degradation.breaker import Breaker, Ticket
-from semcache.degradation.moves import State
 from semcache.errors import InvalidInputError
-from semcache.events import Event
+from semcache.events import Event, State
 from semcache.protocols import Clock
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any
 from semcache.embedders.folder import ModelFolder
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.loading import without_logging_setup, without_progress_bars
-from semcache.models.names import Form, content_hint, required
+from semcache.models.names import ModelBackend, content_hint, required
 from semcache.models.onnx import is_quantised
 
 _RECIPE = "1"  # part of the file name: a graph made by an older recipe is made again
@@ -35,7 +35,7 @@ class Graph:
     identity: str
 
 
-def graph_of(folder: ModelFolder, form: Form, cache: Path | None = None) -> Graph:
+def graph_of(folder: ModelFolder, form: ModelBackend, cache: Path | None = None) -> Graph:
     """The graph of this form: one that the folder has, else one in the cache, else made now (5 to 20 s, once)."""
     found = _shipped(folder, form)
     if found:
@@ -59,7 +59,7 @@ class _Made:
         self.hint = content_hint(source, required(folder.transformer, "config.json"))
         self._cache = cache / "onnx"
 
-    def graph(self, form: Form, make: Callable[[Path], None]) -> Path:
+    def graph(self, form: ModelBackend, make: Callable[[Path], None]) -> Path:
         """The graph of this form, made if it is not there."""
         target = self._cache / f"{self.hint}-{form}.{_RECIPE}.onnx"
         if not target.is_file():
@@ -67,7 +67,7 @@ class _Made:
         return target
 
 
-def _shipped(folder: ModelFolder, form: Form) -> Path | None:
+def _shipped(folder: ModelFolder, form: ModelBackend) -> Path | None:
     for graph in (folder.path / "model.onnx", folder.path / "onnx" / "model.onnx"):
         if graph.is_file() and is_quantised(graph) == (form == "onnx-int8"):
             return graph

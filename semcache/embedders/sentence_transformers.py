@@ -15,7 +15,7 @@ from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_se
 from semcache.errors import ConfigurationError, EmbedderError
 from semcache.models.names import (
     DEFAULT_EMBEDDER,
-    Form,
+    ModelBackend,
     content_hint,
     find_folder,
     folder_of,
@@ -26,7 +26,7 @@ from semcache.models.names import (
 from semcache.models.onnx import open_onnx
 from semcache.protocols import FloatArray
 
-_BACKENDS: tuple[Form, ...] = ("torch", "onnx", "onnx-int8")
+_BACKENDS: tuple[ModelBackend, ...] = ("torch", "onnx", "onnx-int8")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -57,7 +57,7 @@ class SentenceTransformerEmbedder:
     def __init__(
         self,
         model: str | Path | Any = DEFAULT_EMBEDDER,
-        backend: Form = "torch",  # knows every model; the others need the onnx extra
+        backend: ModelBackend = "torch",  # knows every model; the others need the onnx extra
         *,
         device: str | None = None,
         threads: int | None = 1,  # a query is too short to share out: 2 threads are slower under load
@@ -125,7 +125,9 @@ def _content_name(name: str, folder: ModelFolder) -> str:
     return f"{name}@{content_hint(required(folder.transformer, *WEIGHTS), required(folder.transformer, 'config.json'))}"
 
 
-def _by_onnx(model: str | Path, form: Form, threads: int | None, batch_size: int, cache: Path | None) -> _Opened:
+def _by_onnx(
+    model: str | Path, form: ModelBackend, threads: int | None, batch_size: int, cache: Path | None
+) -> _Opened:
     known = packaged(model, form)
     folder = read_folder(find_folder(model, form) or _fetched(str(model)), known.pooling if known else "mean")
     graph = graph_of(folder, form, cache)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from semcache.errors import ConfigurationError
 
-Form = Literal["torch", "onnx", "onnx-int8"]
+ModelBackend = Literal["torch", "onnx", "onnx-int8"]
 """What is to run: weights by torch, an ONNX graph in float32, an ONNX graph with 8-bit integer matrices."""
 
 DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
@@ -26,7 +26,7 @@ class Packaged:
 
     package: str
     folder: str
-    forms: frozenset[Form]
+    forms: frozenset[ModelBackend]
     pooling: str = "mean"
 
     def path(self) -> Path | None:
@@ -51,13 +51,13 @@ _PACKAGED: Mapping[str, Packaged] = {
 }
 
 
-def packaged(model: str | Path, form: Form) -> Packaged | None:
+def packaged(model: str | Path, form: ModelBackend) -> Packaged | None:
     """The packaged model of this name in this form, if its distribution is installed. Case does not matter."""
     found = _PACKAGED.get(str(model).casefold())
     return found if found and form in found.forms and found.path() else None
 
 
-def find_folder(model: str | Path, form: Form) -> Path | None:
+def find_folder(model: str | Path, form: ModelBackend) -> Path | None:
     """The folder of a model on this machine; None when the name can only be a hub name.
 
     Raises ConfigurationError for what looks like a path (``/``, ``.`` or ``~`` in front) and is no folder.
@@ -71,7 +71,7 @@ def find_folder(model: str | Path, form: Form) -> Path | None:
     return found.path() if found else None
 
 
-def folder_of(model: str | Path, form: Form, patterns: Iterable[str]) -> Path:
+def folder_of(model: str | Path, form: ModelBackend, patterns: Iterable[str]) -> Path:
     """As find_folder, but fetches the files that match ``patterns`` from the hub (or its cache) for a hub name."""
     return find_folder(model, form) or _hub_folder(str(model), list(patterns))
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from semcache.degradation.moves import State
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.events import (
     AuditDropped,
@@ -17,6 +16,7 @@ from semcache.events import (
     NeighboursSkipped,
     Reranked,
     RungFailed,
+    State,
     TrustChanged,
     TrustRefused,
 )

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from semcache.quality import betting
-from semcache.quality.tally import BANDS, EXACT, Tally, bands_from
+from semcache.quality import sequential_test
+from semcache.quality.statistics import BANDS, EXACT, ReuseStatistics, bands_from
 
 NEVER = math.inf
 _STEPS = (0.98, 0.99, 0.995, NEVER)
@@ -35,7 +35,7 @@ EXACT_NOISE = 0.02
 # best, so less of the loss is seen there than in an audit.
 USELESS = 0.12
 
-Tallies = Mapping[str, Tally]
+BandStatistics = Mapping[str, ReuseStatistics]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +60,36 @@ class Trust:
         return self.near > other.near or (other.exact and not self.exact)
 
 
-def decide(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust:
+def decide(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust:
     """The trust that follows; the same one if nothing speaks for a change.
 
     ``wanted`` is the user's threshold, ``budget`` the mean loss that trusted near queries may cost.
     """
-    return _withdrawn(trust, tallies, wanted, budget) or _relaxed(trust, tallies, wanted, budget) or trust
+    return _withdrawn(trust, statistics, wanted, budget) or _relaxed(trust, statistics, wanted, budget) or trust
 
 
-def _withdrawn(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust | None:
-    if trust.exact and _is_over(_pooled(tallies, [EXACT]), _exact_limit(budget)):
+def _withdrawn(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust | None:
+    if trust.exact and _is_over(_pooled(statistics, [EXACT]), _exact_limit(budget)):
         return Trust(NEVER, exact=False, reason="the same query was scored differently")
     in_force = trust.threshold(wanted)
     if in_force == NEVER:
         return None
-    if _is_over(_near(tallies, in_force), budget):
-        step = next(step for step in _STEPS if step > in_force and not _is_over(_near(tallies, step), budget))
+    if _is_over(_near(statistics, in_force), budget):
+        step = next(step for step in _STEPS if step > in_force and not _is_over(_near(statistics, step), budget))
         return replace(trust, near=step, reason="near queries cost more than the budget")
-    if not trust.is_cleared and _is_over(_far(tallies, wanted), USELESS):
+    if not trust.is_cleared and _is_over(_far(statistics, wanted), USELESS):
         return replace(trust, near=NEVER, reason="cached orders are worth nothing")
     return None
 
 
-def _relaxed(trust: Trust, tallies: Tallies, wanted: float, budget: float) -> Trust | None:
+def _relaxed(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust | None:
     if not trust.exact:
-        if not _is_under(_pooled(tallies, [EXACT]), _exact_limit(budget)):
+        if not _is_under(_pooled(statistics, [EXACT]), _exact_limit(budget)):
             return None
         return replace(trust, exact=True, reason="the same query is scored alike again")
     in_force = trust.threshold(wanted)
     for step in (wanted, *_STEPS):
-        if step < in_force and _is_under(_near(tallies, step), budget):
+        if step < in_force and _is_under(_near(statistics, step), budget):
             near = 0.0 if step == wanted else step
             return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
     return None
@@ -99,27 +99,29 @@ def _exact_limit(budget: float) -> float:
     return max(budget, EXACT_NOISE)
 
 
-def _near(tallies: Tallies, threshold: float) -> Tally:
-    return _pooled(tallies, bands_from(threshold))
+def _near(statistics: BandStatistics, threshold: float) -> ReuseStatistics:
+    return _pooled(statistics, bands_from(threshold))
 
 
-def _far(tallies: Tallies, wanted: float) -> Tally:
-    return _pooled(tallies, set(BANDS[1:]) - set(bands_from(wanted)))
+def _far(statistics: BandStatistics, wanted: float) -> ReuseStatistics:
+    return _pooled(statistics, set(BANDS[1:]) - set(bands_from(wanted)))
 
 
-def _pooled(tallies: Tallies, bands: Iterable[str]) -> Tally:
-    return sum((tallies[band] for band in bands if band in tallies), start=Tally())
+def _pooled(statistics: BandStatistics, bands: Iterable[str]) -> ReuseStatistics:
+    return sum((statistics[band] for band in bands if band in statistics), start=ReuseStatistics())
 
 
-def _is_over(tally: Tally, limit: float) -> bool:
+def _is_over(statistics: ReuseStatistics, limit: float) -> bool:
     """Whether the mean loss is above the limit; the latest alone may tell, before they outweigh a good past."""
-    return any(betting.wealth_above(losses, limit) >= _SURE for losses in (tally.recent, tally.losses))
+    return any(
+        sequential_test.log_e_value_above(losses, limit) >= _SURE for losses in (statistics.recent, statistics.losses)
+    )
 
 
-def _is_under(tally: Tally, limit: float) -> bool:
+def _is_under(statistics: ReuseStatistics, limit: float) -> bool:
     """Whether the mean loss is likely below the limit."""
-    n = float(tally.losses.sum())
+    n = float(statistics.losses.sum())
     if n < _ENOUGH:
         return False
-    error = math.sqrt(betting.variance(tally.losses) / n)
-    return (tally.loss + _FEARED) / (n + 1) + _LIKELY_Z * error < limit
+    error = math.sqrt(sequential_test.variance(statistics.losses) / n)
+    return (statistics.loss + _FEARED) / (n + 1) + _LIKELY_Z * error < limit

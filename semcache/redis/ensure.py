@@ -4,11 +4,11 @@ import numpy as np
 
 from semcache.errors import StoreError
 from semcache.events import IndexCreated
-from semcache.redis.failures import is_missing_index, translated
+from semcache.redis.client.failures import is_missing_index, translated
+from semcache.redis.client.scripts import Command
 from semcache.redis.index import check_index, schema_of, total
 from semcache.redis.keys import KeyFamily
-from semcache.redis.scripts import Command
-from semcache.redis.steps import CreateIndex, Operation, Setup
+from semcache.redis.operation import CreateIndex, Operation, Setup
 
 
 def ensure_index(setup: Setup, tenant: str) -> Operation[None]:

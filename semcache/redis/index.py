@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from semcache.errors import ConfigurationError, IndexMismatchError
 from semcache.redis.keys import KeyFamily
-from semcache.schemas import load_yaml, schema_path
+from semcache.settings.yaml_files import load_yaml, schema_path
 
 if TYPE_CHECKING:  # importing RedisVL takes 0.4 s, and reading exact entries does not need it
     from redisvl.schema import IndexSchema

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from semcache.entries.fingerprint import entry_id, index_id, tenant_tag
 from semcache.errors import ConfigurationError
-from semcache.fingerprint import entry_id, index_id, tenant_tag
 
 # No braces (they would move the hash tag), no glob characters (SCAN patterns), nothing to quote in a terminal.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._:-]{1,100}")

@@ -1,9 +1,9 @@
 """Removes a whole namespace: the entries and indexes of all its models and tenants."""
 
-from semcache.redis.connection import RedisConnection
-from semcache.redis.failures import FOREIGN, is_missing_index, translated
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.failures import FOREIGN, is_missing_index, translated
 from semcache.redis.keys import namespace_prefix
-from semcache.redis.steps import PAGE
+from semcache.redis.operation import PAGE
 
 
 def remove_namespace(connection: RedisConnection, namespace: str) -> None:

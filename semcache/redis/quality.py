@@ -7,14 +7,14 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from semcache.quality.tally import BANDS, GROUPS, Observation, Tally
+from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatistics
 from semcache.quality.trust import Trust
-from semcache.redis.connection import Connection
-from semcache.redis.failures import translated
+from semcache.redis.client.connection import Connection
+from semcache.redis.client.execute import execute
+from semcache.redis.client.failures import translated
+from semcache.redis.client.scripts import Command, script
 from semcache.redis.index import as_dict
 from semcache.redis.keys import KeySpace
-from semcache.redis.scripts import Command, script
-from semcache.redis.wire import carry_out
 
 _LIFE_MS = 30 * 24 * 3600 * 1000
 """A scope that nobody has used for a month starts anew."""
@@ -29,7 +29,7 @@ class QualityState:
     """What the processes of a scope have seen and decided together; ``changes`` counts the decisions."""
 
     trust: Trust
-    tallies: Mapping[str, Tally]
+    statistics: Mapping[str, ReuseStatistics]
     changes: int = 0
 
 
@@ -80,7 +80,7 @@ class QualityStore:
         return self._value(reply)
 
     def _send(self, command: Command) -> Any:
-        (reply,) = carry_out(self._connection, [command])
+        (reply,) = execute(self._connection, [command])
         return reply
 
     def _value(self, reply: Any) -> Any:
@@ -106,5 +106,5 @@ def _state(reply: object) -> QualityState:
         is_cleared=fields.get("cleared", "0") == "1",
     )
     return QualityState(
-        trust, {band: Tally.of(sums) for band, sums in numbers.items()}, int(fields.get("changes", "0"))
+        trust, {band: ReuseStatistics.of(sums) for band, sums in numbers.items()}, int(fields.get("changes", "0"))
     )

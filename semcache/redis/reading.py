@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from semcache import codec
-from semcache.entries import Neighbour
+from semcache.entries import codec
+from semcache.entries.entry import Neighbour
 from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
 from semcache.protocols import FloatArray
+from semcache.redis.client.failures import is_missing_index
 from semcache.redis.ensure import ensure_index
-from semcache.redis.failures import is_missing_index
 from semcache.redis.keys import entry_id_in
+from semcache.redis.operation import Operation, Setup, read_all
 from semcache.redis.search import Hit, KnnCommand, hits_in
-from semcache.redis.steps import Operation, Setup, read_all
 
 Scores = Mapping[bytes, float]
 
@@ -33,18 +33,20 @@ def read_vector(setup: Setup, tenant: str, query: str) -> Operation[FloatArray |
     return setup.vectors.unpack(setup.value(blob))
 
 
-def find_neighbours(setup: Setup, tenant: str, vector: FloatArray, k: int, least: float) -> Operation[list[Neighbour]]:
-    (neighbours,) = yield from find_neighbours_many(setup, tenant, (vector,), k, least)
+def find_neighbours(
+    setup: Setup, tenant: str, vector: FloatArray, k: int, min_similarity: float
+) -> Operation[list[Neighbour]]:
+    (neighbours,) = yield from find_neighbours_many(setup, tenant, (vector,), k, min_similarity)
     return neighbours
 
 
 def find_neighbours_many(
-    setup: Setup, tenant: str, vectors: Sequence[FloatArray], k: int, least: float
+    setup: Setup, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float
 ) -> Operation[list[list[Neighbour]]]:
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
     replies = yield from _searched(setup, tenant, [setup.vectors.pack(vector) for vector in vectors], k)
-    found = [[hit for hit in hits_in(reply) if hit is None or hit.similarity >= least] for reply in replies]
+    found = [[hit for hit in hits_in(reply) if hit is None or hit.similarity >= min_similarity] for reply in replies]
     family = setup.keys.family(tenant)
     blobs = iter((yield from read_all(setup, [family.scores_beside(hit.key) for hits in found for hit in hits if hit])))
     neighbours = [[_neighbour(hit, next(blobs)) if hit else None for hit in hits] for hits in found]

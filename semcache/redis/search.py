@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from semcache.fingerprint import tenant_tag
-from semcache.redis.scripts import Command
+from semcache.entries.fingerprint import tenant_tag
+from semcache.redis.client.scripts import Command
 from semcache.redis.sizes import Policy
 
 _ANY_TAG = "0" * 16

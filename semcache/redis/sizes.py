@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, Literal, NamedTuple
 
-from semcache.fingerprint import tenant_tag
+from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import Clock
+from semcache.redis.client.scripts import Command
 from semcache.redis.index import total
-from semcache.redis.scripts import Command
 
 Policy = Literal["ADHOC_BF", "BATCHES"]
 

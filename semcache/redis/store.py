@@ -8,20 +8,20 @@ from typing import Required, TypedDict, TypeVar, Unpack
 import redis
 import redis.asyncio
 
-from semcache.entries import Neighbour, StoredEntry
+from semcache.entries.entry import Neighbour, StoredEntry
 from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.protocols import Clock, FloatArray
-from semcache.redis import forgetting, reading, surveying, writing
-from semcache.redis.connection import Connection, GivenClient
+from semcache.redis import inspection, invalidation, reading, writing
+from semcache.redis.client.connection import Connection, GivenClient
+from semcache.redis.client.execute import aexecute, execute
 from semcache.redis.ensure import ensure_index
 from semcache.redis.entry_format import Lifetime, VectorFormat
 from semcache.redis.index import VECTOR_TYPES, IndexTuning, attributes_of
 from semcache.redis.keys import KeySpace
+from semcache.redis.operation import Operation, Setup
 from semcache.redis.reading import Scores
 from semcache.redis.sizes import Sizes
-from semcache.redis.steps import Operation, Setup
-from semcache.redis.wire import acarry_out, carry_out
 from semcache.redis.writing import NewScores
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class RedisStore:
                 step = operation.send(answer)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            answer = carry_out(self.connection, step)
+            answer = execute(self.connection, step)
 
     def check(self) -> None:
         """Create the index, or see that the one that is there fits. Raises StoreError for a Redis of no use."""
@@ -83,18 +83,18 @@ class RedisStore:
         """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGET."""
         return self._do(reading.read_vector(self._setup, tenant, query))
 
-    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0) -> list[Neighbour]:
         """At most k entries of at least this similarity (a cosine), nearest first, without those that just expired.
 
         Two round trips; one when nothing is similar enough.
         """
-        return self._do(reading.find_neighbours(self._setup, tenant, vector, k, least))
+        return self._do(reading.find_neighbours(self._setup, tenant, vector, k, min_similarity))
 
     def find_neighbours_many(
-        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
         """``find_neighbours`` for several vectors, in two round trips together."""
-        return self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, least))
+        return self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, min_similarity))
 
     def remember(
         self,
@@ -123,23 +123,23 @@ class RedisStore:
         With a query, no tenant means the empty one; with a document, everybody. Query and document together remove
         that document from that entry. Entries left without scores go whole.
         """
-        return self._do(forgetting.forget(self._setup, tenant, query, document))
+        return self._do(invalidation.forget(self._setup, tenant, query, document))
 
     def clear(self) -> int:
         """Remove all entries of this namespace and these models, of all tenants; how many there were."""
-        return self._do(forgetting.clear(self._setup))
+        return self._do(invalidation.clear(self._setup))
 
     def count(self) -> int:
         """How many entries the indexes hold, of all tenants."""
-        return self._do(surveying.count(self._setup))
+        return self._do(inspection.count(self._setup))
 
     def entry_ids(self, tenant: str | None = None) -> list[str]:
         """The ids of all entries, of one tenant or (None) of all. Goes through all keys of the server."""
-        return self._do(surveying.entry_ids(self._setup, tenant))
+        return self._do(inspection.entry_ids(self._setup, tenant))
 
     def sample(self, n: int, tenant: str | None = None) -> list[StoredEntry]:
         """At most n whole entries, in the order of the server's hash table: not random, yet arbitrary."""
-        return self._do(surveying.sample(self._setup, n, tenant))
+        return self._do(inspection.sample(self._setup, n, tenant))
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._setup.keys.base} in {self.connection.where}>"
@@ -159,7 +159,7 @@ class AsyncRedisStore:
                 step = operation.send(answer)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            answer = await acarry_out(self.connection, step)
+            answer = await aexecute(self.connection, step)
 
     async def check(self) -> None:
         """See RedisStore."""
@@ -177,15 +177,17 @@ class AsyncRedisStore:
         """See RedisStore."""
         return await self._do(reading.read_vector(self._setup, tenant, query))
 
-    async def find_neighbours(self, tenant: str, vector: FloatArray, k: int, least: float = -1.0) -> list[Neighbour]:
+    async def find_neighbours(
+        self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0
+    ) -> list[Neighbour]:
         """See RedisStore."""
-        return await self._do(reading.find_neighbours(self._setup, tenant, vector, k, least))
+        return await self._do(reading.find_neighbours(self._setup, tenant, vector, k, min_similarity))
 
     async def find_neighbours_many(
-        self, tenant: str, vectors: Sequence[FloatArray], k: int, least: float = -1.0
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
         """See RedisStore."""
-        return await self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, least))
+        return await self._do(reading.find_neighbours_many(self._setup, tenant, vectors, k, min_similarity))
 
     async def remember(
         self,
@@ -208,23 +210,23 @@ class AsyncRedisStore:
         self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None
     ) -> int:
         """See RedisStore."""
-        return await self._do(forgetting.forget(self._setup, tenant, query, document))
+        return await self._do(invalidation.forget(self._setup, tenant, query, document))
 
     async def clear(self) -> int:
         """See RedisStore."""
-        return await self._do(forgetting.clear(self._setup))
+        return await self._do(invalidation.clear(self._setup))
 
     async def count(self) -> int:
         """See RedisStore."""
-        return await self._do(surveying.count(self._setup))
+        return await self._do(inspection.count(self._setup))
 
     async def entry_ids(self, tenant: str | None = None) -> list[str]:
         """See RedisStore."""
-        return await self._do(surveying.entry_ids(self._setup, tenant))
+        return await self._do(inspection.entry_ids(self._setup, tenant))
 
     async def sample(self, n: int, tenant: str | None = None) -> list[StoredEntry]:
         """See RedisStore."""
-        return await self._do(surveying.sample(self._setup, n, tenant))
+        return await self._do(inspection.sample(self._setup, n, tenant))
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._setup.keys.base} in {self.connection.where}>"

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from semcache import codec
-from semcache.fingerprint import tenant_tag
+from semcache.entries import codec
+from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import FloatArray
+from semcache.redis.client.scripts import Command, script
 from semcache.redis.ensure import ensure_index
-from semcache.redis.scripts import Command, script
-from semcache.redis.steps import Operation, Setup, run_script
+from semcache.redis.operation import Operation, Setup, run_script
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from semcache.protocols import Ladder, Reranker, Scored
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.checked import checked_scores
-from semcache.turns import Turns
+from semcache.rerankers.priority_lock import PriorityLock
 
 
 class SingleRung:
@@ -14,7 +14,7 @@ class SingleRung:
 
     def __init__(self, reranker: Reranker) -> None:
         self._reranker = reranker
-        self._turns = Turns()
+        self._lock = PriorityLock()
 
     @property
     def name(self) -> str:
@@ -28,15 +28,15 @@ class SingleRung:
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """``deadline_s`` is not looked at: there is no other rung that could answer in time."""
-        with self._turns.guest():
+        with self._lock.foreground():
             return self._scored(query, documents, ask)
 
-    def score_spare(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+    def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """``score`` if nobody else needs the reranker now, else no scores, and the reason; callers then wait for it.
 
         Models are not safe to be called by a background thread beside their user's own.
         """
-        with self._turns.spare() as is_free:
+        with self._lock.background() as is_free:
             return self._scored(query, documents, ask) if is_free else Scored(None, self.name, "busy")
 
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from semcache.errors import ConfigurationError
-from semcache.schemas import load_yaml, schema_path
 from semcache.settings.knobs import Path, hidden, is_list, is_secret, knobs, may_be_none, section_of
 from semcache.settings.misspelling import nearest
+from semcache.settings.yaml_files import load_yaml, schema_path
 
 PREFIX = "SEMCACHE_"
 CONFIG = "SEMCACHE_CONFIG"

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from semcache.protocols import FloatArray
-from semcache.redis.connection import RedisConnection
-from semcache.redis.embedded import EmbeddedRedis
-from semcache.redis.server_files import find_server_files
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.redis.server.files import find_server_files
 from semcache.redis.store import AsyncRedisStore, RedisStore
 
 DIMS = 16

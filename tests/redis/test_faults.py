@@ -17,9 +17,9 @@ import redis.asyncio
 
 from semcache.errors import ConfigurationError, IndexMismatchError, StoreError, StoreUnavailableError
 from semcache.events import CacheRecovered, IndexCreated
-from semcache.redis.connection import RedisConnection
-from semcache.redis.embedded import EmbeddedRedis
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.index import IndexTuning
+from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import AsyncRedisStore, RedisStore
 from tests.redis.conftest import DIMS, fingerprint, server_pid, vector
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from semcache.errors import ConfigurationError, StoreUnavailableError
-from semcache.redis.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.server_info import server_info
 from semcache.redis.namespace import remove_namespace
-from semcache.redis.server_info import server_info
 from semcache.redis.store import RedisStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from semcache.redis.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import RedisStore
 from semcache.redis.writing import NewScores
 from tests.redis.conftest import DIMS, fingerprint, vector

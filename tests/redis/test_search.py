@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from semcache.entries.fingerprint import tenant_tag
 from semcache.errors import ConfigurationError, IndexMismatchError
-from semcache.fingerprint import tenant_tag
 from semcache.redis.index import IndexTuning, as_dict, attributes_of, check_index, schema_of
 from semcache.redis.keys import KeySpace, entry_id_in
 from semcache.redis.search import Hit, KnnCommand, hits_in

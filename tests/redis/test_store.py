@@ -8,10 +8,10 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semcache import codec
+from semcache.entries import codec
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
-from semcache.redis.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.index import IndexTuning
 from semcache.redis.store import RedisStore
 from semcache.redis.writing import NewScores

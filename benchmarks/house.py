@@ -1,0 +1,249 @@
+"""How the package is built, in figures, for one or more checkouts: ``python -m benchmarks.house [ROOT ...]``.
+
+The figures are those of the house style: how the source is cut into modules and functions, how it is explained, and
+how many files one request passes. A root is a folder that holds ``semcache/``.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import tokenize
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from io import StringIO
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+COMPLEX = 8
+"""Functions above this McCabe complexity are counted; the code bases that we follow have almost none."""
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Branch = ast.If | ast.For | ast.AsyncFor | ast.While | ast.ExceptHandler | ast.match_case
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_SILENCER = re.compile(r"#\s*(noqa|type:\s*ignore)(:?\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w\s,-]*\])?\s*")
+_EVASIVE = re.compile(r"\s*(What|Who|Whoever|Nobody)\b")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file. ``name`` is its path below ``semcache/``."""
+
+    name: str
+    source: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    @cached_property
+    def functions(self) -> Sequence[_Function]:
+        return [node for node in ast.walk(self.tree) if isinstance(node, _Function)]
+
+    @cached_property
+    def docstrings(self) -> Sequence[ast.Constant]:
+        """Every string that stands alone, those below a constant or a field included."""
+        alone = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Expr))
+        return [value for value in alone if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+
+    @cached_property
+    def comments(self) -> int:
+        found = tokenize.generate_tokens(StringIO(self.source).readline)
+        return sum(token.type == tokenize.COMMENT and not _SILENCER.fullmatch(token.string) for token in found)
+
+    @cached_property
+    def code_lines(self) -> frozenset[int]:
+        """Numbers of the lines that are neither blank nor only a comment nor part of a docstring."""
+        lines = enumerate(self.source.splitlines(), start=1)
+        written = {number for number, line in lines if line.strip() and not line.strip().startswith("#")}
+        return frozenset(written - {n for text in self.docstrings for n in range(text.lineno, _end(text) + 1)})
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """How often each name is used here, as a name or as an attribute; definitions and imports are no uses."""
+        names = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Name, ast.Attribute)))
+        return Counter(node.id if isinstance(node, ast.Name) else node.attr for node in names)
+
+
+def figures(root: Path) -> tuple[dict[str, object], dict[str, list[str]]]:
+    """The table's column for a checkout, and the files that an exact and a verified hit enter."""
+    package = root / "semcache"
+    modules = [Module(str(path.relative_to(package)), path.read_text("utf-8")) for path in package.rglob("*.py")]
+    top_modules = sum(path.stem != "__init__" for path in package.glob("*.py"))
+    folders = sum(1 for _ in package.glob("*/__init__.py"))
+    entered = passed_by(root)
+    column: dict[str, object] = {
+        "modules at the top": top_modules,
+        "folders at the top": folders,
+        "both": top_modules + folders,
+    }
+    column |= _code(modules)
+    for hit, files in entered.items():
+        column[f"{hit} hit, files"] = len(files)
+        column[f"{hit} hit, folders and top modules"] = len({Path(file).parts[0] for file in files})
+    return column, entered
+
+
+def _code(modules: Sequence[Module]) -> dict[str, object]:
+    functions = [(module, function) for module in modules for function in module.functions]
+    once = used_once(modules)
+    code = sum(len(module.code_lines) for module in modules)
+    texts = [str(text.value) for module in modules for text in module.docstrings]
+    spans = [(module.code_lines, range(each.body[0].lineno, _end(each) + 1)) for module, each in functions]
+    bodies = sorted(len(code_lines.intersection(span)) for code_lines, span in spans)
+    module_lines, longest = max((len(module.source.splitlines()), module.name) for module in modules)
+    lines, function_name = max((_end(function) - function.lineno + 1, function.name) for _, function in functions)
+    return {
+        "functions": len(functions),
+        "private helpers used once": once,
+        "their share of functions": f"{once / len(functions):.1%}",
+        "comments per 100 code lines": f"{100 * sum(module.comments for module in modules) / code:.1f}",
+        "code lines": code,
+        "docstrings": len(texts),
+        "beginning What/Who/Whoever/Nobody": sum(bool(_EVASIVE.match(text)) for text in texts),
+        "longest module, lines": f"{module_lines} {longest}",
+        f"functions over complexity {COMPLEX}": sum(complexity(each) > COMPLEX for _, each in functions),
+        "longest function, lines": f"{lines} {function_name}",
+        "function body, median code lines": _quantile(bodies, 0.5),
+        "function body, 90th percentile": _quantile(bodies, 0.9),
+    }
+
+
+def used_once(modules: Sequence[Module]) -> int:
+    """Private functions and methods that one place uses.
+
+    Uses in another module count unless it has a function of that name itself. Where a module has the same private name
+    in several classes, its uses are shared out evenly.
+    """
+    defined = {module.name: Counter(each.name for each in module.functions) for module in modules}
+    once = 0
+    for module in modules:
+        for name, times in defined[module.name].items():
+            if name.startswith("_") and not name.startswith("__"):
+                elsewhere = sum(other.uses[name] for other in modules if not defined[other.name][name])
+                once += times if module.uses[name] + elsewhere == times else 0
+    return once
+
+
+def complexity(function: _Function) -> int:
+    """McCabe's number of paths: one, and one for each branch, loop, handler, comprehension, case and inner function."""
+    return sum(isinstance(node, _Branch | _Comprehension | _Function) for node in ast.walk(function))
+
+
+def _end(node: ast.stmt | ast.expr) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _quantile(ordered: Sequence[int], q: float) -> int:
+    return ordered[round(q * (len(ordered) - 1))]
+
+
+def passed_by(root: Path) -> dict[str, list[str]]:
+    """The files of the package that one request enters, in the order of entering, by kind of hit.
+
+    A process of its own imports the package of ``root``, in an empty folder and without settings of this machine.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEMCACHE_")}
+    environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    # -P keeps this folder off the path: its statistics.py would hide the standard library's.
+    command = [sys.executable, "-P", __file__, "--trace", str(root)]
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(command, cwd=empty, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+class _Embedder:
+    """Two axes per topic. A reworded query is at similarity 0.85 to the first wording, between the two thresholds."""
+
+    name = "house"
+    dims = 4
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        import numpy as np
+
+        rows = np.zeros((len(texts), self.dims), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            axis = 2 * int(text.split()[-1])
+            row[axis : axis + 2] = (0.85, (1 - 0.85**2) ** 0.5) if "reworded" in text else (1.0, 0.0)
+        return rows
+
+
+def _number_in_text(_query: str, texts: list[str]) -> list[float]:
+    return [float(text.split()[-1]) for text in texts]
+
+
+def _traced_hits(root: Path) -> dict[str, list[str]]:
+    from semcache import OptimizedRerankerPipeline
+
+    documents = [f"passage {number}" for number in range(50)]
+    with OptimizedRerankerPipeline(
+        primary_reranker=_number_in_text, fallback_reranker=None, redis_url="embedded", embedding_model=_Embedder()
+    ) as pipeline:
+        # The first topic imports what is imported on first use; the second one is traced.
+        for query in ("topic 0", "topic 0", "topic 0", "reworded topic 0", "topic 1"):
+            pipeline.rerank(query, documents, top_k=5)
+        rerank = partial(pipeline.rerank, documents=documents, top_k=5)
+        queries = {"exact": "topic 1", "verified": "reworded topic 1"}
+        return {hit: _entered(root, hit, partial(rerank, query)) for hit, query in queries.items()}
+
+
+def _entered(root: Path, expected: str, call: Callable[[], Any]) -> list[str]:
+    """Files of the package in which ``call`` enters a function, in this thread."""
+    package = f"{root / 'semcache'}{os.sep}"
+    codes: dict[CodeType, None] = {}
+
+    def note(frame: FrameType, _event: str, _argument: object) -> None:
+        codes[frame.f_code] = None
+
+    # One answer in a hundred is drawn for an audit and enters more files. This seed draws none.
+    random.seed(1)
+    sys.settrace(note)
+    try:
+        status = str(call().status)
+    finally:
+        sys.settrace(None)
+    if expected not in status.lower():
+        raise RuntimeError(f"the traced request was answered {status!r}, not {expected!r}; see _traced_hits")
+    files = dict.fromkeys(code.co_filename for code in codes)
+    return [file.removeprefix(package) for file in files if file.startswith(package)]
+
+
+def _table(columns: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
+    """One aligned line per figure, one column per root."""
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    rows = [["", *columns], *([name, *(str(column.get(name, "")) for column in columns.values())] for name in names)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Figures of how the package is built, one column per checkout.")
+    here = Path(__file__).resolve().parents[1]
+    parser.add_argument("roots", nargs="*", type=Path, default=[here], metavar="ROOT", help="default: this checkout")
+    parser.add_argument("--files", action="store_true", help="list the files that the two hits enter")
+    parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    roots = [root.resolve() for root in arguments.roots]
+    if arguments.trace:
+        print(json.dumps(_traced_hits(roots[0])))
+        return
+    found = {str(root): figures(root) for root in roots}
+    print("\n".join(_table({root: column for root, (column, _) in found.items()})))
+    if arguments.files:
+        for root, (_, entered) in found.items():
+            for hit, files in entered.items():
+                print(f"\n{root}, {hit} hit:", *files, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()

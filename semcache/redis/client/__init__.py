@@ -1,0 +1,1 @@
+"""Connections to a Redis server, its circuit breaker, scripts and error messages."""

@@ -1,0 +1,61 @@
+"""Scores come back from bytes as they went in, and damaged bytes are nothing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semcache.entries.codec import RECORD_BYTES, VERSION, pack, scores_of, unpack
+
+FINGERPRINTS = st.binary(min_size=16, max_size=16)
+SCORES = st.floats(width=32, allow_nan=False)
+RECORDS = st.lists(st.tuples(FINGERPRINTS, SCORES), max_size=20)
+
+
+@given(RECORDS)
+def test_what_is_packed_is_unpacked(records):
+    assert unpack(VERSION + pack(records)) == dict(records)
+
+
+@given(RECORDS, RECORDS)
+def test_appending_is_the_same_as_packing_together(first, then):
+    assert unpack(VERSION + pack(first) + pack(then)) == dict([*first, *then])
+
+
+@given(RECORDS.filter(bool), st.integers(1, RECORD_BYTES - 1))
+def test_a_cut_record_is_nothing(records, missing):
+    assert unpack((VERSION + pack(records))[:-missing]) is None
+
+
+@given(RECORDS, st.data())
+def test_in_any_order_is_as_one_by_one(records, data):
+    known = dict(records)
+    wanted = data.draw(st.permutations(list(known)) | st.lists(st.sampled_from([*known, bytes(16)]), unique=True))
+    packed = unpack(VERSION + pack(records))
+    assert packed.scores_of(wanted) == list(map(known.get, wanted))
+    assert scores_of(packed, wanted) == scores_of(known, wanted)
+
+
+def test_a_later_record_wins_also_where_the_order_is_asked_for():
+    one, other = bytes([1]) * 16, bytes([2]) * 16
+    packed = unpack(VERSION + pack([(one, 1.0), (other, 2.0), (one, 3.0)]))
+    assert packed.scores_of([one, other, bytes(16)]) == [3.0, 2.0, None]
+
+
+@given(RECORDS)
+def test_unpacked_scores_are_a_mapping_like_any_other(records):
+    packed, known = unpack(VERSION + pack(records)), dict(records)
+    assert (dict(packed), len(packed), list(packed)) == (known, len(known), list(known))
+    assert all(packed[fingerprint] == score and fingerprint in packed for fingerprint, score in known.items())
+    assert packed.get(b"nothing") is None
+    assert repr(packed) == f"PackedScores({known})"
+
+
+@pytest.mark.parametrize("blob", [None, b"", b"\x00", b"\x02" + bytes(20), b"[0.1, 0.2]"])
+def test_what_is_not_scores_is_nothing(blob):
+    assert unpack(blob) is None
+
+
+def test_a_score_is_a_float32():
+    score = float(np.float32(9.2213745))
+    assert unpack(VERSION + pack([(bytes(16), 9.2213745)])) == {bytes(16): score}

@@ -1,0 +1,267 @@
+"""The rule that skips documents: what it promises for any scores, and tables of the cases it was made for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semcache.entries.entry import Neighbour
+from semcache.errors import ConfigurationError
+from semcache.flow.reuse import UNKNOWN, Prior, ReusePolicy, Settled, next_to_ask, prior, settle
+
+NAN = float("nan")
+
+
+@dataclass
+class Verification:
+    settled: Settled
+    fresh: np.ndarray
+    asked: list[list[int]]
+
+    @property
+    def positions(self) -> list[int]:
+        return [place for ask in self.asked for place in ask]
+
+
+def verify(known: Prior, truth: np.ndarray, top_k: int, policy: ReusePolicy, exact: np.ndarray | None = None):
+    """Plays the part of the flow: ask, score, ask again, settle."""
+    fresh = np.full(len(truth), NAN) if exact is None else exact.copy()
+    asked: list[list[int]] = []
+    while len(ask := next_to_ask(known, fresh, top_k, len(asked), policy)):
+        asked.append(ask.tolist())
+        fresh[ask] = truth[ask]
+    return Verification(settle(known, fresh, top_k, policy), fresh, asked)
+
+
+def one_neighbour(scores, similarity: float = 0.9) -> Prior:
+    scores = np.array(scores, dtype=float)
+    return Prior(scores, np.where(np.isnan(scores), UNKNOWN, 0), np.array([similarity]))
+
+
+# The machine may be busy; how long one example takes says nothing about the rule.
+any_request = settings(deadline=None, max_examples=60)
+finite = st.floats(-20, 20, allow_nan=False, width=32)
+
+
+@st.composite
+def requests(draw):
+    """(prior, true scores, top_k) of a request with up to three neighbours and any drift at all."""
+    count = draw(st.integers(1, 40))
+    neighbours = draw(st.integers(1, 3))
+    truth = np.array(draw(st.lists(finite, min_size=count, max_size=count)))
+    cached = np.array(draw(st.lists(finite, min_size=count, max_size=count)))
+    source = np.array(draw(st.lists(st.integers(UNKNOWN, neighbours - 1), min_size=count, max_size=count)))
+    similarity = np.array(draw(st.lists(st.floats(0.45, 1.0), min_size=neighbours, max_size=neighbours)))
+    known = Prior(np.where(source == UNKNOWN, NAN, cached), source.astype(np.intp), similarity)
+    return known, truth, draw(st.integers(1, 15))
+
+
+policies = st.builds(
+    ReusePolicy,
+    confidence=st.floats(0, 4),
+    max_rounds=st.integers(1, 5),
+    max_pairs=st.floats(0.05, 1.0),
+    drift_limit=st.none() | st.floats(0.1, 5),
+)
+
+
+class TestPrior:
+    def test_takes_the_nearest_neighbour_that_has_the_document(self):
+        far = Neighbour("far", 0.7, {b"a": 1.0, b"b": 2.0, b"c": 3.0}, 0.0)
+        near = Neighbour("near", 0.9, {b"b": 20.0}, 0.0)
+        known = prior([b"a", b"b", b"x"], [far, near])
+        np.testing.assert_array_equal(known.scores, [1.0, 20.0, NAN])
+        np.testing.assert_array_equal(known.source, [0, 1, UNKNOWN])
+        np.testing.assert_array_equal(known.similarity, [0.7, 0.9])
+
+    def test_of_two_equally_near_neighbours_the_first_wins(self):
+        first = Neighbour("first", 0.9, {b"a": 1.0}, 0.0)
+        second = Neighbour("second", 0.9, {b"a": 2.0}, 0.0)
+        assert prior([b"a"], [first, second]).scores.tolist() == [1.0]
+
+    def test_without_neighbours_nothing_is_known(self):
+        known = prior([b"a"], [])
+        assert known.source.tolist() == [UNKNOWN]
+        assert np.isnan(known.scores).all()
+
+    def test_a_score_that_is_not_finite_counts_as_unknown(self):
+        known = prior([b"a", b"b"], [Neighbour("n", 0.9, {b"a": NAN, b"b": float("inf")}, 0.0)])
+        assert known.source.tolist() == [UNKNOWN, UNKNOWN]
+
+
+class TestAnyRequest:
+    @any_request
+    @given(requests(), policies)
+    def test_never_asks_twice_and_ends_within_the_rounds(self, request_, policy):
+        known, truth, top_k = request_
+        done = verify(known, truth, top_k, policy)
+        assert len(done.positions) == len(set(done.positions))
+        assert len(done.asked) <= policy.max_rounds
+
+    @any_request
+    @given(requests(), policies)
+    def test_every_document_is_ordered_once_and_fresh_ones_come_first(self, request_, policy):
+        known, truth, top_k = request_
+        done = verify(known, truth, top_k, policy)
+        assert sorted(done.settled.order.tolist()) == list(range(len(truth)))
+        skipped = np.isnan(done.fresh[done.settled.order])
+        assert (np.diff(skipped.astype(int)) >= 0).all()
+
+    @any_request
+    @given(requests(), policies)
+    def test_a_complete_top_k_was_scored_for_this_query(self, request_, policy):
+        known, truth, top_k = request_
+        done = verify(known, truth, top_k, policy)
+        top = done.settled.order[:top_k]
+        if done.settled.complete:
+            np.testing.assert_array_equal(done.settled.scores[top], truth[top])
+            assert done.settled.reason is None
+        else:
+            assert done.settled.reason in {"budget", "rounds"}
+
+    @any_request
+    @given(requests(), policies)
+    def test_the_fresh_documents_are_ordered_by_their_fresh_scores(self, request_, policy):
+        known, truth, top_k = request_
+        done = verify(known, truth, top_k, policy)
+        fresh = done.fresh[done.settled.order]
+        fresh = fresh[~np.isnan(fresh)]
+        assert (np.diff(fresh) <= 0).all()
+
+    @any_request
+    @given(requests(), policies)
+    def test_unknown_documents_are_all_asked_in_the_first_round(self, request_, policy):
+        known, truth, top_k = request_
+        unknown = set(np.flatnonzero(known.source == UNKNOWN).tolist())
+        done = verify(known, truth, top_k, policy)
+        assert unknown <= set(done.asked[0] if done.asked else [])
+
+    @any_request
+    @given(requests(), policies)
+    def test_known_documents_stay_within_the_budget(self, request_, policy):
+        known, truth, top_k = request_
+        done = verify(known, truth, top_k, policy)
+        spent = sum(known.source[place] != UNKNOWN for place in done.positions)
+        assert spent <= max(policy.max_pairs * len(truth), 1)
+
+    @any_request
+    @given(requests(), policies)
+    def test_the_same_request_gives_the_same_answer(self, request_, policy):
+        known, truth, top_k = request_
+        first, second = verify(known, truth, top_k, policy), verify(known, truth, top_k, policy)
+        assert first.asked == second.asked
+        np.testing.assert_array_equal(first.settled.order, second.settled.order)
+
+    @any_request
+    @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.sampled_from([0.01, 3.0, 1000.0]), st.floats(-50, 50))
+    def test_the_scale_of_the_scores_does_not_matter(self, seed, count, scale, shift):
+        random = np.random.default_rng(seed)
+        cached = random.normal(0, 4, count)
+        truth = 0.8 * cached - 1 + random.normal(0, 1, count)
+        plain = verify(one_neighbour(cached), truth, 5, ReusePolicy())
+        other = verify(one_neighbour(cached * scale + shift), truth * scale + shift, 5, ReusePolicy())
+        assert plain.asked == other.asked
+
+    @any_request
+    @given(requests(), policies, st.data())
+    def test_exact_scores_count_as_fresh(self, request_, policy, data):
+        known, truth, top_k = request_
+        exact = np.where(data.draw(st.lists(st.booleans(), min_size=len(truth), max_size=len(truth))), truth, NAN)
+        done = verify(known, truth, top_k, policy, exact)
+        assert not set(done.positions) & set(np.flatnonzero(~np.isnan(exact)).tolist())
+        if done.settled.complete:
+            top = done.settled.order[:top_k]
+            np.testing.assert_array_equal(done.settled.scores[top], truth[top])
+
+
+class TestCases:
+    def test_everything_fresh_asks_nothing(self):
+        truth = np.array([3.0, 1.0, 2.0])
+        done = verify(one_neighbour([1, 2, 3]), truth, 2, ReusePolicy(), exact=truth)
+        assert done.asked == []
+        assert done.settled.order.tolist() == [0, 2, 1]
+        assert done.settled.complete
+
+    def test_nothing_known_asks_everything_at_once(self):
+        done = verify(one_neighbour([NAN] * 30), np.arange(30.0), 5, ReusePolicy())
+        assert done.asked == [list(range(30))]
+        assert done.settled.drift is None
+
+    def test_as_many_wanted_as_there_are_asks_everything_at_once(self):
+        done = verify(one_neighbour(np.arange(8.0)), np.arange(8.0), 8, ReusePolicy())
+        assert done.asked == [list(range(8))]
+
+    def test_a_drift_that_shifts_all_scores_alike_costs_nothing_more(self):
+        cached = np.arange(50.0)
+        done = verify(one_neighbour(cached, 0.97), cached - 7, 10, ReusePolicy())
+        assert done.settled.complete
+        assert done.settled.order[:10].tolist() == list(range(49, 39, -1))
+        assert done.settled.drift.median == pytest.approx(-7)
+        assert len(done.positions) <= 15
+
+    @pytest.mark.parametrize("similarity", [0.6, 0.8, 0.97])
+    def test_scores_turned_upside_down_are_found_out(self, similarity):
+        cached = np.random.default_rng(1).normal(0, 4, 50)
+        done = verify(one_neighbour(cached, similarity), -cached, 10, ReusePolicy(drift_limit=1.5))
+        np.testing.assert_array_equal(done.settled.order[:10], np.argsort(cached)[:10])
+
+    def test_a_drift_above_the_limit_asks_everything(self):
+        random = np.random.default_rng(2)
+        cached, truth = random.normal(0, 4, (2, 50))
+        done = verify(one_neighbour(cached), truth, 10, ReusePolicy(drift_limit=0.1))
+        assert sorted(done.positions) == list(range(50))
+        assert done.settled.complete
+
+    def test_a_spent_budget_is_admitted(self):
+        random = np.random.default_rng(3)
+        cached, truth = random.normal(0, 4, (2, 50))
+        done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_pairs=0.2))
+        assert (done.settled.complete, done.settled.reason) == (False, "budget")
+        assert len(done.positions) == 10
+
+    def test_spent_rounds_are_admitted(self):
+        random = np.random.default_rng(3)
+        cached, truth = random.normal(0, 4, (2, 50))
+        done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_rounds=1, drift_limit=None))
+        assert (done.settled.complete, done.settled.reason) == (False, "rounds")
+
+    def test_equal_scores_keep_the_order_of_the_caller(self):
+        done = verify(one_neighbour([1.0] * 20), np.ones(20), 5, ReusePolicy())
+        fresh = [place for place in done.settled.order.tolist() if not np.isnan(done.fresh[place])]
+        assert fresh == sorted(fresh)
+
+    def test_the_drift_of_every_neighbour_is_its_own(self):
+        truth = np.random.default_rng(4).permutation(np.linspace(10, 0, 60))
+        source = np.tile([0, 1], 30)
+        cached = truth + np.where(source == 0, 1.5, -1.5)
+        done = verify(Prior(cached, source, np.array([0.9, 0.9])), truth, 10, ReusePolicy())
+        np.testing.assert_array_equal(done.settled.order[:10], np.argsort(-truth)[:10])
+        skipped = np.isnan(done.fresh)
+        assert np.abs(done.settled.scores - truth)[skipped].max() < 1.0
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("knob", "value"),
+        [
+            ("trust_threshold", 1.1),
+            ("reuse_threshold", -1.1),
+            ("reuse_threshold", NAN),
+            ("trust_threshold", 0.5),
+            ("confidence", -0.1),
+            ("confidence", NAN),
+            ("max_rounds", 0),
+            ("max_pairs", 0.0),
+            ("max_pairs", 1.5),
+            ("drift_limit", 0.0),
+            ("drift_limit", NAN),
+        ],
+    )
+    def test_a_value_out_of_range_is_named_with_its_remedy(self, knob, value):
+        with pytest.raises(ConfigurationError, match=rf"{knob} is {value!r}; "):
+            ReusePolicy(**{knob: value})
+
+    def test_limits_of_the_ranges_are_allowed(self):
+        ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs=1.0)

@@ -1,0 +1,144 @@
+"""Equal requests share one computation; nobody who leaves takes the others along."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
+
+
+class Gate:
+    """A computation that waits until it is let through, and counts."""
+
+    def __init__(self, result: object = "result") -> None:
+        self.started, self.open = threading.Event(), threading.Event()
+        self.count = 0
+        self.result = result
+
+    def __call__(self) -> object:
+        self.count += 1
+        self.started.set()
+        assert self.open.wait(10)
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+def _followers(flight: SingleFlight, pool: ThreadPoolExecutor, gate: Gate, number: int):
+    leader = pool.submit(flight.do, "key", gate)
+    assert gate.started.wait(10)
+    entered = threading.Barrier(number + 1)
+
+    def follow():
+        entered.wait(10)
+        return flight.do("key", gate)
+
+    followers = [pool.submit(follow) for _ in range(number)]
+    entered.wait(10)
+    return leader, followers
+
+
+def test_equal_calls_share_one_computation():
+    flight, gate = SingleFlight(), Gate()
+    with ThreadPoolExecutor(9) as pool:
+        leader, followers = _followers(flight, pool, gate, 8)
+        gate.open.set()
+        assert leader.result(10) == "result"
+        assert {follower.result(10) for follower in followers} == {"result"}
+    assert flight.do("key", lambda: "new") == "new"
+
+
+def test_other_keys_do_not_wait():
+    flight, gate = SingleFlight(), Gate()
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(flight.do, "key", gate)
+        assert gate.started.wait(10)
+        assert flight.do("other", lambda: 1) == 1
+        gate.open.set()
+        assert leader.result(10) == "result"
+
+
+def test_an_error_is_everybodys_but_not_the_next_ones():
+    flight, gate = SingleFlight(), Gate(ValueError("bad"))
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(flight.do, "key", gate)
+        gate.open.set()
+        with pytest.raises(ValueError, match="bad"):
+            leader.result(10)
+    assert flight.do("key", lambda: 2) == 2
+
+
+def test_an_interrupted_leader_hands_over():
+    flight, gate = SingleFlight(), Gate(KeyboardInterrupt())
+    outcomes = []
+
+    def lead():
+        try:
+            flight.do("key", gate)
+        except KeyboardInterrupt:
+            outcomes.append("interrupted")
+
+    leader = threading.Thread(target=lead)
+    leader.start()
+    assert gate.started.wait(10)
+    with ThreadPoolExecutor(1) as pool:
+        follower = pool.submit(flight.do, "key", lambda: "by the follower")
+        gate.open.set()
+        assert follower.result(10) == "by the follower"
+    leader.join(10)
+    assert outcomes == ["interrupted"]
+
+
+async def test_tasks_share_one_computation_and_the_first_may_leave():
+    flight, gate, count = AsyncSingleFlight(), asyncio.Event(), 0
+
+    async def compute():
+        nonlocal count
+        count += 1
+        await gate.wait()
+        return "result"
+
+    tasks = [asyncio.ensure_future(flight.do("key", compute)) for _ in range(5)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(*tasks[1:]) == ["result"] * 4
+    assert tasks[0].cancelled()
+    assert count == 1
+
+
+async def test_the_computation_is_cancelled_when_nobody_waits_and_starts_anew_for_the_next():
+    flight, cancelled = AsyncSingleFlight(), asyncio.Event()
+
+    async def compute():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    tasks = [asyncio.ensure_future(flight.do("key", compute)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    assert await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait_for(cancelled.wait(), 10)
+
+    async def quick():
+        return "new"
+
+    assert await flight.do("key", quick) == "new"
+    assert flight._flights == {}
+
+
+async def test_an_error_reaches_every_waiting_task():
+    flight = AsyncSingleFlight()
+
+    async def compute():
+        await asyncio.sleep(0)
+        raise ValueError("bad")
+
+    outcomes = await asyncio.gather(*(flight.do("key", compute) for _ in range(3)), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["bad"] * 3

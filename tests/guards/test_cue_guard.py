@@ -1,0 +1,232 @@
+"""The guard by kind of difference, on pairs of our own and on any text at all."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semcache.guards import ENGLISH, CueGuard, Vocabulary
+from semcache.guards import tokens as written
+from semcache.protocols import Guard
+
+GUARD = CueGuard()
+PAIRS = [
+    json.loads(line) for line in (Path(__file__).parents[1] / "data/guard_pairs.jsonl").read_text("utf-8").splitlines()
+]
+RISKY = [pair for pair in PAIRS if not pair["trust_ok"]]
+HARMLESS = [pair for pair in PAIRS if pair["trust_ok"]]
+ANY_TEXT = st.text(st.characters(), max_size=300)  # surrogates, controls and unassigned code points too
+WORDS = st.sampled_from(
+    [
+        "how",
+        "to",
+        "from",
+        "by",
+        "not",
+        "without",
+        "5",
+        "10",
+        "ten",
+        "mg",
+        "km",
+        "$",
+        "%",
+        "paris",
+        "london",
+        "cause",
+        "convert",
+        "C++",
+        "3.11",
+        "2024-01-05",
+        "'x'",
+        '"a b"',
+        "may",
+        "one",
+        "million",
+        "turn",
+        "off",
+        "--v",
+    ]
+)
+SENTENCES = st.lists(WORDS, max_size=120).map(" ".join)
+
+
+def difference(ours: str, theirs: str, guard: CueGuard = GUARD) -> str | None:
+    return guard.difference(guard.cues(ours), guard.cues(theirs))
+
+
+def test_is_a_guard():
+    assert isinstance(GUARD, Guard)
+
+
+def test_the_pairs_are_many_varied_and_different():
+    assert len(PAIRS) >= 300
+    assert len({(pair["a"], pair["b"]) for pair in PAIRS}) == len(PAIRS)
+    assert min(Counter(pair["kind"] for pair in RISKY).values()) >= 8
+
+
+@pytest.mark.parametrize("pair", RISKY, ids=lambda pair: f"{pair['kind']}: {pair['b']}")
+def test_a_risky_pair_is_not_trusted(pair):
+    assert difference(pair["a"], pair["b"]) is not None
+
+
+@pytest.mark.parametrize("kind", sorted({pair["kind"] for pair in HARMLESS}))
+def test_harmless_twins_stay_trusted(kind):
+    twins = [pair for pair in HARMLESS if pair["kind"] == kind]
+    refused = [pair for pair in twins if difference(pair["a"], pair["b"]) is not None]
+    # A misspelt word is another word to the guard: few misspellings are near enough to be trusted in any case.
+    allowed = 0.75 if kind == "misspelling" else 0.12
+    assert len(refused) <= allowed * len(twins), refused
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ("is it open", "is it not open", "negation"),
+        ("never use eval", "use eval", "negation"),
+        ("fly with a visa", "fly without a visa", "negation"),
+        ("lose 10 pounds", "lose 20 pounds", "number"),
+        ("5 to 10 percent", "5 to 15 percent", "number"),
+        ("-5 degrees", "5 degrees", "number"),
+        ("the second law", "the third law", "number"),
+        ("python 3.11", "python 3.12", "number"),
+        ("world cup 2014", "world cup 2018", "date"),
+        ("rain in May 2020", "rain in June 2020", "date"),
+        ("open on monday", "open on sunday", "date"),
+        ("5 mg of salt", "5 g of salt", "unit"),
+        ("$5 fee", "€5 fee", "unit"),
+        ("C++ strings", "C# strings", "code"),
+        ("grep -v word", "grep -V word", "code"),
+        ("use get_a_b", "use get_a_c", "code"),
+        ("a == b", "a === b", "code"),
+        ("enable sync", "turn off sync", "scope"),
+        ("eat before a run", "eat after a run", "scope"),
+        ("when was Bach born", "where was Bach born", "question"),
+        ("capital of France", "capital of Spain", "word"),
+        ("capital", "capital of Spain", "word"),
+        ("法国的首都", "德国的首都", "word"),
+        ("what is it", "where are they", "question"),
+        ("what is it", "how are they", "word"),
+        ('origin of "to be"', 'origin of "to be or"', "quote"),
+        ("flights from Paris to Rome", "flights from Rome to Paris", "order"),
+        ("flights to Rome from Paris", "flights to Paris from Rome", "order"),
+        ("convert miles to km", "convert km to miles", "order"),
+        ("does stress cause pain", "does pain cause stress", "order"),
+        ("is gold heavier than lead", "is lead heavier than gold", "order"),
+        ("is pain caused by stress", "is stress caused by pain", "order"),
+    ],
+)
+def test_a_difference_is_named(ours, theirs, expected):
+    assert difference(ours, theirs) == expected
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("1,000 miles", "1000 miles"),
+        ("twenty five ways", "25 ways"),
+        ("two hundred thousand people", "200,000 people"),
+        ("1.5 million people", "1500000 people"),
+        ("\u0665 apples", "5 apples"),
+        ("the 3rd man", "the third man"),
+        ("$5.00 fee", "5 dollar fee"),
+        ("5km run", "5 kilometres run"),
+        ("on 2024-03-05", "on 5 March 2024"),
+        ("on March 5, 2024", "on 5 March 2024"),
+        ("it isn't open", "it is not open"),
+        ("it isn\u2019t open", "it isn't open"),
+        ("how to reset a password", "password reset how to"),
+        ("from Paris to Rome", "to Rome from Paris"),
+        ("miles to km", "from miles to km"),
+        ("does stress cause pain", "is pain caused by stress"),
+        ("tea vs coffee", "coffee vs tea"),
+        ("log in to the site", "login to the site"),
+        ("colours of puppies", "color of a puppy"),
+        ('meaning of "inertia"', "meaning of inertia"),
+        ("", "   "),
+    ],
+)
+def test_the_same_in_other_words_is_no_difference(ours, theirs):
+    assert difference(ours, theirs) is None
+
+
+@given(st.one_of(ANY_TEXT, SENTENCES), st.one_of(ANY_TEXT, SENTENCES))
+@settings(max_examples=400, deadline=None)
+def test_any_two_texts_can_be_compared(ours, theirs):
+    our_cues, their_cues = GUARD.cues(ours), GUARD.cues(theirs)
+    assert max(len(our_cues), len(their_cues)) <= 255
+    assert our_cues == GUARD.cues(ours)
+    assert GUARD.difference(our_cues, our_cues) is None
+    assert GUARD.difference(our_cues, their_cues) == GUARD.difference(their_cues, our_cues)
+
+
+@given(SENTENCES)
+@settings(deadline=None)
+def test_equal_cues_built_anew_have_no_difference(text):
+    cues = GUARD.cues(text)
+    assert GUARD.difference(cues, bytes(bytearray(cues))) is None
+
+
+@given(st.binary(max_size=255), st.binary(max_size=255))
+@settings(deadline=None)
+def test_damaged_cues_are_compared_without_an_error(ours, theirs):
+    assert GUARD.difference(ours, theirs) == GUARD.difference(theirs, ours)
+    assert GUARD.difference(ours, ours) is None
+
+
+@pytest.mark.parametrize(
+    "unit", ["word ", "a1", "5,", "not ", "_", "a_", "🙂", "سؤال ", "語", "'", '"x', "ten ", "5 mg ", "\ud800", "-"]
+)
+def test_a_megabyte_is_short_work(unit):
+    text = unit * (1_000_000 // len(unit))
+    assert len(GUARD.cues(text)) <= 255
+    assert difference(text, text) is None
+    assert difference(text, text + "!") == "length"
+
+
+def test_a_difference_behind_the_81st_cue_is_seen():
+    # 120 different words, none of them listed
+    words = [f"wo{chr(97 + i // 26)}{chr(97 + i % 26)}q" for i in range(120)]
+    assert difference(" ".join(words), " ".join([*words[:-1], "another"])) == "length"
+    assert difference(" ".join(words), " ".join(words)) is None
+
+
+def test_cues_of_nothing_or_of_another_vocabulary_are_not_compared():
+    other = CueGuard(ENGLISH.extended(ignored=["kindest"]))
+    assert GUARD.difference(GUARD.cues("a dog"), b"") == "format"
+    assert GUARD.difference(GUARD.cues("a dog"), other.cues("a dog")) == "format"
+
+
+def test_cues_hold_no_text():
+    assert b"password" not in GUARD.cues("reset my password")
+    assert len(GUARD.cues("reset my password")) == 2 + 2 * 3
+
+
+def test_a_vocabulary_can_be_extended():
+    german = CueGuard(ENGLISH.extended(ignored=["der", "die", "ist"], negations=["nicht"], same=["handy telefon"]))
+    assert difference("ist die Tür offen", "Tür offen", german) is None
+    assert difference("Tür offen", "Tür nicht offen", german) == "negation"
+    assert difference("Handy laden", "Telefon laden", german) is None
+    assert difference("ist die Tür offen", "Tür offen") == "word"
+
+
+def test_an_empty_vocabulary_compares_words_numbers_and_order():
+    bare = CueGuard(Vocabulary())
+    assert difference("el perro", "el gato", bare) == "word"
+    assert difference("5 perros", "6 perros", bare) == "number"
+    assert difference("perro muerde gato", "gato muerde perro", bare) == "order"
+    assert difference("¿Perro?", "perro", bare) is None
+
+
+def test_repr_names_the_vocabulary():
+    assert repr(CueGuard()) == repr(GUARD)
+    assert repr(CueGuard(Vocabulary())) != repr(GUARD)
+
+
+@given(st.text("abc DEf,.?!'-/():;+_5\"", max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_the_short_cut_for_plain_text_finds_the_same_tokens(text):
+    assert written.tokens(text) == written._TOKEN.findall(text)

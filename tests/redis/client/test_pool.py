@@ -1,0 +1,291 @@
+"""Commands travel together, failures travel no further than they must, and nobody waits for ever."""
+
+import asyncio
+import os
+import threading
+from collections import deque
+from typing import Any
+
+import hiredis
+import pytest
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.pool import ConnectionPool, PipelinedPool
+
+ECHO = (("ECHO", "a"),)
+
+
+class Scripted:
+    """A connection that echoes, or does what its script says at the next sending: an error, or wait for an event."""
+
+    def __init__(self, *script: Any) -> None:
+        self.script = deque(script)
+        self.is_connected = False
+        self.sent: list[list[str]] = []
+        """What was to be echoed, by batch."""
+        self.opened = 0
+        self._replies: deque[Any] = deque()
+
+    async def connect(self) -> None:
+        self.is_connected = True
+        self.opened += 1
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        self.is_connected = False
+        self._replies.clear()
+
+    async def send_packed_command(self, packed: list[bytes], check_health: bool) -> None:
+        reader = hiredis.Reader(encoding="utf-8")
+        reader.feed(b"".join(packed))
+        said = [command[1] for command in iter(reader.gets, False)]
+        self.sent.append(said)
+        self._replies.extend(said)
+        step = self.script.popleft() if self.script else None
+        if isinstance(step, asyncio.Event):
+            await step.wait()
+        elif isinstance(step, int):  # answers that many, and then the connection is gone
+            self._replies = deque([*list(self._replies)[:step], RedisConnectionError("gone")])
+        elif step is not None:
+            raise step
+
+    async def read_response(self) -> Any:
+        await asyncio.sleep(0)
+        reply = self._replies.popleft()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+def link(*connections: Scripted, timeout_s: float = 5.0) -> PipelinedPool:
+    made = iter(connections)
+    return PipelinedPool(lambda: next(made), timeout_s, 5.0)
+
+
+async def one_after_another(shared: PipelinedPool, count: int) -> list["asyncio.Task[list[Any]]"]:
+    """Calls of which each is on its way, or waits, before the next comes."""
+    calls = []
+    for at in range(count):
+        calls.append(asyncio.create_task(shared.exchange((("ECHO", at),))))
+        await asyncio.sleep(0.001)
+    return calls
+
+
+class TestLoopLink:
+    async def test_what_is_sent_at_once_goes_out_at_once(self) -> None:
+        connection = Scripted()
+        shared = link(connection)
+        replies = await asyncio.gather(*(shared.exchange((("ECHO", at), ("ECHO", -at))) for at in range(50)))
+        assert replies == [[str(at), str(-at)] for at in range(50)]
+        assert [len(batch) for batch in connection.sent] == [100]
+
+    async def test_what_comes_while_all_connections_wait_is_the_next_batch(self) -> None:
+        gates = [asyncio.Event() for _ in range(4)]
+        connections = [Scripted(gate) for gate in gates]
+        shared = link(*connections)
+        calls = await one_after_another(shared, 10)
+        gates[2].set()
+        assert await asyncio.gather(*calls[4:]) == [[str(at)] for at in range(4, 10)]
+        assert [len(batch) for batch in connections[2].sent] == [1, 6]
+        for gate in gates:
+            gate.set()
+        assert await asyncio.gather(*calls) == [[str(at)] for at in range(10)]
+        await shared.close()
+        assert not any(connection.is_connected for connection in connections)
+
+    async def test_a_connection_that_went_stale_is_opened_again_and_only_the_unanswered_is_sent_again(self) -> None:
+        connection = Scripted(None, 2)
+        shared = link(connection)
+        await shared.exchange(ECHO)
+        replies = await asyncio.gather(*(shared.exchange((("ECHO", at),)) for at in "01234"))
+        assert replies == [[at] for at in "01234"]
+        assert connection.opened == 2
+        assert ["".join(batch) for batch in connection.sent] == ["a", "01234", "234"]
+
+    async def test_a_new_connection_that_fails_is_not_tried_twice(self) -> None:
+        connection = Scripted(RedisConnectionError("no"))
+        shared = link(connection, Scripted())
+        with pytest.raises(RedisConnectionError):
+            await shared.exchange(ECHO)
+        assert len(connection.sent) == 1
+        assert await shared.exchange(ECHO) == ["a"]
+
+    async def test_who_waits_behind_a_failure_fails_with_it_and_the_next_is_served(self) -> None:
+        gates = [asyncio.Event() for _ in range(4)]
+        shared = link(*(Scripted(gate) for gate in gates), *(Scripted() for _ in range(4)), timeout_s=0.05)
+        calls = await one_after_another(shared, 6)
+        failed = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(error) for error in failed] == [RedisTimeoutError] * 6
+        assert await shared.exchange(ECHO) == ["a"]
+
+    async def test_no_call_waits_longer_than_it_may(self) -> None:
+        shared = link(Scripted(None, asyncio.Event()), timeout_s=0.3)
+        await shared.exchange(ECHO)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        with pytest.raises(RedisTimeoutError, match=r"no reply within 0\.3 s"):
+            await shared.exchange(ECHO)
+        assert 0.29 < loop.time() - start < 2
+
+    async def test_a_cancelled_call_leaves_the_others_alone(self) -> None:
+        gate = asyncio.Event()
+        connection = Scripted(gate)
+        shared = link(connection)
+        calls = [asyncio.create_task(shared.exchange((("ECHO", at),))) for at in "012"]
+        await asyncio.sleep(0.001)
+        calls[1].cancel()
+        gate.set()
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert (done[0], done[2]) == (["0"], ["2"])
+        assert isinstance(done[1], asyncio.CancelledError)
+        assert await shared.exchange(ECHO) == ["a"]
+        assert connection.opened == 1
+
+    async def test_what_was_cancelled_before_it_went_out_is_not_sent(self) -> None:
+        gates = [asyncio.Event() for _ in range(4)]
+        connections = [Scripted(gate) for gate in gates]
+        shared = link(*connections)
+        calls = await one_after_another(shared, 6)
+        calls[4].cancel()
+        for gate in gates:
+            gate.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert ("ECHO", 4) not in [
+            command for connection in connections for batch in connection.sent for command in batch
+        ]
+
+    async def test_nobody_is_forgotten_who_comes_as_the_carriers_leave(self) -> None:
+        shared = link(*(Scripted() for _ in range(4)))
+
+        async def again_and_again(caller: int) -> None:
+            for at in range(200):
+                assert await shared.exchange((("ECHO", f"{caller} {at}"),)) == [f"{caller} {at}"]
+                if (caller + at) % 3 == 0:
+                    await asyncio.sleep(0)
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(*map(again_and_again, range(9)))
+
+    async def test_nobody_waits_for_a_carrier_that_was_cancelled_before_it_set_out(self) -> None:
+        shared = link(Scripted())
+        call = asyncio.create_task(shared.exchange(ECHO))
+        await asyncio.sleep(0)
+        (sender,) = shared._senders
+        sender.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(5):
+            assert await shared.exchange(ECHO) == ["a"]
+
+    async def test_a_connection_that_cannot_even_be_made_is_an_error_of_the_call(self) -> None:
+        def refuse() -> Any:
+            raise RedisConnectionError("no such thing")
+
+        with pytest.raises(RedisConnectionError, match="no such thing"):
+            await PipelinedPool(refuse, 1.0, 1.0).exchange(ECHO)
+
+    async def test_an_error_of_the_server_is_a_reply(self, redis_url: str) -> None:
+        async with RedisConnection(redis_url) as connection:
+            echoed, refused = await connection.aexchange((("ECHO", "a"), ("NONSENSE",)))
+            assert echoed == b"a"
+            assert isinstance(refused, ResponseError)
+
+    def test_a_loop_that_ends_with_calls_under_way_takes_them_along(self, redis_url: str) -> None:
+        connection = RedisConnection(redis_url, timeout_s=10)
+        outcome: list[BaseException] = []
+
+        async def waits() -> None:
+            try:
+                await connection.aexchange((("BLPOP", "nothing-comes-here", 5),))
+            except asyncio.CancelledError as error:
+                outcome.append(error)
+                raise
+
+        async def main() -> None:
+            task = asyncio.create_task(waits())
+            await asyncio.sleep(0.05)
+            assert not task.done()
+
+        asyncio.run(main())
+        connection.close()
+        assert len(outcome) == 1
+
+
+class TestLink:
+    def test_a_connection_is_kept_for_the_next_call(self, redis_url: str, client: redis.Redis) -> None:
+        with RedisConnection(redis_url) as connection:
+            ids = [connection.exchange((("CLIENT", "ID"),)) for _ in range(5)]
+            assert all(one == ids[0] for one in ids)
+            client.execute_command("CLIENT", "KILL", "ID", *ids[0])
+            assert connection.exchange((("CLIENT", "ID"),)) != ids[0]
+
+    def test_each_thread_has_its_own(self, redis_url: str) -> None:
+        together = threading.Barrier(8)
+        wrong: list[Any] = []
+
+        with RedisConnection(redis_url) as connection:
+
+            def echo(name: str) -> None:
+                together.wait()
+                for at in range(200):
+                    said = connection.exchange((("ECHO", f"{name} {at}"), ("ECHO", name)))
+                    if said != [f"{name} {at}".encode(), name.encode()]:
+                        wrong.append(said)
+
+            threads = [threading.Thread(target=echo, args=(str(name),)) for name in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert wrong == []
+
+    def test_an_interrupt_leaves_no_answer_behind_for_the_next(self, redis_url: str) -> None:
+        with RedisConnection(redis_url) as connection:
+            link = connection._pool
+            connection.exchange(ECHO)
+            (open_one,) = link._free
+            read, interrupted = open_one.read_response, iter([True])
+
+            def interrupt_once(**named: Any) -> Any:
+                if next(interrupted, False):
+                    raise KeyboardInterrupt
+                return read(**named)
+
+            open_one.read_response = interrupt_once
+            with pytest.raises(KeyboardInterrupt):
+                connection.exchange((("ECHO", "mine"),))
+            assert connection.exchange((("ECHO", "yours"),)) == [b"yours"]
+
+    def test_a_forked_child_opens_its_own(self, redis_url: str) -> None:
+        with RedisConnection(redis_url) as connection:
+            (ours,) = connection.exchange((("CLIENT", "ID"),))
+            reading, writing = os.pipe()
+            if (child := os.fork()) == 0:
+                try:
+                    (theirs,) = connection.exchange((("CLIENT", "ID"),))
+                    os.write(writing, str(theirs).encode())
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            os.close(writing)
+            theirs = int(os.read(reading, 20))
+            os.close(reading)
+            assert theirs != ours
+            assert connection.exchange((("CLIENT", "ID"),)) == [ours]
+
+    def test_a_new_connection_that_fails_is_not_tried_twice(self) -> None:
+        class Refusing:
+            sent = 0
+
+            def send_packed_command(self, packed: Any, check_health: bool) -> None:
+                Refusing.sent += 1
+                raise RedisConnectionError("no")
+
+            def disconnect(self) -> None: ...
+
+        with pytest.raises(RedisConnectionError):
+            ConnectionPool(Refusing).exchange(ECHO)
+        assert Refusing.sent == 1

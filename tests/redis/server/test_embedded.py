@@ -1,0 +1,283 @@
+"""A server that comes up, answers, and leaves nothing behind, however its owner ends."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+import redis
+
+from semcache.errors import EmbeddedRedisError, MissingExtraError
+from semcache.redis.server import files as server_files
+from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.redis.server.files import find_server_files
+from tests.redis.conftest import server_pid, wait_for_end
+
+OWNER = """
+import os, sys, threading
+from semcache.redis.server.embedded import EmbeddedRedis
+{start}
+process = server._running
+watcher = process.watcher.pid
+children = open(f"/proc/{{watcher}}/task/{{watcher}}/children").read()
+print(watcher, children, process.private, flush=True)
+{then}
+"""
+START_HERE = "server = EmbeddedRedis().start()"
+START_IN_A_THREAD_THAT_ENDS = """
+server = EmbeddedRedis()
+thread = threading.Thread(target=server.start)
+thread.start()
+thread.join()
+"""
+WAIT = "sys.stdin.read()"
+
+
+class Owner:
+    """A process of its own that started an embedded server."""
+
+    def __init__(self, start: str = START_HERE, then: str = WAIT) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OWNER.format(start=start, then=then)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        watcher, server, private = self.process.stdout.readline().split()
+        self.watcher, self.server, self.private = int(watcher), int(server), Path(os.fsdecode(private))
+
+    def nothing_is_left(self) -> bool:
+        self.process.communicate()
+        wait_for_end(self.watcher)
+        wait_for_end(self.server)
+        return not self.private.exists()
+
+
+class TestUse:
+    def test_it_answers_and_searches(self, own_server: EmbeddedRedis) -> None:
+        with redis.Redis.from_url(own_server.url) as client:
+            assert client.ping()
+            assert client.execute_command("FT._LIST") == []
+
+    def test_only_this_user_can_reach_it(self, own_server: EmbeddedRedis) -> None:
+        directory = Path(own_server.url.removeprefix("unix://")).parent
+        assert directory.stat().st_mode & 0o777 == 0o700
+
+    def test_nothing_is_left_when_the_block_ends(self) -> None:
+        with EmbeddedRedis() as server:
+            process = server._running
+            assert process is not None
+        assert not process.private.exists()
+        assert process.watcher.poll() is not None
+
+    async def test_it_works_in_an_event_loop(self) -> None:
+        async with EmbeddedRedis() as server:
+            async with redis.asyncio.Redis.from_url(server.url) as client:
+                assert await client.ping()
+            process = server._running
+        assert process is not None
+        assert not process.private.exists()
+
+    def test_starting_and_closing_twice_is_harmless(self) -> None:
+        server = EmbeddedRedis()
+        assert server.start().url == server.start().url
+        server.close()
+        server.close()
+        assert repr(server) == "<EmbeddedRedis not running>"
+        with pytest.raises(EmbeddedRedisError, match="not running; call start"):
+            server.url  # noqa: B018 - the property raises
+
+    def test_it_can_be_started_again(self) -> None:
+        server = EmbeddedRedis()
+        for _ in range(2):
+            with server, redis.Redis.from_url(server.url) as client:
+                assert client.ping()
+
+    def test_a_frozen_server_is_removed_too(self) -> None:
+        with EmbeddedRedis() as server:
+            os.kill(server_pid(server), signal.SIGSTOP)
+            process = server._running
+        assert process is not None
+        assert not process.private.exists()
+
+    def test_a_forgotten_one_ends_with_its_object(self) -> None:
+        process = EmbeddedRedis().start()._running
+        gc.collect()
+        assert process is not None
+        assert not process.private.exists()
+
+    def test_a_long_temporary_directory_gets_a_short_socket(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        long = tmp_path / ("x" * 100)
+        long.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(long))
+        with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
+            assert client.ping()
+        assert list(long.iterdir()) == []
+
+    def test_a_directory_with_odd_characters_makes_a_good_url(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        odd = tmp_path / "a b%20?#"
+        odd.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(odd))
+        with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
+            assert client.ping()
+
+
+class TestNothingIsLeftBehind:
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_after_a_signal(self, end: signal.Signals) -> None:
+        owner = Owner()
+        owner.process.send_signal(end)
+        assert owner.nothing_is_left()
+
+    def test_after_the_interpreter_ends(self) -> None:
+        assert Owner(then="").nothing_is_left()
+
+    def test_after_a_crash(self) -> None:
+        assert Owner(then="os.abort()").nothing_is_left()
+
+    def test_after_os_exit(self) -> None:
+        assert Owner(then="os._exit(3)").nothing_is_left()
+
+    def test_when_a_forked_child_lives_on(self) -> None:
+        child = "child = os.fork()\nif child: print(child, flush=True)\nsys.stdin.read()"
+        owner = Owner(then=child)
+        assert owner.process.stdout is not None
+        assert owner.process.stdin is not None
+        forked = int(owner.process.stdout.readline())
+        owner.process.kill()
+        wait_for_end(owner.watcher)
+        assert not owner.private.exists()
+        os.kill(forked, 0)  # it is still there
+        assert owner.nothing_is_left()
+
+    def test_a_forked_child_that_ends_leaves_the_server_alone(self) -> None:
+        child = "if not os.fork(): sys.exit()\nos.wait()\nsys.stdin.read()"
+        owner = Owner(then=child)
+        with redis.Redis(unix_socket_path=str(owner.private / "redis.sock")) as client:
+            assert client.ping()
+        owner.process.kill()
+        assert owner.nothing_is_left()
+
+    def test_when_the_watcher_is_killed(self) -> None:
+        with EmbeddedRedis() as server:
+            pid = server_pid(server)
+            assert server._running is not None
+            server._running.watcher.kill()
+            wait_for_end(pid)
+
+    def test_when_the_watcher_is_told_to_stop(self) -> None:
+        with EmbeddedRedis() as server:
+            process = server._running
+            assert process is not None
+            process.watcher.terminate()
+            process.watcher.wait(20)
+            assert not process.private.exists()
+
+    def test_the_thread_that_started_it_may_end(self) -> None:
+        owner = Owner(start=START_IN_A_THREAD_THAT_ENDS)
+        with redis.Redis(unix_socket_path=str(owner.private / "redis.sock")) as client:
+            assert client.ping()
+        owner.process.kill()
+        assert owner.nothing_is_left()
+
+    def test_the_users_signal_handlers_stay(self) -> None:
+        before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        with EmbeddedRedis():
+            assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
+
+
+class TestPersistence:
+    def test_data_survive_a_restart(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with EmbeddedRedis(tmp_path / "data") as server, redis.Redis.from_url(server.url) as client:
+                client.incr("starts")
+        with EmbeddedRedis(str(tmp_path / "data")) as server, redis.Redis.from_url(server.url) as client:
+            assert client.get("starts") == b"2"
+        assert repr(server) == f"<EmbeddedRedis not running, directory={str(tmp_path / 'data')!r}>"
+
+    def test_one_server_at_a_time(self, tmp_path: Path) -> None:
+        with EmbeddedRedis(tmp_path), pytest.raises(EmbeddedRedisError, match="in use by another embedded Redis"):
+            EmbeddedRedis(tmp_path).start()
+        with EmbeddedRedis(tmp_path):
+            pass
+
+    def test_an_unusable_directory_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(EmbeddedRedisError, match=r"cannot use .*file/data .*give a directory"):
+            EmbeddedRedis(tmp_path / "file" / "data").start()
+
+
+def fake_server(folder: Path, script: str, has_module: bool = True) -> str:
+    """A PATH with a redis-server that is a shell script, and a search module where Redis 8 has it."""
+    (folder / "bin").mkdir()
+    server = folder / "bin" / "redis-server"
+    server.write_text(f"#!/bin/sh\n{script}\n")
+    server.chmod(0o755)
+    if has_module:
+        (folder / "lib" / "redis" / "modules").mkdir(parents=True)
+        (folder / "lib" / "redis" / "modules" / "redisearch.so").symlink_to(find_server_files().search_module)
+    return str(folder / "bin")
+
+
+class TestFinding:
+    def version(self, number: str) -> str:
+        return f'[ "$1" = --version ] && echo "Redis server v={number} sha=00000000:0" && exit'
+
+    def test_what_it_printed_is_passed_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", fake_server(tmp_path, self.version("8.0.1") + "\necho the cat ate my sockets"))
+        before = threading.active_count()
+        with pytest.raises(EmbeddedRedisError, match="did not come up; it printed:\nthe cat ate my sockets"):
+            EmbeddedRedis().start()
+        assert threading.active_count() == before
+
+    def test_a_server_8_with_search_on_path_is_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = find_server_files().server
+        path = fake_server(tmp_path, f'{self.version("8.2.3")}\nexec {real} "$@"')
+        monkeypatch.setenv("PATH", path)
+        assert find_server_files().server == Path(path) / "redis-server"
+        with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
+            assert b"search" in [module[b"name"] for module in client.module_list()]
+
+    @pytest.mark.parametrize(
+        ("script", "has_module"),
+        [
+            ("echo Redis server v=7.0.15", True),
+            ("echo Redis server v=8.2.3", False),
+            ("echo what", True),
+            ("exit 1", True),
+        ],
+    )
+    def test_any_other_on_path_is_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, has_module: bool
+    ) -> None:
+        wheels = find_server_files()
+        monkeypatch.setenv("PATH", fake_server(tmp_path, script, has_module))
+        assert find_server_files() == wheels
+
+    def test_a_file_that_cannot_run_is_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        wheels = find_server_files()
+        path = fake_server(tmp_path, "")
+        (Path(path) / "redis-server").write_bytes(b"\x7fELF")
+        monkeypatch.setenv("PATH", path)
+        assert find_server_files() == wheels
+
+    def test_without_any_the_error_names_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(server_files, "_SERVER_WHEEL", "no_such_package")
+        with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[embedded\]'"):
+            EmbeddedRedis().start()
+
+    def test_a_damaged_wheel_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(server_files, "_SERVER_WHEEL", "json")
+        with pytest.raises(EmbeddedRedisError, match="json/bin/redis-server is missing; run: pip install"):
+            EmbeddedRedis().start()

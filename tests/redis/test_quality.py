@@ -1,0 +1,110 @@
+"""The quality state on a real server: shared, lasting, bounded."""
+
+import numpy as np
+import pytest
+
+from semcache.errors import StoreUnavailableError
+from semcache.quality.statistics import EXACT, Observation
+from semcache.quality.trust import NEVER, Trust
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.quality import QualityStore
+
+FRESH = np.linspace(5, -5, 20)
+SAME = Observation("0.98", FRESH + 0.1, FRESH)
+UPSIDE_DOWN = Observation(EXACT, -FRESH, FRESH)
+
+
+@pytest.fixture
+def connection(redis_url):
+    with RedisConnection(redis_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def store(connection, namespace):
+    return QualityStore(connection, namespace, "model", "words")
+
+
+def test_nothing_seen_is_full_trust(store):
+    state = store.read()
+    assert (state.trust, state.statistics, state.changes) == (Trust(), {}, 0)
+
+
+def test_processes_add_to_one_state_and_read_it_after_a_restart(store, redis_url, namespace):
+    with RedisConnection(redis_url) as elsewhere:
+        other = QualityStore(elsewhere, namespace, "model", "words")
+        assert store.add([SAME, SAME]) is None
+        state = other.add([SAME, UPSIDE_DOWN], read=True)
+    assert {band: seen.losses.sum() for band, seen in state.statistics.items()} == {"0.98": 3, EXACT: 1}
+    again = store.read().statistics
+    assert again[EXACT].loss == pytest.approx(1, abs=0.4)
+    assert again["0.98"].summary()["drift"] == pytest.approx(0.1)
+    assert again["0.98"].summary()["overlap"] == 1
+
+
+def test_scopes_do_not_mix(store, connection, namespace):
+    store.add([SAME])
+    for names in (("other", "model", "words"), (namespace, "other", "words"), (namespace, "model", "other")):
+        assert QualityStore(connection, *names).read().statistics == {}
+
+
+def test_one_round_trip_per_call(store, connection):
+    store.add([SAME])
+    calls = connection.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    store.add([SAME, UPSIDE_DOWN], read=True)
+    after = connection.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert after - calls == 1
+
+
+def test_a_script_that_the_server_forgot_is_sent_again(store, connection):
+    connection.client.script_flush()
+    assert store.add([SAME], read=True).statistics["0.98"].losses.sum() == 1
+
+
+def test_recent_observations_become_older_ones(store):
+    store.add([SAME] * 63)
+    state = store.add([SAME], read=True)
+    seen = state.statistics["0.98"]
+    assert (seen.recent.sum(), seen.older.sum()) == (0, 64)
+    seen = store.add([SAME], read=True).statistics["0.98"]
+    assert (seen.recent.sum(), seen.older.sum()) == (1, 64)
+
+
+def test_what_is_long_past_is_forgotten_by_halves(store):
+    for _ in range(17):
+        state = store.add([SAME] * 64, read=True)
+    seen = state.statistics["0.98"]
+    assert seen.losses.sum() == 17 * 64 / 2
+    assert seen.summary()["overlap"] == pytest.approx(1)
+    assert seen.summary()["drift"] == pytest.approx(0.1)
+
+
+def test_withdrawing_starts_anew_and_relaxing_goes_on(store):
+    state = store.add([UPSIDE_DOWN] * 5 + [SAME] * 5, read=True)
+    withdrawn = Trust(NEVER, exact=False, reason="why", is_cleared=False)
+    state = store.change(state, withdrawn)
+    assert (state.trust, state.statistics, state.changes) == (withdrawn, {}, 1)
+    state = store.add([SAME], read=True)
+    relaxed = Trust(0.98, reason="because", is_cleared=True)
+    state = store.change(state, relaxed)
+    assert (state.trust, state.changes, set(state.statistics)) == (relaxed, 2, {"0.98"})
+
+
+def test_only_the_first_of_two_decisions_counts(store):
+    state = store.read()
+    first = store.change(state, Trust(0.98, reason="first"))
+    second = store.change(state, Trust(NEVER, reason="second"))
+    assert first.trust == second.trust == Trust(0.98, reason="first")
+    assert second.changes == 1
+
+
+def test_a_scope_that_nobody_uses_is_forgotten_after_a_month(store, connection):
+    store.add([SAME])
+    assert 29 < connection.client.pttl(store.key) / 86_400_000 <= 30
+    store.change(store.read(), Trust(NEVER))
+    assert 29 < connection.client.pttl(store.key) / 86_400_000 <= 30
+
+
+def test_a_redis_that_is_away_is_said_so(namespace):
+    with RedisConnection("redis://localhost:1") as nowhere, pytest.raises(StoreUnavailableError):
+        QualityStore(nowhere, namespace, "model", "words").read()
