@@ -1,7 +1,7 @@
 """How the package is built, in figures, for one or more checkouts: ``python -m benchmarks.house [ROOT ...]``.
 
-The figures are those of the house style: how the source is cut into modules and functions, how it is explained, and
-how many files one request passes. A root is a folder that holds ``semcache/``.
+They say how the source is cut into modules and functions, how it is explained, and how many files one request passes.
+A root is a folder that holds ``semcache/``.
 """
 
 import argparse
@@ -17,75 +17,66 @@ import tokenize
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 COMPLEX = 8
 """Functions above this McCabe complexity are counted; the code bases that we follow have almost none."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Branch = ast.If | ast.For | ast.AsyncFor | ast.While | ast.ExceptHandler | ast.match_case
-_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_SILENCER = re.compile(r"#\s*(noqa|type:\s*ignore)(:?\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w\s,-]*\])?\s*")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BRANCHES = (*_FUNCTIONS, ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_SILENCER = re.compile(r"(#\s*(noqa|type:\s*ignore)(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w\s,-]*\])?\s*)+")
 _EVASIVE = re.compile(r"\s*(What|Who|Whoever|Nobody)\b")
 
 
 @dataclass(frozen=True)
 class Module:
-    """One source file. ``name`` is its path below ``semcache/``."""
+    """One source file. ``name`` is its path below ``semcache/``; definitions and imports are no uses of a name."""
 
     name: str
-    source: str
+    lines: Sequence[str]
+    code_lines: frozenset[int]
+    comments: int
+    docstrings: Sequence[str]
+    functions: Sequence[_Function]
+    uses: Counter[str]
 
-    @cached_property
-    def tree(self) -> ast.Module:
-        return ast.parse(self.source)
 
-    @cached_property
-    def functions(self) -> Sequence[_Function]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, _Function)]
-
-    @cached_property
-    def docstrings(self) -> Sequence[ast.Constant]:
-        """Every string that stands alone, those below a constant or a field included."""
-        alone = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Expr))
-        return [value for value in alone if isinstance(value, ast.Constant) and isinstance(value.value, str)]
-
-    @cached_property
-    def comments(self) -> int:
-        found = tokenize.generate_tokens(StringIO(self.source).readline)
-        return sum(token.type == tokenize.COMMENT and not _SILENCER.fullmatch(token.string) for token in found)
-
-    @cached_property
-    def code_lines(self) -> frozenset[int]:
-        """Numbers of the lines that are neither blank nor only a comment nor part of a docstring."""
-        lines = enumerate(self.source.splitlines(), start=1)
-        written = {number for number, line in lines if line.strip() and not line.strip().startswith("#")}
-        return frozenset(written - {n for text in self.docstrings for n in range(text.lineno, _end(text) + 1)})
-
-    @cached_property
-    def uses(self) -> Counter[str]:
-        """How often each name is used here, as a name or as an attribute; definitions and imports are no uses."""
-        names = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Name, ast.Attribute)))
-        return Counter(node.id if isinstance(node, ast.Name) else node.attr for node in names)
+def read(path: Path, name: str) -> Module:
+    """Code lines are neither blank nor only a comment nor part of a docstring, that is a string that stands alone."""
+    source = path.read_text("utf-8")
+    lines = source.splitlines()
+    nodes = list(ast.walk(ast.parse(source)))
+    texts = [node.value for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    texts = [text for text in texts if isinstance(text.value, str)]
+    written = {number for number, line in enumerate(lines, start=1) if line.strip() and line.strip()[0] != "#"}
+    tokens = tokenize.generate_tokens(StringIO(source).readline)
+    names = (node for node in nodes if isinstance(node, ast.Name | ast.Attribute))
+    return Module(
+        name,
+        lines,
+        frozenset(written - {number for text in texts for number in range(text.lineno, _end(text) + 1)}),
+        sum(token.type == tokenize.COMMENT and not _SILENCER.fullmatch(token.string) for token in tokens),
+        [str(text.value) for text in texts],
+        [node for node in nodes if isinstance(node, _FUNCTIONS)],
+        Counter(node.id if isinstance(node, ast.Name) else node.attr for node in names),
+    )
 
 
 def figures(root: Path) -> tuple[dict[str, object], dict[str, list[str]]]:
     """The table's column for a checkout, and the files that an exact and a verified hit enter."""
     package = root / "semcache"
-    modules = [Module(str(path.relative_to(package)), path.read_text("utf-8")) for path in package.rglob("*.py")]
+    modules = [read(path, str(path.relative_to(package))) for path in package.rglob("*.py")]
     top_modules = sum(path.stem != "__init__" for path in package.glob("*.py"))
     folders = sum(1 for _ in package.glob("*/__init__.py"))
+    column: dict[str, object] = {"modules at the top": top_modules, "folders at the top": folders}
+    column |= {"both": top_modules + folders, **_code(modules)}
     entered = passed_by(root)
-    column: dict[str, object] = {
-        "modules at the top": top_modules,
-        "folders at the top": folders,
-        "both": top_modules + folders,
-    }
-    column |= _code(modules)
     for hit, files in entered.items():
         column[f"{hit} hit, files"] = len(files)
         column[f"{hit} hit, folders and top modules"] = len({Path(file).parts[0] for file in files})
@@ -96,10 +87,10 @@ def _code(modules: Sequence[Module]) -> dict[str, object]:
     functions = [(module, function) for module in modules for function in module.functions]
     once = used_once(modules)
     code = sum(len(module.code_lines) for module in modules)
-    texts = [str(text.value) for module in modules for text in module.docstrings]
+    docstrings = [text for module in modules for text in module.docstrings]
     spans = [(module.code_lines, range(each.body[0].lineno, _end(each) + 1)) for module, each in functions]
     bodies = sorted(len(code_lines.intersection(span)) for code_lines, span in spans)
-    module_lines, longest = max((len(module.source.splitlines()), module.name) for module in modules)
+    module_lines, longest = max((len(module.lines), module.name) for module in modules)
     lines, function_name = max((_end(function) - function.lineno + 1, function.name) for _, function in functions)
     return {
         "functions": len(functions),
@@ -107,10 +98,11 @@ def _code(modules: Sequence[Module]) -> dict[str, object]:
         "their share of functions": f"{once / len(functions):.1%}",
         "comments per 100 code lines": f"{100 * sum(module.comments for module in modules) / code:.1f}",
         "code lines": code,
-        "docstrings": len(texts),
-        "beginning What/Who/Whoever/Nobody": sum(bool(_EVASIVE.match(text)) for text in texts),
+        "docstrings": len(docstrings),
+        "beginning What/Who/Whoever/Nobody": sum(bool(_EVASIVE.match(text)) for text in docstrings),
         "longest module, lines": f"{module_lines} {longest}",
         f"functions over complexity {COMPLEX}": sum(complexity(each) > COMPLEX for _, each in functions),
+        "comprehensions not counted": sum(complexity(each, _BRANCHES) > COMPLEX for _, each in functions),
         "longest function, lines": f"{lines} {function_name}",
         "function body, median code lines": _quantile(bodies, 0.5),
         "function body, 90th percentile": _quantile(bodies, 0.9),
@@ -118,24 +110,22 @@ def _code(modules: Sequence[Module]) -> dict[str, object]:
 
 
 def used_once(modules: Sequence[Module]) -> int:
-    """Private functions and methods that one place uses.
-
-    Uses in another module count unless it has a function of that name itself. Where a module has the same private name
-    in several classes, its uses are shared out evenly.
-    """
+    """Private functions and methods that one place uses; modules that define the same name are told apart."""
     defined = {module.name: Counter(each.name for each in module.functions) for module in modules}
+    private = [(module, name) for module in modules for name in defined[module.name] if re.match("_(?!_)", name)]
     once = 0
-    for module in modules:
-        for name, times in defined[module.name].items():
-            if name.startswith("_") and not name.startswith("__"):
-                elsewhere = sum(other.uses[name] for other in modules if not defined[other.name][name])
-                once += times if module.uses[name] + elsewhere == times else 0
+    for module, name in private:
+        elsewhere = sum(other.uses[name] for other in modules if not defined[other.name][name])
+        # Several classes of a module may have the same private name; its uses are then shared out evenly.
+        times = defined[module.name][name]
+        once += times if module.uses[name] + elsewhere == times else 0
     return once
 
 
-def complexity(function: _Function) -> int:
-    """McCabe's number of paths: one, and one for each branch, loop, handler, comprehension, case and inner function."""
-    return sum(isinstance(node, _Branch | _Comprehension | _Function) for node in ast.walk(function))
+def complexity(function: _Function, paths: tuple[type[ast.AST], ...] = (*_BRANCHES, *_COMPREHENSIONS)) -> int:
+    """McCabe's number of paths, also those through comprehensions, which the mccabe package and ruff leave out."""
+    # The function itself is one of its paths, and so is each function inside it.
+    return sum(isinstance(node, paths) for node in ast.walk(function))
 
 
 def _end(node: ast.stmt | ast.expr) -> int:
@@ -147,18 +137,15 @@ def _quantile(ordered: Sequence[int], q: float) -> int:
 
 
 def passed_by(root: Path) -> dict[str, list[str]]:
-    """The files of the package that one request enters, in the order of entering, by kind of hit.
-
-    A process of its own imports the package of ``root``, in an empty folder and without settings of this machine.
-    """
+    """The files of the package that one request enters, in the order of entering, by kind of hit."""
+    # A process of its own imports the package of ``root``, in an empty folder and without settings of this machine.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEMCACHE_")}
     environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     # -P keeps this folder off the path: its statistics.py would hide the standard library's.
     command = [sys.executable, "-P", __file__, "--trace", str(root)]
     with tempfile.TemporaryDirectory() as empty:
         done = subprocess.run(command, cwd=empty, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 class _Embedder:
@@ -199,10 +186,10 @@ def _traced_hits(root: Path) -> dict[str, list[str]]:
 def _entered(root: Path, expected: str, call: Callable[[], Any]) -> list[str]:
     """Files of the package in which ``call`` enters a function, in this thread."""
     package = f"{root / 'semcache'}{os.sep}"
-    codes: dict[CodeType, None] = {}
+    entered: dict[str, None] = {}
 
     def note(frame: FrameType, _event: str, _argument: object) -> None:
-        codes[frame.f_code] = None
+        entered[frame.f_code.co_filename] = None
 
     # One answer in a hundred is drawn for an audit and enters more files. This seed draws none.
     random.seed(1)
@@ -213,8 +200,7 @@ def _entered(root: Path, expected: str, call: Callable[[], Any]) -> list[str]:
         sys.settrace(None)
     if expected not in status.lower():
         raise RuntimeError(f"the traced request was answered {status!r}, not {expected!r}; see _traced_hits")
-    files = dict.fromkeys(code.co_filename for code in codes)
-    return [file.removeprefix(package) for file in files if file.startswith(package)]
+    return [file.removeprefix(package) for file in entered if file.startswith(package)]
 
 
 def _table(columns: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
@@ -240,9 +226,8 @@ def main() -> None:
     found = {str(root): figures(root) for root in roots}
     print("\n".join(_table({root: column for root, (column, _) in found.items()})))
     if arguments.files:
-        for root, (_, entered) in found.items():
-            for hit, files in entered.items():
-                print(f"\n{root}, {hit} hit:", *files, sep="\n  ")
+        for root, hit, files in ((root, *each) for root, (_, entered) in found.items() for each in entered.items()):
+            print(f"\n{root}, {hit} hit:", *files, sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ came instead. In the end it returns what the ladder answers.
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from semcache.batching.admission import is_too_busy, time_for_this_rung
 from semcache.batching.batcher import Batcher
@@ -106,34 +105,14 @@ class Rungs:
         return "error"
 
 
-def drive(descent: Generator[Ask, FloatArray, Scored]) -> Scored:
-    """Carry out a descent, waiting in this thread."""
-    try:
-        ask = next(descent)
-        while True:
-            try:
-                scores = ask.batcher.score(ask.pairs, deadline=ask.deadline, on_served=ask.on_served)
-            except Exception as error:  # noqa: BLE001 - the descent decides what an error means
-                ask = descent.throw(error)
-            else:
-                ask = descent.send(scores)
-    except StopIteration as done:
-        return cast("Scored", done.value)
+def ask_rung(step: Ask) -> FloatArray:
+    """The scores of one step of the chain, waiting in this thread."""
+    return step.batcher.score(step.pairs, deadline=step.deadline, on_served=step.on_served)
 
 
-async def adrive(descent: Generator[Ask, FloatArray, Scored]) -> Scored:
-    """Carry out a descent without blocking the event loop."""
-    try:
-        ask = next(descent)
-        while True:
-            try:
-                scores = await ask.batcher.ascore(ask.pairs, deadline=ask.deadline, on_served=ask.on_served)
-            except Exception as error:  # noqa: BLE001 - the descent decides what an error means
-                ask = descent.throw(error)
-            else:
-                ask = descent.send(scores)
-    except StopIteration as done:
-        return cast("Scored", done.value)
+async def aask_rung(step: Ask) -> FloatArray:
+    """``ask_rung`` without blocking the event loop."""
+    return await step.batcher.ascore(step.pairs, deadline=step.deadline, on_served=step.on_served)
 
 
 class _RefusedError(Exception):

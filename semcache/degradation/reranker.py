@@ -13,12 +13,13 @@ from typing import Any, Self, TypeVar
 from semcache.batching.batcher import Batcher
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import Breaker, BreakerPolicy
-from semcache.degradation.fallback_chain import Rungs, adrive, drive
+from semcache.degradation.fallback_chain import Rungs, aask_rung, ask_rung
 from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
 from semcache.flow.answers import ranking
+from semcache.flow.drive import adrive, drive
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import answered
 from semcache.observers import notify
@@ -120,14 +121,14 @@ class DegradableReranker:
     ) -> Scored:
         """The primary's scores of the documents ``ask``, or a lower rung's of all documents, and why."""
         deadline = self._deadline(deadline_s)
-        return self._answered(drive(self._rungs.attempts(query, documents, ask, deadline)))
+        return self._answered(drive(self._rungs.attempts(query, documents, ask, deadline), ask_rung))
 
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """``score`` without blocking the event loop."""
         deadline = self._deadline(deadline_s)
-        return self._answered(await adrive(self._rungs.attempts(query, documents, ask, deadline)))
+        return self._answered(await adrive(self._rungs.attempts(query, documents, ask, deadline), aask_rung))
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """The primary's scores if it is healthy and nobody else needs it now, else no scores, and the reason.

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Required, TypedDict, TypeVar, Unpack
 
 import redis
@@ -11,6 +12,7 @@ import redis.asyncio
 from semcache.entries.entry import Neighbour, StoredEntry
 from semcache.errors import ConfigurationError
 from semcache.events import Event
+from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock, FloatArray
 from semcache.redis import inspection, invalidation, reading, writing
 from semcache.redis.client.connection import Connection, GivenClient
@@ -59,13 +61,7 @@ class RedisStore:
         self._setup = _setup(self.connection.where, **options)
 
     def _do(self, operation: Operation[T]) -> T:
-        answer = None
-        while True:
-            try:
-                step = operation.send(answer)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
-            answer = execute(self.connection, step)
+        return drive(operation, partial(execute, self.connection))
 
     def check(self) -> None:
         """Create the index, or see that the one that is there fits. Raises StoreError for a Redis of no use."""
@@ -153,13 +149,7 @@ class AsyncRedisStore:
         self._setup = _setup(self.connection.where, **options)
 
     async def _do(self, operation: Operation[T]) -> T:
-        answer = None
-        while True:
-            try:
-                step = operation.send(answer)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
-            answer = await aexecute(self.connection, step)
+        return await adrive(operation, partial(aexecute, self.connection))
 
     async def check(self) -> None:
         """See RedisStore."""

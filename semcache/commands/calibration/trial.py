@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from semcache.commands.calibration.cases import Case, Near
 from semcache.commands.calibration.scores import Scores
 from semcache.entries.entry import Neighbour
+from semcache.flow.drive import drive
 from semcache.flow.requests import Request
-from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
+from semcache.flow.rerank import FlowPolicy, rerank
 from semcache.flow.reuse import ReusePolicy
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, Step
 from semcache.protocols import Scored
@@ -96,7 +97,8 @@ def _tried(
     case: Case, fresh: NDArray[np.float64], neighbours: Sequence[Neighbour], rule: ReusePolicy, threshold: float
 ) -> Trial:
     policy = FlowPolicy(replace(rule, trust_threshold=threshold, reuse_threshold=threshold), _Verdicts())
-    outcome = _driven(rerank(_request(case), policy, _NAME), case, fresh, neighbours)
+    flow = rerank(_request(case), policy, _NAME)
+    outcome = drive(flow, lambda step: _answer(step, case, fresh, neighbours))
     served = np.empty(len(fresh))
     served[list(outcome.order)] = -np.arange(len(fresh))
     return Trial(outcome.asked, outcome.rounds, order_loss(served, fresh), top_overlap(served, fresh))
@@ -105,17 +107,6 @@ def _tried(
 def _request(case: Case) -> Request:
     count = len(case.fingerprints)
     return Request("query", "", ("",) * count, case.fingerprints, tuple(range(count)), min(TOP_K, count))
-
-
-def _driven(flow: Flow, case: Case, fresh: NDArray[np.float64], neighbours: Sequence[Neighbour]) -> Outcome:
-    answer: Any = None
-    while True:
-        try:
-            step = flow.send(answer)
-        except StopIteration as done:
-            outcome: Outcome = done.value
-            return outcome
-        answer = _answer(step, case, fresh, neighbours)
 
 
 def _answer(step: Step, case: Case, fresh: NDArray[np.float64], neighbours: Sequence[Neighbour]) -> Any:
