@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -46,16 +47,10 @@ PURE_ROOMS: Mapping[str, tuple[str, ...]] = {
 }
 """Modules that only decide, each with the test files that should notice a mistake in it."""
 
-_NEEDED = ("semcache", "schemas", "tests")
-
-_SWAPS: Mapping[type[ast.AST], type[ast.AST]] = {
-    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
-    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
-    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
-}
-_EXTREMES = {"min": "max", "minimum": "maximum", "nanmin": "nanmax", "amin": "amax", "fmin": "fmax"}
-_EXTREMES |= {largest: least for least, largest in _EXTREMES.items()}
-
+_PAIRS = (
+    "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, And Or, Add Sub, Mult Div, min max, minimum maximum, nanmin nanmax"
+)
+_SWAPS = {one: other for pair in _PAIRS.split(", ") for one, other in permutations(pair.split())}
 # Annotations do nothing when the program runs, and options of a decorator say how a value is built, not what it does.
 _NOT_MUTATED_FIELDS = {"annotation", "returns", "decorator_list"}
 # ``strict=True`` states what holds anyway, and ``repr=False`` is about how a value is shown.
@@ -98,116 +93,111 @@ def mutants(module: str, source: bytes) -> Iterator[Mutant]:
 
 
 def _mutable(node: ast.AST) -> Iterator[ast.AST]:
-    # Before Python 3.12 ast gives wrong places inside an f-string; nearly all of them are messages, like what is raised.
-    if isinstance(node, ast.JoinedStr | ast.Raise) or getattr(node, "name", "") == "__repr__":
+    # What is raised is a message. So are nearly all f-strings, inside which Python 3.11 does not know the right places.
+    if isinstance(node, ast.Raise | ast.JoinedStr) or getattr(node, "name", "") == "__repr__":
         return
     if isinstance(node, ast.keyword) and node.arg in _NOT_MUTATED_KEYWORDS:
         return
     yield node
     for field, value in ast.iter_fields(node):
-        if field not in _NOT_MUTATED_FIELDS:
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST):
-                    yield from _mutable(child)
+        children = value if isinstance(value, list) else [value]
+        for child in () if field in _NOT_MUTATED_FIELDS else children:
+            if isinstance(child, ast.AST):
+                yield from _mutable(child)
 
 
 def _mistakes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
-    """What to replace, and by what text."""
+    """Each part to replace, with its replacement."""
     match node:
-        case ast.Compare():
-            for place, op in enumerate(node.ops):
-                ops = [*node.ops[:place], _SWAPS[type(op)](), *node.ops[place + 1 :]]
-                yield node, _changed(node, ops=ops)
-        case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) if type(op) in _SWAPS:
-            yield node, _changed(node, op=_SWAPS[type(op)]())
+        case ast.Compare(ops=ops):
+            for place, op in enumerate(ops):
+                yield node, _changed(node, ops=[*ops[:place], _swapped(op), *ops[place + 1 :]])
+        case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) if type(op).__name__ in _SWAPS:
+            yield node, _changed(node, op=_swapped(op))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield node, f"({ast.unparse(operand)})"
-        case ast.Constant(value=bool(value)):
-            yield node, str(not value)
-        case ast.Constant(value=int(value) | float(value)):
-            yield node, repr(value + 1)
-        case ast.Return(value=ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
+        case ast.Constant(value=bool(value) | int(value) | float(value)) if value + 1 != value:
+            yield node, repr(not value if isinstance(value, bool) else value + 1)
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
             yield node, "return None"
-        case ast.Call(func=ast.Name(id=name) as called) if name in _EXTREMES:
-            yield called, _EXTREMES[name]
-        case ast.Call(func=ast.Attribute(attr=name) as called) if name in _EXTREMES:
-            yield called, _changed(called, attr=_EXTREMES[name])
+        case ast.Call(func=(ast.Name(id=name) | ast.Attribute(attr=name)) as called) if name in _SWAPS:
+            yield called, ast.unparse(called).removesuffix(name) + _SWAPS[name]
     # An expression that stands alone is a call or a step; a constant is a docstring or the dots of a protocol.
     if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)):
         yield node, "pass"
 
 
+def _swapped(op: ast.AST) -> ast.AST:
+    swapped: ast.AST = getattr(ast, _SWAPS[type(op).__name__])()
+    return swapped
+
+
 def _changed(node: ast.AST, **fields: object) -> str:
     changed = copy.copy(node)
-    for name, value in fields.items():
-        setattr(changed, name, value)
+    vars(changed).update(fields)
     return ast.unparse(changed)
 
 
-def _failure(tests: Sequence[str], timeout_s: float, folder: Path) -> str | None:
-    """The output of the tests in a copy when they fail or take too long; None when they pass."""
+def _verdict(tests: Sequence[str], timeout_s: float, folder: Path) -> str:
+    """What the tests say about the copy in a folder. Their output is in its ``output.txt``."""
     # The seed gives each mutant the same examples. Bytecode of the mutant before could pass for this one's.
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with (folder / "output.txt").open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
-        output, _ = process.communicate(timeout=timeout_s)
+        return "caught" if process.wait(timeout_s) else "survived"
     except subprocess.TimeoutExpired:
-        # The session holds what the tests started, too, such as a Redis.
+        # The session also holds the processes that the tests started, such as a Redis.
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return f"timed out after {timeout_s:g} s"
-    return output if process.returncode else None
+        process.wait()
+        return "timed out"
+    finally:
+        # Hypothesis would try on the next mutant the examples that caught this one, in whichever order mutants end.
+        shutil.rmtree(folder / ".hypothesis", ignore_errors=True)
 
 
-def _verdict(mutant: Mutant, tests: Sequence[str], timeout_s: float, folders: SimpleQueue[Path]) -> str:
+def _try(mutant: Mutant, tests: Sequence[str], timeout_s: float, folders: SimpleQueue[Path]) -> str:
     folder = folders.get()
+    (folder / mutant.module).write_bytes(mutant.mutated())
     try:
-        (folder / mutant.module).write_bytes(mutant.mutated())
-        failure = _failure(tests, timeout_s, folder)
+        return _verdict(tests, timeout_s, folder)
     finally:
         (folder / mutant.module).write_bytes(mutant.source)
         folders.put(folder)
-    if failure is None:
-        return "survived"
-    return "timed out" if failure.startswith("timed out") else "caught"
 
 
 def run(root: Path, rooms: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
     """Draw mutants, report each, and give the exit status: 2 when the tests fail without any mistake."""
     everything = [mutant for module in sorted(rooms) for mutant in mutants(module, (root / module).read_bytes())]
     drawn = random.Random(options.seed).sample(everything, min(options.count, len(everything)))
+    asked = [rooms[mutant.module] for mutant in drawn]
     folders: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory() as parent, ThreadPoolExecutor(options.workers) as pool:
         for number in range(options.workers):
-            folder = Path(parent, str(number))
-            for name in _NEEDED:
-                shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy(root / "pyproject.toml", folder)
-            folders.put(folder)
-        tests = sorted({test for mutant in drawn for test in rooms[mutant.module]})
-        failure = _failure(tests, options.timeout * max(1, len(tests)), Path(parent, "0"))
-        if failure is not None:
-            print(f"the tests fail without any mutant; make them pass first: {' '.join(tests)}\n{failure}")
+            folders.put(_copied(root, Path(parent, str(number))))
+        tests = sorted({test for some in asked for test in some})
+        if _verdict(tests, options.timeout * len(tests), Path(parent, "0")) != "survived":
+            print(Path(parent, "0", "output.txt").read_text())
+            print(f"the tests fail without any mutant; make them pass first: {' '.join(tests)}")
             return 2
-        ask = partial(_verdict, timeout_s=options.timeout, folders=folders)
         verdicts = []
-        for mutant, verdict in zip(
-            drawn, pool.map(ask, drawn, [rooms[mutant.module] for mutant in drawn]), strict=True
-        ):
+        ask = partial(_try, timeout_s=options.timeout, folders=folders)
+        for mutant, verdict in zip(drawn, pool.map(ask, drawn, asked), strict=True):
             verdicts.append(verdict)
             print(f"{verdict:<9} {mutant.difference()}", flush=True)
     survived = verdicts.count("survived")
     print(f"{len(drawn)} mutants, {len(drawn) - survived} caught, {survived} survived")
     return 0
+
+
+def _copied(root: Path, folder: Path) -> Path:
+    for name in ("semcache", "schemas", "tests"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "pyproject.toml", folder)
+    return folder
 
 
 def _room(argument: str) -> tuple[str, tuple[str, ...]]:
