@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench bench-quick clean
+.PHONY: demo test lint mutants bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@touch $@
+	@echo "Installed."
 
 demo: $(VENV)/.installed
 	$(BIN)/semcache demo
@@ -21,6 +23,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: $(VENV)/.installed
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
