@@ -9,10 +9,10 @@ import numpy as np
 from benchmarks.workload import THRESHOLD, Workload, documents, packed
 from semcache import Lookup, RedisSemanticCache
 from semcache.embedders import CallableEmbedder
+from semcache.entries.entry import NewScores
 from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.keys import KeySpace
-from semcache.redis.writing import NewScores
 from semcache.settings import Settings
 
 _PER_ROUND_TRIP = 200

@@ -1,11 +1,11 @@
 """Reads entries: of exactly a query, or near a vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from semcache.entries import codec
-from semcache.entries.entry import Neighbour
+from semcache.entries.entry import Neighbour, Scores
 from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
 from semcache.protocols import FloatArray
@@ -14,8 +14,6 @@ from semcache.redis.ensure import ensure_index
 from semcache.redis.keys import entry_id_in
 from semcache.redis.operation import Operation, Setup, read_all
 from semcache.redis.search import Hit, KnnCommand, hits_in
-
-Scores = Mapping[bytes, float]
 
 
 def read_exact(setup: Setup, tenant: str, query: str) -> Operation[Scores | None]:

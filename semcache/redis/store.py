@@ -9,7 +9,7 @@ from typing import Required, TypedDict, TypeVar, Unpack
 import redis
 import redis.asyncio
 
-from semcache.entries.entry import Neighbour, StoredEntry
+from semcache.entries.entry import Neighbour, NewScores, Scores, StoredEntry
 from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.flow.drive import adrive, drive
@@ -22,9 +22,7 @@ from semcache.redis.entry_format import Lifetime, VectorFormat
 from semcache.redis.index import VECTOR_TYPES, IndexTuning, attributes_of
 from semcache.redis.keys import KeySpace
 from semcache.redis.operation import Operation, Setup
-from semcache.redis.reading import Scores
 from semcache.redis.sizes import Sizes
-from semcache.redis.writing import NewScores
 
 T = TypeVar("T")
 _AS_IN_THE_YAML = IndexTuning()

@@ -1,24 +1,13 @@
 """Writes entries and adds scores to them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from semcache.entries import codec
+from semcache.entries.entry import NewScores
 from semcache.entries.fingerprint import tenant_tag
-from semcache.protocols import FloatArray
 from semcache.redis.client.scripts import Command, script
 from semcache.redis.ensure import ensure_index
 from semcache.redis.operation import Operation, Setup, run_script
-
-
-@dataclass(frozen=True, slots=True)
-class NewScores:
-    """True scores of one query, as (document fingerprint, score); without a vector the entry is nobody's neighbour."""
-
-    query: str
-    vector: FloatArray | None
-    scores: Sequence[tuple[bytes, float]]
-    cues: bytes = b""
 
 
 def remember(setup: Setup, tenant: str, new: NewScores, ttl_s: float | None) -> Operation[bool]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from semcache.entries.entry import NewScores
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import RedisStore
-from semcache.redis.writing import NewScores
 from tests.redis.conftest import DIMS, fingerprint, vector
 
 A, B = fingerprint(1), fingerprint(2)

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semcache.entries import codec
+from semcache.entries.entry import NewScores
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.index import IndexTuning
 from semcache.redis.store import RedisStore
-from semcache.redis.writing import NewScores
 from tests.redis.conftest import DIMS, MakeStore, fingerprint, near, vector
 
 A, B, C = fingerprint(1), fingerprint(2), fingerprint(3)

@@ -6,9 +6,9 @@ from typing import Self
 import numpy as np
 
 from semcache.commands.demo.corpus import Corpus
+from semcache.entries.entry import NewScores
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.protocols import FloatArray, Guard
-from semcache.redis.writing import NewScores
 
 NEAR = 0.98
 """Similarity of a rewording to the query it is a rewording of."""
