@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
+from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
@@ -71,8 +72,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         self._primary = AsyncBatchReranker(
             primary,
             max_pairs=batching.max_pairs,
-            # What joins a batch must not make late who was let in: it may take what admission leaves of the threshold.
-            max_batch_s=max(1 - batching.admission_factor, 0.05) * p95_threshold,
+            max_batch_s=merging_time_s(p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
             on_event=on_event,
         )

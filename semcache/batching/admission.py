@@ -11,6 +11,9 @@ _UNKNOWN_SHARE = 0.25
 _SAFETY = 2.0
 # But never more than half: who sets a deadline wants the primary first.
 _MOST = 0.5
+# Merging always gets this share of the threshold, even if admission uses all of it. 5 % of 2 s are about a dozen pairs
+# on two CPU cores; 1 % would be one or two, and a call of two pairs is hardly merged at all.
+_LEAST_MERGING_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,15 @@ def pairs_within(seconds: float, per_pair_s: float | None, most: int) -> int:
     if per_pair_s is None or most * per_pair_s <= seconds:
         return most
     return max(1, int(seconds / per_pair_s))
+
+
+def merging_time_s(threshold_s: float, admission_factor: float) -> float:
+    """How many seconds of work requests may merge into one call, for a model that is slow from ``threshold_s`` on.
+
+    Admission lets a request wait when wait and service are within ``admission_factor`` (above 0, at most 1) of the
+    threshold. Requests that join its call afterwards delay it; they may use what admission left of the threshold.
+    """
+    return max(_LEAST_MERGING_SHARE, 1 - admission_factor) * threshold_s
 
 
 def is_too_busy(load: Load, pairs: int, limit_s: float) -> bool:

@@ -10,6 +10,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
 
+from semcache.batching.admission import merging_time_s
 from semcache.batching.batcher import Batcher
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import Breaker, BreakerPolicy
@@ -32,8 +33,6 @@ D = TypeVar("D")
 
 # Pairs of a large request, to turn a threshold per pair into the longest time that a request may take.
 _FULL_BATCH = 128
-# Of the threshold, for one merged call: an admission factor of 1 must not end all merging.
-_LEAST_SHARE = 0.01
 
 
 class DegradableReranker:
@@ -76,9 +75,8 @@ class DegradableReranker:
         self._breaker = SharedBreaker(machine, clock, rng, self._notify)
         self._own: list[Batcher] = []
         longest_s = monitor.p95_threshold * (_FULL_BATCH if machine.policy.per_pair else 1)
-        # What may still join a request after it was let in must not cost it more than admission left over.
         batching = {
-            "max_batch_s": max(_LEAST_SHARE, 1 - admission_factor) * longest_s,
+            "max_batch_s": merging_time_s(longest_s, admission_factor),
             "clock": clock,
             "on_event": on_event,
         }

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.batching.admission import Load, ServiceRate, is_too_busy, pairs_within, remaining_s, time_for_this_rung
+from semcache.batching.admission import (
+    Load,
+    ServiceRate,
+    is_too_busy,
+    merging_time_s,
+    pairs_within,
+    remaining_s,
+    time_for_this_rung,
+)
 
 durations = st.floats(0, 1000)
 
@@ -52,6 +60,13 @@ class TestServiceRate:
 )
 def test_pairs_within_a_time(seconds: float, per_pair_s: float | None, pairs: int) -> None:
     assert pairs_within(seconds, per_pair_s, 128) == pairs
+
+
+@pytest.mark.parametrize(
+    ("admission_factor", "seconds"), [(0.8, 0.4), (0.5, 1.0), (0.95, 0.1), (1.0, 0.1), (0.01, 1.98)]
+)
+def test_merging_gets_what_admission_leaves_of_the_threshold(admission_factor: float, seconds: float) -> None:
+    assert merging_time_s(2.0, admission_factor) == pytest.approx(seconds)
 
 
 def test_an_overdue_call_is_expected_to_go_on() -> None:
