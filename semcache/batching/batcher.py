@@ -1,4 +1,4 @@
-"""A model on its own worker thread, fed with the requests that wait, merged: Batcher."""
+"""Batcher: a model on its own worker thread, which scores the requests that wait together."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,8 +14,9 @@ import numpy as np
 
 from semcache.batching.admission import Load
 from semcache.batching.jobs import NEVER_RUN, Job, Served
-from semcache.batching.queue import BatchQueue, Limits, check_count
-from semcache.batching.worker import ModelWorker, start
+from semcache.batching.limits import DEFAULTS, Limits, check_count
+from semcache.batching.queue import BatchQueue
+from semcache.batching.worker import ModelWorker
 from semcache.errors import DeadlineExceededError
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 
@@ -27,18 +28,23 @@ class Batcher:
     takes them together in order of arrival, equal pairs once. If a call fails, its requests are tried in halves, so
     that only those fail which cannot be scored. Requests are never split, and those of a listwise reranker not merged.
 
-    There is one worker thread, as models and fast tokenizers are not safe to share between threads; a reranker that
-    can be called from several at once (a remote one) says so by an attribute ``concurrency``.
+    There is one worker thread, as models and fast tokenizers are not safe to share between threads. A reranker that can
+    be called from several threads at once (a remote one) says so by an attribute ``concurrency``; it gets that many
+    workers, but at most ``max_workers``. The bounds are explained at ``Limits``.
+
+    Example:
+        with Batcher(OnnxCrossEncoder("path/of/the/model")) as batcher:
+            scores = batcher.score([("a query", "a document"), ("a query", "another document")])
     """
 
     def __init__(
         self,
         reranker: Reranker,
         *,
-        max_requests: int = 10,  # the old default of AsyncBatchReranker
-        max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
-        max_batch_s: float = 0.4,  # a fifth of that threshold; admission lets requests wait for the other four
-        max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
+        max_requests: int = DEFAULTS.max_requests,
+        max_pairs: int = DEFAULTS.max_pairs,
+        max_batch_s: float = DEFAULTS.max_batch_s,
+        max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         max_workers: int = 1,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
@@ -52,8 +58,10 @@ class Batcher:
         self._queue = BatchQueue(replace(limits, max_requests=1) if reranker.listwise else limits, self._workers, clock)
         self._worker = ModelWorker(reranker, self._queue, clock, on_event)
         self._started: list[Thread] = []
+        # Guards _started only. It is never held together with the queue's lock.
         self._starting = Lock()
-        # The threads hold the queue, not the batcher: one that is dropped without close() ends its threads.
+        # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and ends
+        # them. Not at exit: _end_threads in worker.py closes all queues then, without draining them.
         finalize(self, self._queue.close, drain=True).atexit = False
 
     def submit(
@@ -63,8 +71,8 @@ class Batcher:
 
         ``deadline`` is a time of the clock: a request that is still waiting then is not scored, and fails with
         DeadlineExceededError when its turn comes; ``score`` and ``ascore`` raise it on time. ``on_served`` is called
-        exactly once, before the future is done: what the model did, whether or not anybody still waits for it. It must
-        not raise. Raises QueueFullError.
+        exactly once, before the future is done, with what the model did for this request, even if the caller has given
+        up. It must not raise. Raises QueueFullError, and SemcacheError after ``close``.
         """
         return self._submit(pairs, deadline, on_served).future
 
@@ -74,8 +82,9 @@ class Batcher:
         """``submit``, and wait for it until the deadline. Raises what the reranker raised, or DeadlineExceededError."""
         job = self._submit(pairs, deadline, on_served)
         try:
+            # Not future.result(timeout): its TimeoutError would look like one that the reranker raised.
             wait_for([job.future], self._left_s(deadline))
-        except BaseException:  # the caller is interrupted: nobody waits for the scores any more
+        except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
             job.future.cancel()
             raise
         return self._result(job)
@@ -83,44 +92,57 @@ class Batcher:
     async def ascore(
         self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
     ) -> FloatArray:
-        """``score`` without blocking the event loop. Cancelling it disturbs nobody else."""
+        """``score`` without blocking the event loop. Cancelling it does not affect other callers."""
         job = self._submit(pairs, deadline, on_served)
         waiting = asyncio.wrap_future(job.future)
         try:
             await asyncio.wait([waiting], timeout=self._left_s(deadline))
-        except BaseException:  # the caller is cancelled: nobody waits for the scores any more
+        except BaseException:  # CancelledError, for one: this caller no longer waits, so its pairs need no scores
+            # Not queue.leave(): a task may be cancelled for any reason, which does not mean that the model is stuck.
             job.future.cancel()
             raise
         finally:
-            _forget(waiting)
+            # The result is read from job.future. An error left in this second future would be logged by asyncio as
+            # never retrieved, so it is retrieved here.
+            if not waiting.cancel() and not waiting.cancelled():
+                waiting.exception()
         return self._result(job)
 
     def load(self) -> Load:
-        """What a new request would find, for deciding whether it should wait at all."""
+        """The work that a new request would find before it, for deciding whether it should wait at all."""
         return self._queue.load()
 
     @property
     def name(self) -> str:
+        """The reranker's name."""
         return self.reranker.name
 
     @property
     def busy(self) -> bool:
-        """Whether a new request would have to wait for a running one."""
+        """True if a new request would have to wait for a running one."""
         return self._queue.busy
 
     @property
     def waiting_pairs(self) -> int:
+        """Number of (query, document) pairs that wait, those inside the model not counted."""
         return self._queue.waiting_pairs
 
     @property
     def abandoned(self) -> int:
-        """Callers whose deadline passed while the model works on: a timeout frees the caller, not the thread."""
+        """Number of callers whose deadline passed while their request was in the model, which still works on it.
+
+        A deadline frees the caller, not the worker thread: no thread can interrupt a call of a model.
+        """
         return self._queue.abandoned
 
     def close(self, *, drain: bool = True) -> None:
-        """Take no more requests; score what waits, or fail it without ``drain``; end the threads. Can be repeated."""
+        """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
+
+        Can be repeated.
+        """
         self._queue.close(drain=drain)
         for thread in self._started:
+            # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
             if thread is not current_thread():
                 thread.join()
 
@@ -145,24 +167,25 @@ class Batcher:
         return f"<Batcher {self.name}: {state}, {self.waiting_pairs} pairs waiting, {self.abandoned} abandoned>"
 
     def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: Callable[[Served], None] | None) -> Job:
-        job = Job(tuple(pairs), self._clock(), deadline, on_served or _nobody)
+        job = Job(tuple(pairs), self._clock(), deadline, on_served or (lambda served: None))
         if not pairs:
-            job.give(np.empty(0, np.float32), NEVER_RUN)
+            job.succeed(np.empty(0, np.float32), NEVER_RUN)
             return job
         try:
             self._queue.put(job)
-        except BaseException:  # whatever kept it out of the queue, its ticket must come back
+        except (
+            BaseException
+        ):  # full, closed or interrupted: on_served returns the breaker's ticket, so it must be called
             job.on_served(NEVER_RUN)
             raise
-        self._start_worker()
+        # After put(), so that a refused request starts no thread. Checked without the lock first: the list only grows,
+        # and all but the first requests find it complete. A thread that starts while close() runs is not joined, but it
+        # ends as soon as the queue is empty.
+        if len(self._started) < self._workers:
+            with self._starting:
+                if len(self._started) < self._workers:
+                    self._started.append(self._worker.start())
         return job
-
-    def _start_worker(self) -> None:
-        if len(self._started) == self._workers:
-            return
-        with self._starting:
-            if len(self._started) < self._workers:
-                self._started.append(start(self._queue, self._worker))
 
     def _left_s(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._clock())
@@ -172,13 +195,3 @@ class Batcher:
             self._queue.leave(job)
             raise DeadlineExceededError(f"{self.name} did not answer before the deadline")
         return job.future.result()
-
-
-def _forget(waiting: "asyncio.Future[FloatArray]") -> None:
-    """Keep asyncio from reporting an error that nobody will fetch from this future."""
-    if not waiting.cancel() and not waiting.cancelled():
-        waiting.exception()
-
-
-def _nobody(served: Served) -> None:
-    """Nobody keeps count."""

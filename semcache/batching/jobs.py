@@ -10,9 +10,10 @@ from semcache.protocols import FloatArray, Pair
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of a job in the model: scored, failed, or (without service time and error) it never got there.
+    """How a job ended in the model: with scores, with an error, or (neither service time nor error) it never ran.
 
-    ``service_s`` is the time of the model's call that scored it, ``pairs`` how many pairs that call carried.
+    ``service_s`` is the duration of the model's call that scored it, ``pairs`` the number of pairs in that call. It is
+    reported to ``on_served`` even if the caller has given up, so that an observer of the model misses no call.
     """
 
     service_s: float | None = None
@@ -23,9 +24,14 @@ class Served:
 NEVER_RUN = Served()
 
 
+# Compared by identity: two callers may well send equal pairs at the same time.
 @dataclass(slots=True, eq=False)
 class Job:
-    """One caller's pairs. Times are of the queue's clock."""
+    """One caller's pairs. Times are of the queue's clock.
+
+    A job belongs to the queue while it waits and to one worker thread afterwards. Only ``future`` and ``has_left`` are
+    touched by the caller's thread too: a future has its own lock, and ``has_left`` turns true once and stays so.
+    """
 
     pairs: tuple[Pair, ...]
     arrived: float
@@ -34,8 +40,9 @@ class Job:
     future: Future[FloatArray] = field(default_factory=Future)
     has_left: bool = False
 
-    def give(self, scores: FloatArray, served: Served) -> None:
-        """Settle with scores. Whoever keeps count is told before the caller is, who may look at the count."""
+    def succeed(self, scores: FloatArray, served: Served) -> None:
+        """Settle with scores."""
+        # In this order, here and in fail(): a caller who has its scores finds them counted in the breaker's window.
         self.on_served(served)
         self.future.set_result(scores)
 
@@ -44,10 +51,17 @@ class Job:
         self.on_served(served)
         self.future.set_exception(error)
 
+    def expire(self) -> None:
+        """Settle a job whose deadline passed before the model scored it."""
+        self.fail(DeadlineExceededError("the deadline passed while the request waited for the reranker"))
+
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Jobs in the model, and since when."""
+    """A call of the model that is under way, since a time of the queue's clock.
+
+    ``jobs`` are those not settled yet. The list is replaced and never changed, so that it can be read without a lock.
+    """
 
     jobs: list[Job]
     pairs: int
@@ -55,14 +69,13 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What a worker has to do: the batch to score, and the jobs that came out of the queue too late for it."""
+class Dequeued:
+    """Jobs that a worker took out of the queue and has to settle.
+
+    Those of ``batch`` are to be scored (None: there are none), ``expired`` ones are past their deadline, and the
+    callers of ``cancelled`` ones have cancelled their futures.
+    """
 
     batch: Batch | None
-    expired: tuple[Job, ...]
-    cancelled: tuple[Job, ...]
-
-
-def expire(job: Job) -> None:
-    """Settle a job whose deadline passed while it waited."""
-    job.fail(DeadlineExceededError("the deadline passed while the request waited for the reranker"))
+    expired: list[Job]
+    cancelled: list[Job]

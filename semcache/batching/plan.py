@@ -1,4 +1,4 @@
-"""Which waiting requests go to the model together, and how their pairs become one call and its scores theirs again."""
+"""Which waiting requests share a call of the model, and which of the call's scores belong to which request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """One call: its pairs, and for every request the places of its own pairs among them."""
+    """One call: its pairs, and for every request the positions of its own pairs among them."""
 
     pairs: tuple[Pair, ...]
-    places: tuple[tuple[int, ...], ...]
+    positions: tuple[tuple[int, ...], ...]
 
     def scores_of(self, request: int, scores: FloatArray) -> FloatArray:
         """A request's own scores, in the order of its pairs."""
-        return scores[list(self.places[request])]
+        return scores[list(self.positions[request])]
 
 
-def how_many(requests: Sequence[Sequence[Pair]], max_requests: int, max_pairs: int) -> int:
+def count_that_fit(requests: Sequence[Sequence[Pair]], max_requests: int, max_pairs: int) -> int:
     """How many of the waiting requests, in order of arrival, go into one call.
 
     The first always goes, however large: requests are merged, never split. Others join it while their distinct pairs
-    fit. Nobody overtakes: a small request behind one that does not fit waits for its turn.
+    fit. The order of arrival is kept: a small request behind one that does not fit waits for the next call, since
+    otherwise a steady stream of small ones could keep a large one waiting for ever.
     """
+    # Distinct ones only: many callers often ask the same at once, and equal pairs cost the model nothing more.
     distinct: set[Pair] = set()
     for count, pairs in enumerate(requests):
         distinct.update(pairs)
@@ -35,31 +37,28 @@ def how_many(requests: Sequence[Sequence[Pair]], max_requests: int, max_pairs: i
     return len(requests)
 
 
-def merge(requests: Sequence[Sequence[Pair]]) -> BatchPlan:
-    """Equal pairs once, longest first: like lengths need least padding, and what needs most memory is tried first."""
-    return _plan(requests, sorted(_distinct(requests), key=_length, reverse=True))
+def plan_merged(requests: Sequence[Sequence[Pair]]) -> BatchPlan:
+    """All requests in one call, equal pairs once, longest pairs first.
+
+    Pairs of like length need the least padding. The longest come first because they need the most memory: if it does
+    not suffice, the call fails at once and not after most of its work.
+    """
+    distinct = dict.fromkeys(pair for request in requests for pair in request)
+    # Characters stand in for tokens: only the model's own tokenizer could count those, and that is slow.
+    return _plan(requests, sorted(distinct, key=lambda pair: len(pair[0]) + len(pair[1]), reverse=True))
 
 
-def keep(pairs: Sequence[Pair]) -> BatchPlan:
-    """One request alone, in its own order: what a listwise reranker needs. Equal pairs once."""
-    return _plan([pairs], _distinct([pairs]))
+def plan_alone(pairs: Sequence[Pair]) -> BatchPlan:
+    """One request alone, in its own order as a listwise reranker needs it, equal pairs once."""
+    return _plan([pairs], list(dict.fromkeys(pairs)))
 
 
 def halves(requests: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """Two parts, to find out which of several requests makes the model fail; both non-empty for two or more."""
+    """Two parts, to find the requests that make the model fail; both are non-empty for two or more requests."""
     middle = len(requests) // 2
     return requests[:middle], requests[middle:]
 
 
 def _plan(requests: Sequence[Sequence[Pair]], pairs: Sequence[Pair]) -> BatchPlan:
-    place_of = {pair: place for place, pair in enumerate(pairs)}
-    return BatchPlan(tuple(pairs), tuple(tuple(place_of[pair] for pair in request) for request in requests))
-
-
-def _distinct(requests: Sequence[Sequence[Pair]]) -> list[Pair]:
-    return list(dict.fromkeys(pair for request in requests for pair in request))
-
-
-def _length(pair: Pair) -> int:
-    # Characters stand in for tokens: only the model's own tokenizer could count those, and it is the slow part.
-    return len(pair[0]) + len(pair[1])
+    position_of = {pair: position for position, pair in enumerate(pairs)}
+    return BatchPlan(tuple(pairs), tuple(tuple(position_of[pair] for pair in request) for request in requests))

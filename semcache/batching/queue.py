@@ -1,45 +1,36 @@
-"""What waits for a model, and what the model is working on: the one shared state of a batcher, behind one lock.
+"""The jobs that wait for a model and the batches it works on: all that the threads of a batcher share, behind one lock.
 
-A job is settled exactly once, by whoever takes it out of the queue: a worker, or the caller who leaves. Futures are
-never settled under the lock, since their callbacks are other people's code.
+A job is settled exactly once, by the thread that takes it out of ``_waiting``: a worker, the caller who cancels it, or
+the thread that closes the queue. That thread releases the lock before it settles the job, because the callbacks of
+futures and ``on_served`` are code of callers and of other rooms: it may be slow, and it may come back here.
+
+Lock order: this lock, then the lock inside a future. The other order cannot occur, since ``Future.cancel`` releases its
+own lock before it calls back.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from threading import Condition
 
 from semcache.batching.admission import Load, ServiceRate, pairs_within, remaining_s
-from semcache.batching.jobs import NEVER_RUN, Batch, Job, Taken
-from semcache.batching.plan import how_many
-from semcache.errors import ConfigurationError, QueueFullError, SemcacheError
-from semcache.protocols import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one call may merge (requests, pairs, and seconds by the model's record), and how many pairs may wait."""
-
-    max_requests: int
-    max_pairs: int
-    max_batch_s: float
-    max_queue_pairs: int
-
-    def __post_init__(self) -> None:
-        for name in ("max_requests", "max_pairs", "max_queue_pairs"):
-            check_count(name, getattr(self, name))
-        if not (isinstance(self.max_batch_s, int | float) and self.max_batch_s > 0):
-            raise ConfigurationError(f"max_batch_s must be a number of seconds above 0, got {self.max_batch_s!r}")
+from semcache.batching.jobs import NEVER_RUN, Batch, Dequeued, Job
+from semcache.batching.limits import Limits
+from semcache.batching.plan import count_that_fit
+from semcache.errors import QueueFullError, SemcacheError
+from semcache.protocols import Clock, FloatArray
 
 
 class BatchQueue:
-    """A bounded queue in order of arrival, for one model with ``workers`` threads."""
+    """A bounded queue in order of arrival, for one model with ``workers`` threads. Safe to use from any thread."""
 
     def __init__(self, limits: Limits, workers: int, clock: Clock) -> None:
         self._limits = limits
         self._workers = workers
         self._clock = clock
+        # Guards everything below. Workers sleep on it until a job arrives or the queue is closed.
         self._changed = Condition()
         self._waiting: deque[Job] = deque()
         self._waiting_pairs = 0
@@ -49,47 +40,45 @@ class BatchQueue:
 
     def put(self, job: Job) -> None:
         """Let a job wait. Raises QueueFullError, or SemcacheError after ``close``."""
+        pairs = len(job.pairs)
         with self._changed:
-            self._check_open()
-            self._check_room(len(job.pairs))
+            if self._is_closed:
+                raise SemcacheError("this batcher is closed; make a new one")
+            # An empty queue takes any request: one that is larger than the bound would never be served otherwise.
+            if self._waiting and self._waiting_pairs + pairs > self._limits.max_queue_pairs:
+                raise QueueFullError(
+                    f"{self._waiting_pairs} pairs are waiting, {pairs} more would exceed {self._limits.max_queue_pairs}"
+                    "; send fewer at once, raise max_queue_pairs, or use a faster reranker"
+                )
             self._waiting.append(job)
-            self._waiting_pairs += len(job.pairs)
+            self._waiting_pairs += pairs
             self._changed.notify()
-        # Cancelling a future that waits takes its job out at once, so that it neither holds a place nor is scored.
-        job.future.add_done_callback(lambda future: self._withdraw(job) if future.cancelled() else None)
+        # Cancelling the future of a waiting job takes it out at once, so that its pairs no longer count as waiting.
+        # Added after the lock is released: if the future is cancelled already, the callback runs right here.
+        job.future.add_done_callback(partial(self._withdraw, job))
 
-    def take(self) -> Taken | None:
-        """The next batch, as soon as there is one; None when the queue is closed and empty."""
+    def take(self) -> Dequeued | None:
+        """Wait for jobs, and take out the next batch and what has expired; None when the queue is closed and empty."""
         with self._changed:
             while not self._waiting:
                 if self._is_closed:
                     return None
                 self._changed.wait()
-            return self._take_next(self._clock())
+            now = self._clock()
+            late = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
+            expired, cancelled = self._dequeue(late)
+            # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
+            max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.max_pairs)
+            count = count_that_fit([job.pairs for job in self._waiting], self._limits.max_requests, max_pairs)
+            jobs, also_cancelled = self._dequeue(islice(self._waiting, count))
+            batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
+            # In the same step that takes the jobs out, so that no other thread sees the model idle in between.
+            if batch:
+                self._running.append(batch)
+            return Dequeued(batch, expired, cancelled + also_cancelled)
 
-    def _take_next(self, now: float) -> Taken:
-        expired = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
-        for job in expired:
-            self._remove(job)
-        max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.max_pairs)
-        count = how_many([job.pairs for job in self._waiting], self._limits.max_requests, max_pairs)
-        jobs = list(islice(self._waiting, count))
-        for job in jobs:
-            self._remove(job)
-        # From here on a future cannot be cancelled any more. The ones that are cancelled already missed the others.
-        started = {job: job.future.set_running_or_notify_cancel() for job in (*expired, *jobs)}
-        alive = [job for job in jobs if started[job]]
-        batch = Batch(alive, sum(len(job.pairs) for job in alive), now) if alive else None
-        if batch:
-            self._running.append(batch)
-        return Taken(
-            batch,
-            tuple(job for job in expired if started[job]),
-            tuple(job for job, is_alive in started.items() if not is_alive),
-        )
-
-    def scored(self, pairs: int, service_s: float) -> None:
-        """The model took so long for so many pairs."""
+    def record_service(self, pairs: int, service_s: float) -> None:
+        """The model took ``service_s`` seconds for that many pairs."""
         with self._changed:
             self._rate.record(pairs, service_s)
 
@@ -101,77 +90,76 @@ class BatchQueue:
                 self._running.remove(batch)
 
     def leave(self, job: Job) -> None:
-        """The caller does not wait any longer. A job that is already in the model is abandoned there."""
+        """The caller's deadline passed. A job that is already in the model counts as abandoned until its call ends."""
+        # cancel() succeeds only while the job waits; it must run without our lock, which its callback takes.
         if not job.future.cancel():
             with self._changed:
                 job.has_left = True
 
     def load(self) -> Load:
-        """What a new request would find."""
+        """The work that a new request would find before it."""
         with self._changed:
-            per_pair_s = self._rate.per_pair_s
-            return Load(self.busy, self.abandoned, self._wait_s(per_pair_s or 0.0), per_pair_s)
+            rate = self._rate.per_pair_s
+            per_pair_s = rate or 0.0
+            now = self._clock()
+            running = [remaining_s(batch.pairs * per_pair_s, now - batch.since) for batch in self._running]
+            # The worker that ends its call first takes what waits; one that is free would have taken it already.
+            first_free_s = min(running) if self.busy else 0.0
+            wait_s = first_free_s + self._waiting_pairs * per_pair_s / self._workers
+            return Load(self.busy, self.abandoned, wait_s, rate)
 
     def close(self, *, drain: bool) -> None:
-        """Take nothing more. What waits is still scored with ``drain``, and fails without."""
+        """Take no more jobs. Those that wait are still scored with ``drain``, and fail without. Can be repeated."""
         with self._changed:
             self._is_closed = True
-            dropped = [] if drain else list(self._waiting)
-            for job in dropped:
-                self._remove(job)
+            dropped, cancelled = ([], []) if drain else self._dequeue(self._waiting)
+            # All workers, not one: each of them has to see that there will be no more work.
             self._changed.notify_all()
         for job in dropped:
-            if job.future.set_running_or_notify_cancel():
-                job.fail(SemcacheError("the batcher was closed before this request was scored"))
-            else:
-                job.on_served(NEVER_RUN)
+            job.fail(SemcacheError("the batcher was closed before this request was scored"))
+        for job in cancelled:
+            job.on_served(NEVER_RUN)
+
+    # The three properties are read without the lock, for statistics and for decisions that may be wrong by one request:
+    # each reads one number or copies one list, which no other thread can interrupt.
 
     @property
     def busy(self) -> bool:
-        """Whether a new request would have to wait for a running one."""
+        """True if a new request would have to wait for a running one."""
         return len(self._running) >= self._workers
 
     @property
     def waiting_pairs(self) -> int:
+        """Number of (query, document) pairs that wait, those inside the model not counted."""
         return self._waiting_pairs
 
     @property
     def abandoned(self) -> int:
-        """Callers who gave up while the model works on."""
+        """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)
 
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise SemcacheError("this batcher is closed; make a new one")
-
-    def _check_room(self, pairs: int) -> None:
-        # An empty queue takes any request: one that is larger than the bound would never be served otherwise.
-        if self._waiting and self._waiting_pairs + pairs > self._limits.max_queue_pairs:
-            raise QueueFullError(
-                f"{self._waiting_pairs} pairs are waiting, {pairs} more would exceed {self._limits.max_queue_pairs}; "
-                "ask less at once, raise max_queue_pairs, or use a faster reranker"
-            )
-
-    def _withdraw(self, job: Job) -> None:
+    def _withdraw(self, job: Job, future: Future[FloatArray]) -> None:
+        """Runs in whichever thread settles or cancels the future, once."""
+        if not future.cancelled():
+            return
         with self._changed:
             waited = job in self._waiting
             if waited:
                 self._remove(job)
+        # If a worker or close() was faster, the job is theirs, and they report it.
         if waited:
             job.on_served(NEVER_RUN)
+
+    def _dequeue(self, jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+        """Take jobs out, under the lock: those whose futures can no longer be cancelled, and the cancelled ones."""
+        alive: list[Job] = []
+        cancelled: list[Job] = []
+        for job in tuple(jobs):
+            self._remove(job)
+            # False: cancelled already, and the callback that would withdraw the job still waits for our lock.
+            (alive if job.future.set_running_or_notify_cancel() else cancelled).append(job)
+        return alive, cancelled
 
     def _remove(self, job: Job) -> None:
         self._waiting.remove(job)
         self._waiting_pairs -= len(job.pairs)
-
-    def _wait_s(self, per_pair_s: float) -> float:
-        now = self._clock()
-        running = [remaining_s(batch.pairs * per_pair_s, now - batch.since) for batch in self._running]
-        first_free_s = min(running) if self.busy else 0.0
-        return first_free_s + self._waiting_pairs * per_pair_s / self._workers
-
-
-def check_count(name: str, value: object) -> None:
-    """Raises ConfigurationError unless the value is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, got {value!r}")

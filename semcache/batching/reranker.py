@@ -1,4 +1,4 @@
-"""AsyncBatchReranker: one model for many callers, whose requests share its calls."""
+"""AsyncBatchReranker: reranks for many callers with one model, whose calls their requests share."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from semcache.batching.batcher import Batcher
+from semcache.batching.limits import DEFAULTS
 from semcache.errors import InvalidInputError
 from semcache.flow.answers import ranking
 from semcache.flow.requests import Request, checked_request
@@ -20,26 +21,31 @@ D = TypeVar("D")
 
 
 class AsyncBatchReranker:
-    """Reranks from any number of threads and tasks with one model, on a worker thread of its own.
+    """Reranks for any number of threads and tasks with one model, on a worker thread of its own.
 
-    ``reranker`` is anything that ``adapt`` takes. ``batch_size`` is how many *requests* one call of the model may
-    merge, ``max_pairs`` how many (query, document) pairs, ``max_batch_s`` how many seconds of work, by the model's own
-    record; a larger single request goes alone. How many pairs pass through the network at once is the reranker's own
-    affair. ``max_workers`` counts only for rerankers that can be
-    called from several threads at once and say so by ``concurrency``; others have one worker.
+    ``reranker`` is anything that ``semcache.rerankers.adapt`` takes. ``batch_size`` is how many *requests* one call of
+    the model may merge, ``max_pairs`` how many (query, document) pairs, ``max_batch_s`` how many seconds of work, by
+    the model's own record; a single request that is larger goes alone. How many of these pairs pass through the network
+    at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait. ``max_workers`` counts only for
+    rerankers that can be called from several threads at once and say so by ``concurrency``; others have one worker.
+    Raises ConfigurationError for bounds that are not above 0.
 
     It is a Reranker itself, so that it can be the primary of a DegradableReranker. Close it, or use ``with``.
+
+    Example:
+        async with AsyncBatchReranker(CrossEncoder("cross-encoder/ms-marco-MiniLM-L-12-v2")) as reranker:
+            best = await reranker.rerank_async("a query", documents, top_k=5)
     """
 
     def __init__(
         self,
         reranker: Any,
-        batch_size: int = 10,
-        max_workers: int = 4,
+        batch_size: int = DEFAULTS.max_requests,
+        max_workers: int = 4,  # the number that its users rely on; a Batcher has one by default
         *,
-        max_pairs: int = 128,  # about one second on two CPU cores, well under a p95 threshold of two
-        max_batch_s: float = 0.4,  # a fifth of that threshold; admission lets requests wait for the other four
-        max_queue_pairs: int = 1024,  # about ten seconds of work there: who waits longer is answered too late anyway
+        max_pairs: int = DEFAULTS.max_pairs,
+        max_batch_s: float = DEFAULTS.max_batch_s,
+        max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
@@ -58,10 +64,12 @@ class AsyncBatchReranker:
 
     @property
     def name(self) -> str:
+        """The name of the reranker inside."""
         return self.batcher.reranker.name
 
     @property
     def listwise(self) -> bool:
+        """True if scores are comparable only within one call; requests are not merged then."""
         return self.batcher.reranker.listwise
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
@@ -71,7 +79,11 @@ class AsyncBatchReranker:
     def rerank(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
-        """The best ``top_k`` documents. Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError."""
+        """The best ``top_k`` documents, best first.
+
+        Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError if too many pairs wait already, and
+        what the reranker raised.
+        """
         request = checked_request(query, documents, top_k)
         scores = self.batcher.score(_pairs(request), deadline=self._deadline(deadline_s))
         return self._ranking(request, documents, scores)
@@ -87,27 +99,28 @@ class AsyncBatchReranker:
     def batch_rerank(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
     ) -> list[Ranking[D]]:
-        """One ranking per query. Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not.
+        """One ranking per query, the documents of each in the list at the same position.
 
-        Raises what the reranker raised for the first request that it could not score.
+        Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not. Raises what the reranker raised
+        for the first request that it could not score.
         """
-        request = _requests(queries, documents_list, top_k)
+        requests = _requests(queries, documents_list, top_k)
         scores: list[FloatArray] = []
-        for window in _windows(request, self._window_pairs):
+        for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
                 scores += [future.result() for future in futures]
-        return list(map(self._ranking, request, documents_list, scores))
+        return list(map(self._ranking, requests, documents_list, scores))
 
     async def batch_rerank_async(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
     ) -> list[Ranking[D]]:
         """``batch_rerank`` without blocking the event loop."""
-        request = _requests(queries, documents_list, top_k)
+        requests = _requests(queries, documents_list, top_k)
         scores: list[FloatArray] = []
-        for window in _windows(request, self._window_pairs):
+        for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
                 scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
-        return list(map(self._ranking, request, documents_list, scores))
+        return list(map(self._ranking, requests, documents_list, scores))
 
     def close(self) -> None:
         """Score what waits, then end the worker. Can be repeated."""
@@ -134,8 +147,9 @@ class AsyncBatchReranker:
 
     @contextmanager
     def _submitted(self, window: Sequence[Request]) -> Iterator[list[Future[FloatArray]]]:
-        """Futures of the requests; what is still waiting at the end, since another one failed, is taken back."""
+        """Futures of the requests. Those that still wait at the end, because another one failed, are cancelled."""
         futures: list[Future[FloatArray]] = []
+        # Inside the try, since submit() may raise QueueFullError after some requests were accepted already.
         try:
             for request in window:
                 futures.append(self.batcher.submit(_pairs(request)))
@@ -164,14 +178,14 @@ def _requests(queries: Sequence[str], documents_list: Sequence[Sequence[object]]
 
 
 def _windows(requests: Sequence[Request], max_pairs: int) -> Iterator[list[Request]]:
-    """Requests in order, as many at a time as the queue may hold: a large batch of one's own must not overflow it."""
+    """Requests in order, as many at a time as the queue may hold, so that one large batch does not overflow it."""
     window: list[Request] = []
     pairs = 0
-    for one in requests:
-        if window and pairs + len(one.texts) > max_pairs:
+    for request in requests:
+        if window and pairs + len(request.texts) > max_pairs:
             yield window
             window, pairs = [], 0
-        window.append(one)
-        pairs += len(one.texts)
+        window.append(request)
+        pairs += len(request.texts)
     if window:
         yield window

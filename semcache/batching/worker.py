@@ -6,8 +6,8 @@ from itertools import count
 from threading import Thread
 from weakref import WeakKeyDictionary
 
-from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served, expire
-from semcache.batching.plan import BatchPlan, halves, keep, merge
+from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served
+from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
 from semcache.batching.queue import BatchQueue
 from semcache.events import BatchScored
 from semcache.observers import notify
@@ -18,19 +18,12 @@ from semcache.rerankers.checked import checked_scores
 _EXIT_WAIT_S = 10.0
 
 _numbers = count(1)
+# Weak, so that a thread that has ended is forgotten. Read once, at exit.
 _threads: WeakKeyDictionary[Thread, BatchQueue] = WeakKeyDictionary()
 
 
-def start(queue: BatchQueue, worker: "ModelWorker") -> Thread:
-    """A thread that works until the queue is closed and empty; it does not keep the interpreter from ending."""
-    thread = Thread(target=_work, args=(queue, worker), name=f"semcache-model-{next(_numbers)}", daemon=True)
-    _threads[thread] = queue
-    thread.start()
-    return thread
-
-
 class ModelWorker:
-    """Scores batches in the worker thread and settles their jobs."""
+    """Scores batches and settles their jobs. It holds no state of its own, so several threads may run one worker."""
 
     def __init__(self, reranker: Reranker, queue: BatchQueue, clock: Clock, on_event: Observer | None) -> None:
         self._reranker = reranker
@@ -38,66 +31,77 @@ class ModelWorker:
         self._clock = clock
         self._observers = () if on_event is None else (on_event,)
 
-    def run(self, batch: Batch) -> None:
-        """Score a batch; if that fails, its halves, down to the single requests that cannot be scored."""
+    def start(self) -> Thread:
+        """A thread that works until the queue is closed and empty."""
+        # A daemon, since the interpreter joins other threads before it calls atexit: it would wait for a queue that
+        # only _end_threads closes.
+        thread = Thread(target=self.work, name=f"semcache-model-{next(_numbers)}", daemon=True)
+        _threads[thread] = self._queue
+        thread.start()
+        return thread
+
+    def work(self) -> None:
+        """Take batches and score them, in the calling thread, until the queue is closed and empty."""
+        while (taken := self._queue.take()) is not None:
+            # Before the batch, whose call may take a second: these jobs need no model.
+            for job in taken.cancelled:
+                job.on_served(NEVER_RUN)
+            for job in taken.expired:
+                job.expire()
+            if taken.batch is not None:
+                self.score(taken.batch)
+            # Otherwise the last batch, with all its texts, would be kept until the next one comes.
+            del taken
+
+    def score(self, batch: Batch) -> None:
+        """Score a batch; if that fails, its halves, down to the single requests that cannot be scored.
+
+        One bad request among n costs about 2 log2 n further calls. Scoring each request alone would take n, and failing
+        all of them would let one caller's input break the answers of others.
+        """
+        # A stack with the first half on top, so that requests are settled in the order of their arrival.
         groups: list[Sequence[Job]] = [tuple(batch.jobs)]
         while groups:
             jobs = groups.pop()
-            failed = self._try(batch, jobs)
-            if failed is not None:
-                groups.extend(reversed(failed))
-
-    def _try(self, batch: Batch, jobs: Sequence[Job]) -> Sequence[Sequence[Job]] | None:
-        plan = self._plan(jobs)
-        started = self._clock()
-        try:
-            scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
-        except BaseException as error:  # noqa: BLE001 - whatever the model raises belongs to the callers, not to the thread
-            if len(jobs) > 1:
-                return self._wanted(batch, halves(jobs))
-            self._queue.finish(batch, jobs)
-            jobs[0].fail(error, Served(error=error))
-            return None
-        self._settle(batch, jobs, plan, scores, self._clock() - started)
-        return None
-
-    def _plan(self, jobs: Sequence[Job]) -> BatchPlan:
-        return keep(jobs[0].pairs) if self._reranker.listwise else merge([job.pairs for job in jobs])
+            plan = plan_alone(jobs[0].pairs) if self._reranker.listwise else plan_merged([job.pairs for job in jobs])
+            started = self._clock()
+            try:
+                scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
+            except BaseException as error:  # noqa: BLE001 - also SystemExit in a model: it is the callers' error, and must not end the thread
+                if len(jobs) > 1:
+                    groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
+                else:
+                    self._queue.finish(batch, jobs)
+                    jobs[0].fail(error, Served(error=error))
+            else:
+                self._settle(batch, jobs, plan, scores, self._clock() - started)
 
     def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, service_s: float) -> None:
-        count_of_pairs = len(plan.pairs)
-        self._queue.scored(count_of_pairs, service_s)
+        pairs = len(plan.pairs)
+        # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
+        # its rate recorded and the event delivered.
+        self._queue.record_service(pairs, service_s)
         self._queue.finish(batch, jobs)
         waited_s = batch.since - min(job.arrived for job in jobs)
-        notify(self._observers, BatchScored(self._reranker.name, count_of_pairs, len(jobs), waited_s, service_s))
-        served = Served(service_s, count_of_pairs)
-        for place, job in enumerate(jobs):
-            job.give(plan.scores_of(place, scores), served)
+        notify(self._observers, BatchScored(self._reranker.name, pairs, len(jobs), waited_s, service_s))
+        served = Served(service_s, pairs)
+        for position, job in enumerate(jobs):
+            job.succeed(plan.scores_of(position, scores), served)
 
-    def _wanted(self, batch: Batch, groups: Sequence[Sequence[Job]]) -> Sequence[Sequence[Job]]:
-        """The groups without the jobs whose callers have left since: nobody needs a second try for those."""
+    def _without_abandoned(self, batch: Batch, groups: Sequence[Sequence[Job]]) -> Sequence[Sequence[Job]]:
+        """The groups without the jobs whose callers have given up, which are settled here and not tried again."""
+        # Read without the lock: a caller who gives up a moment later costs one needless attempt.
         left = [job for group in groups for job in group if job.has_left]
         self._queue.finish(batch, left)
         for job in left:
-            expire(job)
+            job.expire()
         return [kept for group in groups if (kept := [job for job in group if job not in left])]
-
-
-def _work(queue: BatchQueue, model: ModelWorker) -> None:
-    while (taken := queue.take()) is not None:
-        for job in taken.cancelled:
-            job.on_served(NEVER_RUN)
-        for job in taken.expired:
-            expire(job)
-        if taken.batch is not None:
-            model.run(taken.batch)
-        # Otherwise the last batch, with all its texts, would be kept until the next one comes.
-        del taken
 
 
 @atexit.register
 def _end_threads() -> None:
     threads = dict(_threads)
+    # All queues first: then the threads finish their calls at the same time, and the waits below overlap.
     for queue in threads.values():
         queue.close(drain=False)
     for thread in threads:

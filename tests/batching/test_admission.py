@@ -1,4 +1,4 @@
-"""Who may wait for a busy model, and how much time a rung may use."""
+"""Which requests wait for a busy model, how much they merge, and how much time a rung may use."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ class TestTooBusy:
             (Load(True, 0, 1.0, 0.01), 61, True),
             (Load(True, 0, 1.6, None), 100, False),  # nothing is known of service: the wait alone
             (Load(True, 0, 1.7, None), 1, True),
-            (Load(True, 1, 0.0, 0.001), 1, True),  # somebody gave up on the call that runs
+            (Load(True, 1, 0.0, 0.001), 1, True),  # a caller gave up on the call that runs
         ],
     )
     def test_by_wait_and_service_together(self, load: Load, pairs: int, too_busy: bool) -> None:

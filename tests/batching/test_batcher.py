@@ -1,4 +1,4 @@
-"""Batcher: one model, many callers; nobody waits for nothing, and nobody's trouble is another's."""
+"""Batcher: many callers share one model; none waits without need, and none is hurt by the trouble of another."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ def pairs(*texts: str, query: str = "q") -> list[Pair]:
 
 
 def scores(future: "Future[FloatArray]") -> list[float]:
-    return future.result(PATIENCE_S).tolist()
+    return [float(score) for score in future.result(PATIENCE_S)]
 
 
 def busy(model: GatedReranker, **options: object) -> Batcher:
@@ -97,8 +97,8 @@ class TestMerging:
         model = GatedReranker()
         with busy(model, max_pairs=3) as batcher:
             sizes = (2, 1, 1, 7, 1)
-            for place, size in enumerate(sizes):
-                batcher.submit([(f"q{place}", str(number)) for number in range(size)])
+            for request, size in enumerate(sizes):
+                batcher.submit([(f"q{request}", str(number)) for number in range(size)])
             model.let_go(5)
         assert [len(call) for call in model.calls] == [1, 3, 1, 7, 1]
 
@@ -106,8 +106,8 @@ class TestMerging:
         clock = ScriptedClock()
         model = GatedReranker(clock=clock, service_s=0.1)
         with busy(model, clock=clock, max_batch_s=0.25) as batcher:
-            for place in range(4):
-                batcher.submit(pairs("a", query=f"q{place}"))
+            for number in range(4):
+                batcher.submit(pairs("a", query=f"q{number}"))
             model.let_go(3)
         assert [len(call) for call in model.calls] == [1, 2, 2]
 
@@ -119,16 +119,16 @@ class TestMerging:
             assert scores(waiting[0]) == [1, 3, 2]
         assert model.calls[1:] == [tuple(pairs("a", "ccc", "bb")), tuple(pairs("a"))]
 
-    def test_events_tell_pairs_requests_wait_and_service(self) -> None:
-        clock, told = ScriptedClock(), list[Event]()
+    def test_events_carry_pairs_requests_wait_and_service(self) -> None:
+        clock, events = ScriptedClock(), list[Event]()
         model = GatedReranker(clock=clock, service_s=0.5)
-        with busy(model, clock=clock, max_batch_s=9.0, on_event=told.append) as batcher:
+        with busy(model, clock=clock, max_batch_s=9.0, on_event=events.append) as batcher:
             batcher.submit(pairs("a", "b"))
             batcher.submit(pairs("b"))
             model.let_go(2)
-        assert told == [BatchScored("gated", 1, 1, 0.0, 0.5), BatchScored("gated", 2, 2, 0.5, 0.5)]
+        assert events == [BatchScored("gated", 1, 1, 0.0, 0.5), BatchScored("gated", 2, 2, 0.5, 0.5)]
 
-    def test_an_observer_that_raises_harms_nobody(self) -> None:
+    def test_an_observer_that_raises_fails_no_request(self) -> None:
         def broken(event: Event) -> None:
             raise RuntimeError("observer")
 
@@ -149,7 +149,7 @@ class TestFailures:
             with pytest.raises(ValueError, match="cannot read bad"):
                 scores(bad)
 
-    def test_two_who_share_the_bad_pair_fail_both(self) -> None:
+    def test_two_requests_with_the_bad_pair_both_fail(self) -> None:
         model = GatedReranker()
         model.fail = poison("bad")
         with busy(model) as batcher:
@@ -166,18 +166,24 @@ class TestFailures:
             assert all(isinstance(future.exception(PATIENCE_S), ConnectionError) for future in futures)
         assert len(model.calls) == 1 + 19
 
-    def test_those_who_left_are_not_tried_again(self) -> None:
-        model = GatedReranker()
+    async def test_those_whose_callers_gave_up_are_not_tried_again(self) -> None:
+        model, served = GatedReranker(), list[Served]()
         model.fail = poison("bad")
-        with busy(model) as batcher:
-            bad, left = batcher.submit(pairs("bad")), batcher._submit(pairs("left"), None, None)
+        async with busy(model) as batcher:
+            bad = batcher.submit(pairs("bad"))
+            # Submitted when the task first runs, and in the model before its deadline.
+            left = asyncio.create_task(
+                batcher.ascore(pairs("left"), deadline=monotonic() + SOON_S, on_served=served.append)
+            )
+            await asyncio.sleep(0)
             model.let_go()
-            model.wait_until_inside()
-            batcher._queue.leave(left)
+            await asyncio.to_thread(model.wait_until_inside)
+            with pytest.raises(DeadlineExceededError):
+                await left
             assert batcher.abandoned == 1
             model.let_go(100)
-            assert isinstance(left.future.exception(PATIENCE_S), DeadlineExceededError)
-            assert isinstance(bad.exception(PATIENCE_S), ValueError)
+            assert isinstance(await asyncio.to_thread(bad.exception, PATIENCE_S), ValueError)
+        assert served == [Served()], "settled without a second call of the model"
         assert [len(call) for call in model.calls] == [1, 2, 1]
 
     @pytest.mark.parametrize("wrong", [[1.0], [1.0, float("nan")], [1.0, float("inf")], None, [[1.0, 2.0], [1.0, 2.0]]])
@@ -301,7 +307,7 @@ class TestDeadlines:
         assert served == [Served()]
         assert len(model.calls) == 1
 
-    def test_an_expired_one_that_nobody_watches_is_dropped_at_its_turn(self) -> None:
+    def test_an_expired_future_without_a_waiting_caller_is_dropped_at_its_turn(self) -> None:
         clock, served = ScriptedClock(), list[Served]()
         model = GatedReranker(clock=clock, service_s=1.0)
         with busy(model, clock=clock) as batcher:
@@ -350,7 +356,7 @@ class TestCancellation:
             model.let_go()
             assert (await tasks[2]).tolist() == [2]
 
-    async def test_the_first_of_equal_requests_takes_nobody_along(self) -> None:
+    async def test_cancelling_the_first_of_equal_requests_cancels_no_other(self) -> None:
         model = GatedReranker()
         async with Batcher(model) as batcher:
             tasks = [asyncio.create_task(batcher.ascore(pairs("same"))) for _ in range(5)]
@@ -387,13 +393,13 @@ class TestCancellation:
 
 
 class TestOnServed:
-    def test_tells_service_time_and_pairs_of_the_call_before_the_caller_has_the_scores(self) -> None:
+    def test_reports_service_time_and_pairs_of_the_call_before_the_caller_has_the_scores(self) -> None:
         clock, served = ScriptedClock(), list[Served]()
         with Batcher(ScriptedReranker(clock=clock, service_s=0.5), clock=clock) as batcher:
             batcher.score(pairs("a", "b"), on_served=served.append)
             assert served == [Served(0.5, 2)]
 
-    def test_tells_an_error(self) -> None:
+    def test_reports_an_error(self) -> None:
         model, served = ScriptedReranker(), list[Served]()
         error = ValueError("x")
         model.fail = lambda pairs: error
@@ -401,7 +407,7 @@ class TestOnServed:
             batcher.score(pairs("a"), on_served=served.append)
         assert served == [Served(error=error)]
 
-    def test_tells_also_when_the_caller_has_left(self) -> None:
+    def test_reports_also_when_the_caller_has_left(self) -> None:
         clock, served = ScriptedClock(), list[Served]()
         model = GatedReranker(clock=clock, service_s=3.0)
         with Batcher(model, clock=clock) as batcher:
@@ -411,7 +417,7 @@ class TestOnServed:
             model.let_go()
         assert served == [Served(3.0, 1)]
 
-    def test_tells_a_request_that_was_refused(self) -> None:
+    def test_reports_a_request_that_was_refused(self) -> None:
         model, served = GatedReranker(), list[Served]()
         with busy(model, max_queue_pairs=1) as batcher:
             batcher.submit(pairs("a"))
@@ -454,13 +460,14 @@ class TestLoad:
 
 class TestEnd:
     def test_close_scores_what_waits_and_ends_the_thread(self) -> None:
-        model = GatedReranker()
+        model, before = GatedReranker(), set(all_threads())
         batcher = busy(model)
         waiting = batcher.submit(pairs("a"))
+        (thread,) = set(all_threads()) - before
         model.let_go(2)
         batcher.close()
         assert scores(waiting) == [1]
-        assert not [thread for thread in all_threads() if thread in batcher._started]
+        assert not thread.is_alive()
 
     def test_close_without_drain_fails_what_waits(self) -> None:
         model, served = GatedReranker(), list[Served]()
@@ -483,9 +490,10 @@ class TestEnd:
             batcher.submit(pairs("a"))
 
     def test_one_that_is_dropped_ends_its_thread(self) -> None:
+        before = set(all_threads())
         batcher = Batcher(ScriptedReranker())
         batcher.score(pairs("a"))
-        (thread,) = batcher._started
+        (thread,) = set(all_threads()) - before
         del batcher
         gc.collect()
         thread.join(PATIENCE_S)

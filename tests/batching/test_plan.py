@@ -1,11 +1,11 @@
-"""Which requests share a call of the model, and that everybody gets his own scores back."""
+"""Which requests share a call of the model, and that every request gets its own scores back."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.batching.plan import halves, how_many, keep, merge
+from semcache.batching.plan import count_that_fit, halves, plan_alone, plan_merged
 from semcache.protocols import FloatArray, Pair
 
 pairs = st.tuples(st.sampled_from(["a", "bb", "ccc"]), st.text("xy", min_size=1, max_size=4))
@@ -18,29 +18,29 @@ def scores_for(batch: tuple[Pair, ...]) -> FloatArray:
 
 
 @given(requests)
-def test_everybody_gets_the_scores_of_his_own_pairs(waiting: list[list[Pair]]) -> None:
-    plan = merge(waiting)
+def test_every_request_gets_the_scores_of_its_own_pairs(waiting: list[list[Pair]]) -> None:
+    plan = plan_merged(waiting)
     scores = scores_for(plan.pairs)
-    for place, request in enumerate(waiting):
-        assert plan.scores_of(place, scores).tolist() == scores_for(tuple(request)).tolist()
+    for position, request in enumerate(waiting):
+        assert plan.scores_of(position, scores).tolist() == scores_for(tuple(request)).tolist()
 
 
 @given(requests)
 def test_equal_pairs_are_scored_once_and_nothing_else_is_scored(waiting: list[list[Pair]]) -> None:
-    plan = merge(waiting)
+    plan = plan_merged(waiting)
     assert len(plan.pairs) == len(set(plan.pairs))
     assert set(plan.pairs) == {pair for request in waiting for pair in request}
 
 
 @given(requests)
 def test_longest_first(waiting: list[list[Pair]]) -> None:
-    lengths = [len(query) + len(text) for query, text in merge(waiting).pairs]
+    lengths = [len(query) + len(text) for query, text in plan_merged(waiting).pairs]
     assert lengths == sorted(lengths, reverse=True)
 
 
 @given(st.lists(pairs, min_size=1, max_size=8))
 def test_a_listwise_request_keeps_its_order(request: list[Pair]) -> None:
-    plan = keep(request)
+    plan = plan_alone(request)
     assert list(plan.pairs) == list(dict.fromkeys(request))
     assert plan.scores_of(0, scores_for(plan.pairs)).tolist() == scores_for(tuple(request)).tolist()
 
@@ -49,11 +49,11 @@ def test_a_listwise_request_keeps_its_order(request: list[Pair]) -> None:
 def test_the_first_always_goes_and_the_others_while_they_fit(
     waiting: list[list[Pair]], max_requests: int, max_pairs: int
 ) -> None:
-    count = how_many(waiting, max_requests, max_pairs)
+    count = count_that_fit(waiting, max_requests, max_pairs)
     assert 1 <= count <= max_requests
-    assert count == 1 or len(merge(waiting[:count]).pairs) <= max_pairs
+    assert count == 1 or len(plan_merged(waiting[:count]).pairs) <= max_pairs
     if count < min(len(waiting), max_requests):
-        assert len(merge(waiting[: count + 1]).pairs) > max_pairs
+        assert len(plan_merged(waiting[: count + 1]).pairs) > max_pairs
 
 
 @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ def test_the_first_always_goes_and_the_others_while_they_fit(
         ([5], 10, 10, 1),
         ([50], 10, 10, 1),  # larger than a call may merge: alone
         ([5, 5, 1], 10, 10, 2),
-        ([5, 50, 1], 10, 10, 1),  # nobody overtakes
+        ([5, 50, 1], 10, 10, 1),  # the order of arrival is kept
         ([1] * 20, 10, 100, 10),
         ([1] * 3, 1, 100, 1),
     ],
 )
 def test_how_many(sizes: list[int], max_requests: int, max_pairs: int, count: int) -> None:
-    waiting = [[(f"q{place}", str(number)) for number in range(size)] for place, size in enumerate(sizes)]
-    assert how_many(waiting, max_requests, max_pairs) == count
+    waiting = [[(f"q{request}", str(number)) for number in range(size)] for request, size in enumerate(sizes)]
+    assert count_that_fit(waiting, max_requests, max_pairs) == count
 
 
 def test_equal_requests_fill_a_call_once() -> None:
     same = [("q", str(number)) for number in range(100)]
-    assert how_many([same] * 10, 10, 128) == 10
+    assert count_that_fit([same] * 10, 10, 128) == 10
 
 
 @given(st.lists(st.integers(), min_size=2))
-def test_halves_lose_nobody_and_are_never_empty(jobs: list[int]) -> None:
+def test_halves_lose_no_request_and_are_never_empty(jobs: list[int]) -> None:
     first, second = halves(jobs)
     assert first
     assert second

@@ -139,7 +139,7 @@ class TestTrouble:
     ) -> None:
         model = ScriptedReranker()
         with AsyncBatchReranker(model) as reranker, pytest.raises(InvalidInputError, match=message):
-            reranker.rerank(query, given, top_k)  # type: ignore[arg-type, type-var]
+            reranker.rerank(query, given, top_k)  # type: ignore[arg-type]
         assert model.calls == []
 
     def test_as_many_lists_as_queries(self) -> None:
