@@ -1,7 +1,7 @@
-"""Down the ladder, rung by rung: who is asked, for how long, and why not - decided once, for threads and for tasks.
+"""The fallback chain: which reranker of the ladder is called, for how long, and why the better ones were not.
 
-``attempts`` is a generator. It yields an Ask; its driver asks that rung's batcher, and sends the scores or throws what
-came instead. In the end it returns what the ladder answers.
+It is decided once, for threads and for tasks, by a generator without I/O: ``FallbackChain.calls`` yields the calls to
+make, gets their scores or errors back from ``flow.drive``, and returns the ladder's answer.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -19,8 +19,8 @@ from semcache.rerankers.retrieval_order import RetrievalOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Score these pairs with this batcher, until the deadline (a time of the clock)."""
+class RungCall:
+    """Score these pairs with this rung's batcher, until the deadline (a time of the clock; None: no deadline)."""
 
     batcher: Batcher
     pairs: Sequence[Pair]
@@ -28,11 +28,22 @@ class Ask:
     on_served: Callable[[Served], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rungs:
-    """The primary's breaker, the batchers of all rungs from best to cheapest, and what they share.
+def call_rung(call: RungCall) -> FloatArray:
+    """Make one call of the chain, waiting in this thread: one float32 per pair. For ``flow.drive``."""
+    return call.batcher.score(call.pairs, deadline=call.deadline, on_served=call.on_served)
 
-    ``max_wait_s`` is how long, with its own service, a request may wait for a busy rung.
+
+async def acall_rung(call: RungCall) -> FloatArray:
+    """``call_rung`` without blocking the event loop. For ``flow.adrive``."""
+    return await call.batcher.ascore(call.pairs, deadline=call.deadline, on_served=call.on_served)
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackChain:
+    """The batchers of all rungs, from best to cheapest, and the circuit breaker of the first, the primary.
+
+    ``max_wait_s`` is how many seconds a request may wait for a busy rung, its own service included. ``on_event`` is
+    called with a RungFailed for each rung that fails before the reason is known.
     """
 
     breaker: SharedBreaker
@@ -41,61 +52,75 @@ class Rungs:
     clock: Clock
     on_event: Callable[[Event], None]
 
-    def attempts(
+    def calls(
         self, query: str, documents: Sequence[str], ask: Sequence[int], deadline: float | None
-    ) -> Generator[Ask, FloatArray, Scored]:
-        """Ask the primary about the documents ``ask``, and each further rung about all of them, until one answers.
+    ) -> Generator[RungCall, FloatArray, Scored]:
+        """Call the primary with the documents at the positions ``ask``, then each rung with all, until one answers.
 
-        The reason is why the primary did not. Raises only InvalidInputError, for which no rung could do better.
+        The reason in the answer is why the primary did not give it: "open", "busy", "deadline" or "error". If no rung
+        answers, the answer is the order of the retriever. Raises only InvalidInputError, for which no rung could do
+        better.
         """
-        pairs = [(query, documents[place]) for place in ask]
-        everything = [(query, text) for text in documents]
+        pairs = [(query, documents[position]) for position in ask]
+        # A lower rung scores all documents, since its scores cannot be mixed with scores of the primary.
+        all_pairs = [(query, text) for text in documents]
         reason: str | None = None
-        for place, batcher in enumerate(self.batchers):
+        for rung, batcher in enumerate(self.batchers):
             try:
-                until = self._until(place, len(documents), deadline)
-                scores = yield from self._ask(place, pairs if place == 0 else everything, until)
+                until = self._rung_deadline(rung, len(documents), deadline)
+                scores = yield from self._call(rung, pairs if rung == 0 else all_pairs, until)
             except InvalidInputError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers; it is told
+            except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
+                # The first one stays: callers want to know why the primary did not answer.
                 reason = reason or self._reason(batcher, error)
             else:
                 return Scored(scores, batcher.name, reason)
         return Scored(None, RetrievalOrder.name, reason)
 
-    def _until(self, place: int, documents: int, deadline: float | None) -> float | None:
-        """Until when a rung may take: an inner timeout equal to the outer one would leave the next rung no time."""
+    def _rung_deadline(self, rung: int, documents: int, deadline: float | None) -> float | None:
+        """The time until which a rung may take: an earlier one than the caller's, so that the next rung has some left.
+
+        All documents count for the next rung, since it is called with all of them.
+        """
         if deadline is None:
             return None
         now = self.clock()
         left_s = deadline - now
         if left_s <= 0:
-            raise _RefusedError("deadline")
-        if place + 1 == len(self.batchers):
+            raise _NotCalledError("deadline")
+        if rung + 1 == len(self.batchers):
             return deadline
-        return now + time_for_this_rung(left_s, self.batchers[place + 1].load().expected_s(documents))
+        return now + time_for_this_rung(left_s, self.batchers[rung + 1].load().expected_s(documents))
 
-    def _ask(self, place: int, pairs: Sequence[Pair], until: float | None) -> Generator[Ask, FloatArray, FloatArray]:
-        if place > 0:
-            self._check_load(place, len(pairs), until)
-            return (yield Ask(self.batchers[place], pairs, until))
+    def _call(
+        self, rung: int, pairs: Sequence[Pair], until: float | None
+    ) -> Generator[RungCall, FloatArray, FloatArray]:
+        """One rung's scores, if it can be called now."""
+        if rung > 0:
+            self._check_load(rung, len(pairs), until)
+            return (yield RungCall(self.batchers[rung], pairs, until))
+        # The breaker comes first, since the load does not matter while it is open. So a probe may be admitted and then
+        # be refused for the load; its ticket must come back, or there would be no further probe.
         ticket = self.breaker.admit()
         if ticket is None:
-            raise _RefusedError("open")
+            raise _NotCalledError("open")
         try:
-            self._check_load(place, len(pairs), until)
-        except _RefusedError:
+            self._check_load(rung, len(pairs), until)
+        except _NotCalledError:
             self.breaker.cancel(ticket)
             raise
-        return (yield Ask(self.batchers[place], pairs, until, partial(self.breaker.settle, ticket)))
+        # From here on the batcher returns the ticket: it calls on_served exactly once, however the call ends.
+        return (yield RungCall(self.batchers[rung], pairs, until, partial(self.breaker.settle, ticket)))
 
-    def _check_load(self, place: int, pairs: int, until: float | None) -> None:
+    def _check_load(self, rung: int, pairs: int, until: float | None) -> None:
         limit_s = self.max_wait_s if until is None else min(self.max_wait_s, until - self.clock())
-        if is_too_busy(self.batchers[place].load(), pairs, limit_s):
-            raise _RefusedError("busy")
+        if is_too_busy(self.batchers[rung].load(), pairs, limit_s):
+            raise _NotCalledError("busy")
 
     def _reason(self, batcher: Batcher, error: Exception) -> str:
-        if isinstance(error, _RefusedError):
+        """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
+        if isinstance(error, _NotCalledError):
             return error.reason
         if isinstance(error, QueueFullError):
             return "busy"
@@ -105,18 +130,8 @@ class Rungs:
         return "error"
 
 
-def ask_rung(step: Ask) -> FloatArray:
-    """The scores of one step of the chain, waiting in this thread."""
-    return step.batcher.score(step.pairs, deadline=step.deadline, on_served=step.on_served)
-
-
-async def aask_rung(step: Ask) -> FloatArray:
-    """``ask_rung`` without blocking the event loop."""
-    return await step.batcher.ascore(step.pairs, deadline=step.deadline, on_served=step.on_served)
-
-
-class _RefusedError(Exception):
-    """A rung was not asked."""
+class _NotCalledError(Exception):
+    """A rung was not called, for a reason of one word."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,29 +1,43 @@
-"""LatencyMonitor: a sliding window of latencies that knows whether its 95th percentile is above a threshold."""
+"""LatencyMonitor: a sliding window of latencies, and whether their 95th percentile (p95) is above a threshold."""
 
 from collections import deque
 from collections.abc import Collection
 from math import inf
 from numbers import Real
 
+from semcache.batching.limits import check_count
 from semcache.errors import InvalidInputError
+from semcache.settings import Monitor
+
+_DEFAULTS = Monitor()
 
 
 class LatencyMonitor:
     """The latest ``window_size`` latencies in seconds, judged by their nearest-rank p95.
 
-    Below ``min_samples`` latencies (or a full window, if that is smaller) nothing is judged. Choose ``p95_threshold``
-    near the healthy p99: at the healthy p95 itself 5 % of good calls are too slow and every breaker trips.
+    Nothing is judged before there are ``min_samples`` latencies, or a full window if that is smaller. Choose
+    ``p95_threshold``, in seconds, near the p99 of healthy calls: at their p95 itself 5 % of healthy calls are too slow,
+    so that every breaker opens. Raises InvalidInputError for values that are not above 0.
 
-    The window has no lock: between threads, record under one, as DegradableReranker does. Reading is safe meanwhile.
+    The window has no lock: threads that record must hold a common one, as those of a DegradableReranker do. Reading is
+    safe meanwhile.
+
+    Example:
+        monitor = LatencyMonitor(window_size=100, p95_threshold=2.0)
+        monitor.record(0.8)
+        monitor.should_degrade()  # False: fewer than 20 samples
     """
 
     __slots__ = ("_latencies", "_slow", "min_samples", "p95_threshold")
 
-    # 100: p95 is decided by 5 calls, so one slow call never trips it. 2 s: about the p99 of 100 passages on two CPU
-    # cores. 20: below that the nearest-rank p95 is simply the maximum.
-    def __init__(self, window_size: int = 100, p95_threshold: float = 2.0, min_samples: int = 20) -> None:
-        _check_count("window_size", window_size)
-        _check_count("min_samples", min_samples)
+    def __init__(
+        self,
+        window_size: int = _DEFAULTS.window_size,
+        p95_threshold: float = _DEFAULTS.p95_threshold_s,
+        min_samples: int = _DEFAULTS.min_samples,
+    ) -> None:
+        check_count("window_size", window_size, InvalidInputError)
+        check_count("min_samples", min_samples, InvalidInputError)
         if not _is_duration(p95_threshold) or p95_threshold == 0:
             raise InvalidInputError(f"p95_threshold must be a number of seconds above 0, got {p95_threshold!r}")
         self.p95_threshold = float(p95_threshold)
@@ -34,34 +48,36 @@ class LatencyMonitor:
     def record(self, latency_s: float) -> None:
         """Add one latency; the oldest leaves a full window. Raises InvalidInputError unless it is finite and >= 0."""
         check_latency(latency_s)
+        # Before the append, which drops the oldest latency of a full window.
         if len(self._latencies) == self._latencies.maxlen:
             self._slow -= self._latencies[0] > self.p95_threshold
         self._latencies.append(float(latency_s))
         self._slow += float(latency_s) > self.p95_threshold
 
     def get_p95(self) -> float | None:
-        """The nearest-rank p95 of the window in seconds; None below the minimum of samples."""
-        return nearest_rank_p95(tuple(self._latencies)) if self.samples >= self.min_samples else None
+        """The nearest-rank p95 of the window in seconds; None while there are too few samples to judge."""
+        return nearest_rank_p95(self.latencies) if self.samples >= self.min_samples else None
 
     def should_degrade(self) -> bool:
-        """Whether p95 is above the threshold, in constant time."""
+        """True if p95 is above the threshold and there are enough samples to judge. Takes constant time."""
         # The nearest-rank p95 is the ceil(0.95 n)-th smallest of n. It is above the threshold exactly when fewer than
         # that many calls are within it: when the slow ones are more than n - ceil(0.95 n) = floor(n / 20).
         return self.samples >= self.min_samples and self._slow > self.samples // 20
 
     def clear(self) -> None:
-        """Forget every latency."""
+        """Remove every latency from the window."""
         self._latencies.clear()
         self._slow = 0
 
     @property
     def samples(self) -> int:
-        """How many latencies are in the window."""
+        """Number of latencies in the window."""
         return len(self._latencies)
 
     @property
     def latencies(self) -> tuple[float, ...]:
         """The window, oldest first, in seconds."""
+        # Copied in one step that other threads cannot interrupt: iterating while one of them records would fail.
         return tuple(self._latencies)
 
     def __repr__(self) -> str:
@@ -71,7 +87,7 @@ class LatencyMonitor:
 
 def nearest_rank_p95(latencies: Collection[float]) -> float | None:
     """The smallest latency that at least 95 % of them do not exceed; None for no latencies."""
-    # Integers: 0.95 has no exact float, and ceil forgives nothing.
+    # ceil(0.95 n) in integers: 0.95 has no exact float, and a product slightly too large would give the next rank.
     rank = -(-95 * len(latencies) // 100)
     return sorted(latencies)[rank - 1] if latencies else None
 
@@ -86,10 +102,5 @@ def check_latency(latency_s: object) -> None:
 
 
 def _is_duration(value: object) -> bool:
-    # Real, so that numpy's floats count. NaN is not at least 0.
+    # Real, so that numpy's floats are accepted. NaN is refused, since it is not at least 0.
     return isinstance(value, Real) and 0 <= float(value) < inf
-
-
-def _check_count(name: str, count: object) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise InvalidInputError(f"{name} must be a whole number of at least 1, got {count!r}")

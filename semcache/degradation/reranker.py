@@ -1,8 +1,8 @@
-"""DegradableReranker: the primary while it is healthy and free, else the next rung, at last the retriever's order."""
+"""DegradableReranker: answers with the primary while it is healthy and free, else with the next rung of its ladder."""
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 from math import isnan
@@ -12,9 +12,10 @@ from typing import Any, Self, TypeVar
 
 from semcache.batching.admission import merging_time_s
 from semcache.batching.batcher import Batcher
+from semcache.batching.limits import DEFAULTS
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import Breaker, BreakerPolicy
-from semcache.degradation.fallback_chain import Rungs, aask_rung, ask_rung
+from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
 from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError, InvalidInputError
@@ -28,24 +29,35 @@ from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.retrieval_order import RetrievalOrder
+from semcache.settings import Batching
 
 D = TypeVar("D")
 
-# Pairs of a large request, to turn a threshold per pair into the longest time that a request may take.
-_FULL_BATCH = 128
+_ADMISSION_FACTOR = Batching().admission_factor
 
 
 class DegradableReranker:
     """Always answers, with the best rung that can: ``primary_reranker``, ``fallback_reranker``, further ``rungs``, and
     last the order of the retriever, without scores.
 
-    The primary is left alone while its breaker is open, and while it is busy and the wait would be long. The breaker
-    and ``monitor`` see the time that the primary's model spends on a call, not the wait for it, and nothing of the
-    other rungs. Rerankers are anything that ``adapt`` takes; one that is an AsyncBatchReranker already keeps its own
-    queue, and is closed by whoever made it. A fallback of None is the retriever's order at once.
+    The primary is left alone while its circuit breaker is open, and while it is busy and the wait would be long. The
+    breaker and ``monitor`` see the time that the primary's model spends on a call, not the wait for it, and nothing of
+    the other rungs. Rerankers are anything that ``semcache.rerankers.adapt`` takes. An AsyncBatchReranker keeps its own
+    queue, and the caller who made it closes it. A fallback of None means the retriever's order at once.
+
+    While a rung is busy, a request waits for it only if wait and service take at most ``max_wait_s`` seconds, by
+    default ``admission_factor`` (above 0, at most 1) of the monitor's threshold; a threshold per pair is multiplied by
+    the pairs of a full call for that. ``breaker`` says when the primary is left alone and tried again, ``rng`` gives
+    numbers in [0, 1) for its jitter, and ``on_event`` is called with every event. Raises ConfigurationError for a
+    factor out of range.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
+
+    Example:
+        with DegradableReranker(cross_encoder, None, LatencyMonitor(p95_threshold=1.0)) as reranker:
+            best = reranker.rerank("a query", documents, top_k=5)
+            best.reason  # None, or why the primary did not answer: open, busy, deadline, error
     """
 
     def __init__(
@@ -56,16 +68,12 @@ class DegradableReranker:
         *,
         breaker: BreakerPolicy | None = None,
         rungs: Sequence[Any] = (),
-        # In overload 60 % were then answered by the primary and 0.24 % late; without admission 99.95 % were late.
-        admission_factor: float = 0.8,
+        admission_factor: float = _ADMISSION_FACTOR,
         max_wait_s: float | None = None,
         clock: Clock = monotonic,
         rng: Callable[[], float] = random.random,
         on_event: Observer | None = None,
     ) -> None:
-        """``max_wait_s`` is the longest wait and service together that a busy rung may be waited for; by default
-        ``admission_factor`` of the monitor's threshold (which, when it is per pair, is taken for 128 pairs).
-        """
         if not 0 < admission_factor <= 1:
             raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
         self.monitor = monitor
@@ -73,18 +81,23 @@ class DegradableReranker:
         self._notify = partial(notify, () if on_event is None else (on_event,))
         machine = Breaker(monitor, breaker)
         self._breaker = SharedBreaker(machine, clock, rng, self._notify)
+        threshold_s = monitor.p95_threshold * (DEFAULTS.max_pairs if machine.policy.per_pair else 1)
+        merging_s = merging_time_s(threshold_s, admission_factor)
+        # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
         self._own: list[Batcher] = []
-        longest_s = monitor.p95_threshold * (_FULL_BATCH if machine.policy.per_pair else 1)
-        batching = {
-            "max_batch_s": merging_time_s(longest_s, admission_factor),
-            "clock": clock,
-            "on_event": on_event,
-        }
-        below = takewhile(_asks_a_model, (fallback_reranker, *rungs))
-        batchers = tuple(self._batcher(rung, batching) for rung in (primary_reranker, *below))
+        batchers: list[Batcher] = []
+        # The retriever's order always answers, so rungs below it would never be called.
+        below = takewhile(lambda rung: not isinstance(rung, RetrievalOrder | None), (fallback_reranker, *rungs))
+        for rung in (primary_reranker, *below):
+            if isinstance(rung, AsyncBatchReranker):
+                batchers.append(rung.batcher)
+            else:
+                batchers.append(Batcher(adapt(rung), max_batch_s=merging_s, clock=clock, on_event=on_event))
+                self._own.append(batchers[-1])
         self._primary = batchers[0]
-        wait_s = admission_factor * longest_s if max_wait_s is None else max_wait_s
-        self._rungs = Rungs(self._breaker, batchers, wait_s, clock, self._notify)
+        wait_s = admission_factor * threshold_s if max_wait_s is None else max_wait_s
+        self._chain = FallbackChain(self._breaker, tuple(batchers), wait_s, clock, self._notify)
+        # Guards the two counters. Nothing else happens under it.
         self._counting = Lock()
         self._answers: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -96,12 +109,16 @@ class DegradableReranker:
 
     @property
     def listwise(self) -> bool:
+        """True if the primary's scores are comparable only within one call."""
         return self._primary.reranker.listwise
 
     def rerank(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
-        """The best ``top_k`` documents, within ``deadline_s`` seconds if given. Raises InvalidInputError only."""
+        """The best ``top_k`` documents, best first, within ``deadline_s`` seconds if given.
+
+        Raises only InvalidInputError.
+        """
         request = checked_request(query, documents, top_k)
         scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
@@ -117,43 +134,53 @@ class DegradableReranker:
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
-        """The primary's scores of the documents ``ask``, or a lower rung's of all documents, and why."""
+        """The primary's scores of the documents at the positions ``ask``, or a lower rung's of all, and the reason.
+
+        Raises only InvalidInputError.
+        """
         deadline = self._deadline(deadline_s)
-        return self._answered(drive(self._rungs.attempts(query, documents, ask, deadline), ask_rung))
+        return self._counted(drive(self._chain.calls(query, documents, ask, deadline), call_rung))
 
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """``score`` without blocking the event loop."""
         deadline = self._deadline(deadline_s)
-        return self._answered(await adrive(self._rungs.attempts(query, documents, ask, deadline), aask_rung))
+        return self._counted(await adrive(self._chain.calls(query, documents, ask, deadline), acall_rung))
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        """The primary's scores if it is healthy and nobody else needs it now, else no scores, and the reason.
+        """The primary's scores if it is healthy and idle, else no scores and the reason, "degraded" or "busy".
 
-        For work that may wait: no other rung is asked, and the breaker does not hear of it.
+        For background work, such as audits. No other rung is called, and the breaker does not count this call. Raises
+        what the primary raises.
         """
         if self._breaker.is_degraded:
             return Scored(None, self.name, "degraded")
+        # A request may still arrive between this check and the call. The two then wait for each other or share a batch,
+        # so background work should send few pairs at a time.
         if self._primary.busy:
             return Scored(None, self.name, "busy")
-        return Scored(self._primary.score([(query, documents[place]) for place in ask]), self.name)
+        return Scored(self._primary.score([(query, documents[position]) for position in ask]), self.name)
 
     def force_open(self) -> None:
-        """Leave the primary alone until ``reset``."""
+        """Keep all calls from the primary until ``reset``."""
         self._breaker.force_open()
 
     def disable(self) -> None:
-        """Let the breaker admit everybody until ``reset``; a busy primary is still not waited for."""
+        """Let the breaker admit every call until ``reset``; a busy primary is still not waited for."""
         self._breaker.disable()
 
     def reset(self) -> None:
-        """Start anew: closed, with an empty window."""
+        """Close the breaker, with an empty window."""
         self._breaker.reset()
 
     def get_stats(self) -> dict[str, Any]:
-        """``degraded`` is whether the primary is being left alone, ``p95_latency`` its p95 so far for display,
-        ``p95_s`` the same in seconds once there are enough samples to judge it, else None.
+        """Counts and states for display.
+
+        ``degraded``: calls are kept from the primary. ``p95_latency``: its p95 so far, such as "0.123s"; ``p95_s``: the
+        same in seconds, None until there are enough samples to judge it. ``answers``: number of answers by the name of
+        the reranker that gave them. ``reasons``: number of degraded answers by reason. ``waiting_pairs`` and
+        ``abandoned``: the primary's queue, see Batcher.
         """
         with self._counting:
             answers, reasons = dict(self._answers), dict(self._reasons)
@@ -170,7 +197,7 @@ class DegradableReranker:
         }
 
     def close(self) -> None:
-        """Score what waits, then end the workers. Can be repeated."""
+        """Score what waits, then end the workers of the batchers made here. Can be repeated."""
         for batcher in self._own:
             batcher.close()
 
@@ -192,31 +219,21 @@ class DegradableReranker:
         await self.aclose()
 
     def __repr__(self) -> str:
-        rungs = ", ".join(batcher.name for batcher in self._rungs.batchers)
+        rungs = ", ".join(batcher.name for batcher in self._chain.batchers)
         return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
-
-    def _batcher(self, reranker: Any, batching: Mapping[str, Any]) -> Batcher:
-        if isinstance(reranker, AsyncBatchReranker):
-            return reranker.batcher
-        batcher = Batcher(adapt(reranker), **batching)
-        self._own.append(batcher)
-        return batcher
 
     def _deadline(self, deadline_s: float | None) -> float | None:
         if deadline_s is not None and isnan(deadline_s):
             raise InvalidInputError("deadline_s is not a number; pass seconds from now, or None")
         return None if deadline_s is None else self._clock() + deadline_s
 
-    def _answered(self, scored: Scored) -> Scored:
+    def _counted(self, scored: Scored) -> Scored:
+        """The answer as it is, after it was counted and, if degraded, reported to observers."""
         with self._counting:
             self._answers[scored.reranker] += 1
             if scored.reason is not None:
                 self._reasons[scored.reason] += 1
+        # Without the lock, since an observer may ask for the statistics.
         if scored.reason is not None:
             self._notify(Degraded(scored.reason, scored.reranker))
         return scored
-
-
-def _asks_a_model(rung: Any) -> bool:
-    """The retriever's order always answers, so what is below it would never be asked."""
-    return rung is not None and not isinstance(rung, RetrievalOrder)

@@ -1,4 +1,8 @@
-"""The breaker: its table, its times, and what no sequence of calls may break."""
+"""Breaker: its table of transitions, its times, and the invariants that no sequence of calls may break."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 from hypothesis import assume, settings
@@ -9,12 +13,13 @@ from semcache.degradation.breaker import TRANSITIONS, Breaker, BreakerPolicy, Si
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import State
+from semcache.settings import Breaker as BreakerSettings
 
 SLOW, FAST = 3.0, 0.1
 
 
-def breaker(*, window: int = 20, **policy: object) -> Breaker:
-    return Breaker(LatencyMonitor(window, 2.0, window), BreakerPolicy(**policy))  # type: ignore[arg-type]
+def breaker(*, window: int = 20, **policy: Any) -> Breaker:
+    return Breaker(LatencyMonitor(window, 2.0, window), BreakerPolicy(**policy))
 
 
 def call(machine: Breaker, latency_s: float, now: float = 0.0) -> None:
@@ -23,7 +28,7 @@ def call(machine: Breaker, latency_s: float, now: float = 0.0) -> None:
     machine.record(ticket, latency_s, now)
 
 
-def opened(now: float = 0.0, **policy: object) -> Breaker:
+def opened(now: float = 0.0, **policy: Any) -> Breaker:
     machine = breaker(**policy)
     for _ in range(20):
         call(machine, SLOW, now)
@@ -31,7 +36,7 @@ def opened(now: float = 0.0, **policy: object) -> Breaker:
     return machine
 
 
-def half_opened(**policy: object) -> tuple[Breaker, Ticket]:
+def half_opened(**policy: Any) -> tuple[Breaker, Ticket]:
     machine = opened(**policy)
     ticket = machine.admit(1000.0)
     assert ticket is not None
@@ -82,7 +87,7 @@ class TestClosed:
 
 
 class TestOpen:
-    def test_admits_nobody_until_the_open_time_is_over(self) -> None:
+    def test_admits_no_call_until_the_open_time_is_over(self) -> None:
         machine = opened()
         assert machine.admit(4.999) is None
         assert machine.admit(5.0) is not None
@@ -190,7 +195,7 @@ class TestHalfOpen:
 
 
 class TestByHand:
-    def test_forced_open_admits_nobody_whatever_the_time(self) -> None:
+    def test_forced_open_admits_no_call_at_any_time(self) -> None:
         machine = breaker()
         machine.force_open(0.0)
         assert machine.admit(1e9) is None
@@ -217,12 +222,12 @@ class TestByHand:
 
 
 class TestChanges:
-    def test_a_whole_outage_is_told_with_reasons(self) -> None:
+    def test_a_whole_outage_is_reported_with_reasons(self) -> None:
         machine, probe = half_opened(probes=1)
         machine.record(probe, SLOW, 1000.0)
         machine.record(machine.admit(2000.0) or pytest.fail(), FAST, 2000.0)
-        told = [(change.old, change.new, change.reason, change.p95_s) for change in machine.take_changes()]
-        assert told == [
+        reported = [(change.old, change.new, change.reason, change.p95_s) for change in machine.take_changes()]
+        assert reported == [
             ("closed", "open", "slow", SLOW),
             ("open", "half-open", "open time over", SLOW),
             ("half-open", "open", "probe slow", SLOW),
@@ -278,12 +283,18 @@ class TestBadInput:
             BreakerPolicy(**policy)  # type: ignore[arg-type]
 
 
+def test_defaults_are_those_of_the_settings() -> None:
+    policy = asdict(BreakerPolicy())
+    assert policy.pop("per_pair") is False
+    assert policy == BreakerSettings().model_dump()
+
+
 def test_every_signal_has_a_place_in_the_table() -> None:
     assert {signal for _, signal in TRANSITIONS} == set(Signal)
 
 
 class AnySequence(RuleBasedStateMachine):
-    """Callers come, return, fail and vanish in any order while time passes and operators interfere."""
+    """Calls begin, end, fail and are cancelled in any order while time passes and operators interfere."""
 
     tickets = Bundle("tickets")
 
@@ -293,15 +304,15 @@ class AnySequence(RuleBasedStateMachine):
         self.now = 0.0
         self.state = State.CLOSED
         self.opened_at = 0.0
-        self.generation = 0  # counted here by the changes that are told
+        self.generation = 0  # counted here by the changes that are reported
         self.made_in: dict[Ticket, int] = {}
         self.probe: Ticket | None = None
 
     def after(self) -> None:
         for change in self.machine.take_changes():
             assert change.old == self.state
-            moves = {(old, signal.value): new for (old, signal), new in TRANSITIONS.items()}
-            assert moves[(self.state, change.reason)] == change.new
+            table = {(old, signal.value): new for (old, signal), new in TRANSITIONS.items()}
+            assert table[(self.state, change.reason)] == change.new
             self.state = State(change.new)
             self.generation += 1
             self.probe = None
@@ -362,12 +373,12 @@ class AnySequence(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(what=st.sampled_from([Breaker.force_open, Breaker.disable, Breaker.reset]))
-    def by_hand(self, what: object) -> None:
+    @rule(switch=st.sampled_from([Breaker.force_open, Breaker.disable, Breaker.reset]))
+    def by_hand(self, switch: Callable[[Breaker, float], None]) -> None:
         was = self.state
-        what(self.machine, self.now)  # type: ignore[operator]
+        switch(self.machine, self.now)
         self.after()
-        # Told as a change or not: tickets of before are stale.
+        # Reported as a change or not: older tickets are stale.
         self.generation += was is self.state
         self.probe = None
 

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.errors import InvalidInputError
+from semcache.settings import Monitor
 
 latencies = st.floats(0, 10, allow_nan=False) | st.sampled_from([0.0, 1.0, 2.0, 2.0000001])
 
@@ -20,7 +21,7 @@ def filled(values: list[float], **options: object) -> LatencyMonitor:
 
 
 class MonitorAgainstNumpy(RuleBasedStateMachine):
-    """Whatever is recorded: p95 is numpy's inverted_cdf of the window, and should_degrade is p95 > threshold."""
+    """For all latencies: p95 is numpy's inverted_cdf of the window, and should_degrade is p95 > threshold."""
 
     @initialize(window=st.integers(1, 60), minimum=st.integers(1, 60))
     def start(self, window: int, minimum: int) -> None:
@@ -68,6 +69,8 @@ class TestDropIn:
     def test_defaults(self) -> None:
         monitor = filled([1.0] * 150)
         assert (monitor.samples, monitor.p95_threshold, monitor.min_samples) == (100, 2.0, 20)
+        settings = Monitor()
+        assert (settings.window_size, settings.p95_threshold_s, settings.min_samples) == (100, 2.0, 20)
 
     def test_a_window_smaller_than_the_minimum_is_judged_when_full(self) -> None:
         assert filled([3.0] * 9, window_size=10).get_p95() is None
@@ -87,7 +90,7 @@ def test_a_call_of_exactly_the_threshold_is_not_slow() -> None:
     assert not filled([2.0] * 50).should_degrade()
 
 
-def test_what_leaves_the_window_no_longer_counts() -> None:
+def test_latencies_that_left_the_window_no_longer_count() -> None:
     monitor = filled([9.0] * 100)
     assert monitor.should_degrade()
     for _ in range(95):
@@ -100,7 +103,7 @@ def test_numpy_floats_are_latencies() -> None:
 
 
 @pytest.mark.parametrize("latency", [-0.001, float("nan"), float("inf"), "1.0", None])
-def test_what_is_no_latency_is_refused_and_not_recorded(latency: object) -> None:
+def test_values_that_are_no_latency_are_refused_and_not_recorded(latency: object) -> None:
     monitor = LatencyMonitor()
     with pytest.raises(InvalidInputError, match="latency must be a finite number"):
         monitor.record(latency)  # type: ignore[arg-type]

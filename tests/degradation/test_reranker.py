@@ -1,7 +1,8 @@
-"""DegradableReranker: always answers, with the best rung that can, and says which and why."""
+"""DegradableReranker: always answers, with the best rung that can, and says which one it was and why."""
 
 import asyncio
 from threading import enumerate as all_threads
+from typing import Any, Self, TypeVar
 
 import pytest
 
@@ -19,70 +20,84 @@ from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedRer
 # A deadline that passes while a call is in the model; long enough that an idle worker is sure to have begun before.
 SOON_S = 0.4
 
+E = TypeVar("E", bound=Event)
 
-class House:
-    """A ladder on a scripted clock, with everything at hand that a test looks at."""
+
+class ScriptedLadder:
+    """A ladder of scripted rerankers on a scripted clock, which keeps the events that it reports.
+
+    With ``is_lent`` the primary is an AsyncBatchReranker of the test, so that a test can give it work of its own.
+    """
 
     def __init__(
-        self, primary: ScriptedReranker | None = None, fallback: object = "fallback", **options: object
+        self,
+        primary: ScriptedReranker | None = None,
+        fallback: Any = "fallback",
+        *,
+        is_lent: bool = False,
+        **options: Any,
     ) -> None:
         self.clock = ScriptedClock()
         self.primary = primary or ScriptedReranker("primary")
         self.primary.clock = self.clock
         self.fallback = ScriptedReranker("fallback", clock=self.clock) if fallback == "fallback" else fallback
         self.monitor = LatencyMonitor(20, 2.0)
-        self.told: list[Event] = []
+        self.events: list[Event] = []
+        self.lent = AsyncBatchReranker(self.primary, clock=self.clock, on_event=self.events.append)
         self.ladder = DegradableReranker(
-            self.primary,
+            self.lent if is_lent else self.primary,
             self.fallback,
             self.monitor,
             clock=self.clock,
             rng=lambda: 0.0,
-            on_event=self.told.append,
-            **options,  # type: ignore[arg-type]
+            on_event=self.events.append,
+            **options,
         )
 
-    def ask(self, times: int = 1, **options: object) -> Ranking[str]:
+    def rerank(self, times: int = 1, **options: Any) -> Ranking[str]:
+        """The same request so many times; the last ranking."""
         for _ in range(times):
-            ranking = self.ladder.rerank("q", ["a", "ccc", "bb"], 2, **options)  # type: ignore[arg-type]
+            ranking = self.ladder.rerank("q", ["a", "ccc", "bb"], 2, **options)
         return ranking
 
-    def become(self, service_s: float) -> None:
+    def primary_takes(self, service_s: float) -> None:
+        """From now on a call of the primary takes this long."""
         self.primary.service_s = service_s
 
     def slow_until_open(self) -> None:
-        self.become(5.0)
-        self.ask(20)
+        self.primary_takes(5.0)
+        self.rerank(20)
         assert self.ladder.get_stats()["state"] == "open"
 
-    def events(self, kind: type[Event]) -> list[Event]:
-        return [event for event in self.told if isinstance(event, kind)]
+    def events_of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ladder.close()
+        self.lent.close()
 
 
-class Blocked(House):
-    """The breaker is open, a probe is due, but the primary still works on a call of before."""
+class LadderWithBusyPrimary(ScriptedLadder):
+    """The breaker is open and a probe is due, but the primary still works on an earlier call."""
 
-    def __init__(self, **options: object) -> None:
-        self.breaker = GatedReranker("primary")
-        super().__init__(self.breaker, **options)
-        self.breaker.let_go(20)
+    def __init__(self, **options: Any) -> None:
+        self.model = GatedReranker("primary")
+        super().__init__(self.model, is_lent=True, **options)
+        self.model.let_go(20)
         self.slow_until_open()
         for _ in range(20):
-            self.breaker.wait_until_inside()
-        self.blocker = self.ladder._primary.submit([("q", "a")])
-        self.breaker.wait_until_inside()
+            self.model.wait_until_inside()
+        self.earlier = self.lent.batcher.submit([("q", "a")])
+        self.model.wait_until_inside()
         self.clock.pass_(60.0)
 
     def unblock(self) -> None:
         """Let that call end, and all that follow."""
-        self.breaker.let_go(100)
-        self.blocker.result(PATIENCE_S)
+        self.model.let_go(100)
+        self.earlier.result(PATIENCE_S)
 
 
 def answered(ranking: Ranking[str]) -> tuple[str, str | None]:
@@ -102,49 +117,49 @@ class TestDropIn:
         assert stats["p95_latency"] == f"{monitor.latencies[0]:.3f}s"
 
     def test_stats_before_anything_happened(self) -> None:
-        with House() as house:
-            stats = house.ladder.get_stats()
+        with ScriptedLadder() as scripted:
+            stats = scripted.ladder.get_stats()
         assert (stats["degraded"], stats["p95_latency"], stats["samples"]) == (False, "0.000s", 0)
 
     def test_is_a_ladder(self) -> None:
-        with House() as house:
-            assert isinstance(house.ladder, Ladder)
-            assert (house.ladder.name, house.ladder.listwise) == ("primary", False)
+        with ScriptedLadder() as scripted:
+            assert isinstance(scripted.ladder, Ladder)
+            assert (scripted.ladder.name, scripted.ladder.listwise) == ("primary", False)
 
     def test_top_k_is_five_by_default(self) -> None:
-        with House() as house:
-            assert len(house.ladder.rerank("q", [str(number) for number in range(9)])) == 5
+        with ScriptedLadder() as scripted:
+            assert len(scripted.ladder.rerank("q", [str(number) for number in range(9)])) == 5
 
     async def test_awaited(self) -> None:
-        with House() as house:
-            assert await house.ladder.arerank("q", ["a", "ccc"], 1) == ["ccc"]
+        with ScriptedLadder() as scripted:
+            assert await scripted.ladder.arerank("q", ["a", "ccc"], 1) == ["ccc"]
 
 
 class TestOutage:
-    """The primary becomes slow and recovers; the same for threads and tasks, since one decision serves both."""
+    """The primary becomes slow and recovers; threads and tasks see the same."""
 
     @pytest.mark.parametrize("is_async", [False, True])
     def test_slow_then_probed_then_back(self, is_async: bool) -> None:
-        def ask(house: House) -> tuple[str, str | None]:
+        def ask(scripted: ScriptedLadder) -> tuple[str, str | None]:
             if is_async:
-                return answered(asyncio.run(house.ladder.arerank("q", ["a", "ccc"], 2)))
-            return answered(house.ladder.rerank("q", ["a", "ccc"], 2))
+                return answered(asyncio.run(scripted.ladder.arerank("q", ["a", "ccc"], 2)))
+            return answered(scripted.ladder.rerank("q", ["a", "ccc"], 2))
 
-        with House() as house:
-            house.slow_until_open()
-            assert house.monitor.get_p95() == 5.0
-            calls = len(house.primary.calls)
-            assert ask(house) == ("fallback", "open")
-            assert len(house.primary.calls) == calls
-            house.clock.pass_(5.0)
-            assert ask(house) == ("primary", None)
-            assert ask(house) == ("fallback", "open")
-            house.become(0.1)
-            house.clock.pass_(10.0)
-            assert [ask(house) for _ in range(3)] == [("primary", None)] * 3
-            assert house.ladder.get_stats()["state"] == "closed"
-            assert house.ladder.get_stats()["degraded"] is False
-        changes = [(change.old, change.new, change.reason) for change in house.events(BreakerChanged)]  # type: ignore[union-attr]
+        with ScriptedLadder() as scripted:
+            scripted.slow_until_open()
+            assert scripted.monitor.get_p95() == 5.0
+            calls = len(scripted.primary.calls)
+            assert ask(scripted) == ("fallback", "open")
+            assert len(scripted.primary.calls) == calls
+            scripted.clock.pass_(5.0)
+            assert ask(scripted) == ("primary", None)
+            assert ask(scripted) == ("fallback", "open")
+            scripted.primary_takes(0.1)
+            scripted.clock.pass_(10.0)
+            assert [ask(scripted) for _ in range(3)] == [("primary", None)] * 3
+            assert scripted.ladder.get_stats()["state"] == "closed"
+            assert scripted.ladder.get_stats()["degraded"] is False
+        changes = [(change.old, change.new, change.reason) for change in scripted.events_of(BreakerChanged)]
         assert changes == [
             ("closed", "open", "slow"),
             ("open", "half-open", "open time over"),
@@ -154,59 +169,59 @@ class TestOutage:
         ]
 
     def test_latencies_of_the_fallback_never_reach_the_window(self) -> None:
-        with House() as house:
-            house.slow_until_open()
-            house.fallback.service_s = 50.0  # type: ignore[attr-defined]
-            before = house.monitor.latencies
-            house.ask(30)
-            assert house.monitor.latencies == before
+        with ScriptedLadder() as scripted:
+            scripted.slow_until_open()
+            scripted.fallback.service_s = 50.0
+            before = scripted.monitor.latencies
+            scripted.rerank(30)
+            assert scripted.monitor.latencies == before
 
     def test_degraded_rankings_say_so(self) -> None:
-        with House() as house:
-            house.slow_until_open()
-            ranking = house.ask()
+        with ScriptedLadder() as scripted:
+            scripted.slow_until_open()
+            ranking = scripted.rerank()
         assert ranking == ["ccc", "bb"]
         assert (ranking.status, ranking.reason, ranking.reranker) == (Status.DEGRADED, "open", "fallback")
-        assert house.events(Degraded) == [Degraded("open", "fallback")]
+        assert scripted.events_of(Degraded) == [Degraded("open", "fallback")]
 
     def test_stats_count_answers_and_reasons(self) -> None:
-        with House() as house:
-            house.slow_until_open()
-            house.ask(3)
-            stats = house.ladder.get_stats()
+        with ScriptedLadder() as scripted:
+            scripted.slow_until_open()
+            scripted.rerank(3)
+            stats = scripted.ladder.get_stats()
         assert stats["degraded"] is True
         assert stats["p95_latency"] == "5.000s"
         assert stats["answers"] == {"primary": 20, "fallback": 3}
         assert stats["reasons"] == {"open": 3}
 
     def test_per_pair_many_pairs_are_not_slow(self) -> None:
-        with House(breaker=BreakerPolicy(per_pair=True)) as house:
-            house.become(5.0)
-            house.ask(30)
-            assert house.ladder.get_stats()["state"] == "closed"
-            assert house.monitor.get_p95() == pytest.approx(5 / 3)
+        with ScriptedLadder(breaker=BreakerPolicy(per_pair=True)) as scripted:
+            scripted.primary_takes(5.0)
+            scripted.rerank(30)
+            assert scripted.ladder.get_stats()["state"] == "closed"
+            assert scripted.monitor.get_p95() == pytest.approx(5 / 3)
 
 
 class TestErrors:
-    def test_the_fallback_answers_and_observers_are_told(self) -> None:
-        with House() as house:
-            house.primary.fail = lambda pairs: ConnectionError("down")
-            assert answered(house.ask()) == ("fallback", "error")
-        assert house.events(RungFailed) == [RungFailed("primary", "ConnectionError: down")]
-        assert house.events(Degraded) == [Degraded("error", "fallback")]
+    def test_the_fallback_answers_and_the_failure_is_reported(self) -> None:
+        with ScriptedLadder() as scripted:
+            scripted.primary.fail = lambda pairs: ConnectionError("down")
+            assert answered(scripted.rerank()) == ("fallback", "error")
+        assert scripted.events_of(RungFailed) == [RungFailed("primary", "ConnectionError: down")]
+        assert scripted.events_of(Degraded) == [Degraded("error", "fallback")]
 
     def test_five_in_a_row_open_the_breaker(self) -> None:
-        with House() as house:
-            house.primary.fail = lambda pairs: ConnectionError("down")
-            house.ask(5)
-            assert answered(house.ask()) == ("fallback", "open")
-            assert len(house.primary.calls) == 5
-            assert house.monitor.samples == 0
+        with ScriptedLadder() as scripted:
+            scripted.primary.fail = lambda pairs: ConnectionError("down")
+            scripted.rerank(5)
+            assert answered(scripted.rerank()) == ("fallback", "open")
+            assert len(scripted.primary.calls) == 5
+            assert scripted.monitor.samples == 0
 
     def test_when_the_fallback_fails_too_the_retrievers_order_remains(self) -> None:
-        with House() as house:
-            house.primary.fail = house.fallback.fail = lambda pairs: ConnectionError("down")  # type: ignore[attr-defined]
-            ranking = house.ask()
+        with ScriptedLadder() as scripted:
+            scripted.primary.fail = scripted.fallback.fail = lambda pairs: ConnectionError("down")
+            ranking = scripted.rerank()
         assert ranking == ["a", "ccc"]
         assert (ranking.scores, ranking.asked) == (None, 0)
         assert answered(ranking) == ("retrieval-order", "error")
@@ -216,96 +231,98 @@ class TestErrors:
             def score(self, pairs: object) -> object:  # type: ignore[override]
                 return [1.0]
 
-        with House(Wrong("primary")) as house:
-            assert answered(house.ask()) == ("fallback", "error")
+        with ScriptedLadder(Wrong("primary")) as scripted:
+            assert answered(scripted.rerank()) == ("fallback", "error")
 
     def test_further_rungs_in_order(self) -> None:
         third = ScriptedReranker("third")
-        with House(rungs=[third]) as house:
-            house.primary.fail = house.fallback.fail = lambda pairs: ConnectionError("down")  # type: ignore[attr-defined]
-            assert answered(house.ask()) == ("third", "error")
+        with ScriptedLadder(rungs=[third]) as scripted:
+            scripted.primary.fail = scripted.fallback.fail = lambda pairs: ConnectionError("down")
+            assert answered(scripted.rerank()) == ("third", "error")
 
     @pytest.mark.parametrize("fallback", [None, RetrievalOrder()])
     def test_without_a_fallback_the_retrievers_order_at_once(self, fallback: object) -> None:
         never = ScriptedReranker("never")
-        with House(fallback=fallback, rungs=[never]) as house:
-            house.primary.fail = lambda pairs: ConnectionError("down")
-            ranking = house.ask()
+        with ScriptedLadder(fallback=fallback, rungs=[never]) as scripted:
+            scripted.primary.fail = lambda pairs: ConnectionError("down")
+            ranking = scripted.rerank()
         assert (answered(ranking), ranking.scores) == (("retrieval-order", "error"), None)
         assert never.calls == []
 
     def test_the_callers_mistakes_are_raised_and_say_nothing_about_the_primary(self) -> None:
-        with House() as house:
-            house.primary.fail = lambda pairs: InvalidInputError("query too long")
+        with ScriptedLadder() as scripted:
+            scripted.primary.fail = lambda pairs: InvalidInputError("query too long")
             for _ in range(10):
                 with pytest.raises(InvalidInputError, match="too long"):
-                    house.ask()
-            assert house.ladder.get_stats()["state"] == "closed"
-            assert house.fallback.calls == []  # type: ignore[attr-defined]
+                    scripted.rerank()
+            assert scripted.ladder.get_stats()["state"] == "closed"
+            assert scripted.fallback.calls == []
 
     def test_bad_input_reaches_no_rung(self) -> None:
-        with House() as house:
-            for call in (lambda: house.ladder.rerank("", ["a"]), lambda: house.ask(deadline_s=float("nan"))):
+        with ScriptedLadder() as scripted:
+            for call in (lambda: scripted.ladder.rerank("", ["a"]), lambda: scripted.rerank(deadline_s=float("nan"))):
                 with pytest.raises(InvalidInputError):
                     call()
-            assert house.primary.calls == []
+            assert scripted.primary.calls == []
 
 
 class TestLadder:
     def test_the_primary_is_asked_only_for_what_is_needed_and_a_lower_rung_for_everything(self) -> None:
-        with House() as house:
-            scored = house.ladder.score("q", ["a", "ccc", "bb"], [2, 0])
+        with ScriptedLadder() as scripted:
+            scored = scripted.ladder.score("q", ["a", "ccc", "bb"], [2, 0])
             assert scored.scores is not None
             assert (scored.scores.tolist(), scored.reranker, scored.reason) == ([2, 1], "primary", None)
-            house.ladder.force_open()
-            scored = house.ladder.score("q", ["a", "ccc", "bb"], [2, 0])
+            scripted.ladder.force_open()
+            scored = scripted.ladder.score("q", ["a", "ccc", "bb"], [2, 0])
             assert scored.scores is not None
             assert (scored.scores.tolist(), scored.reranker, scored.reason) == ([1, 3, 2], "fallback", "open")
 
     async def test_the_same_awaited(self) -> None:
-        with House() as house:
-            house.ladder.force_open()
-            scored = await house.ladder.ascore("q", ["a", "ccc"], [1])
+        with ScriptedLadder() as scripted:
+            scripted.ladder.force_open()
+            scored = await scripted.ladder.ascore("q", ["a", "ccc"], [1])
             assert scored.scores is not None
             assert scored.scores.tolist() == [1, 3]
 
     def test_nothing_asked_needs_no_model(self) -> None:
-        with House() as house:
-            scored = house.ladder.score("q", ["a"], [])
+        with ScriptedLadder() as scripted:
+            scored = scripted.ladder.score("q", ["a"], [])
             assert scored.scores is not None
             assert (scored.scores.shape, scored.reason) == ((0,), None)
-            assert house.primary.calls == []
+            assert scripted.primary.calls == []
 
 
 class TestBusy:
-    def crowded(self, **options: object) -> House:
+    def crowded(self, **options: Any) -> tuple[ScriptedLadder, GatedReranker]:
         """The primary knows that it needs a second per pair, and is working on a call of one."""
         primary = GatedReranker("primary", service_s=1.0)
-        house = House(primary, **options)
+        scripted = ScriptedLadder(primary, is_lent=True, **options)
         primary.let_go()
-        house.ladder.score("q", ["a"], [0])
+        scripted.ladder.score("q", ["a"], [0])
         primary.wait_until_inside()
-        house.ladder._primary.submit([("q", "a")])
+        scripted.lent.batcher.submit([("q", "a")])
         primary.wait_until_inside()
-        return house
+        return scripted, primary
 
     def test_sheds_when_wait_and_service_would_be_long_without_a_breaker_event(self) -> None:
-        with self.crowded() as house:
-            assert answered(house.ask()) == ("fallback", "busy")
-            assert house.ladder.get_stats()["state"] == "closed"
-            assert house.events(BreakerChanged) == []
-            assert house.monitor.samples == 1
-            house.primary.let_go()  # type: ignore[attr-defined]
+        scripted, primary = self.crowded()
+        with scripted:
+            assert answered(scripted.rerank()) == ("fallback", "busy")
+            assert scripted.ladder.get_stats()["state"] == "closed"
+            assert scripted.events_of(BreakerChanged) == []
+            assert scripted.monitor.samples == 1
+            primary.let_go()
 
     def test_waits_when_the_wait_is_short(self) -> None:
-        with self.crowded(max_wait_s=3.0) as house:
-            house.primary.let_go(2)  # type: ignore[attr-defined]
-            assert answered(house.ladder.rerank("q", ["bb"], 1)) == ("primary", None)
+        scripted, primary = self.crowded(max_wait_s=3.0)
+        with scripted:
+            primary.let_go(2)
+            assert answered(scripted.ladder.rerank("q", ["bb"], 1)) == ("primary", None)
 
     def test_an_idle_primary_is_never_too_busy_whatever_it_was_like_before(self) -> None:
-        with House() as house:
-            house.become(500.0)
-            assert [answered(house.ask()) for _ in range(3)] == [("primary", None)] * 3
+        with ScriptedLadder() as scripted:
+            scripted.primary_takes(500.0)
+            assert [answered(scripted.rerank()) for _ in range(3)] == [("primary", None)] * 3
 
     def test_a_full_queue_sheds_too(self) -> None:
         model = GatedReranker("primary")
@@ -318,67 +335,58 @@ class TestBusy:
             model.let_go(2)
 
     def test_a_shed_probe_frees_its_place(self) -> None:
-        with Blocked() as house:
-            assert answered(house.ask()) == ("fallback", "busy")
-            assert house.ladder.get_stats()["state"] == "half-open"
-            house.unblock()
-            house.become(0.1)
-            assert answered(house.ask()) == ("primary", None)
+        with LadderWithBusyPrimary() as scripted:
+            assert answered(scripted.rerank()) == ("fallback", "busy")
+            assert scripted.ladder.get_stats()["state"] == "half-open"
+            scripted.unblock()
+            scripted.primary_takes(0.1)
+            assert answered(scripted.rerank()) == ("primary", None)
 
     @pytest.mark.parametrize("factor", [0, -0.5, 1.5])
     def test_a_bad_admission_factor_is_named(self, factor: float) -> None:
         with pytest.raises(ConfigurationError, match="admission_factor"):
-            House(admission_factor=factor)
+            ScriptedLadder(admission_factor=factor)
 
 
 class TestDeadlines:
     @pytest.mark.parametrize("is_async", [False, True])
     def test_the_fallback_answers_in_time_while_the_primary_hangs(self, is_async: bool) -> None:
         primary = GatedReranker("primary", service_s=7.0)
-        with House(primary) as house:
+        with ScriptedLadder(primary) as scripted:
             if is_async:
-                ranking = asyncio.run(house.ladder.arerank("q", ["a", "ccc", "bb"], 2, deadline_s=SOON_S))
+                ranking = asyncio.run(scripted.ladder.arerank("q", ["a", "ccc", "bb"], 2, deadline_s=SOON_S))
             else:
-                ranking = house.ask(deadline_s=SOON_S)
+                ranking = scripted.rerank(deadline_s=SOON_S)
             assert answered(ranking) == ("fallback", "deadline")
             assert ranking == ["ccc", "bb"]
-            assert house.ladder.get_stats()["abandoned"] == 1
-            assert answered(house.ask()) == ("fallback", "busy"), "nobody is admitted behind an abandoned call"
+            assert scripted.ladder.get_stats()["abandoned"] == 1
+            assert answered(scripted.rerank()) == ("fallback", "busy"), "no request waits behind an abandoned call"
             primary.wait_until_inside()
             primary.let_go()
-        assert house.monitor.latencies == (7.0,), "what the model really took is learnt although the caller had left"
+        assert scripted.monitor.latencies == (7.0,), (
+            "the time that the model took is recorded although the caller had left"
+        )
 
     def test_a_primary_that_is_always_too_late_opens_the_breaker(self) -> None:
         primary = GatedReranker("primary", service_s=7.0)
-        with House(primary, breaker=BreakerPolicy()) as house:
-            house.monitor.min_samples = 2
+        with ScriptedLadder(primary, is_lent=True, breaker=BreakerPolicy()) as scripted:
+            scripted.monitor.min_samples = 2
             for _ in range(2):
-                house.ask(deadline_s=SOON_S)
+                scripted.rerank(deadline_s=SOON_S)
                 primary.let_go(2)
-                house.ladder._primary.score([("q", "behind it")])
-            assert house.ladder.get_stats()["state"] == "open"
-
-    def test_the_primary_gets_no_more_time_than_leaves_the_fallback_its_own(self) -> None:
-        """The fallback takes 2 s for these documents by its own record; the primary gets 10 s less twice that."""
-        with House() as house:
-            house.fallback.service_s = 2.0  # type: ignore[attr-defined]
-            house.ladder.force_open()
-            house.ask()
-            rungs = house.ladder._rungs
-            assert rungs._until(0, 3, house.clock() + 10.0) == house.clock() + 6.0
-            assert rungs._until(0, 3, house.clock() + 2.0) == house.clock() + 1.0
-            assert rungs._until(1, 3, house.clock() + 2.0) == house.clock() + 2.0
+                scripted.lent.batcher.score([("q", "behind it")])
+            assert scripted.ladder.get_stats()["state"] == "open"
 
     @pytest.mark.parametrize("deadline_s", [0.0, -1.0])
-    def test_no_time_left_is_the_retrievers_order_without_asking_anybody(self, deadline_s: float) -> None:
-        with House() as house:
-            assert answered(house.ask(deadline_s=deadline_s)) == ("retrieval-order", "deadline")
-            assert house.primary.calls == []
+    def test_no_time_left_is_the_retrievers_order_without_a_call(self, deadline_s: float) -> None:
+        with ScriptedLadder() as scripted:
+            assert answered(scripted.rerank(deadline_s=deadline_s)) == ("retrieval-order", "deadline")
+            assert scripted.primary.calls == []
 
     def test_when_the_fallback_hangs_too_the_retrievers_order_is_in_time(self) -> None:
         primary, fallback = GatedReranker("primary"), GatedReranker("fallback")
-        with House(primary, fallback) as house:
-            assert answered(house.ask(deadline_s=SOON_S)) == ("retrieval-order", "deadline")
+        with ScriptedLadder(primary, fallback) as scripted:
+            assert answered(scripted.rerank(deadline_s=SOON_S)) == ("retrieval-order", "deadline")
             primary.let_go()
             fallback.let_go()
 
@@ -386,49 +394,49 @@ class TestDeadlines:
 class TestCancellation:
     async def test_a_call_cancelled_while_it_waits_records_nothing(self) -> None:
         primary = GatedReranker("primary", service_s=1.0)
-        house = House(primary)
-        first = asyncio.create_task(house.ladder.arerank("q", ["a"]))
+        scripted = ScriptedLadder(primary)
+        first = asyncio.create_task(scripted.ladder.arerank("q", ["a"]))
         await asyncio.to_thread(primary.wait_until_inside)
-        waiting = asyncio.create_task(house.ladder.arerank("q", ["b"]))
+        waiting = asyncio.create_task(scripted.ladder.arerank("q", ["b"]))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert waiting.cancelled()
         primary.let_go()
         assert answered(await first) == ("primary", None)
-        await house.ladder.aclose()
-        assert house.monitor.samples == 1
-        assert house.events(Degraded) == []
+        await scripted.ladder.aclose()
+        assert scripted.monitor.samples == 1
+        assert scripted.events_of(Degraded) == []
 
     async def test_a_cancelled_probe_frees_its_place(self) -> None:
-        with Blocked(max_wait_s=1e9) as house:
-            probe = asyncio.create_task(house.ladder.arerank("q", ["a"]))
+        with LadderWithBusyPrimary(max_wait_s=1e9) as scripted:
+            probe = asyncio.create_task(scripted.ladder.arerank("q", ["a"]))
             await asyncio.sleep(0)
-            assert answered(house.ask()) == ("fallback", "open")
+            assert answered(scripted.rerank()) == ("fallback", "open")
             probe.cancel()
             await asyncio.gather(probe, return_exceptions=True)
-            house.unblock()
-            house.become(0.1)
-            assert answered(house.ask()) == ("primary", None)
+            scripted.unblock()
+            scripted.primary_takes(0.1)
+            assert answered(scripted.rerank()) == ("primary", None)
 
 
 class TestByHand:
     def test_force_open_disable_reset(self) -> None:
-        with House() as house:
-            house.ladder.force_open()
-            house.clock.pass_(1e6)
-            assert answered(house.ask()) == ("fallback", "open")
-            assert house.ladder.get_stats()["degraded"] is True
-            house.ladder.disable()
-            house.become(50.0)
-            assert answered(house.ask(30)) == ("primary", None)
-            assert house.ladder.get_stats()["state"] == "disabled"
-            house.ladder.reset()
-            assert (house.ladder.get_stats()["state"], house.monitor.samples) == ("closed", 0)
+        with ScriptedLadder() as scripted:
+            scripted.ladder.force_open()
+            scripted.clock.pass_(1e6)
+            assert answered(scripted.rerank()) == ("fallback", "open")
+            assert scripted.ladder.get_stats()["degraded"] is True
+            scripted.ladder.disable()
+            scripted.primary_takes(50.0)
+            assert answered(scripted.rerank(30)) == ("primary", None)
+            assert scripted.ladder.get_stats()["state"] == "disabled"
+            scripted.ladder.reset()
+            assert (scripted.ladder.get_stats()["state"], scripted.monitor.samples) == ("closed", 0)
 
     def test_repr(self) -> None:
-        with House() as house:
-            assert repr(house.ladder) == "<DegradableReranker closed: primary, fallback, retrieval-order>"
+        with ScriptedLadder() as scripted:
+            assert repr(scripted.ladder) == "<DegradableReranker closed: primary, fallback, retrieval-order>"
 
 
 class TestEnd:
@@ -437,11 +445,12 @@ class TestEnd:
             ladder = DegradableReranker(primary, ScriptedReranker("fallback"), LatencyMonitor())
             ladder.rerank("q", ["a"])
             ladder.force_open()
+            before = set(all_threads())
             ladder.rerank("q", ["a"])
-            own = [batcher._started[0] for batcher in ladder._own]
+            (thread_of_the_fallback,) = set(all_threads()) - before
             ladder.close()
             ladder.close()
-            assert not [thread for thread in all_threads() if thread in own]
+            assert not thread_of_the_fallback.is_alive()
             assert primary.rerank("q", ["a"], 1) == ["a"]
 
     async def test_async_with(self) -> None:
@@ -451,8 +460,8 @@ class TestEnd:
 
 class TestBatches:
     def test_events_of_all_rungs(self) -> None:
-        with House() as house:
-            house.ask()
-            house.ladder.force_open()
-            house.ask()
-        assert [event.reranker for event in house.events(BatchScored)] == ["primary", "fallback"]  # type: ignore[union-attr]
+        with ScriptedLadder() as scripted:
+            scripted.rerank()
+            scripted.ladder.force_open()
+            scripted.rerank()
+        assert [event.reranker for event in scripted.events_of(BatchScored)] == ["primary", "fallback"]

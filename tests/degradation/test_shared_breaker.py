@@ -1,0 +1,56 @@
+"""SharedBreaker: one breaker for all threads, whose observers are called outside its lock."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from semcache.batching.jobs import NEVER_RUN, Served
+from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.shared_breaker import SharedBreaker
+from semcache.errors import InvalidInputError
+from semcache.events import Event, State
+from tests.scripted import PATIENCE_S, ScriptedClock
+
+
+def shared(events: list[Event], **policy: float) -> SharedBreaker:
+    machine = Breaker(LatencyMonitor(), BreakerPolicy(**policy))  # type: ignore[arg-type]
+    return SharedBreaker(machine, ScriptedClock(), lambda: 0.0, events.append)
+
+
+def admitted(breaker: SharedBreaker) -> Ticket:
+    ticket = breaker.admit()
+    assert ticket is not None
+    return ticket
+
+
+def test_an_observer_may_use_the_breaker() -> None:
+    states: list[State] = []
+
+    def look(event: Event) -> None:
+        breaker.cancel(Ticket(0, 0))
+        states.append(breaker.state)
+
+    breaker = SharedBreaker(Breaker(LatencyMonitor()), ScriptedClock(), lambda: 0.0, look)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(breaker.force_open).result(PATIENCE_S)
+    assert states == [State.FORCED_OPEN]
+
+
+def test_errors_of_the_model_open_it_and_mistakes_of_callers_do_not() -> None:
+    events: list[Event] = []
+    breaker = shared(events, errors=2)
+    for error in [InvalidInputError("too long")] * 5:
+        breaker.settle(admitted(breaker), Served(error=error))
+    assert not breaker.is_degraded
+    for _ in range(2):
+        breaker.settle(admitted(breaker), Served(error=ConnectionError("down")))
+    assert breaker.is_degraded
+    assert len(events) == 1
+
+
+def test_calls_that_never_ran_are_not_recorded() -> None:
+    monitor = LatencyMonitor()
+    breaker = SharedBreaker(Breaker(monitor), ScriptedClock(), lambda: 0.0, lambda event: None)
+    breaker.settle(admitted(breaker), NEVER_RUN)
+    breaker.cancel(admitted(breaker))
+    breaker.settle(admitted(breaker), Served(0.5, 3))
+    assert monitor.latencies == (0.5,)
