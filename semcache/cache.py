@@ -16,7 +16,7 @@ from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries.entry import Neighbour
 from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed
-from semcache.flow.drivers import Calls, arun, run
+from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.requests import (
     Request,
     caller_positions,
@@ -32,7 +32,7 @@ from semcache.flow.reuse import ReusePolicy
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
 from semcache.observers import notify
-from semcache.protocols import FloatArray, Guard, Observer
+from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.ranking import Status
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
@@ -150,16 +150,15 @@ class RedisSemanticCache:
         """The asynchronous twin of ``store``."""
         return self.backend.async_store(self.reranker, listwise=self.listwise)
 
-    def calls(self, score: Any = None, k: int | None = None) -> Calls:
+    def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """How a driver carries out the steps of a flow over this cache; ``k`` neighbours (None: as set up)."""
-        return self._calls(self.store, self.backend.embed, score, k)
+        neighbours = self.backend.knobs.neighbours if k is None else k
+        return Calls(self.store, self.backend.embed, score, neighbours, self.backend.on_event)
 
-    def async_calls(self, score: Any = None, k: int | None = None) -> Calls:
+    def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
         """``calls`` for an asynchronous driver."""
-        return self._calls(self.async_store, self.backend.aembed, score, k)
-
-    def _calls(self, store: Any, embed: Any, score: Any, k: int | None) -> Calls:
-        return Calls(store, embed, score, self.backend.knobs.neighbours if k is None else k, self.backend.on_event)
+        neighbours = self.backend.knobs.neighbours if k is None else k
+        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.backend.on_event)
 
     def lookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""

@@ -14,7 +14,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.errors import InvalidInputError
 from semcache.events import Reranked
 from semcache.flow.answers import ranking
-from semcache.flow.drivers import arun, arun_many, run, run_many
+from semcache.flow.drive import arun, arun_many, run, run_many
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight

@@ -1,12 +1,13 @@
-"""The sockets of semcache: what an embedder, a reranker, an observer, a guard and a clock must offer."""
+"""The sockets of semcache: what an embedder, a reranker, a store, an observer, a guard and a clock must offer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semcache.entries.entry import Neighbour
 from semcache.events import Event
 
 FloatArray = NDArray[np.float32]
@@ -111,3 +112,114 @@ class Ladder(Protocol):
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored: ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Remembers reranker scores by tenant and query, and finds them again by exact query or by vector.
+
+    A tenant is any string, "" is the default tenant; nothing is read across tenants. Queries that differ only in white
+    space or Unicode normal form are one query (``semcache.entries.fingerprint.normalised_query``). Documents are named
+    by 16 bytes (``document_fingerprint``), vectors are float32 of length 1. Methods are called from several threads.
+
+    A method may raise whatever it likes: the step then counts as a miss, an observer is told, and the request goes on.
+    Only ``forget``, ``clear`` and ``count`` pass their errors on to the caller. ``semcache.testing.StoreContract``
+    checks an implementation.
+    """
+
+    def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None:
+        """All scores of the entry of exactly this query, by fingerprint; None where there is no entry."""
+        ...
+
+    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Mapping[bytes, float] | None]:
+        """``read_exact`` of each query, in order."""
+        ...
+
+    def read_vector(self, tenant: str, query: str) -> FloatArray | None:
+        """The vector remembered for exactly this query, shape ``(dims,)``; None where there is none."""
+        ...
+
+    def find_neighbours(
+        self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0
+    ) -> Sequence[Neighbour]:
+        """At most k entries of at least this cosine similarity to the vector, nearest first."""
+        ...
+
+    def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
+    ) -> Sequence[Sequence[Neighbour]]:
+        """``find_neighbours`` of each vector, in order."""
+        ...
+
+    def remember(
+        self,
+        tenant: str,
+        query: str,
+        vector: FloatArray | None,
+        scores: Sequence[tuple[bytes, float]],
+        *,
+        cues: bytes = b"",
+        ttl_s: float | None = None,
+    ) -> bool:
+        """Add scores to the query's entry, the new score of a document in place of its old one; False without scores.
+
+        A listwise store replaces the whole entry instead, since scores of two orders cannot be compared. An entry that
+        has no vector yet takes this one, and ``cues`` with it; without a vector it is found by its exact query only.
+        ``ttl_s`` is how many seconds a new entry lives (None: as the store is set up); an entry that is there keeps its
+        end.
+        """
+        ...
+
+    def forget(self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None) -> int:
+        """Remove one query's entry, one document's scores, or everything of a tenant; gives the entries touched.
+
+        With a query, no tenant means the default one; with a document, every tenant. Query and document together
+        remove that document from that entry. An entry without scores is removed whole.
+        """
+        ...
+
+    def clear(self) -> int:
+        """Remove every entry of every tenant; gives their number."""
+        ...
+
+    def count(self) -> int:
+        """How many entries can be found as neighbours, of all tenants."""
+        ...
+
+
+@runtime_checkable
+class AsyncStore(Protocol):
+    """``Store`` for event loops: the same methods as coroutines, called from any number of loops."""
+
+    async def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None: ...
+
+    async def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Mapping[bytes, float] | None]: ...
+
+    async def read_vector(self, tenant: str, query: str) -> FloatArray | None: ...
+
+    async def find_neighbours(
+        self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0
+    ) -> Sequence[Neighbour]: ...
+
+    async def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
+    ) -> Sequence[Sequence[Neighbour]]: ...
+
+    async def remember(
+        self,
+        tenant: str,
+        query: str,
+        vector: FloatArray | None,
+        scores: Sequence[tuple[bytes, float]],
+        *,
+        cues: bytes = b"",
+        ttl_s: float | None = None,
+    ) -> bool: ...
+
+    async def forget(
+        self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None
+    ) -> int: ...
+
+    async def clear(self) -> int: ...
+
+    async def count(self) -> int: ...

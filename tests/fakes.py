@@ -1,12 +1,17 @@
 """Small stand-ins for tests that need a scripted model or a store that can be looked into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
+from threading import RLock
+from time import monotonic
 
 import numpy as np
 
-from semcache.entries.codec import pack, unpack
+from semcache.entries.codec import VERSION, pack, unpack
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import entry_id
+from semcache.flow.requests import check_ttl
 from semcache.protocols import FloatArray, Pair, Scored
 
 
@@ -80,39 +85,36 @@ class OneRung:
 
 
 class MemoryStore:
-    """The calls of the Redis store on dictionaries, with a list of what was called."""
+    """A Store on dictionaries, with a list of what was called. ``broken`` makes every call fail."""
 
     def __init__(self, *, listwise: bool = False) -> None:
         self.listwise = listwise
         self.scores: dict[tuple[str, str], bytes] = {}
         self.vectors: dict[tuple[str, str], tuple[FloatArray, bytes]] = {}
+        self.ends: dict[tuple[str, str], float] = {}
         self.calls: list[str] = []
         self.broken = False
+        self._lock = RLock()
 
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if self.broken:
-            raise ConnectionError("scripted outage")
+    def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None:
+        with self._called("read_exact"):
+            return unpack(self.scores.get((tenant, entry_id(tenant, query))))
 
-    def read_exact(self, tenant: str, query: str) -> object:
-        self._called("read_exact")
-        return unpack(self.scores.get((tenant, entry_id(tenant, query))))
-
-    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[object]:
+    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Mapping[bytes, float] | None]:
         return [self.read_exact(tenant, query) for query in queries]
 
     def read_vector(self, tenant: str, query: str) -> FloatArray | None:
-        self._called("read_vector")
-        found = self.vectors.get((tenant, entry_id(tenant, query)))
-        return None if found is None else found[0]
+        with self._called("read_vector"):
+            vector, _ = self.vectors.get((tenant, entry_id(tenant, query)), (None, b""))
+            return vector
 
     def find_neighbours(self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0) -> list[Neighbour]:
-        self._called("find_neighbours")
-        near = [
-            Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
-            for key, (stored, cues) in self.vectors.items()
-            if key[0] == tenant
-        ]
+        with self._called("find_neighbours"):
+            near = [
+                Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
+                for key, (stored, cues) in self.vectors.items()
+                if key[0] == tenant
+            ]
         nearest = sorted(near, key=lambda neighbour: -neighbour.similarity)[:k]
         return [neighbour for neighbour in nearest if neighbour.similarity >= min_similarity]
 
@@ -131,10 +133,54 @@ class MemoryStore:
         cues: bytes = b"",
         ttl_s: float | None = None,
     ) -> bool:
-        self._called("remember")
         key = (tenant, entry_id(tenant, query))
-        old = b"" if self.listwise else self.scores.get(key, b"")
-        self.scores[key] = (old or b"\x01") + pack(scores)
-        if vector is not None and key not in self.vectors:
-            self.vectors[key] = (vector, cues)
-        return True
+        check_ttl(ttl_s)
+        with self._called("remember"):
+            if not scores:
+                return False
+            if ttl_s is not None:
+                self.ends.setdefault(key, inf if key in self.scores else monotonic() + ttl_s)
+            old = b"" if self.listwise else self.scores.get(key, b"")
+            self.scores[key] = (old or VERSION) + pack(scores)
+            if vector is not None:
+                self.vectors.setdefault(key, (vector, cues))
+            return True
+
+    def forget(self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None) -> int:
+        with self._called("forget"):
+            keys = [key for key in self.scores if tenant is None or key[0] == tenant]
+            if query is not None:
+                keys = [key for key in keys if key == (tenant or "", entry_id(tenant or "", query))]
+            if document is None:
+                return len(list(map(self._remove, keys)))
+            touched = [key for key in keys if document in (unpack(self.scores[key]) or {})]
+            for key in touched:
+                kept = {name: score for name, score in (unpack(self.scores[key]) or {}).items() if name != document}
+                self.scores[key] = VERSION + pack(kept.items())
+                if not kept:
+                    self._remove(key)
+            return len(touched)
+
+    def clear(self) -> int:
+        with self._called("clear"):
+            return len(list(map(self._remove, list(self.scores))))
+
+    def count(self) -> int:
+        with self._called("count"):
+            return len(self.vectors)
+
+    @contextmanager
+    def _called(self, name: str) -> Iterator[None]:
+        self.calls.append(name)
+        if self.broken:
+            raise ConnectionError("scripted outage")
+        with self._lock:
+            now = monotonic()
+            for key in [key for key, end in self.ends.items() if end <= now]:
+                self._remove(key)
+            yield
+
+    def _remove(self, key: tuple[str, str]) -> None:
+        del self.scores[key]
+        self.vectors.pop(key, None)
+        self.ends.pop(key, None)

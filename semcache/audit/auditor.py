@@ -17,7 +17,7 @@ from semcache.audit.watch import QualityWatch
 from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
 from semcache.events import AuditDropped
-from semcache.flow.drivers import run
+from semcache.flow.drive import run
 from semcache.flow.requests import Request
 from semcache.flow.rerank import Evidence, Outcome, remember
 from semcache.protocols import Clock, Ladder, Scored

@@ -1,14 +1,30 @@
-"""Runs generators that decide without I/O: each one yields steps, and what performs a step is given from outside.
+"""Runs generators that decide without I/O, and carries out the steps that they yield.
 
-Whole reranks, operations on the store and the chain of fallbacks are all written once, as such generators. Only these
-two loops know whether a step is performed by a call or by an awaited call.
+Whole reranks, operations on the store and the chain of fallbacks are all written once, as such generators. Only
+``drive`` and ``adrive`` know whether a step is performed by a call or by an awaited call; everything else here is
+shared by both worlds.
 """
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from operator import call as invoke
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+from semcache.events import CacheFailed, Event, TrustRefused
+from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
+from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 
 S = TypeVar("S")
 T = TypeVar("T")
+StoreT = TypeVar("StoreT", bound=Store | AsyncStore)
+Call = Callable[[], Any]
+"""Performs one step. Its result is the answer, or in an event loop the awaitable of the answer."""
+
+# More threads than the batcher merges into one run gain nothing: they only wait.
+_SCORING_THREADS = 16
 
 
 def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
@@ -43,3 +59,160 @@ async def adrive(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[A
                 step = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
+
+
+def lockstep(flows: Iterable[Generator[S, Any, T]]) -> Generator[list[S], Sequence[Any], list[T]]:
+    """Many generators as one, which yields the steps they wait for in groups of one type; returns their results.
+
+    A group is answered by one answer per step, in order. All groups of a round are answered before any generator goes
+    on, so that generators that take the same way stay together and their steps can be performed by one call.
+    """
+    running = list(flows)
+    results: dict[int, T] = {}
+    answers: dict[int, Any] = dict.fromkeys(range(len(running)))
+    while answers:
+        groups: dict[type, dict[int, S]] = {}
+        for index, answer in answers.items():
+            try:
+                step = running[index].send(answer)
+            except StopIteration as done:
+                results[index] = done.value
+            else:
+                groups.setdefault(type(step), {})[index] = step
+        answers = {}
+        for group in groups.values():
+            answers.update(zip(group, (yield list(group.values())), strict=True))
+    return [results[index] for index in range(len(running))]
+
+
+class ScoreDocuments(Protocol):
+    """``score`` of a ladder, or its ``ascore``."""
+
+    def __call__(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored | Awaitable[Scored]: ...
+
+
+@dataclass(slots=True)
+class Calls(Generic[StoreT]):
+    """Says which call performs which step of a flow: ordinary calls with a Store, awaited ones with an AsyncStore.
+
+    ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
+    ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` is told about failed steps.
+    """
+
+    store: StoreT
+    embed: Callable[[Sequence[str]], FloatArray | Awaitable[FloatArray]]
+    score: ScoreDocuments | None
+    neighbours: int
+    on_event: Callable[[Event], None]
+
+    def answer(self, step: Step, deadline: float | None = None) -> Generator[Call, Any, Any]:
+        """One step's answer. A cache step that fails, or comes after the deadline, is answered as a miss.
+
+        ``deadline`` is a time of ``time.monotonic``. Only what ``Score`` raises is raised, since no flow can do without
+        its answer.
+        """
+        if isinstance(step, Score):
+            return (yield self._score_call(step, deadline))
+        if isinstance(step, Refuse):
+            self.on_event(TrustRefused(step.difference, step.similarity))
+        elif deadline is None or monotonic() < deadline:
+            try:
+                answer = yield self._cache_call(step)
+                return answer[0] if isinstance(step, Embed) else answer
+            except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; observers are told
+                self._report(step, error)
+        return _miss(step)
+
+    def answers(self, steps: Sequence[Any]) -> Generator[Call | tuple[Call, ...], Any, Sequence[Any]]:
+        """The answers of steps of one type and one tenant: by one call where there is such a call.
+
+        A tuple of calls is to be performed at once; it is answered by the list of their results.
+        """
+        if isinstance(steps[0], Score):
+            scored: Sequence[Scored] = yield tuple(self._score_call(step, None) for step in steps)
+            return scored
+        together = self._joint_call(steps)
+        if together is None:
+            answers = []
+            for step in steps:
+                answers.append((yield from self.answer(step)))
+            return answers
+        try:
+            return list((yield together))
+        except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; observers are told
+            self._report(steps[0], error)
+            return [_miss(step) for step in steps]
+
+    def _cache_call(self, step: Step) -> Call:
+        match step:
+            case ReadExact(tenant, query):
+                return lambda: self.store.read_exact(tenant, query)
+            case FindNeighbours(tenant, vector, min_similarity):
+                return lambda: self.store.find_neighbours(tenant, vector, self.neighbours, min_similarity)
+            case Embed(query):
+                return lambda: self.embed([query])
+            case ReadVector(tenant, query):
+                return lambda: self.store.read_vector(tenant, query)
+            case Remember(tenant, query):
+                return lambda: self.store.remember(
+                    tenant, query, step.vector, step.scores, cues=step.cues, ttl_s=step.ttl_s
+                )
+        raise TypeError(f"not a cache step: {step!r}")
+
+    def _joint_call(self, steps: Sequence[Any]) -> Call | None:
+        first = steps[0]
+        if isinstance(first, ReadExact):
+            return lambda: self.store.read_exact_many(first.tenant, [step.query for step in steps])
+        if isinstance(first, Embed):
+            return lambda: self.embed([step.query for step in steps])
+        if isinstance(first, FindNeighbours):
+            # The flows drop what is less similar than they asked for, so the lowest bound serves all of them.
+            lowest = min(step.min_similarity for step in steps)
+            vectors = [step.vector for step in steps]
+            return lambda: self.store.find_neighbours_many(first.tenant, vectors, self.neighbours, lowest)
+        return None
+
+    def _score_call(self, step: Score, deadline: float | None) -> Call:
+        if self.score is None:
+            raise TypeError("this flow asks for scores, and there is no reranker to give them")
+        score = self.score
+        left_s = None if deadline is None else max(0.0, deadline - monotonic())
+        return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
+
+    def _report(self, step: Step, error: Exception) -> None:
+        self.on_event(CacheFailed(type(step).__name__, f"{type(error).__name__}: {error}"))
+
+
+def _miss(step: Step) -> Any:
+    return () if isinstance(step, FindNeighbours) else None
+
+
+def run(flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | None = None) -> T:
+    """Drive one flow to its result. Only what ``Score`` raises is raised; ``deadline`` is a ``time.monotonic``."""
+    return drive(flow, lambda step: drive(calls.answer(step, deadline), invoke))
+
+
+async def arun(flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None) -> T:
+    """``run`` for calls that are awaited."""
+    return await adrive(flow, lambda step: adrive(calls.answer(step, deadline), invoke))
+
+
+def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> list[T]:
+    """Drive flows of one tenant together: equal steps are performed by one call, scores are asked for at once."""
+    with ThreadPoolExecutor(_SCORING_THREADS, thread_name_prefix="semcache-many") as pool:
+
+        def perform(call: Call | tuple[Call, ...]) -> Any:
+            return list(pool.map(invoke, call)) if isinstance(call, tuple) else call()
+
+        return drive(lockstep(flows), lambda steps: drive(calls.answers(steps), perform))
+
+
+async def arun_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[AsyncStore]) -> list[T]:
+    """``run_many`` for calls that are awaited."""
+
+    def perform(call: Call | tuple[Call, ...]) -> Awaitable[Any]:
+        return asyncio.gather(*map(invoke, call)) if isinstance(call, tuple) else call()
+
+    return await adrive(lockstep(flows), lambda steps: adrive(calls.answers(steps), perform))

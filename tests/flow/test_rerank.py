@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from semcache.entries.fingerprint import document_fingerprint, entry_id
 from semcache.events import CacheFailed, Event, TrustRefused
-from semcache.flow.drivers import Calls, run, run_many
+from semcache.flow.drive import Calls, run, run_many
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import FlowPolicy, Outcome, rerank
 from semcache.flow.reuse import ReusePolicy

@@ -1,0 +1,49 @@
+"""Every store of semcache, and the memory fake that stands in for one, keeps the contract that ships for others."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from semcache.protocols import AsyncStore, Store
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
+from semcache.testing import DIMS, AsyncStoreContract, StoreContract
+from tests.fakes import MemoryStore
+
+
+def _options(namespace: str, listwise: bool) -> StoreOptions:
+    return {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS, "listwise": listwise}
+
+
+class TestMemoryStore(StoreContract):
+    def make_store(self, *, listwise: bool = False) -> Store:
+        return MemoryStore(listwise=listwise)
+
+
+class TestRedisStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _connected(self, redis_url: str, namespace: str) -> Iterator[None]:
+        self.namespace = namespace
+        with RedisConnection(redis_url, timeout_s=10) as self.connection:
+            yield
+
+    def make_store(self, *, listwise: bool = False) -> Store:
+        return RedisStore(self.connection, **_options(self.namespace, listwise))
+
+
+class TestAsyncRedisStore(AsyncStoreContract):
+    @pytest.fixture(autouse=True)
+    async def _connected(self, redis_url: str, namespace: str) -> AsyncIterator[None]:
+        self.namespace = namespace
+        async with RedisConnection(redis_url, timeout_s=10) as self.connection:
+            yield
+
+    def make_store(self, *, listwise: bool = False) -> AsyncStore:
+        return AsyncRedisStore(self.connection, **_options(self.namespace, listwise))
+
+
+def test_the_stores_are_stores(redis_url: str) -> None:
+    with RedisConnection(redis_url) as connection:
+        assert isinstance(RedisStore(connection, **_options("n", listwise=False)), Store)
+        assert isinstance(AsyncRedisStore(connection, **_options("n", listwise=False)), AsyncStore)
+    assert isinstance(MemoryStore(), Store)
