@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from semcache.errors import InvalidInputError
+from semcache.errors import InvalidInputError, described
 
 # LangChain says page_content, Haystack content, LlamaIndex and most plain code text.
 _TEXT_NAMES = ("page_content", "content", "text")
@@ -48,18 +48,13 @@ def _first_key(document: Mapping[Any, Any]) -> object:
 def _checked(text: object, document: object) -> str:
     if not isinstance(text, str):
         raise InvalidInputError(
-            f"the text of a document must be a string, not {type(text).__name__} as in {_shown(document)}"
+            f"the text of a document must be a string, not {type(text).__name__} as in {described(document)}"
         )
     return text
 
 
 def _no_text(document: object) -> str:
     return (
-        f"no text found in {_shown(document)}; pass a string, a mapping with one of the keys "
+        f"no text found in {described(document)}; pass a string, a mapping with one of the keys "
         f"{', '.join(_TEXT_NAMES)}, or an object with such an attribute"
     )
-
-
-def _shown(document: object) -> str:
-    shown = repr(document)
-    return f"{type(document).__name__} {shown[:80]}{'...' if len(shown) > 80 else ''}"

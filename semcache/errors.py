@@ -50,3 +50,9 @@ class DeadlineExceededError(SemcacheError, TimeoutError):
 
 class QueueFullError(SemcacheError):
     """The batching queue holds as many pairs as it may."""
+
+
+def described(value: object) -> str:
+    """Type and ``repr`` of a wrong value for an error message, cut to 80 characters: it may be a whole document."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 80 else f'{text[:80]}...'}"

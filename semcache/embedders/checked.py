@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from semcache.errors import EmbedderError
+from semcache.errors import EmbedderError, described
 from semcache.protocols import FloatArray
 
 
@@ -33,8 +33,9 @@ def as_rows(vectors: Any, embedder: str) -> FloatArray:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is reported as such
             array = np.asarray(_on_the_cpu(vectors), dtype=np.float32)
     except (TypeError, ValueError) as error:
-        shown = repr(vectors)[:60]
-        raise EmbedderError(f"{embedder} gave {shown} instead of one vector per text, all of one length") from error
+        raise EmbedderError(
+            f"{embedder} gave {described(vectors)} instead of one vector per text, all of one length"
+        ) from error
     if array.ndim != 2:
         raise EmbedderError(f"{embedder} gave an array of shape {array.shape}; a row of numbers per text is needed")
     return array

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from semcache.documents import text_of
-from semcache.errors import InvalidInputError, RerankerError
+from semcache.errors import InvalidInputError, RerankerError, described
 from semcache.models.texts import encodable
 
 _LISTS = ("results", "data", "documents")  # Cohere, Jina and answerdotai; Voyage; haystack
@@ -85,9 +85,11 @@ class Sent:
         try:
             found = self._by_text.get(text_of(item), [])
         except InvalidInputError as error:
-            raise RerankerError(f"{self._reranker} answered {_shown(item)}, in which no document is found") from error
+            raise RerankerError(
+                f"{self._reranker} answered {described(item)}, in which no document is found"
+            ) from error
         if not found:
-            raise RerankerError(f"{self._reranker} answered a document that was not sent: {_shown(item)}")
+            raise RerankerError(f"{self._reranker} answered a document that was not sent: {described(item)}")
         return next((at for at in found if at not in seen), found[0])
 
 
@@ -97,7 +99,7 @@ def _items(answer: Any, reranker: str) -> Iterator[tuple[Any, float | None]]:
     inner = None if isinstance(answer, (list, tuple)) else _first(answer, _LISTS)
     items = answer if inner is None else inner
     if not hasattr(items, "__iter__") or isinstance(items, (str, Mapping)):
-        raise RerankerError(f"{reranker} answered {_shown(answer)} instead of a list of documents")
+        raise RerankerError(f"{reranker} answered {described(answer)} instead of a list of documents")
     return (_item_and_score(item) for item in items)
 
 
@@ -120,8 +122,3 @@ def _first(item: Any, names: Sequence[str]) -> Any:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, Real) else None
-
-
-def _shown(item: Any) -> str:
-    shown = repr(item)
-    return f"{type(item).__name__} {shown[:60]}{'...' if len(shown) > 60 else ''}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from semcache.errors import RerankerError
+from semcache.errors import RerankerError, described
 from semcache.protocols import FloatArray
 
 
@@ -48,14 +48,9 @@ def _as_array(scores: Any, reranker: str) -> FloatArray:
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is reported as such below
             return np.asarray(_on_the_cpu(scores), dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise RerankerError(f"{reranker} gave {_shown(scores)} instead of one number per pair: {error}") from error
+        raise RerankerError(f"{reranker} gave {described(scores)} instead of one number per pair: {error}") from error
 
 
 def _on_the_cpu(scores: Any) -> Any:
     """Tensors of any device and type (numpy knows no bfloat16) as lists; everything else as it is."""
     return scores.tolist() if hasattr(scores, "detach") else scores
-
-
-def _shown(scores: Any) -> str:
-    shown = repr(scores)
-    return f"{type(scores).__name__} {shown[:60]}{'...' if len(shown) > 60 else ''}"
