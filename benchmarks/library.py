@@ -29,7 +29,7 @@ def _never(texts: list[str]) -> FloatArray:
 def opened(url: str, *, namespace: str = "default", timeout_s: float = 30.0) -> RedisSemanticCache:
     """A cache without an embedder of its own. The timeout is long: a benchmark measures slow answers, too."""
     settings = Settings(redis={"timeout_s": timeout_s}, cache={"namespace": namespace})
-    embedder = CallableEmbedder(_never, dims=384, name="given", one=False)
+    embedder = CallableEmbedder(_never, dims=384, name="given", per_text=False)
     return RedisSemanticCache(url, embedder, THRESHOLD, ttl=None, guard=None, settings=settings)
 
 

@@ -13,12 +13,15 @@ from semcache.protocols import FloatArray
 
 
 class CallableEmbedder:
-    """Unit vectors of ``function(texts) -> vectors``, or with ``one=True`` of ``function(text) -> vector``.
+    """Unit vectors of ``function(texts) -> vectors``, or with ``per_text=True`` of ``function(text) -> vector``.
 
-    ``one`` None finds out: the function is called once with a list of one text and, if that fails or gives no matrix,
-    with the text. ``dims`` None is found out by the same call. ``name`` identifies what is behind the function, and is
-    needed for lambdas and partials, which have none: vectors of different models under one name would meet. One call
-    at a time.
+    With ``per_text`` None the function is called once with a list of one text; if that fails or gives no matrix, the
+    function takes one text. With ``dims`` None it is called once to see the length of its vectors. ``name`` identifies
+    the model behind the function, and is needed for lambdas and partials, which have none: vectors of different models
+    under one name would be compared. One call at a time. Raises InvalidInputError for a function without a name.
+
+    Example:
+        CallableEmbedder(lambda text: client.embed(text), dims=768, name="our-service/v2", per_text=True)
     """
 
     def __init__(
@@ -27,12 +30,18 @@ class CallableEmbedder:
         dims: int | None = None,
         name: str | None = None,
         *,
-        one: bool | None = None,
+        per_text: bool | None = None,
     ) -> None:
+        if not name:
+            qualified = getattr(function, "__qualname__", None)
+            if not qualified or "<lambda>" in qualified:
+                raise InvalidInputError(f"{function!r} has no name that tells models apart; pass name='...'")
+            name = f"{function.__module__}.{qualified}"
         self._function = function
+        self._name = name
+        # A function may hold a model that threads cannot share, or a client that they can; it does not say.
         self._lock = Lock()
-        self._name = name or _name_of(function)
-        self._one = self._takes_one() if one is None else one
+        self._per_text = self._takes_one_text() if per_text is None else per_text
         self._dims = dims or as_rows(self._vectors(["dims"]), self._name).shape[1]
 
     @property
@@ -47,27 +56,22 @@ class CallableEmbedder:
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """One unit vector per text. EmbedderError when the function gives something else."""
+        # Many models fail on an empty batch.
         if not texts:
             return np.empty((0, self.dims), dtype=np.float32)
         return unit_vectors(self._vectors([encodable(text) for text in texts]), texts, self.dims, self._name)
 
-    def _takes_one(self) -> bool:
+    def _takes_one_text(self) -> bool:
+        # Type hints would tell without a call, but few functions have them, and some of those are wrong.
         try:
             vectors = self._function(["dims"])
-        except (TypeError, AttributeError, ValueError):  # what str functions raise when they get a list
+        except (TypeError, AttributeError, ValueError):  # functions of a string raise these when they get a list
             return True
         return np.ndim(vectors) != 2
 
     def _vectors(self, texts: list[str]) -> Any:
         with self._lock:
-            return [self._function(text) for text in texts] if self._one else self._function(texts)
+            return [self._function(text) for text in texts] if self._per_text else self._function(texts)
 
     def __repr__(self) -> str:
         return f"<CallableEmbedder {self._name}, {self._dims} dims>"
-
-
-def _name_of(function: Any) -> str:
-    qualified = getattr(function, "__qualname__", None)
-    if not qualified or "<lambda>" in qualified:
-        raise InvalidInputError(f"{function!r} has no name that tells models apart; pass name='...'")
-    return f"{function.__module__}.{qualified}"

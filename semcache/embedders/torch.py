@@ -5,18 +5,16 @@ from threading import Lock
 from typing import Any
 
 from semcache.errors import MissingExtraError
+from semcache.models.foreign import has_methods
 from semcache.models.loading import without_progress_bars
 from semcache.models.texts import readable
 
-DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
-"""How a SentenceTransformer is asked for dims; older releases know only the longer name."""
+# A SentenceTransformer's methods for its dims; older releases know only the longer name.
+_DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
 
 
 class TorchEncoder:
-    """Loads the model when the first text comes, or when dims are asked for that no folder told.
-
-    ``load`` gives a SentenceTransformer; it is called once.
-    """
+    """Encodes by a SentenceTransformer that ``load`` gives when the first text comes; it is called once."""
 
     def __init__(self, load: Callable[[], Any], batch_size: int) -> None:
         self._load = load
@@ -24,30 +22,24 @@ class TorchEncoder:
         self._lock = Lock()
         self._model: Any = None
 
-    def model(self) -> Any:
-        """The SentenceTransformer, loaded now if need be."""
-        with self._lock:
-            return self._loaded()
-
     def encode(self, texts: Sequence[str]) -> Any:
         """One vector per text, as the model gives it."""
+        # The lock covers loading, too: callers that come meanwhile would load the model again beside the first.
         with self._lock:
-            model = self._loaded()
-            return model.encode(
-                [readable(text, getattr(model, "max_seq_length", None)) for text in texts],
+            if self._model is None:
+                self._model = self._load()
+            return self._model.encode(
+                [readable(text, getattr(self._model, "max_seq_length", None)) for text in texts],
                 batch_size=self._batch_size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
 
-    def _loaded(self) -> Any:
-        if self._model is None:
-            self._model = self._load()
-        return self._model
-
 
 def load_sentence_transformer(source: str, device: str | None) -> Any:
     """A SentenceTransformer of a folder or hub name. ``device`` None lets the library choose."""
+    # Imported with the first model that needs them: sentence-transformers and torch take most of the 10 s until the
+    # first answer (benchmarks/results/startup.md).
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -56,18 +48,24 @@ def load_sentence_transformer(source: str, device: str | None) -> Any:
         return SentenceTransformer(source, device=device)
 
 
+def is_sentence_transformer(model: Any) -> bool:
+    """Whether an object encodes texts and can say its dims as a SentenceTransformer does."""
+    # By its methods, since a test of its class would import sentence-transformers.
+    return has_methods(model, "encode") and any(has_methods(model, method) for method in _DIMS_METHODS)
+
+
 def dims_of(model: Any) -> int | None:
     """Length of the vectors, or None if the model does not say."""
-    for method in DIMS_METHODS:
-        ask = getattr(model, method, None)
-        if callable(ask):
-            dims = ask()
+    for method in _DIMS_METHODS:
+        if has_methods(model, method):
+            dims = getattr(model, method)()
             return None if dims is None else int(dims)
     return None
 
 
 def identity_of(model: Any) -> str:
     """Name and revision of a SentenceTransformer, as far as the loaded model remembers them."""
+    # Its first module wraps the transformer; only the transformer's configuration knows where it was loaded from.
     config = getattr(getattr(next(iter(model), None), "auto_model", None), "config", None)
     name = getattr(config, "_name_or_path", None) or type(model).__name__
     revision = getattr(config, "_commit_hash", None)

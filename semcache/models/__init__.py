@@ -1,1 +1,1 @@
-"""Models by name: where their files are, and how they are run."""
+"""Model files, the libraries that run them, and what these libraries accept and return."""

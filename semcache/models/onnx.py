@@ -1,7 +1,7 @@
 """A transformer as an ONNX graph with its tokenizer: texts or pairs in, the graph's outputs out."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,11 @@ Texts = Sequence[str] | Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """Session and tokenizer, both safe across threads. ``max_length`` is in tokens."""
+    """Session and tokenizer, both safe across threads.
+
+    ``max_length`` is in tokens; ``inputs`` are the graph's names of its inputs; ``pad_id`` is the token that fills up
+    the shorter texts of a batch.
+    """
 
     session: Any
     tokenizer: Any
@@ -28,12 +32,39 @@ class OnnxModel:
 
     def encode(self, texts: Texts) -> list[Any]:
         """Token ids per text or pair, unpadded, at most ``max_length`` of them."""
-        return list(self.tokenizer.encode_batch([_readable(text, self.max_length) for text in texts]))
+        # Texts are cut before the tokenizer sees them, since it reads all of a text before it truncates.
+        cut = [
+            readable(text, self.max_length)
+            if isinstance(text, str)
+            else (readable(text[0], self.max_length), readable(text[1], self.max_length))
+            for text in texts
+        ]
+        return list(self.tokenizer.encode_batch(cut))
 
     def run(self, encodings: Sequence[Any]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
         """The graph's outputs for one batch, padded to its longest member, and the attention mask."""
-        feeds = _padded(encodings, self.pad_id)
-        return self.session.run(None, {k: v for k, v in feeds.items() if k in self.inputs}), feeds["attention_mask"]
+        shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
+        feeds = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+        feeds["input_ids"][:] = self.pad_id
+        for row, encoding in enumerate(encodings):
+            length = len(encoding.ids)
+            feeds["input_ids"][row, :length] = encoding.ids
+            feeds["attention_mask"][row, :length] = 1
+            feeds["token_type_ids"][row, :length] = encoding.type_ids
+        # DistilBERT and RoBERTa have no token types, and onnxruntime refuses an input that a graph does not name.
+        outputs = self.session.run(None, {name: feed for name, feed in feeds.items() if name in self.inputs})
+        return outputs, feeds["attention_mask"]
+
+    def batches(
+        self, texts: Texts, batch_size: int
+    ) -> Iterator[tuple[list[int], list[NDArray[np.float32]], NDArray[np.int64]]]:
+        """Runs all texts or pairs in batches; gives the positions of each batch, its outputs and its attention mask."""
+        encodings = self.encode(texts)
+        # Texts of one length share a batch, so that little of the work goes into padding.
+        order = sorted(range(len(encodings)), key=lambda position: len(encodings[position].ids))
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            yield batch, *self.run([encodings[position] for position in batch])
 
     def outputs(self) -> list[str]:
         """Names of the graph's outputs."""
@@ -41,7 +72,10 @@ class OnnxModel:
 
 
 def open_onnx(graph: Path, tokenizer: Path, max_length: int, threads: int | None) -> OnnxModel:
-    """Opens a graph on the CPU. ``threads`` None means one per core."""
+    """Opens a graph on the CPU. ``max_length`` is in tokens; ``threads`` None means one per core.
+
+    Raises ConfigurationError for a file that is no graph or takes no token ids, and MissingExtraError.
+    """
     session = _session(graph, threads)
     inputs = frozenset(given.name for given in session.get_inputs())
     if "input_ids" not in inputs:
@@ -51,20 +85,22 @@ def open_onnx(graph: Path, tokenizer: Path, max_length: int, threads: int | None
 
 
 def is_quantised(graph: Path) -> bool:
-    """Whether a graph multiplies 8-bit integers. Names of operators stand in the file as plain bytes."""
+    """Whether a graph multiplies 8-bit integers."""
+    # Names of operators stand in the file as plain bytes. To parse it would need the onnx package, which running a
+    # graph does not, and mapping the file into memory spares a copy of it.
     with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"MatMulInteger") >= 0 or data.find(b"QLinearMatMul") >= 0
 
 
 def _session(graph: Path, threads: int | None) -> Any:
     try:
-        # By name, since its type hints do not export what they name.
+        # By name: its type hints refer to names that it does not export, which mypy refuses.
         onnxruntime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 3  # errors only: warnings about foldable constants are no news to a user
+    options.log_severity_level = 3  # errors only: warnings about foldable constants are of no use to a caller
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
@@ -77,25 +113,10 @@ def _tokenizer(path: Path, max_length: int) -> tuple[Any, int]:
     except ImportError as error:
         raise MissingExtraError("tokenizers", "onnx") from error
     tokenizer = Tokenizer.from_file(str(path))
+    # The token for padding is read before padding is turned off, which forgets it.
     pad_id = (tokenizer.padding or {}).get("pad_id", 0)
-    tokenizer.no_padding()  # packaged files often pad to a fixed 128 or 512, which costs ten times the work
+    # Packaged files often pad every text to 128 or 512 tokens, where a query has ten; run() pads to the longest text.
+    tokenizer.no_padding()
+    # Longest first: a long document is cut and its query stays whole.
     tokenizer.enable_truncation(max_length, strategy="longest_first")
     return tokenizer, pad_id
-
-
-def _readable(text: str | tuple[str, str], max_length: int) -> str | tuple[str, str]:
-    if isinstance(text, str):
-        return readable(text, max_length)
-    return readable(text[0], max_length), readable(text[1], max_length)
-
-
-def _padded(encodings: Sequence[Any], pad_id: int) -> dict[str, NDArray[np.int64]]:
-    shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
-    feeds = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    feeds["input_ids"][:] = pad_id
-    for row, encoding in enumerate(encodings):
-        length = len(encoding.ids)
-        feeds["input_ids"][row, :length] = encoding.ids
-        feeds["attention_mask"][row, :length] = 1
-        feeds["token_type_ids"][row, :length] = encoding.type_ids
-    return feeds

@@ -1,10 +1,11 @@
-"""Makes a reranker of what the caller has: a model name, a model, another library's reranker, a function."""
+"""Makes a reranker of a model name, a model, another library's reranker, or a function."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from semcache.errors import InvalidInputError
+from semcache.models.foreign import has_methods
 from semcache.models.names import find_folder
 from semcache.protocols import Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
@@ -24,64 +25,55 @@ _LOOKED_FOR = (
 
 
 def adapt(reranker: Any, *, name: str | None = None) -> Reranker:
-    """A Reranker for a model name or folder, or for an object, picked by what the object can do.
+    """A Reranker for a model name or folder, or for an object, picked by the methods that the object has.
 
     Scores for pairs are preferred to an order. ``name`` is for functions without one, and for objects whose class and
-    model name do not tell two configurations apart: scores under one name are shared. Raises InvalidInputError that
-    says what was looked for.
+    model name do not tell two configurations apart: scores under one name are shared. Raises InvalidInputError
+    for any other object; the message lists the methods that were looked for.
+
+    Example:
+        adapt("cross-encoder/ms-marco-MiniLM-L-12-v2")
+        adapt(lambda query, texts: [len(text) for text in texts], name="longest-first")
     """
     if isinstance(reranker, (str, Path)):
-        return _of_model(reranker)
+        # A folder with an ONNX graph and no torch weights, as the packaged ones are, runs by onnxruntime.
+        folder = find_folder(reranker, "onnx-int8")
+        if folder is None or any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").is_file():
+            return CrossEncoderReranker(reranker)
+        return OnnxCrossEncoder(reranker)
     if isinstance(reranker, Reranker):
         return reranker
-    for can, make in _WAYS:
-        if can(reranker):
+    for fits, make in _ADAPTERS:
+        if fits(reranker):
             return make(reranker, name)
     raise InvalidInputError(f"{type(reranker).__name__} is no reranker; looked for {_LOOKED_FOR}")
 
 
-def _of_model(model: str | Path) -> Reranker:
-    """A folder with an ONNX graph and no torch weights, as the packaged ones are, runs by onnxruntime."""
-    folder = find_folder(model, "onnx-int8")
-    if folder is None or any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").is_file():
-        return CrossEncoderReranker(model)
-    return OnnxCrossEncoder(model)
+_Fits = Callable[[Any], bool]
+_Make = Callable[[Any, str | None], Reranker]
 
 
-def _has(*methods: str) -> Callable[[Any], bool]:
-    return lambda obj: all(callable(getattr(obj, method, None)) for method in methods)
+def _by_scores(method: str, *, as_lists: bool = False) -> tuple[_Fits, _Make]:
+    """Adapts objects with a method that gives one score per pair."""
+    return (
+        lambda obj: has_methods(obj, method),
+        lambda obj, name: PairReranker(getattr(obj, method), name or name_of(obj), as_lists=as_lists),
+    )
 
 
-def _is_redisvl(obj: Any) -> bool:
-    return _has("rank")(obj) and hasattr(obj, "limit") and hasattr(obj, "return_score")
-
-
-def _is_compressor_of_scores(obj: Any) -> bool:
-    return _has("compress_documents")(obj) and _has("score")(getattr(obj, "model", None))
-
-
-def _predict(obj: Any, name: str | None) -> Reranker:
-    if hasattr(obj, "activation_fn"):
-        return CrossEncoderReranker(obj, name=name)
-    return PairReranker(obj.predict, name or name_of(obj))
-
-
-def _compute_score(obj: Any, name: str | None) -> Reranker:
-    return PairReranker(obj.compute_score, name or name_of(obj), as_lists=True)
-
-
-def _score(obj: Any, name: str | None) -> Reranker:
-    return PairReranker(obj.score, name or name_of(obj))
-
-
-def _compress(obj: Any, name: str | None) -> Reranker:
-    return ListwiseReranker(_compressing_all(obj), name or name_of(obj))
+def _by_order(method: str) -> tuple[_Fits, _Make]:
+    """Adapts objects with a method that puts documents in order."""
+    return (
+        lambda obj: has_methods(obj, method),
+        lambda obj, name: ListwiseReranker(getattr(obj, method), name or name_of(obj)),
+    )
 
 
 def _compressing_all(compressor: Any) -> Callable[..., Any]:
-    """LangChain's compressors keep ``top_n`` as a field; a copy with another one leaves the caller's alone."""
+    """A LangChain compressor as a function of query, documents and ``top_k``."""
 
     def rank(query: str, documents: list[str], top_k: int) -> Any:
+        # Compressors keep top_n as a field. A copy with another one leaves the caller's compressor as it is.
         copy = getattr(compressor, "model_copy", None)
         asked = copy(update={"top_n": top_k}) if callable(copy) and hasattr(compressor, "top_n") else compressor
         return asked.compress_documents(documents, query)
@@ -89,15 +81,35 @@ def _compressing_all(compressor: Any) -> Callable[..., Any]:
     return rank
 
 
-_WAYS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str | None], Reranker]], ...] = (
-    (_has("predict"), _predict),
-    (_has("compute_score"), _compute_score),
-    (_has("score"), _score),
-    (_is_compressor_of_scores, lambda obj, name: _score(obj.model, name)),
-    (_is_redisvl, lambda obj, name: RedisVLReranker(obj, name or name_of(obj))),
-    (_has("rerank"), lambda obj, name: ListwiseReranker(obj.rerank, name or name_of(obj))),
-    (_has("rank"), lambda obj, name: ListwiseReranker(obj.rank, name or name_of(obj))),
-    (_has("compress_documents"), _compress),
+_ADAPTERS: tuple[tuple[_Fits, _Make], ...] = (
+    # Only sentence-transformers' CrossEncoder has an activation; its class gives a name that holds all of its options.
+    (
+        lambda obj: has_methods(obj, "predict") and hasattr(obj, "activation_fn"),
+        lambda obj, name: CrossEncoderReranker(obj, name=name),
+    ),
+    _by_scores("predict"),
+    # FlagEmbedding takes a tuple of two lists for something else, hence lists.
+    _by_scores("compute_score", as_lists=True),
+    _by_scores("score"),
+    # LangChain's CrossEncoderReranker drops the scores that its model gives, so the model is asked itself.
+    (
+        lambda obj: has_methods(obj, "compress_documents") and has_methods(getattr(obj, "model", None), "score"),
+        lambda obj, name: PairReranker(obj.model.score, name or name_of(obj.model)),
+    ),
+    # RedisVL's rank() gives scores, too. It must stand before the objects whose rank() gives an order alone.
+    (
+        lambda obj: has_methods(obj, "rank") and hasattr(obj, "limit") and hasattr(obj, "return_score"),
+        lambda obj, name: RedisVLReranker(obj, name or name_of(obj)),
+    ),
+    _by_order("rerank"),
+    _by_order("rank"),
+    (
+        lambda obj: has_methods(obj, "compress_documents"),
+        lambda obj, name: ListwiseReranker(_compressing_all(obj), name or name_of(obj)),
+    ),
+    # Functions last: many of the objects above can be called as well.
     (callable, function_reranker),
 )
-"""What an object can do, and what is made of it; the first that fits is taken."""
+"""Pairs of a condition and the adapter for objects that fulfil it, in order of preference; the first that fits is
+used.
+"""

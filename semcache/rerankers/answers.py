@@ -1,4 +1,4 @@
-"""Reads what foreign rerankers answer: documents, indices, results with scores, in the shapes that libraries use."""
+"""Reads the answers of other libraries' rerankers: documents, indices, or results with scores, in any usual shape."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
@@ -10,7 +10,7 @@ from semcache.models.texts import encodable
 
 _LISTS = ("results", "data", "documents")  # Cohere, Jina and answerdotai; Voyage; haystack
 _INDICES = ("index", "corpus_id")  # Cohere, Jina, Voyage; sentence-transformers
-_SCORES = ("relevance_score", "score")
+_SCORES = ("relevance_score", "score")  # Cohere, Jina, Voyage; the others
 
 
 class Passage(str):
@@ -23,7 +23,7 @@ class Passage(str):
     metadata: dict[str, Any]
 
     def __new__(cls, text: str) -> "Passage":
-        """An empty ``metadata`` of its own for each, for code that writes its score there."""
+        """Gives each passage an empty ``metadata`` of its own, since some rerankers write their score there."""
         passage = super().__new__(cls, text)
         passage.metadata = {}
         return passage
@@ -37,19 +37,21 @@ class Passage(str):
     text = page_content
 
 
-class Sent:
-    """The passages of one call, fit to be encoded.
+class SentPassages:
+    """The passages of one call, fit to be encoded, and the positions of those that come back.
 
-    Finds each that comes back, by identity, index or text; each at most once.
+    A passage is found by identity, index or text.
     """
 
     def __init__(self, texts: Sequence[str], reranker: str) -> None:
         self.passages = [Passage(encodable(text)) for text in texts]
         self._reranker = reranker
-        self._by_identity = {id(passage): at for at, passage in enumerate(self.passages)}
+        # An id stands for its passage only while the passage lives; the list above keeps all of them alive.
+        self._by_identity = {id(passage): position for position, passage in enumerate(self.passages)}
+        # Several positions per text, since a request may hold the same text twice.
         self._by_text: dict[str, list[int]] = {}
-        for at, passage in enumerate(self.passages):
-            self._by_text.setdefault(str(passage), []).append(at)
+        for position, passage in enumerate(self.passages):
+            self._by_text.setdefault(str(passage), []).append(position)
 
     def read(self, answer: Any) -> list[tuple[int, float | None]]:
         """Positions in the order of the answer, each with its score if there is one; a second mention is ignored.
@@ -58,28 +60,31 @@ class Sent:
         """
         read: dict[int, float | None] = {}
         for item, score in _items(answer, self._reranker):
-            at = self._position(item, read)
-            read.setdefault(at, score)
+            read.setdefault(self._position(item, read), score)
         return list(read.items())
 
     def _position(self, item: Any, seen: Mapping[int, object]) -> int:
+        # Identity first: it alone tells two equal texts apart, and costs one look-up.
         if id(item) in self._by_identity:
             return self._by_identity[id(item)]
+        # A bare True is an Integral, too, and never meant as an index.
         if isinstance(item, Integral) and not isinstance(item, bool):
             return self._checked_index(int(item))
+        # Index before text: a result that has both may carry a text that the service has cut or cleaned.
         index = _first(item, _INDICES)
         if isinstance(index, Integral):
             return self._checked_index(int(index))
         inner = _first(item, ("document", "doc"))
-        return self._position(inner, seen) if inner is not None else self._of_text(item, seen)
+        return self._position(inner, seen) if inner is not None else self._position_by_text(item, seen)
 
     def _checked_index(self, index: int) -> int:
         if not 0 <= index < len(self.passages):
             raise RerankerError(f"{self._reranker} answered index {index} for {len(self.passages)} documents")
         return index
 
-    def _of_text(self, item: Any, seen: Mapping[int, object]) -> int:
-        content = _first(item, ("content", "text", "page_content"))  # RedisVL puts what it was given in a mapping
+    def _position_by_text(self, item: Any, seen: Mapping[int, object]) -> int:
+        # RedisVL wraps the very object that it was given in a mapping.
+        content = _first(item, ("content", "text", "page_content"))
         if id(content) in self._by_identity:
             return self._by_identity[id(content)]
         try:
@@ -90,31 +95,36 @@ class Sent:
             ) from error
         if not found:
             raise RerankerError(f"{self._reranker} answered a document that was not sent: {described(item)}")
-        return next((at for at in found if at not in seen), found[0])
+        # Equal texts are taken one after the other; once all are taken, this is a second mention of the first.
+        return next((position for position in found if position not in seen), found[0])
 
 
 def _items(answer: Any, reranker: str) -> Iterator[tuple[Any, float | None]]:
+    """The items of an answer, each with its score if there is one."""
+    # RedisVL answers (documents, scores). A tuple of two (document, score) pairs would be misread, but libraries return
+    # pairs in a list.
     if isinstance(answer, tuple) and len(answer) == 2 and all(isinstance(part, (list, tuple)) for part in answer):
-        return zip(*answer, strict=True)  # (documents, scores), as RedisVL answers
+        yield from zip(*answer, strict=True)
+        return
     inner = None if isinstance(answer, (list, tuple)) else _first(answer, _LISTS)
     items = answer if inner is None else inner
     if not hasattr(items, "__iter__") or isinstance(items, (str, Mapping)):
         raise RerankerError(f"{reranker} answered {described(answer)} instead of a list of documents")
-    return (_item_and_score(item) for item in items)
-
-
-def _item_and_score(item: Any) -> tuple[Any, float | None]:
-    if isinstance(item, (tuple, list)) and len(item) == 2:
-        first, second = item
-        is_swapped = isinstance(first, Real) and not isinstance(second, Real)
-        return (second, float(first)) if is_swapped else (first, _number(second))
-    return item, _number(_first(item, _SCORES))
+    for item in items:
+        if isinstance(item, (tuple, list)) and len(item) == 2:
+            first, second = item
+            # The number is the score. Of two numbers the second is: (index, score) is common, (score, index) is not.
+            is_swapped = isinstance(first, Real) and not isinstance(second, Real)
+            yield (second, float(first)) if is_swapped else (first, _number(second))
+        else:
+            yield item, _number(_first(item, _SCORES))
 
 
 def _first(item: Any, names: Sequence[str]) -> Any:
-    """The first of these keys or attributes that is there. A method, such as ``str.index``, is not."""
+    """The value of the first of these keys or attributes that is there, else None."""
     for name in names:
         value = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+        # Strings and lists have methods of these names, such as ``str.index``.
         if value is not None and not callable(value):
             return value
     return None

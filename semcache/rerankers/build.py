@@ -1,7 +1,7 @@
 """Builds the reranker that a rung of the settings describes."""
 
 from semcache.errors import ConfigurationError
-from semcache.models.names import find_folder
+from semcache.models.names import GRAPHS, find_folder
 from semcache.protocols import Embedder, Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
@@ -11,18 +11,22 @@ from semcache.settings import Rung
 
 
 def build(rung: Rung, embedder: Embedder) -> Reranker:
-    """The reranker of one rung; ``embedder`` is the cache's, which the kind ``embedding`` shares."""
+    """The reranker of one rung; ``embedder`` is the cache's, which the kind ``embedding`` shares.
+
+    Raises ConfigurationError when the rung names no model, or one that cannot be loaded.
+    """
     if rung.kind == "retrieval-order":
         return RetrievalOrder()
     if rung.kind == "embedding":
         return EmbeddingReranker(embedder)
+    # The settings refuse such a rung; this is for rungs that were made without validation.
     if rung.model is None:
         raise ConfigurationError(f"a rung of kind {rung.kind} needs a model: a hub name or a folder")
-    if rung.kind == "onnx" or (rung.kind == "auto" and _has_graph(rung.model)):
+    is_onnx = rung.kind == "onnx"
+    if rung.kind == "auto":
+        # A hub name whose files are not here runs by torch: to look for a graph would mean to ask the hub.
+        folder = find_folder(rung.model, "onnx-int8")
+        is_onnx = folder is not None and any((folder / graph).is_file() for graph in GRAPHS)
+    if is_onnx:
         return OnnxCrossEncoder(rung.model, rung.max_length, rung.batch_size)
     return CrossEncoderReranker(rung.model, max_length=rung.max_length, batch_size=rung.batch_size)
-
-
-def _has_graph(model: str) -> bool:
-    folder = find_folder(model, "onnx-int8")
-    return folder is not None and any((folder / name).is_file() for name in ("model.onnx", "onnx/model.onnx"))

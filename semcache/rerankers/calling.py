@@ -1,4 +1,4 @@
-"""Calls foreign ranking methods, whose parameters have other names and another order in every library."""
+"""Calls ranking methods of other libraries, whose parameters differ in name and order."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -14,10 +14,19 @@ def asking_for_all(method: Callable[..., Any]) -> Callable[[str, Sequence[str]],
 
     Parameters are found by name; unknown names mean query and documents, in this order. A count is passed by its
     name, or by position when there is a third parameter without a default.
+
+    Example:
+        ``asking_for_all(rank)`` of ``def rank(docs, query, top_n=3)`` calls ``rank(docs=..., query=..., top_n=...)``.
     """
-    parameters = _parameters(method)
+    try:
+        found = inspect.signature(method).parameters
+    except (TypeError, ValueError):  # methods written in C have no signature: they get query and documents, in order
+        return method
+    # Only parameters that can be passed by name are looked up by name.
+    parameters = {name: p for name, p in found.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
     query, documents = _one_of(parameters, _QUERIES), _one_of(parameters, _DOCUMENTS)
     count = _one_of(parameters, _COUNTS)
+    # By name wherever possible, since some libraries put the documents first.
     if query and documents:
 
         def by_name(text: str, passages: Sequence[str]) -> Any:
@@ -26,23 +35,11 @@ def asking_for_all(method: Callable[..., Any]) -> Callable[[str, Sequence[str]],
         return by_name
     if count:
         return lambda text, passages: method(text, passages, **{count: len(passages)})
-    if _required(parameters) > 2:
+    by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if sum(p.kind is by_position and p.default is inspect.Parameter.empty for p in parameters.values()) > 2:
         return lambda text, passages: method(text, passages, len(passages))
     return method
 
 
-def _parameters(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    try:
-        parameters = inspect.signature(method).parameters
-    except (TypeError, ValueError):  # methods written in C have no signature: query and documents, then
-        return {}
-    return {name: p for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
-
-
 def _one_of(parameters: dict[str, inspect.Parameter], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in parameters), None)
-
-
-def _required(parameters: dict[str, inspect.Parameter]) -> int:
-    wanted = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
-    return sum(1 for p in parameters.values() if p.kind in wanted and p.default is inspect.Parameter.empty)

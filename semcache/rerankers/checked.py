@@ -1,10 +1,11 @@
-"""The one place where what a reranker gave becomes scores, or an error that says what was wrong with them."""
+"""Turns what a reranker returned into float32 scores, or into an error that names the fault."""
 
 from typing import Any
 
 import numpy as np
 
 from semcache.errors import RerankerError, described
+from semcache.models.foreign import as_float32
 from semcache.protocols import FloatArray
 
 
@@ -12,13 +13,23 @@ def checked_scores(scores: Any, pairs: int, reranker: str) -> FloatArray:
     """Scores as float32 of shape ``(pairs,)``; a column ``(pairs, 1)`` is flattened.
 
     Raises RerankerError for scores that are no numbers, too few, too many, several per pair, NaN or infinite.
+
+    Example:
+        ``checked_scores([[0.5], [1.5]], 2, "mine")`` gives ``array([0.5, 1.5], dtype=float32)``.
     """
     return finite(one_per_pair(scores, pairs, reranker), reranker)
 
 
 def one_per_pair(scores: Any, pairs: int, reranker: str) -> FloatArray:
-    """Scores as float32 of shape ``(pairs,)``, finite or not."""
-    array = _as_array(scores, reranker)
+    """Scores as float32 of shape ``(pairs,)``, finite or not.
+
+    Raises RerankerError for scores that are no numbers, too few, too many, or several per pair.
+    """
+    try:
+        array = as_float32(scores)
+    except (TypeError, ValueError) as error:
+        raise RerankerError(f"{reranker} gave {described(scores)} instead of one number per pair: {error}") from error
+    # Models with one label return their logits as a column.
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim > 1:
@@ -32,7 +43,7 @@ def one_per_pair(scores: Any, pairs: int, reranker: str) -> FloatArray:
 
 
 def finite(array: FloatArray, reranker: str) -> FloatArray:
-    """The same scores, or RerankerError with the position of the first pair whose score is NaN or infinite."""
+    """The same scores; RerankerError with the position of the first pair whose score is NaN or infinite."""
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         first = int(bad[0])
@@ -41,16 +52,3 @@ def finite(array: FloatArray, reranker: str) -> FloatArray:
             f"{first}; check the model's precision (float16 overflows) and that text"
         )
     return array
-
-
-def _as_array(scores: Any, reranker: str) -> FloatArray:
-    try:
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is reported as such below
-            return np.asarray(_on_the_cpu(scores), dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise RerankerError(f"{reranker} gave {described(scores)} instead of one number per pair: {error}") from error
-
-
-def _on_the_cpu(scores: Any) -> Any:
-    """Tensors of any device and type (numpy knows no bfloat16) as lists; everything else as it is."""
-    return scores.tolist() if hasattr(scores, "detach") else scores

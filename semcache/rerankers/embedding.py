@@ -25,6 +25,7 @@ class EmbeddingReranker:
         """One cosine per pair."""
         if not pairs:
             return np.empty(0, dtype=np.float32)
+        # One call for all texts, and one row per different text: the pairs of a request all have the same query.
         rows: dict[str, int] = {}
         for pair in pairs:
             for text in pair:
@@ -32,6 +33,7 @@ class EmbeddingReranker:
         vectors = self._embedder.embed(list(rows))
         queries = vectors[[rows[query] for query, _ in pairs]]
         documents = vectors[[rows[text] for _, text in pairs]]
+        # Embedders give vectors of length 1, so that the dot product of two rows is their cosine.
         return checked_scores(np.einsum("ij,ij->i", queries, documents), len(pairs), self.name)
 
     def __repr__(self) -> str:

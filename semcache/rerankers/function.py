@@ -35,12 +35,13 @@ class QueryFunctionReranker:
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair. RerankerError when the function gives something else."""
-        parts = [self._of_query(query, [text for _, text in group]) for query, group in groupby(pairs, itemgetter(0))]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
-
-    def _of_query(self, query: str, texts: list[str]) -> FloatArray:
-        scores = self._function(encodable(query), [encodable(text) for text in texts])
-        return checked_scores(scores, len(texts), self._name)
+        scores = [np.empty(0, dtype=np.float32)]
+        # Without sorting: pairs of one query come together, and the scores must keep the order of the pairs.
+        for query, group in groupby(pairs, itemgetter(0)):
+            texts = [encodable(text) for _, text in group]
+            # A run is checked by itself, so that the error counts the pairs of the call that went wrong.
+            scores.append(checked_scores(self._function(encodable(query), texts), len(texts), self._name))
+        return np.concatenate(scores)
 
     def __repr__(self) -> str:
         return f"<QueryFunctionReranker {self._name}>"
@@ -49,10 +50,20 @@ class QueryFunctionReranker:
 def function_reranker(function: Callable[..., Any], name: str | None = None) -> Reranker:
     """A reranker of ``f(query, texts) -> scores`` or ``f(pairs) -> scores``, told apart by the number of parameters.
 
-    Raises InvalidInputError for another number, and for a lambda without ``name``.
+    Counted are positional parameters without a default; if there are none, those with one. Raises InvalidInputError
+    for another number, for a function without a signature, and for a lambda without ``name``.
+
+    Example:
+        function_reranker(lambda query, texts: [len(text) for text in texts], "longest-first")
     """
     named = name or name_of(function)
-    count = _required_parameters(function)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        found = [p for p in inspect.signature(function).parameters.values() if p.kind in positional]
+    except ValueError as error:  # some functions written in C have no signature
+        raise InvalidInputError(f"{function!r} does not say its parameters; wrap it in a function that does") from error
+    # An option such as ``batch_size=32`` must not make a function of pairs look like one of query and texts.
+    count = len([p for p in found if p.default is inspect.Parameter.empty] or found)
     if count == 1:
         return PairReranker(function, named)
     if count == 2:
@@ -60,14 +71,3 @@ def function_reranker(function: Callable[..., Any], name: str | None = None) -> 
     raise InvalidInputError(
         f"{named} takes {count} arguments; a reranking function takes (pairs) or (query, texts) and gives scores"
     )
-
-
-def _required_parameters(function: Callable[..., Any]) -> int:
-    """Positional parameters without a default; if there are none, those with one."""
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        found = [p for p in inspect.signature(function).parameters.values() if p.kind in positional]
-    except ValueError as error:  # some functions written in C have no signature
-        raise InvalidInputError(f"{function!r} does not say its parameters; wrap it in a function that does") from error
-    required = [p for p in found if p.default is inspect.Parameter.empty]
-    return len(required or found)

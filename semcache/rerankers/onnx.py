@@ -6,13 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from semcache.errors import ConfigurationError
-from semcache.models.names import DEFAULT_CROSS_ENCODER, content_hint, folder_of, read_json, required, short_name
+from semcache.models.names import (
+    DEFAULT_CROSS_ENCODER,
+    GRAPHS,
+    content_hint,
+    folder_of,
+    read_json,
+    required,
+    short_name,
+)
 from semcache.models.onnx import OnnxModel, open_onnx
+from semcache.models.texts import max_tokens
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import finite, one_per_pair
+from semcache.settings import DEFAULT_LADDER
 
-_GRAPHS = ("model.onnx", "onnx/model.onnx")
-_FILES = ("*.json", "onnx/model.onnx", "model.onnx")
+_FILES = ("*.json", *GRAPHS)
 
 
 class OnnxCrossEncoder:
@@ -20,12 +29,16 @@ class OnnxCrossEncoder:
 
     ``model`` is a folder or a name; with extra ``offline`` the default is on the machine already (int8). Pairs are cut
     to ``max_length`` tokens, the longer text first, sorted by length and run in batches of ``batch_size``, each padded
-    to its longest. ``threads`` None means one per core.
+    to its longest. ``threads`` None means one per core. Defaults are those of the settings.
 
-    **A quantised graph scores a pair by the company it is in**: it rounds activations by the range of the whole batch,
-    so the same pair differs between batches by 0.15 logits on average, 0.8 at most. ``batch_size=1`` makes scores
-    depend on their pair alone. The name carries the files' content and ``max_length``, but not ``batch_size``:
-    two batches of the same size differ as much as two of different sizes. Safe across threads.
+    **In a quantised graph the score of a pair depends on its batch**: activations are rounded by the range of the whole
+    batch, so the same pair's logit differs a little between batches. ``batch_size=1`` makes each score depend on its
+    pair alone. The name carries the files' content and ``max_length``, but not ``batch_size``: two batches of the same
+    size differ as much as two of different sizes. Safe across threads. Raises ConfigurationError for a folder that
+    lacks a file and for sizes that cannot be, and MissingExtraError.
+
+    Example:
+        OnnxCrossEncoder(batch_size=4).score([("how many people live in berlin", "Berlin has 3.5 million people.")])
     """
 
     listwise = False
@@ -33,8 +46,8 @@ class OnnxCrossEncoder:
     def __init__(
         self,
         model: str | Path = DEFAULT_CROSS_ENCODER,
-        max_length: int = 512,  # what the packaged model was trained with, and the most that BERT knows
-        batch_size: int = 8,  # 4 to 8 short pairs are fastest on a CPU: more are padded more and leave its caches
+        max_length: int = DEFAULT_LADDER[0].max_length,
+        batch_size: int = DEFAULT_LADDER[0].batch_size,
         threads: int | None = None,
     ) -> None:
         if batch_size < 1 or max_length < 8:
@@ -42,11 +55,12 @@ class OnnxCrossEncoder:
                 f"batch_size must be at least 1 and max_length at least 8 tokens, got {batch_size} and {max_length}"
             )
         folder = folder_of(model, "onnx-int8", _FILES)
-        graph, tokenizer = required(folder, *_GRAPHS), required(folder, "tokenizer.json")
-        self._model: OnnxModel = open_onnx(graph, tokenizer, min(max_length, _positions(folder)), threads)
+        graph, tokenizer = required(folder, *GRAPHS), required(folder, "tokenizer.json")
+        # Beyond its positions a graph fails in the middle of a request, so a longer max_length is cut here.
+        most = min(max_length, max_tokens(read_json(folder / "config.json")))
+        self._model: OnnxModel = open_onnx(graph, tokenizer, most, threads)
         self._batch_size = batch_size
-        hint = content_hint(graph, tokenizer)
-        self._name = f"{short_name(model)}@{hint}/onnx/logits/max{self._model.max_length}"
+        self._name = f"{short_name(model)}@{content_hint(graph, tokenizer)}/onnx/logits/max{most}"
 
     @property
     def name(self) -> str:
@@ -54,23 +68,12 @@ class OnnxCrossEncoder:
         return self._name
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
-        """One raw logit per pair. The tokenizer reads no more of a text than could be used, so 1 MB does no harm."""
-        encodings = self._model.encode(pairs) if pairs else []
+        """One raw logit per pair. Texts are cut before they are tokenized, so a text of a megabyte costs no more."""
         scores = np.empty(len(pairs), dtype=np.float32)
-        order = sorted(range(len(pairs)), key=lambda at: len(encodings[at].ids))
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            outputs, _ = self._model.run([encodings[at] for at in batch])
+        for batch, outputs, _ in self._model.batches(pairs, self._batch_size):
             scores[batch] = one_per_pair(outputs[0], len(batch), self._name)
+        # Checked at the end, so that the error names the position in the call and not in a batch.
         return finite(scores, self._name)
 
     def __repr__(self) -> str:
         return f"<OnnxCrossEncoder {self._name}, batches of {self._batch_size}>"
-
-
-def _positions(folder: Path) -> int:
-    """How many tokens the model knows; 512 when the folder does not say, as for every BERT."""
-    config = read_json(folder / "config.json")
-    known = int(config.get("max_position_embeddings", 512))
-    # RoBERTa and its kin keep the first two positions for padding.
-    return known - 2 if str(config.get("model_type", "")).endswith("roberta") else known

@@ -1,4 +1,4 @@
-"""Lets spare work have a thing for itself, in pieces, whenever nobody else has it."""
+"""A lock that background work may take only while no foreground work holds it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,35 +6,47 @@ from threading import Condition
 
 
 class PriorityLock:
-    """Guests come and go together, and wait only for the piece of spare work that is under way."""
+    """Foreground holders share the lock; a background holder has it alone.
+
+    A foreground caller waits at most for the background work that holds the lock now, so background work should be
+    cut into short pieces. A background caller never waits: it is refused while the lock is held.
+
+    Example:
+        with lock.background() as is_held:
+            if is_held:
+                work()
+    """
 
     def __init__(self) -> None:
+        # The condition's own lock guards both fields. It is held only while they change, never during the work.
         self._change = Condition()
-        self._guests = 0
-        self._is_spare = False
+        self._foreground_holders = 0
+        self._has_background = False
 
     @contextmanager
     def foreground(self) -> Iterator[None]:
-        """Take part, after the piece of spare work that is under way."""
+        """Hold the lock together with other foreground callers, after the background work that holds it now."""
         with self._change:
-            self._change.wait_for(lambda: not self._is_spare)
-            self._guests += 1
+            self._change.wait_for(lambda: not self._has_background)
+            self._foreground_holders += 1
         try:
             yield
         finally:
+            # Notifying is not needed here: only foreground callers wait, and they wait for background work alone.
             with self._change:
-                self._guests -= 1
+                self._foreground_holders -= 1
 
     @contextmanager
     def background(self) -> Iterator[bool]:
-        """Whether a piece of spare work may be done now; it is alone then."""
+        """Hold the lock alone and give True, or give False at once when it is held."""
         with self._change:
-            is_free = not self._guests and not self._is_spare
-            self._is_spare = self._is_spare or is_free
+            is_free = not self._foreground_holders and not self._has_background
+            # A refused caller must not clear the mark of the one that holds the lock.
+            self._has_background = self._has_background or is_free
         try:
             yield is_free
         finally:
             if is_free:
                 with self._change:
-                    self._is_spare = False
+                    self._has_background = False
                     self._change.notify_all()

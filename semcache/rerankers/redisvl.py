@@ -1,4 +1,4 @@
-"""The reranker for RedisVL's rerankers, which rank but also tell each document's score."""
+"""The reranker for RedisVL's rerankers, which give an order and the score of each document."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,14 +11,15 @@ import numpy as np
 from semcache.errors import RerankerError
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
-from semcache.rerankers.answers import Sent
+from semcache.rerankers.answers import SentPassages
 from semcache.rerankers.checked import finite
 
 
 class RedisVLReranker:
-    """Scores of ``rank(query, docs, limit=..., return_score=True)``, of every document, whatever ``limit`` is set to.
+    """Scores of ``rank(query, docs, limit=..., return_score=True)``.
 
-    One call at a time. RerankerError when a document comes back without a score, or not at all.
+    Every document is scored: the ranker's own ``limit`` is overridden in each call and stays as the caller set it. One
+    call at a time. RerankerError when a document comes back without a score, or not at all.
     """
 
     listwise = False
@@ -35,19 +36,21 @@ class RedisVLReranker:
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair; one call of the ranker per run of pairs with the same query."""
-        parts = [self._of_query(query, [text for _, text in group]) for query, group in groupby(pairs, itemgetter(0))]
-        return finite(np.concatenate(parts), self._name) if parts else np.empty(0, dtype=np.float32)
-
-    def _of_query(self, query: str, texts: list[str]) -> FloatArray:
-        sent = Sent(texts, self._name)
-        with self._lock:
-            answer = self._ranker.rank(encodable(query), list(sent.passages), limit=len(texts), return_score=True)
-        found = {at: score for at, score in sent.read(answer) if score is not None}
-        if len(found) < len(texts):
-            raise RerankerError(
-                f"{self._name} gave {len(found)} scores for {len(texts)} pairs; it must give one per pair"
-            )
-        return np.array([found[at] for at in range(len(texts))], dtype=np.float32)
+        scores: list[float] = []
+        # Without sorting: pairs of one query come together, and the scores must keep the order of the pairs.
+        for query, group in groupby(pairs, itemgetter(0)):
+            sent = SentPassages([text for _, text in group], self._name)
+            count = len(sent.passages)
+            # The lock covers the call alone: RedisVL does not say whether threads may share a ranker's model.
+            with self._lock:
+                answer = self._ranker.rank(encodable(query), list(sent.passages), limit=count, return_score=True)
+            found = {position: score for position, score in sent.read(answer) if score is not None}
+            if len(found) < count:
+                raise RerankerError(
+                    f"{self._name} gave {len(found)} scores for {count} pairs; it must give one per pair"
+                )
+            scores.extend(found[position] for position in range(count))
+        return finite(np.array(scores, dtype=np.float32), self._name)
 
     def __repr__(self) -> str:
         return f"<RedisVLReranker {self._name}>"

@@ -8,13 +8,13 @@ from semcache.protocols import FloatArray, Pair
 
 
 class RetrievalOrder:
-    """Keeps the caller's order: 0, -1, -2 and so on. These are no scores: the ladder says ``scores=None`` for it."""
+    """Keeps the caller's order: 0, -1, -2 and so on. These only tell the order, so the ladder gives ``scores=None``."""
 
     listwise = True
     name = "retrieval-order"
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
-        """Falling with the position in the call."""
+        """Minus the position of each pair in the call."""
         return -np.arange(len(pairs), dtype=np.float32)
 
     def __repr__(self) -> str:

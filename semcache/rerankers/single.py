@@ -1,4 +1,4 @@
-"""A ladder of one rung: a reranker that is asked directly, and whose errors are the caller's."""
+"""A ladder of one rung: it asks its reranker directly, and the reranker's errors reach the caller."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,29 +18,36 @@ class SingleRung:
 
     @property
     def name(self) -> str:
+        """The reranker's name."""
         return self._reranker.name
 
     @property
     def listwise(self) -> bool:
+        """Whether the reranker gives an order instead of scores."""
         return self._reranker.listwise
 
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
-        """``deadline_s`` is not looked at: there is no other rung that could answer in time."""
+        """The reranker's scores of the documents at the positions ``ask``; ``deadline_s`` is ignored.
+
+        No other rung could answer in time, so a late answer is better than none.
+        """
+        # Callers share the lock, since a reranker that bears no second thread has a lock of its own.
         with self._lock.foreground():
             return self._scored(query, documents, ask)
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        """``score`` if nobody else needs the reranker now, else no scores, and the reason; callers then wait for it.
+        """``score`` for background work: no scores, and the reason ``busy``, while a caller uses the reranker.
 
-        Models are not safe to be called by a background thread beside their user's own.
+        Callers who come during the background work wait for its end.
         """
-        with self._lock.background() as is_free:
-            return self._scored(query, documents, ask) if is_free else Scored(None, self.name, "busy")
+        # A user's own model is often not safe to be called by our background thread beside the user's.
+        with self._lock.background() as is_held:
+            return self._scored(query, documents, ask) if is_held else Scored(None, self.name, "busy")
 
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        pairs = [(query, documents[place]) for place in ask]
+        pairs = [(query, documents[position]) for position in ask]
         return Scored(checked_scores(self._reranker.score(pairs), len(pairs), self.name), self.name)
 
     async def ascore(

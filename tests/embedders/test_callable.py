@@ -60,7 +60,7 @@ def test_asks_nothing_when_all_is_said() -> None:
     def never(texts: list[str]) -> None:
         raise AssertionError("asked")
 
-    assert CallableEmbedder(never, dims=3, one=False).dims == 3
+    assert CallableEmbedder(never, dims=3, per_text=False).dims == 3
 
 
 def test_reports_a_wrong_length() -> None:

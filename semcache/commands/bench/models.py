@@ -28,7 +28,7 @@ def configured_models(settings: Settings) -> Models:
 
 def stand_ins() -> Models:
     """Models that are never asked, for what can be measured without any."""
-    return Models(CallableEmbedder(_embed, _DIMS, "none", one=False), function_reranker(_score, "none"))
+    return Models(CallableEmbedder(_embed, _DIMS, "none", per_text=False), function_reranker(_score, "none"))
 
 
 def _embed(texts: Sequence[str]) -> FloatArray:
