@@ -343,6 +343,6 @@ def _reuse_policy(similarity_threshold: float, settings: Settings) -> ReusePolic
         reuse_threshold=min(knobs.reuse_threshold, similarity_threshold),
         confidence=knobs.confidence,
         max_rounds=knobs.max_rounds,
-        max_pairs=knobs.max_pairs,
+        max_pairs_share=knobs.max_pairs_share,
         drift_limit=knobs.drift_limit,
     )

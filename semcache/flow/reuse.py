@@ -34,8 +34,8 @@ more rounds; at equal cost the loss is the same from 0.3 to 0.6."""
 class ReusePolicy:
     """From which similarity scores are reused, and how sure the skipping has to be.
 
-    Thresholds are cosines in [-1, 1]. ``confidence`` is in spreads of the drift. ``max_pairs`` is the share of the
-    candidates that may be scored although a neighbour knows them. ``drift_limit`` is for median and spread of the
+    Thresholds are cosines in [-1, 1]. ``confidence`` is in spreads of the drift. ``max_pairs_share`` is the share of
+    the candidates that may be scored although a neighbour knows them. ``drift_limit`` is for median and spread of the
     drift, in standard deviations of the candidates' cached scores: above it everything is asked; None for no limit.
     """
 
@@ -43,7 +43,7 @@ class ReusePolicy:
     reuse_threshold: float = 0.60  # benchmarks/results/quality.md: no band down to 0.45 loses on average
     confidence: float = 1.0  # 0.5 asks for 5 % of the pairs less and misses twice as much; 2 asks for 12 % more
     max_rounds: int = 3  # two lose more at equal cost, four gain nothing
-    max_pairs: float = 1.0  # who drifts that far is then asked afresh: as dear as without a cache, and never worse
+    max_pairs_share: float = 1.0  # a query that drifts far is scored afresh: as expensive as without a cache, no worse
     drift_limit: float | None = None  # the bound widens with the drift by itself; a limit asks more and gains nothing
 
     def __post_init__(self) -> None:
@@ -57,7 +57,8 @@ class ReusePolicy:
         )
         _require(0 <= self.confidence < np.inf, "confidence", self.confidence, "give a number of spreads, 0 or more")
         _require(self.max_rounds >= 1, "max_rounds", self.max_rounds, "give 1 or more")
-        _require(0 < self.max_pairs <= 1, "max_pairs", self.max_pairs, "give a share above 0 and up to 1")
+        share = self.max_pairs_share
+        _require(0 < share <= 1, "max_pairs_share", share, "give a share above 0 and up to 1")
         if self.drift_limit is not None:
             _require(self.drift_limit > 0, "drift_limit", self.drift_limit, "give more than 0, or None for no limit")
 
@@ -156,7 +157,7 @@ def _within_budget(wanted: Positions, prior: Prior, fresh: Floats, policy: Reuse
     """The first of ``wanted`` that the budget still pays for; unknown documents cost nothing of it."""
     known = prior.source != UNKNOWN
     spent = np.count_nonzero(known & ~np.isnan(fresh))
-    room = int(policy.max_pairs * len(fresh)) - spent
+    room = int(policy.max_pairs_share * len(fresh)) - spent
     priced = known[wanted]
     affordable: Positions = wanted[~priced | (np.cumsum(priced) <= room)]
     return affordable

@@ -1,14 +1,17 @@
 """What a knob is: a setting with a meaning, a unit, a range and a reason for its default."""
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+
+from semcache.errors import ConfigurationError
 
 Path = tuple[str, ...]
 """Where a knob is, such as ``("reuse", "trust_threshold")``."""
@@ -19,6 +22,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        return with_present_names(cls, values, cls.__name__) if isinstance(values, Mapping) else values
+
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_not_a_number(cls, value: object, info: Any) -> object:
@@ -28,9 +36,13 @@ class Section(BaseModel):
         return value
 
 
-def knob(default: Any, meaning: str, *, reason: str, unit: str = "", **limits: Any) -> Any:
-    """A pydantic field that says what it means, in which unit, and why its default is what it is."""
-    return Field(default, description=meaning, json_schema_extra={"unit": unit, "reason": reason}, **limits)
+def knob(default: Any, meaning: str, *, reason: str, unit: str = "", formerly: str = "", **limits: Any) -> Any:
+    """A pydantic field with its meaning, its unit and the reason of its default.
+
+    ``formerly`` is an earlier name of the knob in the same section; it is still accepted, with a DeprecationWarning.
+    """
+    extra: dict[str, Any] = {"unit": unit, "reason": reason, "formerly": formerly}
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
 def knobs(model: type[BaseModel], above: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
@@ -47,6 +59,36 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """The section a field stands for; None when it is a knob."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def former_names(section: type[BaseModel]) -> dict[str, str]:
+    """The present name of each knob of a section that was renamed, by its former name."""
+    return {
+        str(former): name for name, field in section.model_fields.items() if (former := _extra(field).get("formerly"))
+    }
+
+
+def with_present_names(section: type[BaseModel], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The values of a section, each under its present name. Warns of former names; ``source`` says who gave them.
+
+    Raises ConfigurationError when a knob is given under both of its names.
+    """
+    present = dict(values)
+    for former, name in former_names(section).items():
+        if former in present:
+            if name in present:
+                raise ConfigurationError(f"{former} is the former name of {name}, and {source} gives both; keep {name}")
+            warn_of_former_name(former, name, source)
+            present[name] = present.pop(former)
+    return present
+
+
+def warn_of_former_name(former: str, name: str, source: str) -> None:
+    """Say that ``source`` uses the former name of a knob or of its variable, and what to write instead."""
+    # The warning cannot point at the line that gave the name: it stands in a file or behind calls of pydantic.
+    warnings.warn(
+        f"{former} ({source}) is now called {name}; the former name will go", DeprecationWarning, stacklevel=2
+    )
 
 
 def unit_of(field: FieldInfo) -> str:

@@ -178,11 +178,12 @@ class Reuse(Section):
         ge=1,
         le=100,
     )
-    max_pairs: float = knob(
+    max_pairs_share: float = knob(
         1.0,
         "Share of the candidates a verification may ask about although a neighbour knows them; then it stops, and the "
         "ranking says so",
         reason="quality first: below 1 a top k may hold scores made for another query",
+        formerly="max_pairs",
         gt=0,
         le=1,
     )

@@ -16,7 +16,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from semcache.errors import ConfigurationError
-from semcache.settings.knobs import Path, hidden, is_list, is_secret, knobs, may_be_none, section_of
+from semcache.settings.knobs import (
+    Path,
+    Section,
+    former_names,
+    hidden,
+    is_list,
+    is_secret,
+    knobs,
+    may_be_none,
+    section_of,
+    warn_of_former_name,
+    with_present_names,
+)
 from semcache.settings.misspelling import nearest
 from semcache.settings.yaml_files import load_yaml, schema_path
 
@@ -50,7 +62,7 @@ def read_layers(model: type[BaseModel], constructor: Mapping[str, Any]) -> Seque
     dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     chosen = environment.get(CONFIG) or dotenv.get(CONFIG)
     return (
-        _plain_layer(_dumped(constructor), "constructor"),
+        _plain_layer(model, _dumped(constructor), "constructor"),
         variables_layer(model, environment, "environment"),
         variables_layer(model, dotenv, ".env"),
         _yaml_layer(model, FilePath(chosen).expanduser() if chosen else None),
@@ -74,13 +86,24 @@ def variables(model: type[BaseModel]) -> dict[str, tuple[Path, FieldInfo]]:
     return {name: (path, fields[path]) for name, path in (nested | dict(SHORTCUTS)).items()}
 
 
+def former_variables(model: type[BaseModel]) -> dict[str, str]:
+    """The present variable of each knob that was renamed, by the former variable."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        for former, present in former_names(section_of(field) or Section).items():
+            found[f"{PREFIX}{name}__{former}".upper()] = f"{PREFIX}{name}__{present}".upper()
+    return found
+
+
 def variables_layer(model: type[BaseModel], environment: Mapping[str, str], label: str) -> Layer:
     """What the ``SEMCACHE_*`` variables say. An empty value means not set, as in ``NAME=${OTHER:-}``."""
-    known = variables(model)
+    known, former = variables(model), former_variables(model)
     names: dict[Path, str] = {}
     values: dict[str, Any] = {}
     for name, text in _ours(environment):
-        path, field = _known(name, known, model, label)
+        if name in former:
+            warn_of_former_name(name, former[name], label)
+        path, field = _known(former.get(name, name), known, model, label)
         if path in names and not _same(environment[names[path]], text):
             raise ConfigurationError(_contradiction(names[path], environment[names[path]], name, text, field))
         names[path] = name
@@ -139,11 +162,17 @@ def _yaml_layer(model: type[BaseModel], chosen: FilePath | None) -> Layer:
     label = str(chosen) if chosen else PACKAGED
     # A section whose members are all commented out reads as null, and means: nothing said.
     said = {name: value for name, value in load_yaml(path).items() if value is not None}
-    return _plain_layer(said, label)
+    return _plain_layer(model, said, label)
 
 
-def _plain_layer(values: Mapping[str, Any], label: str) -> Layer:
-    return Layer(values, dict.fromkeys(_leaves(values), label))
+def _plain_layer(model: type[BaseModel], values: Mapping[str, Any], label: str) -> Layer:
+    # Before layers are merged: the former name in a strong source must win over the present name in a weaker one.
+    renamed = dict(values)
+    for name, field in model.model_fields.items():
+        section, given = section_of(field), renamed.get(name)
+        if section is not None and isinstance(given, Mapping):
+            renamed[name] = with_present_names(section, given, label)
+    return Layer(renamed, dict.fromkeys(_leaves(renamed), label))
 
 
 def _leaves(values: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:

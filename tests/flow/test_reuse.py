@@ -62,7 +62,7 @@ policies = st.builds(
     ReusePolicy,
     confidence=st.floats(0, 4),
     max_rounds=st.integers(1, 5),
-    max_pairs=st.floats(0.05, 1.0),
+    max_pairs_share=st.floats(0.05, 1.0),
     drift_limit=st.none() | st.floats(0.1, 5),
 )
 
@@ -144,7 +144,7 @@ class TestAnyRequest:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
         spent = sum(known.source[place] != UNKNOWN for place in done.positions)
-        assert spent <= max(policy.max_pairs * len(truth), 1)
+        assert spent <= max(policy.max_pairs_share * len(truth), 1)
 
     @any_request
     @given(requests(), policies)
@@ -217,7 +217,7 @@ class TestCases:
     def test_a_spent_budget_is_admitted(self):
         random = np.random.default_rng(3)
         cached, truth = random.normal(0, 4, (2, 50))
-        done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_pairs=0.2))
+        done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_pairs_share=0.2))
         assert (done.settled.complete, done.settled.reason) == (False, "budget")
         assert len(done.positions) == 10
 
@@ -253,8 +253,8 @@ class TestPolicy:
             ("confidence", -0.1),
             ("confidence", NAN),
             ("max_rounds", 0),
-            ("max_pairs", 0.0),
-            ("max_pairs", 1.5),
+            ("max_pairs_share", 0.0),
+            ("max_pairs_share", 1.5),
             ("drift_limit", 0.0),
             ("drift_limit", NAN),
         ],
@@ -264,4 +264,4 @@ class TestPolicy:
             ReusePolicy(**{knob: value})
 
     def test_limits_of_the_ranges_are_allowed(self):
-        ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs=1.0)
+        ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)

@@ -234,6 +234,67 @@ def test_the_benchmarks_own_variables_are_left_alone(monkeypatch):
     assert Settings().cache.namespace == "default"
 
 
+class TestFormerNames:
+    """reuse.max_pairs is now reuse.max_pairs_share: it is a share, and batching.max_pairs is a number of pairs."""
+
+    def test_in_the_environment(self, monkeypatch):
+        monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS", "0.5")
+        with pytest.warns(DeprecationWarning, match=r"MAX_PAIRS \(environment\) is now .*_MAX_PAIRS_SHARE"):
+            settings = Settings()
+        assert settings.reuse.max_pairs_share == 0.5
+        assert source_of(settings, "reuse.max_pairs_share") == "environment SEMCACHE_REUSE__MAX_PAIRS"
+
+    def test_in_dotenv(self, tmp_path):
+        (tmp_path / ".env").write_text("SEMCACHE_REUSE__MAX_PAIRS=0.5\n")
+        with pytest.warns(DeprecationWarning, match="now called SEMCACHE_REUSE__MAX_PAIRS_SHARE"):
+            assert Settings().reuse.max_pairs_share == 0.5
+
+    def test_in_yaml(self, monkeypatch, tmp_path):
+        (tmp_path / "mine.yaml").write_text("reuse: {max_pairs: 0.5}\n")
+        monkeypatch.setenv("SEMCACHE_CONFIG", "mine.yaml")
+        with pytest.warns(DeprecationWarning, match=r"max_pairs \(mine.yaml\) is now called max_pairs_share"):
+            settings = Settings()
+        assert settings.reuse.max_pairs_share == 0.5
+        assert source_of(settings, "reuse.max_pairs_share") == "mine.yaml"
+
+    @pytest.mark.parametrize("section", [dict, Reuse])
+    def test_in_the_constructor(self, section):
+        with pytest.warns(DeprecationWarning, match=r"max_pairs .* is now called max_pairs_share"):
+            assert Settings(reuse=section(max_pairs=0.5)).reuse.max_pairs_share == 0.5
+
+    def test_a_stronger_source_wins_under_either_name(self, monkeypatch, tmp_path):
+        (tmp_path / "mine.yaml").write_text("reuse: {max_pairs: 0.5}\n")
+        monkeypatch.setenv("SEMCACHE_CONFIG", "mine.yaml")
+        monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS_SHARE", "0.25")
+        with pytest.warns(DeprecationWarning):
+            assert Settings().reuse.max_pairs_share == 0.25
+
+    def test_the_present_name_warns_of_nothing(self, recwarn):
+        assert Settings(reuse={"max_pairs_share": 0.5}).reuse.max_pairs_share == 0.5
+        assert not recwarn
+
+    def test_a_wrong_value_is_named_with_its_source(self, monkeypatch):
+        monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS", "128")
+        message = r"reuse.max_pairs_share \(environment SEMCACHE_REUSE__MAX_PAIRS\) is '128': .* at most 1"
+        with pytest.warns(DeprecationWarning), pytest.raises(ConfigurationError, match=message):
+            Settings()
+
+    @pytest.mark.parametrize("section", [dict, Reuse])
+    def test_both_names_at_once_are_an_error(self, section):
+        with pytest.raises(ValueError, match=r"max_pairs is the former name of max_pairs_share.*keep max_pairs_share"):
+            Settings(reuse=section(max_pairs=0.5, max_pairs_share=0.5))
+
+    def test_both_variables_must_agree(self, monkeypatch):
+        monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS", "0.5")
+        monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS_SHARE", "0.25")
+        with pytest.warns(DeprecationWarning), pytest.raises(ConfigurationError, match="set the same thing"):
+            Settings()
+
+    def test_the_batcher_keeps_its_count(self, recwarn):
+        assert Settings(batching={"max_pairs": 7}).batching.max_pairs == 7
+        assert not recwarn
+
+
 class TestSecrets:
     URL = "redis://me:pa:ss/w@rd@host:6379/0"
 

@@ -79,7 +79,7 @@ def _options(settings: "Settings", budget: float | None, max_requests: int, max_
         knobs.reuse_threshold,
         knobs.confidence,
         knobs.max_rounds,
-        knobs.max_pairs,
+        knobs.max_pairs_share,
         knobs.drift_limit,
     )
     return Options(
