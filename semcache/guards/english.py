@@ -1,8 +1,9 @@
-"""The English words a guard knows: a short list, chosen for what embeddings confuse and people use alike."""
+"""The English vocabulary: short lists, chosen for what embeddings confuse and for what people use alike."""
 
 from semcache.guards.vocabulary import Vocabulary, grouped
 
-# Words that change how a question sounds, not what it asks.
+# Words that change how a question sounds, not what it asks; questions that mean the same differ in them most often.
+# "By" is one of them and still marks a passive, see reading.py.
 _IGNORED = """
 a an the this that these those it its there here and or of in at for on with as by is are was were be been being am do
 does did doing done have has had having can could should would will shall may might must i me my mine you your yours we
@@ -15,14 +16,17 @@ up oh well ok okay questions answers any anyway best good great nice most know g
 due become becomes through behind while some others such
 """
 
+# Contractions without their apostrophe; those with it end in "n't", which the lexicon knows.
 _NEGATIONS = """
 not no never none nor neither nobody nothing nowhere cannot non unable dont cant wont isnt arent doesnt didnt wasnt
 werent couldnt shouldnt wouldnt hasnt havent hadnt without
 """
 
+# "What", "which" and "how" are ignored: they ask the same in most pairs ("what is the way", "how to").
 _QUESTIONS = ("who whom whose", "when", "where", "why", "many much")
 
-# Each group stands for one side; what is on another side is in another group.
+# Each group is one side of an opposition; the other side is another group. Words that have no opposite here are in it
+# because they bound what is asked about, such as "during" and "both".
 _SCOPES = (
     *("all every each everyone everybody everything", "only solely", "always", "sometimes", "often", "rarely"),
     *(
@@ -69,6 +73,7 @@ _SCOPES = (
     *("adult adults", "inbound", "outbound", "incoming", "outgoing", "minor", "major"),
 )
 
+# Synonyms that are nearly always exchangeable in a question; every pair here is a risk when they are not.
 _SAME = (
     *("learn study", "fix repair solve resolve", "make create earn", "car automobile", "phone smartphone mobile"),
     *("use used using uses", "email mail", "photo picture pic image", "movie film"),
@@ -77,6 +82,7 @@ _SAME = (
     *("choose pick select", "number no.", "tv television", "math maths mathematics"),
 )
 
+# Phrases mapped to "" are polite or empty. Hyphens make one word of a name whose parts would mean something alone.
 _PHRASES = {
     "turn on": "enable", "switch on": "enable", "turn off": "disable", "switch off": "disable",
     "log in": "login", "sign in": "login", "log on": "login", "log out": "logout", "log off": "logout",

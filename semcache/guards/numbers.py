@@ -1,14 +1,16 @@
-"""One spelling for a number, a unit or a month, however it was written."""
+"""One spelling for each number, unit, month and weekday, and the tables of their spellings."""
 
 import re
 from decimal import Decimal
 
 from semcache.guards.vocabulary import grouped
 
+# "_" stands for a word that is left out: "one" is rarely a number ("which one"), and "second" is added below.
 _SMALL = "zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 _ORDINAL = "_ first _ third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 
+# Ordinals stand for the same number as cardinals: "the 3rd man" is "the third man", "the second law" is "law 2".
 NUMERALS: dict[str, int] = {
     **{word: value for value, word in enumerate(f"{_SMALL} eighteen nineteen".split())},
     **{word: value for value, word in enumerate(f"{_ORDINAL} fifteenth sixteenth".split())},
@@ -18,7 +20,7 @@ NUMERALS: dict[str, int] = {
     "fiftieth": 50,
     "hundredth": 100,
     "dozen": 12,
-    # Roman numerals that are no English words, names or abbreviations: "iv" and "vi" are.
+    # Roman numerals, without those that are also words, names or abbreviations, such as "iv" and "vi".
     "ii": 2,
     "iii": 3,
     "vii": 7,
@@ -69,7 +71,7 @@ UNITS: dict[str, str] = grouped(
     )
 )
 
-# A letter is a unit only behind a number, and so are words that mean something else elsewhere.
+# Single letters are units only behind a number, and so are words that mean something else without one.
 ONLY_BEHIND_NUMBERS = frozenset({"min", "am", "second", "x", "rs", "mi", "cal", "pound", "pounds"}) | frozenset(
     unit for unit in UNITS if len(unit) == 1 and unit.isalpha()
 )
@@ -88,30 +90,34 @@ WEEKDAYS: dict[str, str] = {
     "thurs": "thursday",
 }
 
+# Groups of three digits only: "3,14" is a decimal number in half of Europe, and "1,2" a list.
 _GROUPED = re.compile(r"-?\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?")
 _GROUPING = str.maketrans("", "", ",' ")
+# Bounded, so that a megabyte of digits never becomes a Decimal.
 _PLAIN = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
 
 
 def number_text(written: str) -> str:
-    """``1,000`` and ``1000.00`` as ``1000``; a version, a time or a serial number as it is."""
+    """A number in figures without grouping: ``1,000`` and ``1000.00`` as ``1000``; a version or a time as it is."""
+    # Only ".00", as in prices: "3.10" and "3.1" may be different versions of a program.
     text = written.translate(_GROUPING) if _GROUPED.fullmatch(written) else written
     return text.removesuffix(".00")
 
 
 def scaled(number: str, scale: int) -> str:
-    """``1.5`` times a million as ``1500000``; what is no plain number keeps its scale behind it."""
+    """A number times a scale: ``1.5`` and a million as ``1500000``; a version or a time keeps the scale behind it."""
     if not _PLAIN.fullmatch(number):
         return f"{number}*{scale}"
+    # In floats 2.01 million is 2009999.9999999998.
     return f"{Decimal(number) * scale:f}".removesuffix(".0")
 
 
 def is_year(number: str) -> bool:
-    """Whether a bare number is likely a year: 1500 to 2100."""
+    """Whether a number without a unit is likely a year: 1500 to 2100."""
     return len(number) == 4 and number.isdecimal() and 1500 <= int(number) <= 2100
 
 
 def month_name(number: str) -> str:
-    """``"05"`` as ``"may"``; anything that is no month as it is."""
+    """The name of a month given by number, ``"05"`` as ``"may"``; other numbers as they are."""
     index = int(number)
     return _MONTHS.split()[index - 1] if 1 <= index <= 12 else number

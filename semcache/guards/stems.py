@@ -6,13 +6,16 @@ _VOWELS = frozenset("aeiouy")
 def stem(word: str) -> str:
     """A light English stem: "puppies" as "puppy", "organised" as "organiz". Never raises; other languages pass through.
 
-    Lighter than Porter's on purpose: "install" and "installer", "cardiology" and "cardiologist" stay apart.
+    Lighter than Porter's stemmer on purpose: "install" and "installer", "cardiology" and "cardiologist" stay apart. The
+    result need not be a word; both forms only have to get the same one.
     """
     if len(word) <= 3:
         return word
-    word = _singular(word)
-    word = _without_tense(word)
-    return _american(word)
+    # In this order: "cities" loses its plural first, and "organised" its tense before "is" can become "iz".
+    word = _without_tense(_singular(word))
+    if len(word) > 5:
+        word = word.replace("our", "or")  # colour, but not "four" or "hour"
+    return word[:-2] + "iz" if len(word) > 5 and word.endswith("is") else word
 
 
 def _singular(word: str) -> str:
@@ -20,6 +23,7 @@ def _singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "sses", "xes", "toes")):
         return word[:-2]
+    # "wolves", but not "caves", "sleeves", "stoves" or "drives", whose singular ends in "ve".
     if word.endswith("ves") and len(word) > 5 and not word.endswith(("aves", "eves", "oves", "ives")):
         return word[:-3] + "f"
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -28,32 +32,18 @@ def _singular(word: str) -> str:
 
 
 def _without_tense(word: str) -> str:
-    base = _base(word)
-    if base == word:
+    """Without "ing", "ed" or "ly" where they are likely endings, and not as in "king", "need" or "only"."""
+    if word.endswith(("ing", "ly")) and len(word) > 5:
+        base = word[:-3] if word.endswith("ing") else word[:-2]
+    elif word.endswith("ed") and not word.endswith("eed") and len(word) > 4:
+        base = word[:-2]
+    else:
+        # A silent e goes everywhere, so that "make" and "making" meet.
         return word.removesuffix("e") if len(word) > 3 else word
-    if len(base) < 3 or _VOWELS.isdisjoint(base):
-        return word
+    if _VOWELS.isdisjoint(base):
+        return word  # "string", "spring"
     if base.endswith("i"):
-        return base[:-1] + "y"
+        return base[:-1] + "y"  # "carried"
     if base[-1] == base[-2] and base[-1] not in "lsz":
-        return base[:-1]
+        return base[:-1]  # "running", but not "selling", "passing" or "buzzing"
     return base.removesuffix("e")
-
-
-def _base(word: str) -> str:
-    """Without "ing", "ed" or "ly", where they are likely endings: not in "king", "need" or "only"."""
-    if len(word) > 5 and word.endswith("ing"):
-        return word[:-3]
-    if len(word) > 5 and word.endswith("ly"):
-        return word[:-2]
-    if len(word) > 4 and word.endswith("ed") and not word.endswith("eed"):
-        return word[:-2]
-    return word
-
-
-def _american(word: str) -> str:
-    if len(word) > 5:
-        word = word.replace("our", "or")
-    if len(word) > 5 and word.endswith("is"):
-        return word[:-2] + "iz"
-    return word

@@ -1,4 +1,4 @@
-"""What single words mean to a guard: which say nothing, which say the same, which turn a question round."""
+"""The words that a guard treats specially: which to ignore, which mean the same, which reverse a question."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 class Vocabulary:
     """Words in lower case. A word that is in no list counts as itself, so a language without lists is guarded too.
 
-    ``ignored`` say nothing about what is asked. ``negations`` are counted. ``questions`` and ``scopes`` are mapped to
-    the word that stands for their group ("switch" and "toggle" to one, "maximum" to "max"), and so are ``same``, which
-    lists synonyms. ``phrases`` replace several words by one, or by nothing when mapped to "". ``sources`` and
-    ``targets`` are words before that from which, and to which, something goes.
+    ``ignored`` do not change the meaning of a query. ``negations`` are counted. ``questions`` (question words) and
+    ``scopes`` (words such as "all", "before", "enable" that reverse a query when exchanged) are mapped to the word that
+    stands for their group, "maximum" to "max", and so are ``same``, which are synonyms. ``phrases`` replace several
+    words by one, or by nothing when mapped to "". ``sources`` and ``targets`` stand before the place or thing from
+    which, or to which, something goes, as "from" and "to" do.
     """
+
+    # Scopes and synonyms are looked up by stem, all other words as they are spelt.
 
     ignored: frozenset[str] = frozenset()
     negations: frozenset[str] = frozenset()
@@ -31,7 +34,13 @@ class Vocabulary:
         scopes: Iterable[str] = (),
         same: Iterable[str] = (),
     ) -> "Vocabulary":
-        """This vocabulary and more. A string of ``scopes`` or ``same`` is one group, such as ``"ban forbid"``."""
+        """A copy with further words. Each string of ``scopes`` or ``same`` is one group, such as ``"ban forbid"``.
+
+        Example:
+            >>> german = Vocabulary().extended(ignored=["der", "die"], negations=["nicht"], same=["handy telefon"])
+            >>> german.same
+            {'handy': 'handy', 'telefon': 'handy'}
+        """
         return replace(
             self,
             ignored=self.ignored | frozenset(ignored),
@@ -42,5 +51,5 @@ class Vocabulary:
 
 
 def grouped(groups: Iterable[str]) -> dict[str, str]:
-    """Each word of each group to the first word of its group."""
+    """Maps each word of each group to the first word of its group."""
     return {word: group.split()[0] for group in groups for word in group.split()}

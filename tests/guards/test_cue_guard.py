@@ -229,4 +229,4 @@ def test_repr_names_the_vocabulary():
 @given(st.text("abc DEf,.?!'-/():;+_5\"", max_size=60))
 @settings(max_examples=300, deadline=None)
 def test_the_short_cut_for_plain_text_finds_the_same_tokens(text):
-    assert written.tokens(text) == written._TOKEN.findall(text)
+    assert written.tokens(text) == written.tokens_by_pattern(text)
