@@ -1,1 +1,1 @@
-"""Watches what reuse costs, and how far cached scores may be trusted."""
+"""Measures what reuse costs, and decides how far cached scores may be trusted; without I/O."""

@@ -1,12 +1,16 @@
-"""Tests by betting whether a mean of values in [0, 1] is above or below a limit, from counts alone and at any time.
+"""Sequential tests of the mean of values in [0, 1] against a limit, from a histogram of the values.
 
-Somebody who bets a share of his wealth on every value can grow rich only if the claim he bets against is false (Ville's
-inequality: a wealth of 1 / alpha has probability at most alpha, however often one looks). Bets of several sizes are
-placed at once and their wealths averaged. Source: Waudby-Smith and Ramdas (2024), "Estimating means of bounded random
-variables by betting", JRSS B 86(1), with fixed bets, so that the wealth follows from a histogram and histograms add up.
+A sequential test keeps its level however often it is read, so an alarm may be checked after every value. These tests
+are by betting. Their e-value is the wealth of a gambler who starts with 1 and bets a part of it on every value against
+the null hypothesis; if that holds, the e-value ever reaches 1 / alpha with probability at most alpha (Ville's
+inequality). The best size of the bets depends on the unknown mean, so the e-values of several sizes are averaged.
 
-An empirical Bernstein bound (Maurer and Pontil 2009) needs 200 values to see that a mean of 0.1 is above 0.01, a bet
-about 15: its term for the range of the values, 3 log(3 / alpha) / n, is ten times the limit there.
+Source: Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by betting", JRSS B 86(1). There a
+bet may depend on the values before it. Here the bets are fixed, so that the order of the values does not matter: the
+e-value follows from a histogram, and the histograms of several processes can be added.
+
+Rejected: an empirical Bernstein bound (Maurer and Pontil 2009), which contains 7 log(2 / alpha) / (3 (n - 1)) for the
+range of the values. With alpha 0.01 that term alone hides a mean of 0.1 above a limit of 0.01 for the first 138 values.
 """
 
 import math
@@ -17,63 +21,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.float64]
+"""How many values fell into each bin. Not whole numbers, because old counts are halved to forget them slowly."""
 
-# 1e-4 to 1 with 8 bins to a factor of ten: an edge is at most a third off, and a histogram has 33 numbers.
+# Upper edges of the bins, eight to a factor of ten: the edge that stands for a value is off by a third at most, and a
+# histogram needs only 33 fields of a Redis hash.
 _EDGES = np.logspace(-4, 0, 33)
 _LOWER = np.concatenate(([0.0], _EDGES[:-1]))
 _UPPER = _EDGES
 BINS = len(_EDGES)
 """Length of a histogram of values; the first bin holds everything below 1e-4."""
 
+# Bounds of a mean are searched to this precision, a tenth of the first bin.
+_PRECISION = 1e-5
+
 
 def bin_of(value: float) -> int:
-    """The bin of a value in [0, 1]."""
+    """The index of the bin of a value in [0, 1]."""
+    # The value 1 lies on the last upper edge and belongs to the last bin.
     return min(int(np.searchsorted(_EDGES, value, side="right")), BINS - 1)
 
 
 def log_e_value_above(counts: Counts, limit: float) -> float:
-    """Logarithm of the wealth of a bet against "the mean is at most limit"; every value counts as the least of its bin.
+    """Logarithm of the e-value against "the mean is at most ``limit``"; large when the mean is above the limit.
 
-    ``limit`` is in (0, 1).
+    Every value counts as the lower edge of its bin, so that binning never makes an alarm more likely. ``limit`` is in
+    (0, 1). Without values the result is 0.
+
+    Example:
+        >>> counts = np.zeros(BINS)
+        >>> counts[bin_of(0.1)] = 20
+        >>> log_e_value_above(counts, 0.01) > math.log(100)  # a mean of 0.1 is above 0.01, at level 1 %
+        True
     """
-    # From bets that suit a mean just above the limit to bets that suit 1; half of what could ruin us at most.
+    # A bet loses size x limit of its wealth on a value of 0. The largest loses half of it, and wins soon when many
+    # values are a little above the limit. The smaller ones win when few values are large. Each is a quarter of the one
+    # before, the last below 0.5.
     sizes = 0.5 / limit * 0.25 ** np.arange(1 + max(0, math.ceil(math.log(2 / limit, 4))))
-    return _wealth(counts, sizes, _LOWER - limit)
+    return _log_e_value(counts, sizes, _LOWER - limit)
 
 
 def log_e_value_below(counts: Counts, limit: float) -> float:
-    """The same against "the mean is at least limit"; every value counts as the most of its bin."""
+    """Logarithm of the e-value against "the mean is at least ``limit``"; large when the mean is below the limit.
+
+    Every value counts as the upper edge of its bin. ``limit`` is in (0, 1).
+    """
+    # A bet loses size x (1 - limit) of its wealth on a value of 1, so the largest keeps 5 %. It is that large because
+    # most losses are near 0, where each value can win no more than size x limit.
     sizes = np.array([0.95, 0.5, 0.2]) / (1 - limit)
-    return _wealth(counts, sizes, limit - _UPPER)
+    return _log_e_value(counts, sizes, limit - _UPPER)
 
 
-def _wealth(counts: Counts, sizes: NDArray[np.floating[Any]], gains: NDArray[np.floating[Any]]) -> float:
+def _log_e_value(counts: Counts, sizes: NDArray[np.floating[Any]], gains: NDArray[np.floating[Any]]) -> float:
+    """Logarithm of the mean wealth of bets of these sizes, each multiplied by 1 + size x gain for every value."""
     logs = np.log1p(sizes[:, None] * gains) @ counts
+    # By logarithms, because hundreds of values over- or underflow a product.
     return float(np.logaddexp.reduce(logs) - math.log(len(sizes)))
 
 
 def variance(counts: Counts) -> float:
-    """Of the values, every one taken as the middle of its bin; 0 without values."""
+    """Variance of the values, with every value taken as the middle of its bin; 0 without values."""
     middles = (_LOWER + _UPPER) / 2
     shares = counts / max(counts.sum(), 1e-12)
     return float(shares @ (middles - shares @ middles) ** 2)
 
 
 def bounds(counts: Counts, alpha: float = 0.05) -> tuple[float, float]:
-    """Least and largest mean that the values do not speak against, each at level ``alpha``; (0, 1) without values."""
-    rich = math.log(1 / alpha)
-    low = _turning_point(lambda limit: log_e_value_above(counts, limit) >= rich)
-    high = _turning_point(lambda limit: log_e_value_below(counts, limit) < rich)
-    return (0.0 if low <= _NEAR_0 else low), (1.0 if high >= 1 - _NEAR_0 else high)
+    """Lower and upper confidence bound of the mean, each at level ``alpha``; (0, 1) without values.
+
+    The bounds hold all limits that neither test rejects at that level.
+    """
+    rejected = math.log(1 / alpha)
+    low = _last_limit(lambda limit: log_e_value_above(counts, limit) >= rejected)
+    high = _last_limit(lambda limit: log_e_value_below(counts, limit) < rejected)
+    # The search never reaches 0 and 1 themselves; a bound that ends beside one of them is no bound.
+    return (0.0 if low <= 2 * _PRECISION else low), (1.0 if high >= 1 - 2 * _PRECISION else high)
 
 
-_NEAR_0 = 2e-5
-
-
-def _turning_point(holds: Callable[[float], bool]) -> float:
-    """Where a condition that holds for small limits ceases to, to 1e-5."""
+def _last_limit(holds: Callable[[float], bool]) -> float:
+    """The largest limit for which a condition holds that holds for all smaller ones, found by halving the interval."""
     low, high = 0.0, 1.0
-    while high - low > 1e-5:
+    while high - low > _PRECISION:
         middle = (low + high) / 2
         if holds(middle):
             low = middle

@@ -1,12 +1,13 @@
-"""Decides how far the cached scores of a scope may be trusted, from what its reuses were seen to cost.
+"""Decides how far the cached scores of a scope are trusted, from what their reuse was seen to cost.
 
-    trusted   -- near queries cost more than the budget -->   a higher threshold, in the end none
-    trusted   -- the same query costs more than noise does --> nothing, not even scores of the same query
-    trusted   -- cached orders are worth nothing -->           no near query
-    withdrawn -- as many good observations as a budget needs --> one step back
+    observed                                                   decision
+    near queries cost more than the budget                     a higher threshold; the last step trusts no near query
+    the same query costs more than noise                       trust nothing, not even scores of the same query
+    cached orders are useless for far queries                  trust no near query, until near ones prove good
+    after that, enough observations within the budget          back to a lower threshold, or to the same query
 
-What is not trusted is verified, so that evidence goes on coming in. Withdrawing starts the counting anew: what comes
-after it is judged by itself.
+Queries that are not trusted are verified, so observations continue after trust is withdrawn. The store starts counting
+anew whenever trust is withdrawn: observations from before the decision do not count after it.
 """
 
 import math
@@ -17,22 +18,26 @@ from semcache.quality import sequential_test
 from semcache.quality.statistics import BANDS, EXACT, ReuseStatistics, bands_from
 
 NEVER = math.inf
-_STEPS = (0.98, 0.99, 0.995, NEVER)
+"""A threshold that no similarity reaches."""
+# Edges of the bands near 1, so that each step leaves out whole bands.
+_HIGHER_THRESHOLDS = (0.98, 0.99, 0.995, NEVER)
 
-# One false alarm in a hundred where the mean is just at the limit, and next to none where it is half of that.
-_SURE = math.log(100)
-# Relaxing too early is undone by the next alarm, so a normal bound at one in ten is enough; a bet that holds whatever
-# the losses may be would take a thousand healthy near queries (0.0065) at a budget of 0.01, this takes 200.
-_LIKELY_Z = 1.28
-# As if one more order had been that of chance: losses are rare and large, and the first few good ones prove little.
-_FEARED = 0.5
-_ENOUGH = 30
+# Withdraws at level 1 %: a false alarm in a hundred scopes whose mean loss is just at the limit, and hardly any where
+# it is half of that.
+_LOG_E_VALUE_OF_ALARM = math.log(100)
+# Restores by a normal bound at about 10 %. Restoring too early is undone by the next alarm, and the sequential test,
+# which holds for every distribution of losses, would need many times as many observations.
+_RESTORE_Z = 1.28
+_RESTORE_MIN_OBSERVATIONS = 30
+# Adds one observation with the loss of an order by chance: losses are rare and large, so that a few good ones prove
+# little, and a variance of 0 would otherwise restore trust at once.
+_CHANCE_LOSS = 0.5
 
-# Ten times what the noise of the packaged int8 model costs (0.002); another model's scores cost 0.13.
+# Far above the noise of the packaged int8 model, whose fresh answers lose 0.0008 (benchmarks/results/traffic.md), and
+# far below another model's scores, which tests/quality/test_trust.py shows to be noticed.
 EXACT_NOISE = 0.02
-# Verified near queries lose 0.02 to 0.05 at similarities 0.7 to 0.95 and 0.08 at 0.6 to 0.7 (TREC DL 2019, one MiniLM
-# cross-encoder). Unrelated scores lose 0.20 in a top 5 of 50 and 0.40 in a top 10: what is verified is only what looks
-# best, so less of the loss is seen there than in an audit.
+# Between what verified reuse of good scores costs and what unrelated scores would. A verification looks only at the
+# documents that seem best, so it sees less of a loss than an audit of all candidates does.
 USELESS = 0.12
 
 BandStatistics = Mapping[str, ReuseStatistics]
@@ -40,10 +45,11 @@ BandStatistics = Mapping[str, ReuseStatistics]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is trusted: near queries from similarity ``near`` on (0: from where the user says), and the same query.
+    """What is trusted: near queries from similarity ``near`` on, and the same query if ``exact``.
 
-    ``reason`` says what changed it last. With ``is_cleared``, near queries have shown that they are good although
-    the orders of far ones are worth nothing, as in a domain of fill-in-the-blank queries.
+    ``near`` is a cosine; 0 leaves the user's threshold as it is. ``reason`` says what changed the trust last.
+    ``is_cleared`` means that near queries proved good although cached orders are useless for far ones, as for
+    fill-in-the-blank queries; far queries then no longer withdraw trust.
     """
 
     near: float = 0.0
@@ -51,46 +57,59 @@ class Trust:
     reason: str = ""
     is_cleared: bool = False
 
-    def threshold(self, wanted: float) -> float:
-        """The threshold in force where the user wants ``wanted``; infinite: no near query is trusted."""
-        return max(wanted, self.near)
+    def threshold(self, user_threshold: float) -> float:
+        """The threshold in force, never below the user's; infinite when no near query is trusted."""
+        return max(user_threshold, self.near)
 
     def is_stricter_than(self, other: "Trust") -> bool:
         """Whether this withdraws something that the other trusts."""
         return self.near > other.near or (other.exact and not self.exact)
 
 
-def decide(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust:
-    """The trust that follows; the same one if nothing speaks for a change.
+def decide(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust:
+    """The trust that follows from the statistics; the same object when nothing changes.
 
-    ``wanted`` is the user's threshold, ``budget`` the mean loss that trusted near queries may cost.
+    ``user_threshold`` is a cosine. ``budget`` is the mean order loss (0 to 1) that trusted near queries may cost.
+
+    Example:
+        >>> decide(Trust(), {}, 0.97, 0.01) == Trust()
+        True
     """
-    return _withdrawn(trust, statistics, wanted, budget) or _relaxed(trust, statistics, wanted, budget) or trust
+    # Withdrawing goes first: where one band is bad and another good, the bad one must not wait.
+    withdrawn = _withdrawn(trust, statistics, user_threshold, budget)
+    return withdrawn or _restored(trust, statistics, user_threshold, budget) or trust
 
 
-def _withdrawn(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust | None:
+def _withdrawn(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust | None:
+    # The same query first: if its own scores are wrong, the reranker has changed, and no band of near queries is right.
     if trust.exact and _is_over(_pooled(statistics, [EXACT]), _exact_limit(budget)):
         return Trust(NEVER, exact=False, reason="the same query was scored differently")
-    in_force = trust.threshold(wanted)
-    if in_force == NEVER:
+    threshold = trust.threshold(user_threshold)
+    if threshold == NEVER:
         return None
-    if _is_over(_near(statistics, in_force), budget):
-        step = next(step for step in _STEPS if step > in_force and not _is_over(_near(statistics, step), budget))
-        return replace(trust, near=step, reason="near queries cost more than the budget")
-    if not trust.is_cleared and _is_over(_far(statistics, wanted), USELESS):
+    if _is_over(_near(statistics, threshold), budget):
+        # Without bands nothing is over the budget, so the search ends at NEVER at the latest.
+        higher = (step for step in _HIGHER_THRESHOLDS if step > threshold)
+        near = next(step for step in higher if not _is_over(_near(statistics, step), budget))
+        return replace(trust, near=near, reason="near queries cost more than the budget")
+    # By the user's threshold, not the one in force: bands between the two are near ones that were withdrawn.
+    far = set(BANDS[1:]) - set(bands_from(user_threshold))
+    if not trust.is_cleared and _is_over(_pooled(statistics, far), USELESS):
         return replace(trust, near=NEVER, reason="cached orders are worth nothing")
     return None
 
 
-def _relaxed(trust: Trust, statistics: BandStatistics, wanted: float, budget: float) -> Trust | None:
+def _restored(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust | None:
     if not trust.exact:
+        # Near queries follow in a later decision: their scores are no better than those of the same query.
         if not _is_under(_pooled(statistics, [EXACT]), _exact_limit(budget)):
             return None
         return replace(trust, exact=True, reason="the same query is scored alike again")
-    in_force = trust.threshold(wanted)
-    for step in (wanted, *_STEPS):
-        if step < in_force and _is_under(_near(statistics, step), budget):
-            near = 0.0 if step == wanted else step
+    threshold = trust.threshold(user_threshold)
+    # From the lowest threshold up, so that trust returns as far as the evidence goes in one decision.
+    for step in (user_threshold, *_HIGHER_THRESHOLDS):
+        if step < threshold and _is_under(_near(statistics, step), budget):
+            near = 0.0 if step == user_threshold else step
             return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
     return None
 
@@ -103,25 +122,24 @@ def _near(statistics: BandStatistics, threshold: float) -> ReuseStatistics:
     return _pooled(statistics, bands_from(threshold))
 
 
-def _far(statistics: BandStatistics, wanted: float) -> ReuseStatistics:
-    return _pooled(statistics, set(BANDS[1:]) - set(bands_from(wanted)))
-
-
 def _pooled(statistics: BandStatistics, bands: Iterable[str]) -> ReuseStatistics:
     return sum((statistics[band] for band in bands if band in statistics), start=ReuseStatistics())
 
 
 def _is_over(statistics: ReuseStatistics, limit: float) -> bool:
-    """Whether the mean loss is above the limit; the latest alone may tell, before they outweigh a good past."""
+    """Whether the mean loss is above the limit with confidence, among the recent losses or among all."""
+    # Recent ones alone, because a change would have to outweigh a long good past. All of them, because a small excess
+    # needs more observations than are ever recent. Two tests double the chance of a false alarm at most.
     return any(
-        sequential_test.log_e_value_above(losses, limit) >= _SURE for losses in (statistics.recent, statistics.losses)
+        sequential_test.log_e_value_above(losses, limit) >= _LOG_E_VALUE_OF_ALARM
+        for losses in (statistics.recent, statistics.losses)
     )
 
 
 def _is_under(statistics: ReuseStatistics, limit: float) -> bool:
-    """Whether the mean loss is likely below the limit."""
+    """Whether the mean loss is likely below the limit, after enough observations to tell."""
     n = float(statistics.losses.sum())
-    if n < _ENOUGH:
+    if n < _RESTORE_MIN_OBSERVATIONS:
         return False
-    error = math.sqrt(sequential_test.variance(statistics.losses) / n)
-    return (statistics.loss + _FEARED) / (n + 1) + _LIKELY_Z * error < limit
+    standard_error = math.sqrt(sequential_test.variance(statistics.losses) / n)
+    return (statistics.loss + _CHANCE_LOSS) / (n + 1) + _RESTORE_Z * standard_error < limit
