@@ -1,12 +1,14 @@
-"""The few errors semcache raises; each message names what was wrong, the value, and what to do."""
+"""The errors that semcache raises; each message says what was wrong, the value, and what to do."""
 
 
 class SemcacheError(Exception):
-    """Any error that semcache raises on purpose."""
+    """Base of all errors that semcache raises on purpose."""
 
 
+# Input and configuration errors are also ValueErrors, and a missed deadline a TimeoutError, so that a caller can handle
+# them without importing semcache.
 class InvalidInputError(SemcacheError, ValueError):
-    """An argument of a call cannot be used; nothing has been done yet."""
+    """An argument of a call cannot be used. Raised before anything is done."""
 
 
 class ConfigurationError(SemcacheError, ValueError):
@@ -14,22 +16,22 @@ class ConfigurationError(SemcacheError, ValueError):
 
 
 class MissingExtraError(SemcacheError, ImportError):
-    """An optional library is not installed; the message carries the ``pip install`` line."""
+    """An optional library is not installed; the message contains the ``pip install`` line."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; run: pip install 'redis-semcache[{extra}]'")
 
 
 class EmbedderError(SemcacheError):
-    """An embedder gave something that is not one finite, non-zero vector of the right length per text."""
+    """An embedder returned something other than one finite, non-zero vector of the right length per text."""
 
 
 class RerankerError(SemcacheError):
-    """A reranker gave something that is not one finite score per pair."""
+    """A reranker returned something other than one finite score per pair."""
 
 
 class StoreError(SemcacheError):
-    """Redis cannot be used as it is set up (no search module, wrong password, wrong kind of index)."""
+    """Redis cannot be used as it is set up: no search module, a wrong password, an index of another kind."""
 
 
 class IndexMismatchError(StoreError):
@@ -37,7 +39,7 @@ class IndexMismatchError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """Redis did not answer in time, refused, or is being left alone after it just failed."""
+    """Redis did not answer in time or refused, or its circuit breaker is open after a recent failure."""
 
 
 class EmbeddedRedisError(SemcacheError):
@@ -49,7 +51,7 @@ class DeadlineExceededError(SemcacheError, TimeoutError):
 
 
 class QueueFullError(SemcacheError):
-    """The batching queue holds as many pairs as it may."""
+    """The batching queue already holds as many pairs as it may."""
 
 
 def described(value: object) -> str:

@@ -1,11 +1,18 @@
-"""What happened, as frozen values; observers are told them in the thread where they happened."""
+"""The events that observers receive, as frozen values.
+
+An observer is called in the thread that the event happened in, which may be a caller's, an event loop's or one of
+semcache's own. It should return quickly. All durations are in seconds.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """States of the circuit breaker of a reranker; see ``degradation/breaker.py`` for what each one admits."""
+    """States of the circuit breaker of a reranker; see ``degradation/breaker.py`` for what each one admits.
+
+    It stands here because events carry it and observers show it; both rooms lie below the breaker's.
+    """
 
     CLOSED = "closed"
     OPEN = "open"
@@ -16,46 +23,46 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """A request was answered. Duration covers the whole call, in seconds."""
+    """A request was answered. Its fields are those of the ``Ranking``."""
 
     status: str
     reason: str | None
     reranker: str
     tenant: str
-    documents: int
-    asked: int
-    reused: int
+    documents: int  # that the caller sent
+    asked: int  # pairs sent to a reranker
+    reused: int  # pairs answered from the cache or skipped thanks to it
     rounds: int
     similarity: float | None
-    drift: float | None
-    duration_s: float
+    drift: float | None  # median, in score units
+    duration_s: float  # of the whole call
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFailed:
-    """A step of the cache failed; the request went on as if there were no cache. ``step`` is the step's name."""
+    """A step of the cache failed; the request went on as if there were no cache."""
 
-    step: str
-    error: str
+    step: str  # name of the step's class, such as ReadExact; Connect and Quality for what is done outside of requests
+    error: str  # class and message
 
 
 @dataclass(frozen=True, slots=True)
 class CacheRecovered:
-    """Redis answers again after it was left alone for a while."""
+    """Redis answers again: its circuit breaker has closed."""
 
-    after_s: float
+    after_s: float  # since the failure that opened it
 
 
 @dataclass(frozen=True, slots=True)
 class IndexCreated:
-    """A vector index was created, or made again after it had vanished."""
+    """A vector index was created, or created again after it had vanished."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class NeighboursSkipped:
-    """Neighbours were found whose scores had already expired."""
+    """Neighbours were found in the index whose scores had already expired."""
 
     count: int
 
@@ -64,62 +71,62 @@ class NeighboursSkipped:
 class TrustRefused:
     """A neighbour similar enough to be trusted was only verified, because a guard saw a difference."""
 
-    difference: str
+    difference: str  # one word from the guard, such as negation
     similarity: float
 
 
 @dataclass(frozen=True, slots=True)
 class RungFailed:
-    """A reranker of the ladder raised, or answered with something unusable; the next one was asked."""
+    """A reranker of the ladder raised, or returned something unusable; the next one was asked."""
 
     reranker: str
-    error: str
+    error: str  # class and message
 
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A request was answered by a lower rung. ``reason`` is one word: open, busy, deadline, error."""
+    """A request was answered by a lower rung of the ladder."""
 
-    reason: str
-    reranker: str
+    reason: str  # why the primary did not answer, in one word: open, busy, deadline, error
+    reranker: str  # the one that answered
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """The breaker went from one state to another; p95 is in seconds, None while there are too few samples."""
+    """The circuit breaker of the primary reranker went from one state to another."""
 
     old: str
     new: str
     reason: str
-    p95_s: float | None
+    p95_s: float | None  # None while there are too few samples
 
 
 @dataclass(frozen=True, slots=True)
 class BatchScored:
-    """A batch went through a model."""
+    """A batch of pairs was scored by a reranker."""
 
     reranker: str
-    pairs: int
+    pairs: int  # distinct ones
     requests: int
-    waited_s: float
-    service_s: float
+    waited_s: float  # of the request that waited longest
+    service_s: float  # in the model
 
 
 @dataclass(frozen=True, slots=True)
 class TrustChanged:
-    """The trust threshold of a scope was tightened or relaxed by what its reuses were seen to cost."""
+    """The trust threshold of a scope was raised or lowered by what reuse was seen to cost."""
 
-    scope: str
-    old: float
+    scope: str  # namespace/reranker
+    old: float  # infinite: no near query was trusted
     new: float
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class AuditDropped:
-    """A trusted hit chosen for an audit was not audited, because audits may not slow requests."""
+    """A trusted hit chosen for an audit was not audited, mostly because audits must not slow requests."""
 
-    reason: str
+    reason: str  # one word, such as busy or error
 
 
 Event = (

@@ -9,19 +9,23 @@ D = TypeVar("D")
 
 
 class Status(StrEnum):
-    """Where a ranking came from."""
+    """Where the scores of a ranking came from."""
 
-    EXACT = "exact"  # every score was computed earlier, for this very query text
-    SEMANTIC = "semantic"  # scores of a trusted neighbour; no model call
+    EXACT = "exact"  # every score was computed earlier for this query text
+    SEMANTIC = "semantic"  # scores of a trusted similar query; no model call
     VERIFIED = "verified"  # the returned top k was scored for this query; the tail was skipped by a bound on the drift
-    PARTIAL = "partial"  # known query; only the unknown documents were scored
+    PARTIAL = "partial"  # the query was known, and only the unknown documents were scored
     FRESH = "fresh"  # every score was computed now
-    DEGRADED = "degraded"  # the primary reranker did not answer; see the reason
+    DEGRADED = "degraded"  # the primary reranker did not answer; the reason says why
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far fresh scores moved from a neighbour's cached ones: median and spread (1.4826 x MAD), in score units."""
+    """How far fresh scores moved from a similar query's cached ones, over ``samples`` documents.
+
+    ``median`` is of fresh minus cached score, ``spread`` is 1.4826 times the median absolute deviation from it (the
+    standard deviation if drifts are normal); both are in score units.
+    """
 
     median: float
     spread: float
@@ -33,9 +37,15 @@ class Ranking(Sequence[D], Generic[D]):
     """The caller's documents, best first: a sequence of the very objects that were passed in.
 
     ``indices`` are their positions in the caller's list. ``scores`` are the raw scores in the same order, or None when
-    the order is the retriever's (last rung of the ladder). ``similarity`` is the cosine of the nearest neighbour used.
-    ``asked`` and ``reused`` count (query, document) pairs: sent to a reranker now, answered from the cache or skipped
-    thanks to it. ``reason`` says why an answer is degraded or a verification stopped early.
+    the order is the retriever's (last rung of the ladder). ``reranker`` is the name of the reranker that gave them.
+    ``similarity`` is the cosine of the nearest similar query used, None without one. ``asked`` and ``reused`` count
+    (query, document) pairs: sent to a reranker now; answered from the cache or skipped thanks to it. ``rounds`` is the
+    number of times that the reranker was asked. ``reason`` says why an answer is degraded or a verification stopped
+    early.
+
+    Example:
+        >>> ranking = pipeline.rerank("how to reset a password", documents, top_k=5)
+        >>> best, status = ranking[0], ranking.status
     """
 
     documents: tuple[D, ...]
@@ -62,12 +72,15 @@ class Ranking(Sequence[D], Generic[D]):
 
     def __eq__(self, other: object) -> bool:
         """Equal to a ranking of the same documents, scores and status, and to a list or tuple of the same documents."""
+        # Equal to a list, because users compare results with what a reranker without a cache returns. Asked, reused and
+        # similarity do not count: they say how the same answer was found.
         if isinstance(other, Ranking):
             return self is other or (
                 self.documents == other.documents and self.scores == other.scores and self.status == other.status
             )
         return isinstance(other, (list, tuple)) and list(self.documents) == list(other)
 
+    # Documents need not be hashable, and an equal list never is.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:

@@ -1,8 +1,33 @@
-"""Those who are told what happened: counts, log lines, Prometheus metrics, and the way events reach them."""
+"""Observers of events: counters, log lines and Prometheus metrics; ``dispatch`` hands events to them.
 
-from semcache.observers.counters import Counters
+An observer is any callable that takes one event; ``semcache.events`` lists them all:
+
+    request       Reranked, Degraded
+    cache         CacheFailed, CacheRecovered, IndexCreated, NeighboursSkipped
+    trust         TrustRefused, TrustChanged, AuditDropped
+    rerankers     RungFailed, BreakerChanged, BatchScored
+
+Example:
+    >>> pipeline = OptimizedRerankerPipeline.from_settings(observers=[LoggingObserver(), print])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from semcache.observers.dispatch import notify
-from semcache.observers.logging import LoggingObserver
-from semcache.observers.prometheus import PrometheusObserver
+
+if TYPE_CHECKING:
+    from semcache.observers.counters import Counters
+    from semcache.observers.logging import LoggingObserver
+    from semcache.observers.prometheus import PrometheusObserver
 
 __all__ = ["Counters", "LoggingObserver", "PrometheusObserver", "notify"]
+
+# Imported when first used: every room that emits events imports this package for ``notify`` alone.
+_SINKS = {"Counters": "counters", "LoggingObserver": "logging", "PrometheusObserver": "prometheus"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SINKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_SINKS[name]}"), name)

@@ -1,4 +1,4 @@
-"""Counters: what ``get_stats`` answers."""
+"""Counters: the observer whose counts ``get_stats`` returns."""
 
 import threading
 from collections import Counter
@@ -8,13 +8,19 @@ from semcache.events import CacheFailed, Event, NeighboursSkipped, Reranked, Run
 from semcache.ranking import Status
 
 HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL))
-"""A request is a hit when the cache spared the reranker at least a part of it."""
+"""A request with one of these statuses is a hit: the cache saved at least a part of the reranker's work."""
+
+# Shown also while they are 0, so that a dashboard finds them from the start.
+_ALWAYS_SHOWN = (
+    *("pairs_asked", "pairs_reused", "cache_failures", "rung_failures", "trust_refused", "neighbours_skipped"),
+)
 
 
 class Counters:
-    """Counts events from any number of threads."""
+    """Counts events. Safe to call from several threads."""
 
     def __init__(self) -> None:
+        # One lock for all counts, so that a snapshot never shows a request without its pairs.
         self._lock = threading.Lock()
         self._statuses: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -24,7 +30,13 @@ class Counters:
         with self._lock:
             match event:
                 case Reranked():
-                    self._count_request(event)
+                    self._statuses[event.status] += 1
+                    if event.reason:
+                        self._reasons[event.reason] += 1
+                    if event.documents:  # without documents there was nothing to find or to miss
+                        self._counts["cache_hits" if event.status in HITS else "cache_misses"] += 1
+                    self._counts["pairs_asked"] += event.asked
+                    self._counts["pairs_reused"] += event.reused
                 case CacheFailed():
                     self._counts["cache_failures"] += 1
                 case RungFailed():
@@ -33,15 +45,6 @@ class Counters:
                     self._counts["trust_refused"] += 1
                 case NeighboursSkipped(count):
                     self._counts["neighbours_skipped"] += count
-
-    def _count_request(self, event: Reranked) -> None:
-        self._statuses[event.status] += 1
-        if event.reason:
-            self._reasons[event.reason] += 1
-        if event.documents:  # nothing was asked about, so nothing was found or missed
-            self._counts["cache_hits" if event.status in HITS else "cache_misses"] += 1
-        self._counts["pairs_asked"] += event.asked
-        self._counts["pairs_reused"] += event.reused
 
     def snapshot(self) -> dict[str, Any]:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.
@@ -54,15 +57,13 @@ class Counters:
                 "requests": self._statuses.total(),
                 "cache_hits": hits,
                 "cache_misses": misses,
+                # A text, because get_stats has to return it so for drop-in users.
                 "hit_rate": f"{hits / (hits + misses or 1):.2%}",
                 "by_status": {status.value: self._statuses[status] for status in Status},
                 "by_reason": dict(self._reasons),
-                **{name: self._counts[name] for name in _ALWAYS},
+                **{name: self._counts[name] for name in _ALWAYS_SHOWN},
             }
 
     def __repr__(self) -> str:
         counts = self.snapshot()
         return f"<Counters {counts['requests']} requests, {counts['hit_rate']} hits>"
-
-
-_ALWAYS = ("pairs_asked", "pairs_reused", "cache_failures", "rung_failures", "trust_refused", "neighbours_skipped")

@@ -1,4 +1,4 @@
-"""Tells an event to observers, none of which can break the request it is about."""
+"""Hands an event to observers, none of which can break the request that the event is about."""
 
 import logging
 from collections.abc import Iterable
@@ -7,27 +7,28 @@ from semcache.events import Event
 from semcache.protocols import Observer
 
 _logger = logging.getLogger("semcache")
+# Not locked: two threads that find the same fault at once both report it, which does no harm.
 _reported: set[tuple[int, type[Exception]]] = set()
 
 
 def notify(observers: Iterable[Observer], event: Event) -> None:
-    """Tell every observer. What one raises is logged once per observer and kind of error, and the others are told."""
+    """Call every observer, in order.
+
+    An exception of an observer is logged once per observer and class of exception, and the next observer is called.
+    Interrupts (KeyboardInterrupt and the like) are raised.
+    """
     for observer in observers:
         try:
             observer(event)
-        except Exception as error:  # noqa: BLE001 - an observer is the user's code; it is reported, and the request goes on
-            _report(observer, event, error)
-
-
-def _report(observer: Observer, event: Event, error: Exception) -> None:
-    # By identity, since an observer need not be hashable. A later one at the same address goes unreported at worst.
-    fault = (id(observer), type(error))
-    if fault not in _reported:
-        _reported.add(fault)
-        _logger.error(
-            "observer %r raised on %s and will not be reported for %s again",
-            observer,
-            type(event).__name__,
-            type(error).__name__,
-            exc_info=error,
-        )
+        except Exception as error:  # an observer is the user's code; it is reported, and the request goes on
+            # By identity, since an observer need not be hashable. One made later at the same address may go unreported.
+            fault = (id(observer), type(error))
+            if fault not in _reported:
+                _reported.add(fault)
+                _logger.error(
+                    "observer %r raised on %s and will not be reported for %s again",
+                    observer,
+                    type(event).__name__,
+                    type(error).__name__,
+                    exc_info=error,
+                )

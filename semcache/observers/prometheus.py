@@ -24,22 +24,54 @@ from semcache.events import (
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-# An exact hit takes under a millisecond, a cross-encoder on a CPU seconds: four orders of magnitude to tell apart.
+# Buckets. An exact hit takes under a millisecond and a cross-encoder on a CPU seconds, so four orders of magnitude.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Dense where thresholds are chosen.
 _SIMILARITY = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1.0)
 # Logits of a cross-encoder drift by up to a few units; scores between 0 and 1 by a few hundredths.
 _DRIFT = (-8.0, -4.0, -2.0, -1.0, -0.5, -0.1, -0.02, 0.0, 0.02, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
+# From one interval of the circuit breaker to hours.
 _OUTAGES = (0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 _PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+# By key in this module: name, description, labels.
+_COUNTERS = {
+    "requests": ("requests", "Answered requests", ("status", "reason")),
+    "pairs": ("pairs", "(query, document) pairs, asked of a reranker or reused", ("source",)),
+    "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
+    "indexes": ("indexes_created", "Vector indexes created", ()),
+    "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
+    "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
+    "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
+    "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
+    "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
+    "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
+    # "moves" is older than the name transition; dashboards read it.
+    "breaker_moves": ("breaker_moves", "Transitions of the circuit breaker", ("old", "new", "reason")),
+}
+
+# By key in this module: name, description, labels, buckets.
+_HISTOGRAMS = {
+    "seconds": ("request_seconds", "Duration of a request", ("status",), _SECONDS),
+    "similarity": ("similarity", "Cosine of the nearest neighbour used", (), _SIMILARITY),
+    "drift": ("drift", "Median drift of a verified reuse, in score units", (), _DRIFT),
+    "outage": ("outage_seconds", "How long Redis was away", (), _OUTAGES),
+    "batch_pairs": ("batch_pairs", "Pairs of a batch", ("reranker",), _PAIRS),
+    "batch_waited": ("batch_waited_seconds", "Wait of a batch's oldest request", ("reranker",), _SECONDS),
+    "batch_service": ("batch_service_seconds", "Time a batch took in the model", ("reranker",), _SECONDS),
+}
+
 
 class PrometheusObserver:
-    """Metrics named ``semcache_*`` in ``registry`` (default: prometheus_client's own).
+    """Metrics named ``semcache_*`` in ``registry`` (default: prometheus_client's own); every event changes one.
 
-    One observer per registry, shared by every pipeline of the process. A tenant is no label: tenants are without
-    number, and every label value is a time series. Raises MissingExtraError without prometheus_client, and
-    ConfigurationError when the registry has such metrics already.
+    One observer per registry, shared by every pipeline of the process. A tenant is no label: there may be any number of
+    tenants, and every value of a label is a time series of its own. Raises MissingExtraError without prometheus_client,
+    and ConfigurationError when the registry has such metrics already.
+
+    Example:
+        >>> observer = PrometheusObserver()
+        >>> pipeline = OptimizedRerankerPipeline.from_settings(observers=[observer])
     """
 
     def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
@@ -54,80 +86,52 @@ class PrometheusObserver:
                 f"this registry has semcache metrics already ({error}); share one PrometheusObserver, "
                 "or give each its own CollectorRegistry"
             ) from error
+        # A breaker reports only changes, and starts closed.
         self._show_state(State.CLOSED)
-        self._tellers: Mapping[type, Callable[[Any], None]] = {
-            Reranked: self._reranked,
+        # Events that change a single metric.
+        self._recorders: Mapping[type, Callable[[Any], None]] = {
             CacheFailed: lambda event: self._metrics["cache_failures"].labels(event.step).inc(),
             CacheRecovered: lambda event: self._metrics["outage"].observe(event.after_s),
             IndexCreated: lambda event: self._metrics["indexes"].inc(),
             NeighboursSkipped: lambda event: self._metrics["skipped"].inc(event.count),
             TrustRefused: lambda event: self._metrics["refused"].labels(event.difference).inc(),
+            TrustChanged: lambda event: (
+                self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
+            ),
             RungFailed: lambda event: self._metrics["rung_failures"].labels(event.reranker).inc(),
             Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
-            BreakerChanged: self._breaker_changed,
-            BatchScored: self._batch_scored,
-            TrustChanged: self._trust_changed,
             AuditDropped: lambda event: self._metrics["audits_dropped"].labels(event.reason).inc(),
         }
 
     def __call__(self, event: Event, /) -> None:
-        self._tellers[type(event)](event)
-
-    def _reranked(self, event: Reranked) -> None:
-        self._metrics["requests"].labels(event.status, event.reason or "").inc()
-        self._metrics["seconds"].labels(event.status).observe(event.duration_s)
-        self._metrics["pairs"].labels("asked").inc(event.asked)
-        self._metrics["pairs"].labels("reused").inc(event.reused)
-        if event.similarity is not None:
-            self._metrics["similarity"].observe(event.similarity)
-        if event.drift is not None:
-            self._metrics["drift"].observe(event.drift)
-
-    def _breaker_changed(self, event: BreakerChanged) -> None:
-        self._metrics["breaker_moves"].labels(event.old, event.new, event.reason).inc()
-        self._show_state(event.new)
+        # No lock: prometheus_client locks each metric.
+        match event:
+            case Reranked():
+                self._metrics["requests"].labels(event.status, event.reason or "").inc()
+                self._metrics["seconds"].labels(event.status).observe(event.duration_s)
+                self._metrics["pairs"].labels("asked").inc(event.asked)
+                self._metrics["pairs"].labels("reused").inc(event.reused)
+                if event.similarity is not None:
+                    self._metrics["similarity"].observe(event.similarity)
+                if event.drift is not None:
+                    self._metrics["drift"].observe(event.drift)
+            case BreakerChanged():
+                self._metrics["breaker_moves"].labels(event.old, event.new, event.reason).inc()
+                self._show_state(event.new)
+            case BatchScored():
+                self._metrics["batch_pairs"].labels(event.reranker).observe(event.pairs)
+                self._metrics["batch_waited"].labels(event.reranker).observe(event.waited_s)
+                self._metrics["batch_service"].labels(event.reranker).observe(event.service_s)
+            case _:
+                self._recorders[type(event)](event)
 
     def _show_state(self, current: str) -> None:
+        # One series per state, 1 for the present one, as Prometheus recommends for an enumeration.
         for state in State:
             self._metrics["breaker"].labels(state.value).set(state.value == current)
 
-    def _batch_scored(self, event: BatchScored) -> None:
-        self._metrics["batch_pairs"].labels(event.reranker).observe(event.pairs)
-        self._metrics["batch_waited"].labels(event.reranker).observe(event.waited_s)
-        self._metrics["batch_service"].labels(event.reranker).observe(event.service_s)
-
-    def _trust_changed(self, event: TrustChanged) -> None:
-        self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
-
     def __repr__(self) -> str:
         return f"<PrometheusObserver of {len(self._metrics)} metrics>"
-
-
-# Name, what it counts, labels.
-_COUNTERS = {
-    "requests": ("requests", "Answered requests", ("status", "reason")),
-    "pairs": ("pairs", "(query, document) pairs, asked of a reranker or reused", ("source",)),
-    "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
-    "indexes": ("indexes_created", "Vector indexes created", ()),
-    "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
-    "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
-    "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
-    "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
-    "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
-    "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
-    "breaker_moves": ("breaker_moves", "Moves of the breaker", ("old", "new", "reason")),
-}
-
-# Name, what it measures, labels, buckets.
-_HISTOGRAMS = {
-    "seconds": ("request_seconds", "Duration of a request", ("status",), _SECONDS),
-    "similarity": ("similarity", "Cosine of the nearest neighbour used", (), _SIMILARITY),
-    "drift": ("drift", "Median drift of a verified reuse, in score units", (), _DRIFT),
-    "outage": ("outage_seconds", "How long Redis was away", (), _OUTAGES),
-    "batch_pairs": ("batch_pairs", "Pairs of a batch", ("reranker",), _PAIRS),
-    "batch_waited": ("batch_waited_seconds", "Wait of a batch's oldest request", ("reranker",), _SECONDS),
-    "batch_service": ("batch_service_seconds", "Time a batch took in the model", ("reranker",), _SECONDS),
-}
 
 
 def _metrics(client: Any, registry: Any) -> dict[str, Any]:
