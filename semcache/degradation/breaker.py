@@ -16,7 +16,7 @@ The machine reads no clock and draws no random numbers: ``now`` (seconds on a cl
 (in [0, 1)) are arguments. It has no lock: threads that share it need a common one, as in shared_breaker.py.
 ``take_changes`` gives the transitions for observers.
 
-Rejected alternatives. An error share over the window: it needs a hundred calls to see an outage that five in a row
+Rejected alternatives. An error share over the window: it needs many calls to see an outage that five errors in a row
 show, and a few requests that no model can read would take the primary from all callers. Closing after one fast probe:
 a primary just at its limit would flap. Several probes at once: they would wait for each other, and be slow because of
 that alone.
@@ -137,7 +137,7 @@ class Breaker:
 
     def admit(self, now: float, jitter: float = 0.0) -> Ticket | None:
         """A ticket for one call of the primary, or None: call another reranker."""
-        # Tried lazily, by the first call that comes after the open time: the machine needs no timer.
+        # Only a call that arrives looks at the open time, so the machine needs no timer.
         if self.state is State.OPEN and now >= self._open_until:
             self._transition(Signal.WAITED, now, jitter)
         if self.state is not State.HALF_OPEN:

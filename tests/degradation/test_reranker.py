@@ -459,6 +459,18 @@ class TestEnd:
 
 
 class TestBatches:
+    async def test_merge_no_longer_than_admission_leaves_of_the_threshold(self) -> None:
+        """0.2 of 2 s: two pairs of a model that needs 0.15 s for one."""
+        primary = GatedReranker("primary", service_s=0.15)
+        with ScriptedLadder(primary, max_wait_s=1e9) as scripted:
+            tasks = [asyncio.create_task(scripted.ladder.ascore("q", ["first"], [0]))]
+            await asyncio.to_thread(primary.wait_until_inside)
+            tasks += [asyncio.create_task(scripted.ladder.ascore(f"q{number}", ["a"], [0])) for number in range(4)]
+            await asyncio.sleep(0)
+            primary.let_go(3)
+            await asyncio.gather(*tasks)
+        assert [len(call) for call in primary.calls] == [1, 2, 2]
+
     def test_events_of_all_rungs(self) -> None:
         with ScriptedLadder() as scripted:
             scripted.rerank()
