@@ -14,7 +14,7 @@ from semcache.flow.rerank import FlowPolicy
 from semcache.protocols import Clock
 from semcache.quality.statistics import Observation
 from semcache.quality.trust import NEVER, Trust, decide
-from semcache.redis.quality import QualityState, QualityStore
+from semcache.redis.quality_state import QualityState, QualityStore
 
 # A burst of verified reuses; beyond that, older ones give way to newer ones.
 _MOST_WAITING = 256

@@ -1,1 +1,1 @@
-"""Names and bytes of what is remembered."""
+"""Names and bytes of remembered queries: fingerprints and ids, packed scores, and the values of an entry."""

@@ -1,1 +1,1 @@
-"""The only rooms that speak to Redis: an embedded server, connections, the index and the store."""
+"""Everything that speaks to Redis: the store and its operations, connections, and an embedded server."""

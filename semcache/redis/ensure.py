@@ -1,58 +1,60 @@
-"""Makes sure that the index an operation needs is there and fits."""
+"""Makes sure that the index that an operation needs exists and fits."""
 
 import numpy as np
 
 from semcache.errors import StoreError
 from semcache.events import IndexCreated
-from semcache.redis.client.failures import is_missing_index, translated
-from semcache.redis.client.scripts import Command
-from semcache.redis.index import check_index, schema_of, total
+from semcache.redis.client.commands import CreateIndex
+from semcache.redis.client.failures import is_missing_index
+from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeyFamily
-from semcache.redis.operation import CreateIndex, Operation, Setup
+from semcache.redis.operation import Operation, StoreState
 
 
-def ensure_index(setup: Setup, tenant: str) -> Operation[None]:
+def check(state: StoreState) -> Operation[None]:
+    """Create the index, or check that the existing one fits.
+
+    Raises StoreError for a Redis that cannot be used, and IndexMismatchError for an index that does not fit.
+    """
+    yield from ensure_index(state, "")
+
+
+def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
     """Check the tenant's index, or create it. Costs a round trip only until it has been seen once.
 
-    Raises IndexMismatchError when one of that name does not fit.
+    Raises IndexMismatchError when an index of that name exists and does not fit.
     """
-    family = setup.keys.family(tenant)
-    if family.index in setup.checked:
+    family = state.layout.keys.family(tenant)
+    if family.index in state.checked_indexes:
         return
-    if not (yield from _is_there(setup, family)):
-        yield from _create(setup, family, is_named=tenant != "")
-    setup.checked.add(family.index)
+    if not (yield from _exists(state, family)):
+        error = yield CreateIndex(schema_of(family, tenant != "", state.layout.attributes))
+        # Another process may have created the index first, with other settings. So look again, whatever the answer.
+        if not (yield from _exists(state, family)):
+            state.value(error)
+            raise StoreError(
+                f"{state.where}: index {family.index} vanished just after it was created; "
+                "find out which program drops indexes there"
+            )
+        if error is None:
+            state.on_event(IndexCreated(family.index))
+    state.checked_indexes.add(family.index)
 
 
-def _create(setup: Setup, family: KeyFamily, is_named: bool) -> Operation[None]:
-    error = yield CreateIndex(schema_of(family, is_named, setup.attributes))
-    # Another process may have been faster, with other settings: only a look tells.
-    if not (yield from _is_there(setup, family)):
-        if error is not None:
-            raise translated(error, setup.where) from error
-        raise StoreError(f"{setup.where}: index {family.index} vanished at once; look for whoever drops indexes there")
-    if error is None:
-        setup.on_event(IndexCreated(family.index))
+def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
+    """Whether the index exists. Raises IndexMismatchError when it does not fit.
 
-
-def _is_there(setup: Setup, family: KeyFamily) -> Operation[bool]:
-    """Whether the index is there; an error when it does not fit.
-
-    A search tells, unless the index is empty. FT.INFO holds up the server in proportion to the entries, and is
-    only asked where that search found nothing or failed.
+    A search finds out at little cost, unless the index is empty. FT.INFO holds up the server for longer, the more
+    entries there are, and is only asked where the search found nothing or failed.
     """
-    (found,) = yield (_probe(setup, family),)
+    # Only an index of the same dims and type of vectors answers this without an error.
+    vector = state.layout.vectors.pack(np.ones(state.layout.vectors.dims, dtype=np.float32))
+    query = "*=>[KNN 1 @embedding $vector]"
+    (found,) = yield (("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2),)
     if is_missing_index(found):
         return False
-    if isinstance(found, Exception) or total(found) == 0:
+    if isinstance(found, Exception) or found[0] == 0:
         (info,) = yield (("FT.INFO", family.index),)
-        check_index(family.index, setup.attributes, setup.value(info))
-        setup.value(found)
+        check_index(family.index, state.layout.attributes, state.value(info))
+        state.value(found)  # the index fits, so the error was about something else
     return True
-
-
-def _probe(setup: Setup, family: KeyFamily) -> Command:
-    """A search that only an index of our dims and type of vectors carries out."""
-    vector = setup.vectors.pack(np.ones(setup.vectors.dims, dtype=np.float32))
-    query = "*=>[KNN 1 @embedding $vector]"
-    return ("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2)

@@ -13,16 +13,21 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 @dataclass(frozen=True, slots=True)
 class KeyFamily:
-    """The keys that share an index: an indexed hash per entry, and a string beside it with its scores."""
+    """The keys that share an index: an indexed hash per entry, and a string beside it with its scores.
+
+    ``vectors`` and ``scores`` are the beginnings of the two kinds of keys.
+    """
 
     index: str
     vectors: bytes
     scores: bytes
 
     def scores_beside(self, vector_key: bytes) -> bytes:
+        """The key of the scores of the entry whose hash has this key."""
         return self.scores + vector_key[len(self.vectors) :]
 
     def vector_beside(self, scores_key: bytes) -> bytes:
+        """The key of the hash of the entry whose scores have this key."""
         return self.vectors + scores_key[len(self.scores) :]
 
 
@@ -38,7 +43,7 @@ class KeySpace:
     ============================  ======  ===================================================================
 
     The braces round the id put both keys of an entry into one slot of a Redis Cluster. The tenant's tag stands in the
-    key, so that a tenant can be forgotten for certain even when no index is there.
+    key, so that a tenant can be forgotten for certain even when the index is missing.
     """
 
     base: str
@@ -47,6 +52,7 @@ class KeySpace:
 
     @classmethod
     def of(cls, namespace: str, reranker: str, embedder: str) -> Self:
+        """The names for these models. Raises ConfigurationError for an impossible namespace."""
         base = f"{namespace_prefix(namespace)}{index_id(reranker, embedder)}"
         return cls(
             base,
@@ -55,6 +61,7 @@ class KeySpace:
         )
 
     def family(self, tenant: str) -> KeyFamily:
+        """The keys that a tenant's entries belong to; the empty tenant has an index of its own."""
         return self.named if tenant else self.plain
 
     def scores(self, tenant: str, query: str) -> bytes:
@@ -66,7 +73,10 @@ class KeySpace:
         return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
 
     def families(self, tenant: str | None) -> list[tuple[KeyFamily, bytes]]:
-        """Where the entries of a tenant are, with what follows the prefix of their keys; None: of everybody."""
+        """The families that hold entries of a tenant (None: of all tenants).
+
+        Beside each stands what follows ``vectors`` and ``scores`` in all keys of that tenant.
+        """
         if tenant is None:
             return [(self.plain, b""), (self.named, b"")]
         return [(self.family(tenant), f"{tenant_tag(tenant)}:".encode() if tenant else b"")]

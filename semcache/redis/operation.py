@@ -1,96 +1,105 @@
-"""What an operation on the store asks to be carried out, and what all operations of one store share."""
+"""Operations of the store: generators that decide what to send to Redis, and the state that they share.
+
+An operation yields steps (commands, or the creation of an index), is sent the answer to each, and returns its result.
+It does no I/O itself, so that one text serves threads and event loops: ``RedisStore`` drives it with
+``RedisConnection.execute``, ``AsyncRedisStore`` with ``aexecute``. One ``yield`` of commands is one round trip.
+
+Example:
+    def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
+        (blob,) = yield (("GET", state.layout.keys.scores(tenant, query)),)
+        return codec.unpack(state.value(blob))
+"""
 
 import random
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar, Unpack
+
+from redis.exceptions import NoScriptError
 
 from semcache.events import Event
 from semcache.protocols import Clock
-from semcache.redis.client.failures import translated
-from semcache.redis.client.scripts import Command, script
-from semcache.redis.entry_format import Lifetime, VectorFormat
-from semcache.redis.keys import KeySpace
+from semcache.redis.client.commands import Command, RedisStep, script
+from semcache.redis.client.failures import value_of
+from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.sizes import Sizes
 
-if TYPE_CHECKING:
-    from redisvl.schema import IndexSchema
-
 T = TypeVar("T")
+
+Operation = Generator[RedisStep, Any, T]
+
 PAGE = 1000
-"""Keys per SCAN: about 1 ms of the server's only thread."""
+"""Keys per SCAN. More would save round trips, but the server does nothing else while it looks through a page."""
 
 
 @dataclass(frozen=True, slots=True)
-class CreateIndex:
-    """Create an index with RedisVL; the answer is the error it met, or None. One that is there already stays."""
+class StoreState:
+    """Everything that the operations of one store share; each store has its own, and passes it to every operation.
 
-    schema: "IndexSchema"
+    ``layout`` never changes. The other parts do, and every thread and task that calls the store uses them without a
+    lock:
 
+    - ``checked_indexes`` names the indexes that this store has seen to exist and to fit. Adding to a set and
+      discarding from it are atomic in CPython. Two threads that check at the same time cost one more round trip.
+    - ``sizes`` says the same of itself.
+    - ``rng`` draws the lifetimes of entries. ``Random.uniform`` takes one number from the generator, atomically.
 
-Step = Sequence[Command] | CreateIndex
-"""Commands go out together and are answered by a list of replies, in which an error is a value like any other."""
-
-Operation = Generator[Step, Any, T]
-"""What the store does, without I/O: a generator of steps that is sent their answers and returns a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What all operations of one store share. ``where`` names the server in messages, without its password.
-
-    ``attributes`` are those of the vector field; ``ef_runtime`` is how many candidates a search keeps, None to choose
-    by the number of entries; ``checked`` names the indexes that are known to be there and to fit.
+    ``clock`` gives the time of day in seconds, which entries are stamped with. ``on_event`` is called in the thread
+    that carries out the operation. ``where`` names the server in messages, without its password.
     """
 
-    keys: KeySpace
-    attributes: Mapping[str, Any]
-    vectors: VectorFormat
-    lifetime: Lifetime
-    listwise: bool
-    max_scores: int
-    store_queries: bool
+    layout: Layout
     where: str
     on_event: Callable[[Event], None]
     rng: random.Random
     clock: Clock
     sizes: Sizes
-    ef_runtime: int | None = None
-    checked: set[str] = field(default_factory=set)
+    checked_indexes: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        where: str,
+        *,
+        on_event: Callable[[Event], None] = lambda event: None,
+        rng: random.Random | None = None,
+        clock: Clock = time.time,
+        **layout: Unpack[LayoutOptions],
+    ) -> Self:
+        """The state of a new store. Raises ConfigurationError for impossible options."""
+        return cls(Layout.of(**layout), where, on_event, rng or random.Random(), clock, Sizes(clock))
 
     def value(self, reply: Any) -> Any:
-        """The reply itself, or the error that it is, raised in our words."""
-        if isinstance(reply, Exception):
-            raise translated(reply, self.where) from reply
-        return reply
+        """The reply. Raises StoreError when it is an error of the server."""
+        return value_of(reply, self.where)
 
 
-def read_all(setup: Setup, keys: Sequence[bytes]) -> Operation[list[bytes | None]]:
+def read_all(state: StoreState, keys: Sequence[bytes]) -> Operation[list[bytes | None]]:
     """The strings under these keys, None where there is none, in one round trip."""
     if not keys:
         return []
     (blobs,) = yield (("MGET", *keys),)
-    return list(setup.value(blobs))
+    return list(state.value(blobs))
 
 
-def scan(setup: Setup, prefix: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
-    """The next page of keys that begin so, and where to go on; None at the end."""
+def scan(state: StoreState, prefix: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
+    """A page of the keys that begin so, and the cursor of the next page, which is None after the last.
+
+    SCAN may give a key twice, and goes through all keys of the server.
+    """
     (reply,) = yield (("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", PAGE),)
-    onward, found = setup.value(reply)
-    return int(onward) or None, found
+    following, found = state.value(reply)
+    return int(following) or None, found
 
 
-def run_script(setup: Setup, name: str, calls: Sequence[Command]) -> Operation[list[Any]]:
-    """The replies to calls of one script; those that the server did not know it for are repeated with its text."""
+def run_script(where: str, name: str, calls: Sequence[Command]) -> Operation[list[Any]]:
+    """The replies to calls of one script by its digest; calls that met a server without the script are repeated."""
     replies = yield calls
-    unknown = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
+    # Only these are repeated, not all calls: scores that were stored would be stored twice.
+    unknown = [position for position, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
-        again = yield [script(name).by_text(calls[place]) for place in unknown]
-        for place, reply in zip(unknown, again, strict=True):
-            replies[place] = reply
-    return [setup.value(reply) for reply in replies]
-
-
-def _is_unknown_script(reply: object) -> bool:
-    # redis-py takes the word NOSCRIPT away and makes a class of it.
-    return type(reply).__name__ == "NoScriptError"
+        repeated = yield [script(name).by_text(calls[position]) for position in unknown]
+        for position, reply in zip(unknown, repeated, strict=True):
+            replies[position] = reply
+    return [value_of(reply, where) for reply in replies]

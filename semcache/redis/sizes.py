@@ -1,4 +1,4 @@
-"""How many entries an index and a tenant have, and how to search among so many. No more than a minute old."""
+"""Keeps how many entries an index and a tenant have, and derives from it how to search among so many."""
 
 from collections.abc import Sequence
 from math import inf
@@ -6,14 +6,14 @@ from typing import Any, Literal, NamedTuple
 
 from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import Clock
-from semcache.redis.client.scripts import Command
-from semcache.redis.index import total
+from semcache.redis.client.commands import Command
 
 Policy = Literal["ADHOC_BF", "BATCHES"]
+"""HYBRID_POLICY of FT.SEARCH: compare with each entry of the tenant, or go through the graph in batches."""
 
 # Candidates that a search keeps (ef), by entries of the index up to which so many find 99 % of all nearest entries at
-# similarity 0.8 or more (benchmarks/results/recall.md, growth.md). Ten more cost about 0.03 ms; a neighbour that is
-# missed costs the reranker tens of documents.
+# similarity 0.8 or more (benchmarks/results/recall.md, growth.md). Ten more cost about 0.05 ms (recall.md); a neighbour
+# that is missed costs the reranker tens of documents.
 _EF = ((30_000, 20), (300_000, 40), (inf, 100))
 _EF_UNKNOWN = 40
 
@@ -23,62 +23,74 @@ _EF_UNKNOWN = 40
 # tenants: at 10 % of 100,000 its p95 is 1.65 against 0.69 ms (benchmarks/results/tenants.md).
 _EVEN = 40
 
-_MANY = 10_000
+_LARGE = 10_000
 """Entries from which a tenant is large; counting stops there, since the server does nothing else meanwhile."""
 
 _MAX_AGE_S = 60.0
-_MOST = 10_000
-"""Tenants that are remembered; afterwards their sizes are asked for anew."""
+_MAX_KNOWN = 10_000
+"""Sizes that are kept, by index and tenant; when there are more, all are forgotten and measured anew."""
 
 
 class Sizes:
-    """What the server said about sizes, by index and tenant. ``clock`` gives seconds.
+    """Sizes that the server gave, by index and tenant, no more than a minute old. ``clock`` gives seconds.
 
-    The questions travel along with searches, so that they cost no round trip. An index is taken to have an entry for
-    every two keys of the database: to ask it (FT.INFO) would hold up the server in proportion to
-    the entries. Where the database has other keys, too, searches keep more candidates than they need.
+    The commands that measure them travel along with searches, so they cost no round trip. An index is taken to have an
+    entry for every two keys of the database: to ask it (FT.INFO) would hold up the server for longer, the more entries
+    there are. Where the database has other keys, too, searches keep more candidates than they need.
+
+    Threads use it without a lock: each call reads or replaces one item of a dictionary, which is atomic in CPython.
+    Two threads that measure at the same time both record, and the later one stays.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: dict[tuple[str, str], _Told] = {}
+        self._known: dict[tuple[str, str], _Measured] = {}
 
-    def questions(self, index: str, tenant: str) -> Sequence[Command]:
-        """What to ask along with the next search; nothing while the last answer is fresh."""
-        told = self._told.get((index, tenant))
-        if told is not None and abs(self._clock() - told.at) < _MAX_AGE_S:
+    def commands_if_due(self, index: str, tenant: str) -> Sequence[Command]:
+        """The commands that measure sizes, to be sent with the next search; none while the last sizes are fresh."""
+        known = self._known.get((index, tenant))
+        # abs, because the clock gives the time of day and may be set back.
+        if known is not None and abs(self._clock() - known.at) < _MAX_AGE_S:
             return ()
-        count = (("FT.AGGREGATE", index, f"@tenant:{{{tenant_tag(tenant)}}}", "LIMIT", _MANY, 1, "DIALECT", 2),)
+        count = (("FT.AGGREGATE", index, f"@tenant:{{{tenant_tag(tenant)}}}", "LIMIT", _LARGE, 1, "DIALECT", 2),)
         return (("DBSIZE",), *(count if tenant else ()))
 
-    def learn(self, index: str, tenant: str, answers: Sequence[Any]) -> None:
-        """Keep what the server answered to ``questions``. A refusal is not met again before the next are due."""
-        if not answers:
+    def record(self, index: str, tenant: str, replies: Sequence[Any]) -> None:
+        """Keep the server's replies to ``commands_if_due``.
+
+        Errors are kept too, as unknown sizes, so that a server that refuses these commands is not asked with every
+        search.
+        """
+        if not replies:
             return
-        if len(self._told) >= _MOST:
-            self._told.clear()
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
         entries = of_tenant = None
-        if not any(isinstance(answer, Exception) for answer in answers):
-            entries = answers[0] // 2
-            of_tenant = total(answers[1]) if tenant else entries
-        self._told[index, tenant] = _Told(self._clock(), entries, of_tenant)
+        if not any(isinstance(reply, Exception) for reply in replies):
+            entries = replies[0] // 2
+            of_tenant = int(replies[1][0]) if tenant else entries
+        self._known[index, tenant] = _Measured(self._clock(), entries, of_tenant)
 
     def ef(self, index: str, tenant: str) -> int:
         """How many candidates a search of the graph is to keep."""
-        told = self._told.get((index, tenant))
-        return _EF_UNKNOWN if told is None or told.entries is None else ef_for(told.entries)
+        known = self._known.get((index, tenant))
+        return _EF_UNKNOWN if known is None or known.entries is None else ef_for(known.entries)
 
     def policy(self, index: str, tenant: str) -> Policy | None:
-        """How to search for a tenant; None to leave it to the server, while nothing is known."""
-        told = self._told.get((index, tenant))
-        if told is None or told.entries is None or told.of_tenant is None:
+        """How to search for a tenant; None leaves it to the server, while the sizes are unknown."""
+        known = self._known.get((index, tenant))
+        if known is None or known.entries is None or known.of_tenant is None:
             return None
-        is_small = told.of_tenant <= _MANY and told.of_tenant**2 < _EVEN * told.entries
+        is_small = known.of_tenant <= _LARGE and known.of_tenant**2 < _EVEN * known.entries
         return "ADHOC_BF" if is_small else "BATCHES"
 
+    def __len__(self) -> int:
+        """How many sizes are kept."""
+        return len(self._known)
 
-class _Told(NamedTuple):
-    """Entries of an index and of a tenant in it, and when that was asked. None: the server refused to say."""
+
+class _Measured(NamedTuple):
+    """Entries of an index and of a tenant in it, and when they were measured. None: the server refused to count."""
 
     at: float
     entries: int | None

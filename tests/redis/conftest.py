@@ -1,11 +1,13 @@
-"""Stores on the real server, sync and async behind one face, and what tests of processes need."""
+"""Stores on the real server, for threads and for event loops, and what tests of processes need."""
 
 import os
+import re
 import select
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -16,13 +18,17 @@ from semcache.redis.client.connection import RedisConnection
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.server.files import find_server_files
 from semcache.redis.store import AsyncRedisStore, RedisStore
+from tests.scripted import PATIENCE_S
 
 DIMS = 16
+LAYOUT: dict[str, Any] = {"namespace": "n", "reranker": "r", "embedder": "e", "dims": DIMS}
+"""Options that every store needs."""
+
 MakeStore = Callable[..., Any]
 
 
-class Awaited:
-    """A RedisStore with the face of its asynchronous twin, so that one contract holds for both."""
+class AwaitableStore:
+    """A RedisStore whose methods are awaited like those of an AsyncRedisStore, so that one test serves both."""
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
@@ -38,20 +44,13 @@ class Awaited:
 
 @pytest.fixture(params=["threads", "event loop"])
 async def make_store(request: pytest.FixtureRequest, redis_url: str, namespace: str) -> AsyncIterator[MakeStore]:
-    """Makes stores with awaitable methods in a namespace of their own; both kinds must behave alike."""
+    """Makes stores with awaitable methods in a namespace of the test's own; both kinds must behave alike."""
     async with RedisConnection(redis_url, timeout_s=10) as connection:
 
         def make(**options: Any) -> Any:
-            layout = {
-                "namespace": namespace,
-                "reranker": "r",
-                "embedder": "e",
-                "dims": DIMS,
-                "ttl_jitter": 0,
-                **options,
-            }
+            layout = {**LAYOUT, "namespace": namespace, "ttl_jitter": 0, **options}
             if request.param == "threads":
-                return Awaited(RedisStore(connection, **layout))
+                return AwaitableStore(RedisStore(connection, **layout))
             return AsyncRedisStore(connection, **layout)
 
         yield make
@@ -81,17 +80,8 @@ def own_server() -> Iterator[EmbeddedRedis]:
 def plain_url(tmp_path: Path) -> Iterator[str]:
     """A Redis without the search module that wants the password ``right``; its url names no password."""
     socket = tmp_path / "s"
-    command = [
-        find_server_files().server,
-        "--port",
-        "0",
-        "--unixsocket",
-        socket,
-        "--save",
-        "",
-        "--requirepass",
-        "right",
-    ]
+    options = ("--port", "0", "--unixsocket", socket, "--save", "", "--requirepass", "right")
+    command = [find_server_files().server, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as server:
         assert server.stdout is not None
         assert any(b"Ready to accept connections" in line for line in server.stdout)
@@ -112,14 +102,24 @@ def near(of: FloatArray, similarity: float) -> FloatArray:
 
 
 def fingerprint(number: int) -> bytes:
+    """A document's fingerprint; different numbers give different ones."""
     return number.to_bytes(16, "big")
 
 
 def server_pid(server: EmbeddedRedis) -> int:
-    """The server is the only child of its watcher; it need not answer."""
-    assert server._running is not None
-    watcher = server._running.watcher.pid
-    return int(Path(f"/proc/{watcher}/task/{watcher}/children").read_text())
+    """The process id of a server that answers."""
+    with redis.Redis.from_url(server.url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def parent_pid(pid: int) -> int:
+    """The process that started another: of an embedded server, its watcher."""
+    return int(re.search(r"^PPid:\s*(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])  # type: ignore[index]
+
+
+def private_directory(server: EmbeddedRedis) -> Path:
+    """The directory that holds the socket of a running server, and nothing else's."""
+    return Path(unquote(server.url.removeprefix("unix://"))).parent
 
 
 def wait_for_end(pid: int) -> None:
@@ -129,6 +129,6 @@ def wait_for_end(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        assert select.select([process], [], [], 20)[0], f"process {pid} is still there"
+        assert select.select([process], [], [], PATIENCE_S)[0], f"process {pid} is still there"
     finally:
         os.close(process)

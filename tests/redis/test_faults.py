@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
-import redis.asyncio
 
-from semcache.errors import ConfigurationError, IndexMismatchError, StoreError, StoreUnavailableError
+from semcache.errors import IndexMismatchError, StoreError, StoreUnavailableError
 from semcache.events import CacheRecovered, IndexCreated
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.index import IndexTuning
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import AsyncRedisStore, RedisStore
-from tests.redis.conftest import DIMS, fingerprint, server_pid, vector
+from tests.redis.conftest import DIMS, LAYOUT, fingerprint, server_pid, vector
 
 A = fingerprint(1)
-LAYOUT: dict[str, Any] = {"namespace": "n", "reranker": "r", "embedder": "e", "dims": DIMS}
 WRITE: tuple[Any, ...] = ("", "q", vector(1), [(A, 1.0)])
 
 
@@ -42,13 +39,13 @@ class TestFrozen:
         with RedisConnection(own_server.url, timeout_s=0.5, clock=lambda: now[0], on_event=events.append) as connection:
             store = RedisStore(connection, **LAYOUT)
             store.remember(*WRITE)
-            os.kill(server_pid(own_server), signal.SIGSTOP)
+            os.kill(pid := server_pid(own_server), signal.SIGSTOP)
             assert 0.49 < delay_of(lambda: store.read_exact("", "q")) < 0.95  # a retry would double it
             assert sum(delay_of(lambda: store.find_neighbours("", vector(1), 4)) for _ in range(50)) < 0.2
             now[0] = 1.0
             assert 0.49 < delay_of(lambda: store.remember(*WRITE)) < 0.95  # the probe
             assert delay_of(lambda: store.remember(*WRITE)) < 0.2
-            os.kill(server_pid(own_server), signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
             now[0] = 3.0
             assert store.read_exact("", "q") == {A: 1.0}
             assert events == [CacheRecovered(pytest.approx(3.0))]
@@ -148,7 +145,7 @@ class TestMisfit:
         ("other", "says"),
         [
             ({"dims": DIMS * 2}, f"has dim {DIMS}, but {DIMS * 2} is needed"),
-            ({"tuning": IndexTuning(vector_type="float32")}, "has data_type FLOAT16, but float32 is needed"),
+            ({"vector_type": "float32"}, "has data_type FLOAT16, but float32 is needed"),
         ],
     )
     def test_an_index_that_does_not_fit_is_an_error(
@@ -256,80 +253,3 @@ class TestTogether:
 
         seen = [asyncio.run(write_and_read(number)) for number in range(3)]
         assert seen[-1] == {fingerprint(number): 1.0 for number in range(3)}
-
-
-class TestConnections:
-    @pytest.mark.parametrize("protocol", [2, 3])
-    def test_a_client_of_the_callers_own(self, redis_url: str, namespace: str, protocol: int) -> None:
-        with redis.Redis.from_url(redis_url, protocol=protocol) as client:
-            store = RedisStore(client, **{**LAYOUT, "namespace": namespace})
-            store.remember("t", "q", vector(1), [(A, 1.0)], cues=b"\xff")
-            (found,) = store.find_neighbours("t", vector(1), 1)
-            assert (found.scores, found.cues) == ({A: 1.0}, b"\xff")
-            assert [entry.scores for entry in store.sample(1)] == [{A: 1.0}]
-            assert store.count() == 1
-            assert store.clear() == 1
-
-    async def test_an_asynchronous_client_of_the_callers_own(self, redis_url: str, namespace: str) -> None:
-        async with redis.asyncio.Redis.from_url(redis_url, protocol=3) as client:
-            store = AsyncRedisStore(client, **{**LAYOUT, "namespace": namespace})
-            await store.remember("t", "q", vector(1), [(A, 1.0)])
-            assert (await store.find_neighbours("t", vector(1), 1))[0].scores == {A: 1.0}
-
-    def test_a_client_that_decodes_is_refused(self, redis_url: str) -> None:
-        with (
-            redis.Redis.from_url(redis_url, decode_responses=True) as client,
-            pytest.raises(ConfigurationError, match="decode_responses=False"),
-        ):
-            RedisStore(client, **LAYOUT)
-
-    @pytest.mark.parametrize(
-        "url",
-        ["redis://:se/cret@host:1", "redis://:se#cret@host", "http://u:secret@host", "secret", "redis://h:port", ""],
-    )
-    def test_a_bad_url_is_refused_without_being_quoted(self, url: str) -> None:
-        with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
-            RedisConnection(url)
-        assert "cret" not in str(caught.value)
-        assert caught.value.__cause__ is None
-
-    @pytest.mark.parametrize(
-        ("url", "shown"),
-        [
-            ("redis://user:secret@host:6380/1", "redis://host:6380/1"),
-            ("unix://user:secret@/tmp/s?password=secret", "unix:///tmp/s"),
-            ("rediss://:secret@[::1]:1?password=secret", "rediss://::1:1"),
-        ],
-    )
-    def test_no_secret_is_shown(self, url: str, shown: str) -> None:
-        with RedisConnection(url) as connection:
-            store = RedisStore(connection, **LAYOUT)
-            assert repr(connection) == f"<RedisConnection to Redis at {shown}>"
-            assert "secret" not in repr(store)
-            assert shown in repr(store)
-
-    def test_embedded_is_one_server_for_all_until_the_last_has_closed(self) -> None:
-        with RedisConnection("embedded") as first:
-            second = RedisConnection("embedded")
-            assert first.where == second.where
-            RedisStore(first, **LAYOUT).remember(*WRITE)
-            assert RedisStore(second, **LAYOUT).read_exact("", "q") == {A: 1.0}
-            socket = Path(first.where.removeprefix("Redis at unix://"))
-            second.close()
-            second.close()
-            assert socket.exists()
-        assert not socket.exists()
-        with RedisConnection("embedded") as third:
-            assert third.where != first.where
-
-    @pytest.mark.parametrize("jitter", [-0.1, 1.0, 2.0])
-    def test_an_impossible_jitter_is_refused(self, redis_url: str, jitter: float) -> None:
-        with (
-            RedisConnection(redis_url) as connection,
-            pytest.raises(ValueError, match=f"ttl_jitter must be .* {jitter}"),
-        ):
-            RedisStore(connection, **LAYOUT, ttl_jitter=jitter)
-
-    def test_an_entry_must_hold_something(self, redis_url: str) -> None:
-        with RedisConnection(redis_url) as connection, pytest.raises(ConfigurationError, match="at least 1, got 0"):
-            RedisStore(connection, **LAYOUT, max_scores=0)

@@ -1,33 +1,39 @@
-"""A whole namespace is removed, and nothing of another; what a server says of itself is understood."""
+"""A whole namespace is removed, and nothing of another."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 
 from semcache.errors import ConfigurationError, StoreUnavailableError
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.client.server_info import server_info
 from semcache.redis.namespace import remove_namespace
 from semcache.redis.store import RedisStore
 
 
 @pytest.fixture
-def connection(redis_url):
+def connection(redis_url: str) -> Iterator[RedisConnection]:
     with RedisConnection(redis_url, timeout_s=10) as connection:
         yield connection
 
 
-def store_of(connection, namespace, reranker="r"):
+def store_of(connection: RedisConnection, namespace: str, reranker: str = "r") -> RedisStore:
     return RedisStore(connection, namespace=namespace, reranker=reranker, embedder="e", dims=4)
 
 
-def left(client, namespace):
+def left(client: redis.Redis, namespace: str) -> tuple[list[bytes], list[bytes]]:
+    """Keys and indexes of a namespace."""
     indexes = [
         name for name in client.execute_command("FT._LIST") if name.startswith(f"semcache:{namespace}:".encode())
     ]
     return list(client.scan_iter(f"semcache:{namespace}:*")), indexes
 
 
-def test_keys_and_indexes_of_all_models_and_tenants_go(connection, client, namespace):
+def test_keys_and_indexes_of_all_models_and_tenants_go(
+    connection: RedisConnection, client: redis.Redis, namespace: str
+) -> None:
     vector = np.array([1, 0, 0, 0], dtype=np.float32)
     for reranker in ("r", "other"):
         for tenant in ("", "acme"):
@@ -41,35 +47,21 @@ def test_keys_and_indexes_of_all_models_and_tenants_go(connection, client, names
     assert neighbour.count() == 1 and neighbour.read_exact("", "q")
 
 
-def test_more_keys_than_a_page(connection, client, namespace):
+def test_more_keys_than_a_page(connection: RedisConnection, client: redis.Redis, namespace: str) -> None:
     client.mset({f"semcache:{namespace}:{number}": 1 for number in range(2100)})
     remove_namespace(connection, namespace)
     assert left(client, namespace) == ([], [])
 
 
 @pytest.mark.parametrize("namespace", ["", "*", "a[b]"])
-def test_a_pattern_is_no_namespace(connection, namespace):
+def test_a_pattern_is_no_namespace(connection: RedisConnection, namespace: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         remove_namespace(connection, namespace)
 
 
-def test_server_info(connection, client):
-    info = server_info(connection)
-    assert info.version == client.info("server")["redis_version"]
-    assert info.search_version is not None and info.search_version.count(".") == 2
-    assert info.free_bytes is None
-
-
-def test_memory_that_is_left_below_the_limit(own_server):
-    with RedisConnection(own_server.url, timeout_s=10) as connection:
-        connection.client.config_set("maxmemory", "100mb")
-        assert 50e6 < server_info(connection).free_bytes < 105e6
-
-
-@pytest.mark.parametrize("ask", [server_info, lambda connection: remove_namespace(connection, "a")])
-def test_nobody_there(ask, tmp_path):
+def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with (
         RedisConnection(f"unix://{tmp_path}/none") as connection,
         pytest.raises(StoreUnavailableError, match="cannot be reached"),
     ):
-        ask(connection)
+        remove_namespace(connection, "a")

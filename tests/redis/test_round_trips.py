@@ -1,4 +1,4 @@
-"""What each operation asks of the server, by the server's own count."""
+"""How many commands each operation costs, by the server's own count."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from tests.redis.conftest import DIMS, fingerprint, vector
 A, B = fingerprint(1), fingerprint(2)
 
 
-class Counted:
-    """Commands the server carried out since the last look, those inside scripts included."""
+class CommandCounter:
+    """Counts the commands that the server carries out, those inside scripts included."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -27,6 +27,7 @@ class Counted:
         return Counter({name: count for name, count in calls.items() if name != "info"})
 
     def since(self) -> dict[str, int]:
+        """How often the server carried out each command since the last call of this method."""
         now = self._stats()
         new, self._before = now - self._before, now
         return dict(new)
@@ -44,17 +45,19 @@ def store(redis_url: str, namespace: str) -> Iterator[RedisStore]:
 
 
 @pytest.fixture
-def counted(store: RedisStore, client: redis.Redis) -> Counted:
+def counted(store: RedisStore, client: redis.Redis) -> CommandCounter:
     client.ping()  # opens the connection, which is not to be counted
-    return Counted(client)
+    return CommandCounter(client)
 
 
-def test_an_exact_read_is_one_get(store: RedisStore, counted: Counted) -> None:
+def test_an_exact_read_is_one_get(store: RedisStore, counted: CommandCounter) -> None:
     store.read_exact("", "q")
     assert counted.since() == {"get": 1}
 
 
-def test_sizes_are_asked_for_with_a_search_once_a_minute(redis_url: str, namespace: str, counted: Counted) -> None:
+def test_sizes_are_asked_for_with_a_search_once_a_minute(
+    redis_url: str, namespace: str, counted: CommandCounter
+) -> None:
     now = 0.0
     layout = {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS}
     with RedisConnection(redis_url, timeout_s=10) as connection:
@@ -71,7 +74,7 @@ def test_sizes_are_asked_for_with_a_search_once_a_minute(redis_url: str, namespa
 
 
 def test_a_new_process_does_not_ask_for_what_takes_long_in_a_large_index(
-    redis_url: str, namespace: str, counted: Counted
+    redis_url: str, namespace: str, counted: CommandCounter
 ) -> None:
     with RedisConnection(redis_url, timeout_s=10) as connection:
         store = RedisStore(connection, namespace=namespace, reranker="r", embedder="e", dims=DIMS)
@@ -82,43 +85,45 @@ def test_a_new_process_does_not_ask_for_what_takes_long_in_a_large_index(
     assert seen["ft.search"] == 1 + 2
 
 
-def test_many_exact_reads_are_one_mget(store: RedisStore, counted: Counted) -> None:
+def test_many_exact_reads_are_one_mget(store: RedisStore, counted: CommandCounter) -> None:
     store.read_exact_many("", ["q", "r", "s"])
     assert counted.since() == {"mget": 1}
 
 
-def test_a_vector_is_one_hget(store: RedisStore, counted: Counted) -> None:
+def test_a_vector_is_one_hget(store: RedisStore, counted: CommandCounter) -> None:
     store.read_vector("", "q")
     assert counted.since() == {"hget": 1}
 
 
 @pytest.mark.parametrize("tenant", ["", "t"])
-def test_neighbours_are_one_search_and_one_mget(store: RedisStore, counted: Counted, tenant: str) -> None:
+def test_neighbours_are_one_search_and_one_mget(store: RedisStore, counted: CommandCounter, tenant: str) -> None:
     assert store.find_neighbours(tenant, vector(1), 4)
     assert counted.since() == {"ft.search": 1, "mget": 1}
 
 
-def test_no_neighbours_need_no_mget(store: RedisStore, counted: Counted) -> None:
+def test_no_neighbours_need_no_mget(store: RedisStore, counted: CommandCounter) -> None:
     assert store.find_neighbours("nobody", vector(1), 4) == []
     assert counted.since() == {"ft.search": 1}
 
 
-def test_neighbours_of_many_share_one_mget(store: RedisStore, counted: Counted) -> None:
+def test_neighbours_of_many_share_one_mget(store: RedisStore, counted: CommandCounter) -> None:
     store.find_neighbours_many("", [vector(1), vector(2), vector(3)], 4)
     assert counted.since() == {"ft.search": 3, "mget": 1}
 
 
-def test_more_scores_touch_no_hash(store: RedisStore, counted: Counted) -> None:
+def test_more_scores_touch_no_hash(store: RedisStore, counted: CommandCounter) -> None:
     store.remember("", "q", vector(1), [(B, 1.0)])
     assert counted.since() == {"evalsha": 1, "pttl": 2, "strlen": 1, "append": 1}
 
 
-def test_a_new_entry_writes_its_hash_once(store: RedisStore, counted: Counted) -> None:
+def test_a_new_entry_writes_its_hash_once(store: RedisStore, counted: CommandCounter) -> None:
     store.remember("", "new", vector(2), [(A, 1.0)])
     assert counted.since() == {"evalsha": 1, "pttl": 2, "hset": 1, "set": 1, "pexpire": 2}
 
 
-def test_a_script_the_server_lost_is_sent_again(store: RedisStore, client: redis.Redis, counted: Counted) -> None:
+def test_a_script_the_server_lost_is_sent_again(
+    store: RedisStore, client: redis.Redis, counted: CommandCounter
+) -> None:
     client.script_flush()
     new = [NewScores("q", None, [(B, 1.0)]), NewScores("new", vector(2), [(A, 1.0)])]
     assert store.remember_many("", new) == [True, True]

@@ -15,13 +15,15 @@ from tests.fakes import WordEmbedder
         (":wr0ng@", r"refused the user name or password: .*correct them"),
     ],
 )
-def test_it_is_named_with_its_remedy(plain_url, login, said):
+def test_it_is_named_with_its_remedy(plain_url: str, login: str, said: str) -> None:
     with pytest.raises(StoreError, match=said) as caught:
         RedisSemanticCache(plain_url.format(login), WordEmbedder())
     assert "wr0ng" not in str(caught.value)
 
 
-def test_an_embedder_with_other_dims_under_the_same_name_never_meets_the_old_vectors(redis_url, namespace):
+def test_an_embedder_with_other_dims_under_the_same_name_never_meets_the_old_vectors(
+    redis_url: str, namespace: str
+) -> None:
     class Other(WordEmbedder):
         dims = 32
 

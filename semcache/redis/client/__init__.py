@@ -1,1 +1,1 @@
-"""Connections to a Redis server, its circuit breaker, scripts and error messages."""
+"""The connection to a Redis server: pools, circuit breaker, commands and scripts, translated errors."""

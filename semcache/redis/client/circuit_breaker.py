@@ -1,4 +1,4 @@
-"""Decides whether Redis is asked at all: a frozen server costs one timeout per interval, not one per call."""
+"""A circuit breaker for Redis: a server that hangs costs one timeout per interval, not one per call."""
 
 import threading
 from collections.abc import Callable
@@ -13,8 +13,13 @@ class RedisCircuitBreaker:
     """Leaves Redis alone after it failed: for ``retry_after_s`` seconds, doubling up to ``max_retry_after_s``.
 
     The breaker is closed until a failure. While it is open, calls are refused until the time is over. Then one call
-    goes through as a probe: its result closes the breaker, or opens it for twice as long. Results of calls that began
-    before the latest failure are ignored, since they all met the same failure. Safe to use from several threads.
+    is admitted as a probe: its outcome closes the breaker, or keeps it open for twice as long. Outcomes of calls that
+    were admitted before the latest failure are ignored, since they all met the same failure. Safe to use from several
+    threads.
+
+    Example:
+        with breaker.admit():  # raises StoreUnavailableError while the breaker is open
+            client.ping()
     """
 
     def __init__(
@@ -29,33 +34,40 @@ class RedisCircuitBreaker:
         self._max_retry_after_s = max_retry_after_s
         self._clock = clock
         self._on_event = on_event
+        # The lock guards everything below. Two of the fields are also read without it, see ``admit``. No event is
+        # sent while it is held: an observer may call the cache again, in the same thread.
         self._lock = threading.Lock()
         self._epoch = 0
+        """Number of failures so far. An outcome counts only in the epoch in which its call was admitted."""
         self._failed_at: float | None = None
+        """When the breaker opened; None while it is closed."""
         self._delay_s = 0.0
         self._next_probe = 0.0
         self._is_probing = False
 
-    def enter(self) -> "Attempt":
-        """A passage for one call. Raises StoreUnavailableError while Redis is being left alone."""
-        if self._failed_at is not None:  # read without the lock: the closed breaker is the hot path
-            self._take_probe()
-        return Attempt(self, self._epoch)
-
-    def _take_probe(self) -> None:
-        with self._lock:
-            if self._failed_at is None:
-                return
-            left = self._next_probe - self._clock()
-            if self._is_probing or left > 0:
-                raise StoreUnavailableError(
-                    f"Redis failed {self._next_probe - left - self._failed_at:.1f} s ago and is left alone for "
-                    f"{max(left, 0):.1f} s more; the cache comes back by itself when Redis does"
-                )
-            self._is_probing = True
+    def admit(self) -> "AdmittedCall":
+        """Let one call pass. Raises StoreUnavailableError while the breaker is open and no probe is due."""
+        # The closed breaker is the path of every request, so it takes no lock. The epoch is read before ``_failed_at``:
+        # if another thread's failure falls between the two reads, this call sees an open breaker; if it falls after
+        # both, the call's outcome belongs to the epoch before and is ignored.
+        epoch = self._epoch
+        if self._failed_at is not None:
+            with self._lock:
+                if self._failed_at is not None:
+                    left = self._next_probe - self._clock()
+                    if self._is_probing or left > 0:
+                        raise StoreUnavailableError(
+                            f"the circuit breaker is open: Redis failed {self._next_probe - left - self._failed_at:.1f}"
+                            f" s ago and is left alone for {max(left, 0):.1f} s more; the cache comes back by itself "
+                            "when Redis does"
+                        )
+                    self._is_probing = True
+                epoch = self._epoch
+        return AdmittedCall(self, epoch)
 
     def succeeded(self, epoch: int) -> None:
-        if self._failed_at is None:
+        """Close the breaker, unless it has failed since that epoch."""
+        if self._failed_at is None:  # nothing to close: again the path of every request
             return
         with self._lock:
             if epoch != self._epoch or self._failed_at is None:
@@ -65,6 +77,7 @@ class RedisCircuitBreaker:
         self._on_event(CacheRecovered(after_s))
 
     def failed(self, epoch: int) -> None:
+        """Open the breaker, or keep it open for twice as long, unless it has failed since that epoch."""
         with self._lock:
             if epoch != self._epoch:
                 return
@@ -76,7 +89,7 @@ class RedisCircuitBreaker:
             self._is_probing = False
 
     def abandoned(self, epoch: int) -> None:
-        """The call was cancelled: nothing is known, and if it was the probe, the next call may be one."""
+        """The call was cancelled and says nothing about Redis. If it was the probe, the next call may be one."""
         with self._lock:
             if epoch == self._epoch:
                 self._is_probing = False
@@ -87,10 +100,10 @@ class RedisCircuitBreaker:
         return f"<RedisCircuitBreaker open, next probe in {self._next_probe - self._clock():.1f} s>"
 
 
-class Attempt:
-    """One call that the breaker let through, as a context manager.
+class AdmittedCall:
+    """One call that the breaker let pass, as a context manager that reports its outcome to the breaker.
 
-    Leaving it without an error is a success, leaving it with StoreUnavailableError a failure.
+    Leaving the block without an error is a success, leaving it with StoreUnavailableError a failure.
     """
 
     __slots__ = ("_breaker", "_epoch")
@@ -106,7 +119,7 @@ class Attempt:
     ) -> None:
         if isinstance(error, StoreUnavailableError):
             self._breaker.failed(self._epoch)
-        elif error is None or isinstance(error, Exception):  # any other answer, even an error, is an answer
+        elif error is None or isinstance(error, Exception):  # the server answered, if only with an error
             self._breaker.succeeded(self._epoch)
         else:
             self._breaker.abandoned(self._epoch)

@@ -1,29 +1,39 @@
-"""Connections to one Redis: clients with bounded waits, and what to do when it does not answer."""
+"""The connection to one Redis: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
 
 import asyncio
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.protocols import Clock
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
-from semcache.redis.client.pool import ConnectionPool, PipelinedPool, Replies
-from semcache.redis.client.scripts import Command
+from semcache.redis.client.commands import Command, CreateIndex, RedisStep, Replies
+from semcache.redis.client.failures import FOREIGN, translated
+from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.settings import Redis as RedisKnobs
 
 _SCHEMES = ("redis", "rediss", "unix")
+_DEFAULTS = RedisKnobs()
+"""The defaults stand in the settings, each with its reason."""
+
+
+class _LoopConnections(NamedTuple):
+    """An event loop's own connections: sockets cannot be shared between loops."""
+
+    client: redis.asyncio.Redis
+    pool: PipelinedPool
 
 
 class RedisConnection:
@@ -33,16 +43,20 @@ class RedisConnection:
     of the process share and that ends with the last of them. No command waits longer than ``timeout_s``, opening a
     connection no longer than ``connect_timeout_s`` (seconds); after a failure Redis is left alone for ``retry_after_s``
     seconds, doubling up to ``max_retry_after_s``. Nothing is opened until the first command.
+
+    Example:
+        with RedisConnection("redis://localhost:6379", timeout_s=0.1) as connection:
+            store = RedisStore(connection, namespace="docs", reranker="r", embedder="e", dims=384)
     """
 
     def __init__(
         self,
         url: str,
         *,
-        timeout_s: float = 0.25,  # a look-up takes about 1 ms, a cross-encoder about 1 s
-        connect_timeout_s: float = 0.5,  # TLS needs a few round trips more than a command
-        retry_after_s: float = 1.0,  # at most one request per second waits for a dead server
-        max_retry_after_s: float = 30.0,  # a restarted server is used again within half a minute
+        timeout_s: float = _DEFAULTS.timeout_s,
+        connect_timeout_s: float = _DEFAULTS.connect_timeout_s,
+        retry_after_s: float = _DEFAULTS.retry_after_s,
+        max_retry_after_s: float = _DEFAULTS.max_retry_after_s,
         on_event: Callable[[Event], None] = lambda event: None,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -54,55 +68,83 @@ class RedisConnection:
             "socket_timeout": timeout_s,
             "socket_connect_timeout": connect_timeout_s,
             "decode_responses": False,
-            # Version 2 of the protocol: replies of the search module have one shape there, on every server.
+            # In version 2 of the protocol replies of the search module have the same shape on every server; version 3
+            # gives mappings. All code that reads replies counts on version 2.
             "protocol": 2,
         }
-        if not self._url.startswith("unix:"):  # notices a peer that went without a word; unix sockets know
+        # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
+        if not self._url.startswith("unix:"):
             self._options["socket_keepalive"] = True
         self._timeouts = timeout_s, connect_timeout_s
         self.client: redis.Redis = self._build(redis.Redis, Retry)
-        self._pool = ConnectionPool(_opener(self.client.connection_pool))
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[redis.asyncio.Redis, PipelinedPool]] = (
+        """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
+        self._pool = ConnectionPool(_connect_like(self.client.connection_pool))
+        # Each loop reads and writes its own item only, so threads that run loops need no lock. Weak, because a loop may
+        # end without a word (asyncio.run): its sockets are then collected with it.
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
             weakref.WeakKeyDictionary()
         )
 
     def _build(self, kind: Any, retry: Any, **options: Any) -> Any:
         # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
-        # frozen server would cost it twice.
+        # server that hangs would cost it twice.
         once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
         try:
             return kind.from_url(self._url, retry=once, **{**self._options, **options})
         except (ValueError, TypeError):
-            # Not chained: what the library says may quote the password.
+            # Not chained: redis-py's message may quote the password.
             raise ConfigurationError(
                 f"cannot use the Redis url {_without_secrets(self._url)}; write redis://[user:password@]host:port/db, "
                 "rediss://..., unix:///path/to/socket or embedded, with special characters percent-encoded"
             ) from None
 
+    def execute(self, step: RedisStep) -> Any:
+        """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
+
+        Raises StoreUnavailableError when Redis does not answer, at once while the breaker is open. Raises StoreError
+        when it refuses the connection.
+        """
+        with self.breaker.admit():
+            # Translated inside the block: the breaker counts StoreUnavailableError.
+            try:
+                return step.create(self.client) if isinstance(step, CreateIndex) else self.exchange(step)
+            except FOREIGN as error:
+                raise translated(error, self.where) from error
+
+    async def aexecute(self, step: RedisStep) -> Any:
+        """``execute``, awaited."""
+        with self.breaker.admit():
+            try:
+                if isinstance(step, CreateIndex):
+                    return await step.acreate(self._of_loop().client)
+                return await self.aexchange(step)
+            except FOREIGN as error:
+                raise translated(error, self.where) from error
+
     def exchange(self, commands: Sequence[Command]) -> Replies:
-        """Send commands together; a reply for each, in which an error of the server is a value like any other."""
+        """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection."""
         return self._pool.exchange(commands)
 
     async def aexchange(self, commands: Sequence[Command]) -> Replies:
-        """``exchange``, awaited."""
-        return await self._of_loop()[1].exchange(commands)
+        """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
+        return await self._of_loop().pool.exchange(commands)
 
-    def async_client(self) -> redis.asyncio.Redis:
-        """A client for the running event loop: sockets cannot be shared between loops."""
-        return self._of_loop()[0]
-
-    def _of_loop(self) -> tuple[redis.asyncio.Redis, PipelinedPool]:
+    def _of_loop(self) -> _LoopConnections:
         loop = asyncio.get_running_loop()
-        both = self._loops.get(loop)
-        if both is None:
+        own = self._loops.get(loop)
+        if own is None:
             client = self._build(redis.asyncio.Redis, AsyncRetry)
-            # The link bounds whole batches itself, which costs less than bounding every read.
+            # No timeout per read: the pool bounds whole batches, which costs less.
             unbounded = self._build(redis.asyncio.ConnectionPool, AsyncRetry, socket_timeout=None)
-            both = self._loops[loop] = client, PipelinedPool(_opener(unbounded), *self._timeouts)
-        return both
+            own = _LoopConnections(client, PipelinedPool(_connect_like(unbounded), *self._timeouts))
+            self._loops[loop] = own
+        return own
 
     def close(self) -> None:
-        """Close what can be closed without an event loop, and the embedded server if this was its last user."""
+        """Close the connections of threads, and the embedded server if this was its last user. Twice is harmless.
+
+        Connections of event loops are closed by ``aclose`` in each loop, or when the loop is collected.
+        """
         self._pool.close()
         self.client.close()
         if self._embedded:
@@ -111,11 +153,11 @@ class RedisConnection:
 
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
-        both = self._loops.pop(asyncio.get_running_loop(), None)
-        if both is not None:
-            client, link = both
-            await link.close()
-            await client.aclose()
+        own = self._loops.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.pool.close()
+            await own.client.aclose()
+        # In a thread: the end of an embedded server is waited for.
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -134,67 +176,11 @@ class RedisConnection:
         return f"<RedisConnection to {self.where}>"
 
 
-class GivenClient:
-    """A redis-py client that the caller made and keeps: its timeouts and retries are the caller's."""
+def _connect_like(pool: Any) -> Callable[[], Any]:
+    """A function that makes connections as redis-py's pool would.
 
-    def __init__(self, client: redis.Redis | redis.asyncio.Redis) -> None:
-        if client.get_connection_kwargs().get("decode_responses"):
-            raise ConfigurationError(
-                "the Redis client decodes replies, which damages vectors; use decode_responses=False"
-            )
-        self._client = client
-        self.breaker = RedisCircuitBreaker(1.0, 30.0, clock=time.monotonic, on_event=lambda event: None)
-        options = client.get_connection_kwargs()
-        self.where = (
-            f"Redis at {options.get('path') or '{host}:{port}'.format_map({'host': '?', 'port': '?', **options})}"
-        )
-
-    @property
-    def client(self) -> redis.Redis:
-        if isinstance(self._client, redis.Redis):
-            return self._client
-        raise ConfigurationError(
-            "an asynchronous Redis client was given where calls are not awaited; give a redis.Redis"
-        )
-
-    def async_client(self) -> redis.asyncio.Redis:
-        if isinstance(self._client, redis.asyncio.Redis):
-            return self._client
-        raise ConfigurationError("a redis.Redis was given where calls are awaited; give a redis.asyncio.Redis")
-
-    def exchange(self, commands: Sequence[Command]) -> Replies:
-        """See RedisConnection."""
-        if len(commands) == 1:  # a pipeline of one costs the client twice as much
-            try:
-                return [self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
-            except ResponseError as error:
-                return [error]
-        with self.client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            return pipeline.execute(raise_on_error=False)
-
-    async def aexchange(self, commands: Sequence[Command]) -> Replies:
-        """See RedisConnection."""
-        if len(commands) == 1:
-            try:
-                return [await self.async_client().execute_command(*commands[0])]  # type: ignore[no-untyped-call]
-            except ResponseError as error:
-                return [error]
-        async with self.async_client().pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return await pipeline.execute(raise_on_error=False)
-
-    def __repr__(self) -> str:
-        return f"<GivenClient to {self.where}>"
-
-
-Connection = RedisConnection | GivenClient
-
-
-def _opener(pool: Any) -> Callable[[], Any]:
-    """Makes connections as the pool would. The pool's own maker counts, and refuses at a number it never lowers."""
+    The pool's own ``make_connection`` counts every connection and refuses beyond a maximum, but never counts down.
+    """
     return lambda: pool.connection_class(**pool.connection_kwargs)
 
 
@@ -202,7 +188,7 @@ def _without_secrets(url: str) -> str:
     """Scheme, host, port and path of a url; never user, password or query (``?password=``)."""
     try:
         parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES:  # whatever it is, it may be a secret
+        if parts.scheme not in _SCHEMES:  # it may be a password that was given in the place of a url
             return "(not a Redis url)"
         address = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:  # such as a password with an unescaped "/" or "#", which then stands where the port should
@@ -211,14 +197,16 @@ def _without_secrets(url: str) -> str:
 
 
 class _SharedServer:
-    """One embedded server for everybody in the process who asked for ``embedded``; ends with its last user."""
+    """The embedded server of all connections of this process with the url ``embedded``; ends with its last user."""
 
     def __init__(self) -> None:
+        # Held while the server starts or stops: a second caller needs the url of a server that answers.
         self._lock = threading.Lock()
         self._server: EmbeddedRedis | None = None
         self._users = 0
 
     def acquire(self) -> str:
+        """The url of the server, which is started for its first user."""
         with self._lock:
             if self._server is None:
                 self._server = EmbeddedRedis().start()
@@ -226,6 +214,7 @@ class _SharedServer:
             return self._server.url
 
     def release(self) -> None:
+        """Stop the server if this was its last user."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._server is not None:

@@ -1,9 +1,9 @@
-"""Carries commands to one server over redis-py's connections, without the cost of its clients and pools.
+"""Sends commands to one server over redis-py's connections, without the cost of its clients and pools.
 
-A GET by redis-py's client takes twice the processor time of the same GET on its connection alone
-(benchmarks/results/client_cost.md), since the client asks the operating system about the socket, locks, counts and
-times each time. What that buys is had here for less: a connection that fails is dropped, and one that had gone stale is
-opened again, once.
+A GET by redis-py's client takes twice the processor time of the same GET on a connection alone
+(benchmarks/results/client_cost.md): for every command the client looks at the socket, takes locks, counts and measures.
+Both pools here do without these, and pay for it in one place: a connection that the server closed while it was idle is
+noticed only when it is used, and is then opened again, once.
 """
 
 import asyncio
@@ -16,87 +16,98 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from semcache.redis.client.scripts import Command
+from semcache.redis.client.commands import Command, Replies
 
-Replies = list[Any]
-"""One per command, in order; an error of the server is a value like any other."""
-
-_AT_ONCE = 4
-"""Connections of an event loop: one slow answer must not hold up the others, and few make large batches."""
+_MAX_CONNECTIONS = 4
+"""Connections of an event loop. More than one, so that a slow reply does not hold up the others; few, so that calls
+gather into large batches while all of them wait."""
 
 
 class ConnectionPool:
-    """For threads: each call has a connection to itself, which is kept for the next.
+    """For threads: each call has a connection to itself, which is kept for a later call.
 
-    ``connect`` makes a redis-py connection, which opens itself when it is first used.
+    ``connect`` makes a redis-py connection, which opens itself when it is first used. Safe to use from several threads.
     """
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
-        self._free: list[Any] = []
+        # Connections that no call uses. A call takes one out and puts it back when it is done, so that no other thread
+        # can reach the connection meanwhile. list.pop and list.append are atomic in CPython: no lock is needed.
+        self._idle: list[Any] = []
         self._process = os.getpid()
 
     def exchange(self, commands: Sequence[Command]) -> Replies:
         """Send commands together and read their replies. Raises what redis-py raises for a connection."""
-        if self._process != os.getpid():  # a forked child must not write into its parent's sockets
-            self._free, self._process = [], os.getpid()
+        if self._process != os.getpid():
+            # A forked child shares its parent's sockets and must not write into them. The list is replaced, not
+            # emptied: closing the connections properly would say goodbye to the server in the parent's name.
+            self._idle, self._process = [], os.getpid()
         try:
-            connection = self._free.pop()
+            # From the end of the list: the connection that was used last is the one least likely to have gone stale.
+            connection = self._idle.pop()
         except IndexError:
             connection, was_open = self._connect(), False
         else:
             was_open = True
         try:
             try:
-                replies = _exchanged(connection, commands)
+                replies = _exchange(connection, commands)
             except RedisConnectionError:
+                # A new connection that fails would fail again. A timeout is no RedisConnectionError and never repeated:
+                # a server that hangs would cost it twice. What is repeated may have been carried out already; all
+                # writes of an entry bear that, and the statistics of reuse count an observation twice.
                 if not was_open:
                     raise
                 connection.disconnect()
-                replies = _exchanged(connection, commands)
-        except BaseException:  # whatever was not read yet would pass for the answer to the next command
+                replies = _exchange(connection, commands)
+        except BaseException:
+            # Replies that were not read yet would be taken for those of the next call, also after an interrupt.
             connection.disconnect()
             raise
-        self._free.append(connection)
+        self._idle.append(connection)
         return replies
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
-        while self._free:
-            self._free.pop().disconnect()
+        """Close the connections that no call uses now."""
+        while self._idle:
+            self._idle.pop().disconnect()
 
 
-def _exchanged(connection: Any, commands: Sequence[Command]) -> Replies:
+def _exchange(connection: Any, commands: Sequence[Command]) -> Replies:
     connection.send_packed_command([_packed(commands)], check_health=False)
-    return [_reply(connection) for _ in commands]
+    replies: Replies = []
+    for _ in commands:
+        try:
+            replies.append(connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies
 
 
 def _packed(commands: Iterable[Command]) -> bytes:
-    # As redis-py has it done, but for looking at the type of every argument first.
+    # The function that redis-py uses too, after it has looked at the type of every argument.
     return b"".join(map(pack_command, commands))  # type: ignore[arg-type] # its stub says tuples of one
 
 
-def _reply(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
-
-
 class PipelinedPool:
-    """For the tasks of one event loop: what they send at the same time goes out together, over few connections.
+    """For the tasks of one event loop: commands that are sent at the same time go out together, over few connections.
 
     While all connections wait for replies, new calls gather and go out as the next batch. ``timeout_s`` bounds each
     call from its beginning, in seconds; ``connect_timeout_s`` the opening of a connection. A cancelled call leaves the
     others alone.
+
+    A sender is a task that owns one connection for as long as calls are waiting. Everything here belongs to one event
+    loop and is touched by its tasks only. A task keeps control between two awaits, so a check and the change that
+    depends on it need no lock as long as no await stands between them.
     """
 
     def __init__(self, connect: Callable[[], Any], timeout_s: float, connect_timeout_s: float) -> None:
         self._connect = connect
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._free: list[Any] = []
+        self._idle: list[Any] = []
         self._waiting: list[_Call] = []
+        """Calls that no sender has taken yet, oldest first."""
         self._senders: set[asyncio.Task[None]] = set()
 
     async def exchange(self, commands: Sequence[Command]) -> Replies:
@@ -104,15 +115,17 @@ class PipelinedPool:
         loop = asyncio.get_running_loop()
         call = _Call(commands, loop, self._timeout_s)
         self._waiting.append(call)
-        # Whoever comes first calls a sender; those who come before it sets out travel with it.
-        if len(self._waiting) == 1 and len(self._senders) < _AT_ONCE:
+        # Only the first waiting call starts a sender. Calls that come before that sender runs are sent by it, too; and
+        # if calls are waiting although senders are running, then all of them are busy.
+        if len(self._waiting) == 1 and len(self._senders) < _MAX_CONNECTIONS:
             sender = loop.create_task(self._send_waiting())
             self._senders.add(sender)
-            sender.add_done_callback(self._ended)
+            sender.add_done_callback(self._on_sender_done)
         return await call.replies
 
-    def _ended(self, sender: "asyncio.Task[None]") -> None:
-        """Let nobody wait for a sender that was cancelled before it set out."""
+    def _on_sender_done(self, sender: "asyncio.Task[None]") -> None:
+        # A sender takes itself out of the set. One that is still in it was cancelled before its first step, so it could
+        # not fail the calls that count on it: they would wait for ever.
         if sender in self._senders:
             self._senders.discard(sender)
             left, self._waiting = self._waiting, []
@@ -120,16 +133,17 @@ class PipelinedPool:
                 call.replies.cancel()
 
     async def _send_waiting(self) -> None:
-        """Carry batches as long as somebody waits."""
+        """Send batches as long as calls are waiting."""
         connection, sender = None, cast("asyncio.Task[None]", asyncio.current_task())
         batch: list[_Call] = []
         try:
-            connection = self._free.pop() if self._free else self._connect()
+            connection = self._idle.pop() if self._idle else self._connect()
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._send_batch(connection, batch)
         except BaseException as error:
-            # Who waits behind a failure would meet the same one, later than promised.
+            # Calls that wait behind a failure would meet the same failure, after their time is over: they fail now.
+            # All of this comes before the await below, where their tasks may run and send again.
             failed, self._waiting = batch + self._waiting, []
             self._senders.discard(sender)
             for call in failed:
@@ -139,60 +153,63 @@ class PipelinedPool:
             if not isinstance(error, Exception):
                 raise
         else:
-            # At once, not when the task has ended: a call that comes in between would count on this sender.
+            # Here and not in the callback, which runs later: a call that came in between would see a sender that is
+            # not busy any more, start none of its own, and wait for ever.
             self._senders.discard(sender)
-            self._free.append(connection)
+            self._idle.append(connection)
 
     async def _send_batch(self, connection: Any, batch: "list[_Call]") -> None:
         was_open = connection.is_connected
         try:
-            await self._exchange_once(connection, batch)
-        except RedisConnectionError:
+            await self._exchange(connection, batch)
+        except RedisConnectionError:  # see ConnectionPool.exchange
             if not was_open:
                 raise
             await connection.disconnect(nowait=True)
-            await self._exchange_once(connection, batch)
+            await self._exchange(connection, batch)
 
-    async def _exchange_once(self, connection: Any, batch: "list[_Call]") -> None:
-        calls = [call for call in batch if not call.replies.done()]  # the others were cancelled, or answered before
+    async def _exchange(self, connection: Any, batch: "list[_Call]") -> None:
+        # The others were cancelled, or were answered before the connection was lost.
+        calls = [call for call in batch if not call.replies.done()]
         if not calls:
             return
-        due = calls[0].due
+        loop = asyncio.get_running_loop()
+        # One timer for the batch instead of one per read. The first call has waited longest, so none waits too long.
+        deadline = calls[0].deadline
         if not connection.is_connected:
-            await self._open(connection)
-            due = asyncio.get_running_loop().time() + self._timeout_s
+            try:
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await connection.connect()
+            except TimeoutError:
+                raise RedisTimeoutError(f"no connection within {self._connect_timeout_s:g} s") from None
+            # Opening has a time of its own, as it has for threads.
+            deadline = loop.time() + self._timeout_s
         try:
-            async with asyncio.timeout_at(due):
-                await _exchange_all(connection, calls)
+            async with asyncio.timeout_at(deadline):
+                await _answer(connection, calls)
         except TimeoutError:
             raise RedisTimeoutError(f"no reply within {self._timeout_s:g} s") from None
 
-    async def _open(self, connection: Any) -> None:
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await connection.connect()
-        except TimeoutError:
-            raise RedisTimeoutError(f"no connection within {self._connect_timeout_s:g} s") from None
-
     async def close(self) -> None:
-        """Let what is under way come to its end, and close the connections."""
+        """Wait for the calls that are under way, and close the connections."""
         if self._senders:
             await asyncio.wait(self._senders)
-        while self._free:
-            await self._free.pop().disconnect()
+        while self._idle:
+            await self._idle.pop().disconnect()
 
 
 class _Call:
-    """Commands of one task, and where their replies go. ``due`` is a time of the event loop's clock."""
+    """Commands of one task, and the future of their replies. ``deadline`` is a time of the event loop's clock."""
 
-    __slots__ = ("commands", "due", "replies")
+    __slots__ = ("commands", "deadline", "replies")
 
     def __init__(self, commands: Sequence[Command], loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
         self.commands = commands
         self.replies: asyncio.Future[Replies] = loop.create_future()
-        self.due = loop.time() + timeout_s
+        self.deadline = loop.time() + timeout_s
 
     def fail(self, error: BaseException) -> None:
+        """Raise the error in the task, or cancel the task's call if the sender itself was cancelled."""
         if self.replies.done():  # answered before the failure, or cancelled
             return
         if isinstance(error, Exception):
@@ -201,17 +218,16 @@ class _Call:
             self.replies.cancel()
 
 
-async def _exchange_all(connection: Any, calls: Sequence[_Call]) -> None:
+async def _answer(connection: Any, calls: Sequence[_Call]) -> None:
     commands = [command for call in calls for command in call.commands]
     await connection.send_packed_command([_packed(commands)], check_health=False)
     for call in calls:
-        replies = [await _areply(connection) for _ in call.commands]
-        if not call.replies.done():  # cancelled meanwhile
+        replies: Replies = []
+        for _ in call.commands:
+            try:
+                replies.append(await connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        # The replies of a call that was cancelled meanwhile are read all the same: those of the next call lie behind.
+        if not call.replies.done():
             call.replies.set_result(replies)
-
-
-async def _areply(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error

@@ -1,7 +1,6 @@
-"""What a server says of itself: its versions, and how much memory it may still use."""
+"""Asks a server for its versions, and for how much memory it may still use."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, translated
@@ -9,7 +8,7 @@ from semcache.redis.client.failures import FOREIGN, translated
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """``search_version`` is None when the server names no search module; ``free_bytes`` is None without a limit."""
+    """``search_version`` is None when the server has no search module; ``free_bytes`` is None without a limit."""
 
     version: str
     search_version: str | None
@@ -22,14 +21,9 @@ def server_info(connection: RedisConnection) -> ServerInfo:
         server, modules, memory = map(connection.client.info, ("server", "modules", "memory"))
     except FOREIGN as error:
         raise translated(error, connection.where) from error
+    # The module writes its version as one number: 21005 is 2.10.5.
+    search = [int(module["ver"]) for module in modules.get("modules", ()) if module.get("name") == "search"]
+    search_version = f"{search[0] // 10_000}.{search[0] // 100 % 100}.{search[0] % 100}" if search else None
     limit = int(memory.get("maxmemory", 0))
     free = max(0, limit - int(memory.get("used_memory", 0))) if limit else None
-    return ServerInfo(str(server.get("redis_version", "unknown")), _search_version(modules), free)
-
-
-def _search_version(modules: dict[str, Any]) -> str | None:
-    for module in modules.get("modules", ()):
-        if module.get("name") == "search":
-            version = int(module["ver"])  # 21005 is 2.10.5
-            return f"{version // 10_000}.{version // 100 % 100}.{version % 100}"
-    return None
+    return ServerInfo(str(server.get("redis_version", "unknown")), search_version, free)

@@ -1,4 +1,4 @@
-"""A Redis of one's own: a server with vector search that lives exactly as long as its owner."""
+"""A private Redis: a server with vector search that lives exactly as long as the process that started it."""
 
 import asyncio
 import os
@@ -17,51 +17,58 @@ from semcache.redis.server.process import ServerProcess, launch, stop, wait_unti
 class EmbeddedRedis:
     """A private redis-server with the search module, on a unix socket that only this user can reach.
 
-    ``with EmbeddedRedis() as server: redis.Redis.from_url(server.url)``; ``async with`` works too. Without a
-    ``directory`` nothing is kept. With one the data lie there and survive a restart; one server at a time may use it.
-    The server ends with its owner, however that goes: ``close()``, leaving the ``with`` block, garbage collection, the
-    interpreter's exit, SIGTERM, SIGKILL. No signal handler of the user's process is touched.
+    Without a ``directory`` nothing is kept. With one the data lie there and survive a restart; one server at a time may
+    use it. The server ends with its owner, however that ends: ``close()``, leaving the ``with`` block, garbage
+    collection, the interpreter's exit, SIGTERM, SIGKILL. No signal handler of the user's process is touched.
 
     Raises EmbeddedRedisError (with what the server printed) when it does not come up, and MissingExtraError when there
     is no redis-server with search on this machine.
+
+    Example:
+        with EmbeddedRedis() as server:  # or: async with
+            client = redis.Redis.from_url(server.url)
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
         self._directory = None if directory is None else Path(directory).absolute()
-        self._running: ServerProcess | None = None
+        # The lock is held until a started server answers and until a closed one is gone, so that of two threads that
+        # start it the second finds a server that answers. Both fields change together, and only under the lock.
         self._lock = threading.Lock()
+        self._running: ServerProcess | None = None
         self._finalizer: weakref.finalize[[ServerProcess], EmbeddedRedis] | None = None
 
     @property
     def url(self) -> str:
-        """``unix://...``, for ``redis.from_url`` and everything built on it."""
+        """The url of the running server, ``unix://...``, for ``redis.from_url`` and everything built on it."""
         if self._running is None:
             raise EmbeddedRedisError("the embedded Redis is not running; call start() or use it in a with block")
         return f"unix://{quote(str(self._running.socket))}"
 
     def start(self) -> Self:
-        """Start the server and wait until it answers. A running one is left as it is."""
+        """Start the server and wait until it answers. A running one is left as it is.
+
+        Raises EmbeddedRedisError and MissingExtraError, see the class.
+        """
         with self._lock:
             if self._running is None:
                 self._running = launch(find_server_files(), self._directory)
+                # First of all the finalizer, which also runs at the interpreter's exit: from here on the server ends,
+                # whatever happens while it is waited for.
                 self._finalizer = weakref.finalize(self, stop, self._running)
                 _alive.add(self)
-                self._wait_or_stop(self._running)
+                try:
+                    wait_until_ready(self._running)
+                except BaseException:  # also an interrupt: the server would run on until this object is collected
+                    self._stop()
+                    raise
         return self
-
-    def _wait_or_stop(self, running: ServerProcess) -> None:
-        try:
-            wait_until_ready(running)
-        except BaseException:  # an interrupt while waiting must not leave a server behind either
-            self._close()
-            raise
 
     def close(self) -> None:
         """Stop the server and remove its private directory; returns when both are gone. Closing twice is harmless."""
         with self._lock:
-            self._close()
+            self._stop()
 
-    def _close(self) -> None:
+    def _stop(self) -> None:
         if self._finalizer is not None:
             self._finalizer()
         self._running = self._finalizer = None
@@ -87,7 +94,9 @@ class EmbeddedRedis:
 
 
 def _drop_inherited_lifelines() -> None:
-    """In a forked child: let go of the lifelines, or the server would outlive its owner as long as the child lives."""
+    """In a forked child: close the copies of the lifelines, which would keep a server alive after its owner's end."""
+    # Without the lock: another thread of the parent may have held it at the fork, and then it stays locked in the child
+    # for ever. The child has one thread only, so no other can be in between.
     for server in list(_alive):
         if server._running is not None and server._running.owner != os.getpid():
             os.close(server._running.lifeline)
@@ -95,4 +104,6 @@ def _drop_inherited_lifelines() -> None:
 
 
 _alive: "weakref.WeakSet[EmbeddedRedis]" = weakref.WeakSet()
+"""All servers that were started in this process, for the children that it may fork."""
+
 os.register_at_fork(after_in_child=_drop_inherited_lifelines)

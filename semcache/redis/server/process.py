@@ -15,20 +15,23 @@ from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.files import ServerFiles
 
 _START_TIMEOUT_S = 60.0
-"""An empty server is up in 0.1 s; one with 1,000,000 entries on disk builds its graph for most of a minute."""
+"""A server answers only when it has read its files and built the graph of their entries, which takes long for many."""
 _GRACE_S = 10.0
-"""For the last write to disk of a persistent server. One without a directory has nothing to save and is killed."""
+"""Time for the last write to disk. A server without a directory has nothing to save and is killed at once."""
 _LONGEST_SOCKET_PATH = 100
-"""The operating system takes 103 (macOS) to 107 (Linux) bytes."""
+"""Bytes of the path of a unix socket; systems allow 103 (macOS) to 107 (Linux)."""
 _TAIL_BYTES = 8192
+"""How much of the end of a log is read for an error message."""
 _WATCHER = Path(__file__).with_name("watcher.py")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A started server: its watcher, the pipe end that keeps both alive, what it printed, and its private directory.
+    """A started server and its watcher, the process that ends it.
 
-    The log is a file without a name: nothing of it can be left behind.
+    ``lifeline`` is the writing end of a pipe that the watcher reads: when the last copy of it is closed, the server
+    ends. ``log`` is a file without a name, so that it cannot be left behind. ``private`` is the directory of the
+    socket. ``owner`` is the process that may stop the server; a forked copy of that process may not.
     """
 
     watcher: "subprocess.Popen[bytes]"
@@ -39,35 +42,61 @@ class ServerProcess:
 
     @property
     def socket(self) -> Path:
+        """The path of the unix socket."""
         return self.private / "redis.sock"
 
     def printed(self) -> str:
         """The last lines that the server printed."""
-        # pread: the server writes on at the position that this process shares with it.
+        # pread, because a seek would also move the position at which the server goes on writing.
         beginning = max(0, os.fstat(self.log.fileno()).st_size - _TAIL_BYTES)
         text = os.pread(self.log.fileno(), _TAIL_BYTES, beginning).decode(errors="replace")
         return "\n".join(text.splitlines()[-20:]) or "(nothing)"
 
 
 def launch(files: ServerFiles, directory: Path | None) -> ServerProcess:
-    """Start a server that keeps its data in the directory, or with None nowhere; it may not answer yet."""
+    """Start a server that keeps its data in the directory, or with None nowhere; it may not answer yet.
+
+    Raises EmbeddedRedisError when it cannot be started, or when another server uses the directory.
+    """
     if directory is None:
         return _spawn(files, None, ())
-    lock = _locked(directory)
     try:
-        # The server keeps the lock as long as it lives, also when this process is gone.
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "semcache.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EmbeddedRedisError(
+            f"cannot use {directory} for the embedded Redis: {error.strerror}; give a directory that can be written"
+        ) from error
+    try:
+        # Two servers that write the same files would destroy them. The server inherits the descriptor and keeps the
+        # lock as long as it lives, also while it writes its files after this process was killed.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise EmbeddedRedisError(
+            f"{directory} is in use by another embedded Redis; close that one, use its url, or give another directory"
+        ) from error
+    try:
         return _spawn(files, directory, (lock,))
     finally:
         os.close(lock)
 
 
 def _spawn(files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...]) -> ServerProcess:
-    private = _private_directory()
+    private = Path(tempfile.mkdtemp(prefix="semcache-"))  # only this user can enter it
+    if len(os.fsencode(private / "redis.sock")) > _LONGEST_SOCKET_PATH:
+        private.rmdir()
+        private = Path(tempfile.mkdtemp(prefix="semcache-", dir="/tmp"))
+    # -I -S: neither the user's environment nor site-packages, so that the watcher starts quickly and runs no code of
+    # theirs.
+    watcher_command = [sys.executable, "-I", "-S", str(_WATCHER), str(_GRACE_S if directory else 0), str(private)]
     log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server runs
+    # The reading end becomes the watcher's standard input. Programs that this process starts do not inherit the writing
+    # end (PEP 446), so the pipe ends with this process. Only forks copy it, see embedded.py.
     inherited, lifeline = os.pipe()
     try:
         watcher = subprocess.Popen(
-            [*_watcher_command(private, directory), *_server_command(files, private, directory)],
+            [*watcher_command, *_server_command(files, private, directory)],
             stdin=inherited,
             stdout=log,
             stderr=log,
@@ -84,54 +113,21 @@ def _spawn(files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...
     return ServerProcess(watcher, lifeline, log, private, os.getpid())
 
 
-def _locked(directory: Path) -> int:
-    """A descriptor that holds the directory's lock: two servers that write the same files would destroy them."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / "semcache.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise EmbeddedRedisError(
-            f"cannot use {directory} for the embedded Redis: {error.strerror}; give a directory that can be written"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise EmbeddedRedisError(
-            f"{directory} is in use by another embedded Redis; close that one, use its url, or give another directory"
-        ) from error
-    return lock
-
-
-def _private_directory() -> Path:
-    """A new directory that only this user can enter, with a name short enough to hold a socket."""
-    private = Path(tempfile.mkdtemp(prefix="semcache-"))
-    if len(os.fsencode(private / "redis.sock")) <= _LONGEST_SOCKET_PATH:
-        return private
-    private.rmdir()
-    return Path(tempfile.mkdtemp(prefix="semcache-", dir="/tmp"))
-
-
-def _watcher_command(private: Path, directory: Path | None) -> list[str]:
-    # -I -S: neither the user's environment nor site-packages; it starts in 15 ms.
-    return [sys.executable, "-I", "-S", str(_WATCHER), str(_GRACE_S if directory else 0), str(private)]
-
-
 def _server_command(files: ServerFiles, private: Path, directory: Path | None) -> list[str]:
     return [
         str(files.server),
         *("--port", "0", "--unixsocket", str(private / "redis.sock"), "--unixsocketperm", "700"),
         *("--dir", str(directory or private), "--save", ""),
-        # An append-only file loses at most one second on a crash; snapshots would lose minutes.
+        # An append-only file loses at most one second of writes in a crash; snapshots would lose minutes.
         *("--appendonly", "yes" if directory else "no"),
-        # An entry's hash with its 768 bytes of vector then takes 0.9 KB instead of 1.2 KB.
+        # Keeps hashes with a vector of 768 bytes in Redis' compact form: 976 bytes (benchmarks/results/size.md).
         *("--hash-max-listpack-value", "4096"),
         *("--loadmodule", str(files.search_module)),
     ]
 
 
 def wait_until_ready(running: ServerProcess) -> None:
-    """Return when it answers. Raises EmbeddedRedisError with what it printed when it does not."""
+    """Return when the server answers. Raises EmbeddedRedisError with what it printed when it does not."""
     from redis import Redis, exceptions
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -142,10 +138,8 @@ def wait_until_ready(running: ServerProcess) -> None:
             try:
                 client.ping()
                 return
-            except (
-                exceptions.ConnectionError,
-                exceptions.TimeoutError,
-            ):  # not listening yet, or still loading its files
+            # Not listening yet, or still loading its files.
+            except (exceptions.ConnectionError, exceptions.TimeoutError):
                 if running.watcher.poll() is not None:
                     break
                 time.sleep(0.005)
@@ -154,13 +148,14 @@ def wait_until_ready(running: ServerProcess) -> None:
 
 def stop(running: ServerProcess) -> None:
     """End the server and remove its private directory; returns when both are gone."""
-    if os.getpid() != running.owner:  # a forked copy of the owner: the server is not ours
+    if os.getpid() != running.owner:  # a forked copy of the owner, where finalizers run as well
         return
+    # The watcher reads the end of the pipe and stops the server, with its grace. Only then it exits.
     os.close(running.lifeline)
     try:
         running.watcher.wait(_GRACE_S + 5)
     except subprocess.TimeoutExpired:
-        running.watcher.kill()  # takes the server with it, see watcher.py
+        running.watcher.kill()  # the kernel then kills the server, see watcher.py
         running.watcher.wait()
     running.log.close()
     shutil.rmtree(running.private, ignore_errors=True)

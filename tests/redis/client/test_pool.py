@@ -1,4 +1,4 @@
-"""Commands travel together, failures travel no further than they must, and nobody waits for ever."""
+"""Commands go out together, a failure fails only the calls that met it, and no call waits for ever."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 ECHO = (("ECHO", "a"),)
 
 
-class Scripted:
+class ScriptedConnection:
     """A connection that echoes, or does what its script says at the next sending: an error, or wait for an event."""
 
     def __init__(self, *script: Any) -> None:
@@ -60,95 +60,97 @@ class Scripted:
         return reply
 
 
-def link(*connections: Scripted, timeout_s: float = 5.0) -> PipelinedPool:
+def pool_of(*connections: ScriptedConnection, timeout_s: float = 5.0) -> PipelinedPool:
     made = iter(connections)
     return PipelinedPool(lambda: next(made), timeout_s, 5.0)
 
 
-async def one_after_another(shared: PipelinedPool, count: int) -> list["asyncio.Task[list[Any]]"]:
-    """Calls of which each is on its way, or waits, before the next comes."""
+async def one_after_another(pool: PipelinedPool, count: int) -> list["asyncio.Task[list[Any]]"]:
+    """Calls of which each is sent, or waits, before the next is made."""
     calls = []
     for at in range(count):
-        calls.append(asyncio.create_task(shared.exchange((("ECHO", at),))))
+        calls.append(asyncio.create_task(pool.exchange((("ECHO", at),))))
         await asyncio.sleep(0.001)
     return calls
 
 
-class TestLoopLink:
+class TestPipelinedPool:
     async def test_what_is_sent_at_once_goes_out_at_once(self) -> None:
-        connection = Scripted()
-        shared = link(connection)
-        replies = await asyncio.gather(*(shared.exchange((("ECHO", at), ("ECHO", -at))) for at in range(50)))
+        connection = ScriptedConnection()
+        pool = pool_of(connection)
+        replies = await asyncio.gather(*(pool.exchange((("ECHO", at), ("ECHO", -at))) for at in range(50)))
         assert replies == [[str(at), str(-at)] for at in range(50)]
         assert [len(batch) for batch in connection.sent] == [100]
 
     async def test_what_comes_while_all_connections_wait_is_the_next_batch(self) -> None:
         gates = [asyncio.Event() for _ in range(4)]
-        connections = [Scripted(gate) for gate in gates]
-        shared = link(*connections)
-        calls = await one_after_another(shared, 10)
+        connections = [ScriptedConnection(gate) for gate in gates]
+        pool = pool_of(*connections)
+        calls = await one_after_another(pool, 10)
         gates[2].set()
         assert await asyncio.gather(*calls[4:]) == [[str(at)] for at in range(4, 10)]
         assert [len(batch) for batch in connections[2].sent] == [1, 6]
         for gate in gates:
             gate.set()
         assert await asyncio.gather(*calls) == [[str(at)] for at in range(10)]
-        await shared.close()
+        await pool.close()
         assert not any(connection.is_connected for connection in connections)
 
     async def test_a_connection_that_went_stale_is_opened_again_and_only_the_unanswered_is_sent_again(self) -> None:
-        connection = Scripted(None, 2)
-        shared = link(connection)
-        await shared.exchange(ECHO)
-        replies = await asyncio.gather(*(shared.exchange((("ECHO", at),)) for at in "01234"))
+        connection = ScriptedConnection(None, 2)
+        pool = pool_of(connection)
+        await pool.exchange(ECHO)
+        replies = await asyncio.gather(*(pool.exchange((("ECHO", at),)) for at in "01234"))
         assert replies == [[at] for at in "01234"]
         assert connection.opened == 2
         assert ["".join(batch) for batch in connection.sent] == ["a", "01234", "234"]
 
     async def test_a_new_connection_that_fails_is_not_tried_twice(self) -> None:
-        connection = Scripted(RedisConnectionError("no"))
-        shared = link(connection, Scripted())
+        connection = ScriptedConnection(RedisConnectionError("no"))
+        pool = pool_of(connection, ScriptedConnection())
         with pytest.raises(RedisConnectionError):
-            await shared.exchange(ECHO)
+            await pool.exchange(ECHO)
         assert len(connection.sent) == 1
-        assert await shared.exchange(ECHO) == ["a"]
+        assert await pool.exchange(ECHO) == ["a"]
 
-    async def test_who_waits_behind_a_failure_fails_with_it_and_the_next_is_served(self) -> None:
+    async def test_calls_that_wait_behind_a_failure_fail_with_it_and_the_next_is_served(self) -> None:
         gates = [asyncio.Event() for _ in range(4)]
-        shared = link(*(Scripted(gate) for gate in gates), *(Scripted() for _ in range(4)), timeout_s=0.05)
-        calls = await one_after_another(shared, 6)
+        pool = pool_of(
+            *(ScriptedConnection(gate) for gate in gates), *(ScriptedConnection() for _ in range(4)), timeout_s=0.05
+        )
+        calls = await one_after_another(pool, 6)
         failed = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(error) for error in failed] == [RedisTimeoutError] * 6
-        assert await shared.exchange(ECHO) == ["a"]
+        assert await pool.exchange(ECHO) == ["a"]
 
     async def test_no_call_waits_longer_than_it_may(self) -> None:
-        shared = link(Scripted(None, asyncio.Event()), timeout_s=0.3)
-        await shared.exchange(ECHO)
+        pool = pool_of(ScriptedConnection(None, asyncio.Event()), timeout_s=0.3)
+        await pool.exchange(ECHO)
         loop = asyncio.get_running_loop()
         start = loop.time()
         with pytest.raises(RedisTimeoutError, match=r"no reply within 0\.3 s"):
-            await shared.exchange(ECHO)
+            await pool.exchange(ECHO)
         assert 0.29 < loop.time() - start < 2
 
     async def test_a_cancelled_call_leaves_the_others_alone(self) -> None:
         gate = asyncio.Event()
-        connection = Scripted(gate)
-        shared = link(connection)
-        calls = [asyncio.create_task(shared.exchange((("ECHO", at),))) for at in "012"]
+        connection = ScriptedConnection(gate)
+        pool = pool_of(connection)
+        calls = [asyncio.create_task(pool.exchange((("ECHO", at),))) for at in "012"]
         await asyncio.sleep(0.001)
         calls[1].cancel()
         gate.set()
         done = await asyncio.gather(*calls, return_exceptions=True)
         assert (done[0], done[2]) == (["0"], ["2"])
         assert isinstance(done[1], asyncio.CancelledError)
-        assert await shared.exchange(ECHO) == ["a"]
+        assert await pool.exchange(ECHO) == ["a"]
         assert connection.opened == 1
 
     async def test_what_was_cancelled_before_it_went_out_is_not_sent(self) -> None:
         gates = [asyncio.Event() for _ in range(4)]
-        connections = [Scripted(gate) for gate in gates]
-        shared = link(*connections)
-        calls = await one_after_another(shared, 6)
+        connections = [ScriptedConnection(gate) for gate in gates]
+        pool = pool_of(*connections)
+        calls = await one_after_another(pool, 6)
         calls[4].cancel()
         for gate in gates:
             gate.set()
@@ -157,28 +159,29 @@ class TestLoopLink:
             command for connection in connections for batch in connection.sent for command in batch
         ]
 
-    async def test_nobody_is_forgotten_who_comes_as_the_carriers_leave(self) -> None:
-        shared = link(*(Scripted() for _ in range(4)))
+    async def test_no_call_is_forgotten_that_comes_as_the_senders_end(self) -> None:
+        pool = pool_of(*(ScriptedConnection() for _ in range(4)))
 
         async def again_and_again(caller: int) -> None:
             for at in range(200):
-                assert await shared.exchange((("ECHO", f"{caller} {at}"),)) == [f"{caller} {at}"]
+                assert await pool.exchange((("ECHO", f"{caller} {at}"),)) == [f"{caller} {at}"]
                 if (caller + at) % 3 == 0:
                     await asyncio.sleep(0)
 
         async with asyncio.timeout(20):
             await asyncio.gather(*map(again_and_again, range(9)))
 
-    async def test_nobody_waits_for_a_carrier_that_was_cancelled_before_it_set_out(self) -> None:
-        shared = link(Scripted())
-        call = asyncio.create_task(shared.exchange(ECHO))
+    async def test_no_call_waits_for_a_sender_that_was_cancelled_before_it_ran(self) -> None:
+        pool = pool_of(ScriptedConnection())
+        call = asyncio.create_task(pool.exchange(ECHO))
+        before = asyncio.all_tasks()
         await asyncio.sleep(0)
-        (sender,) = shared._senders
+        (sender,) = asyncio.all_tasks() - before
         sender.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         async with asyncio.timeout(5):
-            assert await shared.exchange(ECHO) == ["a"]
+            assert await pool.exchange(ECHO) == ["a"]
 
     async def test_a_connection_that_cannot_even_be_made_is_an_error_of_the_call(self) -> None:
         def refuse() -> Any:
@@ -243,21 +246,22 @@ class TestLink:
         assert wrong == []
 
     def test_an_interrupt_leaves_no_answer_behind_for_the_next(self, redis_url: str) -> None:
-        with RedisConnection(redis_url) as connection:
-            link = connection._pool
-            connection.exchange(ECHO)
-            (open_one,) = link._free
-            read, interrupted = open_one.read_response, iter([True])
+        with redis.Redis.from_url(redis_url, protocol=2) as client:
+            connection = client.connection_pool.make_connection()
+            pool = ConnectionPool(lambda: connection)
+            pool.exchange(ECHO)
+            read, interrupted = connection.read_response, iter([True])
 
             def interrupt_once(**named: Any) -> Any:
                 if next(interrupted, False):
                     raise KeyboardInterrupt
                 return read(**named)
 
-            open_one.read_response = interrupt_once
+            connection.read_response = interrupt_once
             with pytest.raises(KeyboardInterrupt):
-                connection.exchange((("ECHO", "mine"),))
-            assert connection.exchange((("ECHO", "yours"),)) == [b"yours"]
+                pool.exchange((("ECHO", "mine"),))
+            assert pool.exchange((("ECHO", "yours"),)) == [b"yours"]
+            pool.close()
 
     def test_a_forked_child_opens_its_own(self, redis_url: str) -> None:
         with RedisConnection(redis_url) as connection:

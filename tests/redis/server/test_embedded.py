@@ -6,26 +6,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
 import redis
 
-from semcache.errors import EmbeddedRedisError, MissingExtraError
-from semcache.redis.server import files as server_files
+from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.server.files import find_server_files
-from tests.redis.conftest import server_pid, wait_for_end
+from tests.redis.conftest import parent_pid, private_directory, server_pid, wait_for_end
 
 OWNER = """
-import os, sys, threading
+import os, re, sys, threading
+import redis
 from semcache.redis.server.embedded import EmbeddedRedis
 {start}
-process = server._running
-watcher = process.watcher.pid
-children = open(f"/proc/{{watcher}}/task/{{watcher}}/children").read()
-print(watcher, children, process.private, flush=True)
+with redis.Redis.from_url(server.url) as client:
+    pid = client.info("server")["process_id"]
+watcher = re.search(r"PPid:\\s*(\\d+)", open(f"/proc/{{pid}}/status").read())[1]
+print(watcher, pid, server.url, flush=True)
 {then}
 """
 START_HERE = "server = EmbeddedRedis().start()"
@@ -48,14 +46,21 @@ class Owner:
             stdout=subprocess.PIPE,
         )
         assert self.process.stdout is not None
-        watcher, server, private = self.process.stdout.readline().split()
-        self.watcher, self.server, self.private = int(watcher), int(server), Path(os.fsdecode(private))
+        watcher, server, url = self.process.stdout.readline().split()
+        self.watcher, self.server, self.url = int(watcher), int(server), url.decode()
+        self.private = Path(self.url.removeprefix("unix://")).parent
 
     def nothing_is_left(self) -> bool:
+        """Wait until all three processes have ended; whether the private directory is gone, too."""
         self.process.communicate()
         wait_for_end(self.watcher)
         wait_for_end(self.server)
         return not self.private.exists()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this number exists, ended but not yet waited for included."""
+    return Path(f"/proc/{pid}").exists()
 
 
 class TestUse:
@@ -70,18 +75,18 @@ class TestUse:
 
     def test_nothing_is_left_when_the_block_ends(self) -> None:
         with EmbeddedRedis() as server:
-            process = server._running
-            assert process is not None
-        assert not process.private.exists()
-        assert process.watcher.poll() is not None
+            private, pid = private_directory(server), server_pid(server)
+            watcher = parent_pid(pid)
+        assert not private.exists()
+        assert not is_running(watcher)
+        assert not is_running(pid)
 
     async def test_it_works_in_an_event_loop(self) -> None:
         async with EmbeddedRedis() as server:
             async with redis.asyncio.Redis.from_url(server.url) as client:
                 assert await client.ping()
-            process = server._running
-        assert process is not None
-        assert not process.private.exists()
+            private = private_directory(server)
+        assert not private.exists()
 
     def test_starting_and_closing_twice_is_harmless(self) -> None:
         server = EmbeddedRedis()
@@ -100,16 +105,14 @@ class TestUse:
 
     def test_a_frozen_server_is_removed_too(self) -> None:
         with EmbeddedRedis() as server:
+            private = private_directory(server)
             os.kill(server_pid(server), signal.SIGSTOP)
-            process = server._running
-        assert process is not None
-        assert not process.private.exists()
+        assert not private.exists()
 
     def test_a_forgotten_one_ends_with_its_object(self) -> None:
-        process = EmbeddedRedis().start()._running
+        private = private_directory(EmbeddedRedis().start())
         gc.collect()
-        assert process is not None
-        assert not process.private.exists()
+        assert not private.exists()
 
     def test_a_long_temporary_directory_gets_a_short_socket(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,7 +165,7 @@ class TestNothingIsLeftBehind:
     def test_a_forked_child_that_ends_leaves_the_server_alone(self) -> None:
         child = "if not os.fork(): sys.exit()\nos.wait()\nsys.stdin.read()"
         owner = Owner(then=child)
-        with redis.Redis(unix_socket_path=str(owner.private / "redis.sock")) as client:
+        with redis.Redis.from_url(owner.url) as client:
             assert client.ping()
         owner.process.kill()
         assert owner.nothing_is_left()
@@ -170,21 +173,19 @@ class TestNothingIsLeftBehind:
     def test_when_the_watcher_is_killed(self) -> None:
         with EmbeddedRedis() as server:
             pid = server_pid(server)
-            assert server._running is not None
-            server._running.watcher.kill()
+            os.kill(parent_pid(pid), signal.SIGKILL)
             wait_for_end(pid)
 
     def test_when_the_watcher_is_told_to_stop(self) -> None:
         with EmbeddedRedis() as server:
-            process = server._running
-            assert process is not None
-            process.watcher.terminate()
-            process.watcher.wait(20)
-            assert not process.private.exists()
+            private, watcher = private_directory(server), parent_pid(server_pid(server))
+            os.kill(watcher, signal.SIGTERM)
+            wait_for_end(watcher)
+            assert not private.exists()
 
     def test_the_thread_that_started_it_may_end(self) -> None:
         owner = Owner(start=START_IN_A_THREAD_THAT_ENDS)
-        with redis.Redis(unix_socket_path=str(owner.private / "redis.sock")) as client:
+        with redis.Redis.from_url(owner.url) as client:
             assert client.ping()
         owner.process.kill()
         assert owner.nothing_is_left()
@@ -214,70 +215,3 @@ class TestPersistence:
         (tmp_path / "file").touch()
         with pytest.raises(EmbeddedRedisError, match=r"cannot use .*file/data .*give a directory"):
             EmbeddedRedis(tmp_path / "file" / "data").start()
-
-
-def fake_server(folder: Path, script: str, has_module: bool = True) -> str:
-    """A PATH with a redis-server that is a shell script, and a search module where Redis 8 has it."""
-    (folder / "bin").mkdir()
-    server = folder / "bin" / "redis-server"
-    server.write_text(f"#!/bin/sh\n{script}\n")
-    server.chmod(0o755)
-    if has_module:
-        (folder / "lib" / "redis" / "modules").mkdir(parents=True)
-        (folder / "lib" / "redis" / "modules" / "redisearch.so").symlink_to(find_server_files().search_module)
-    return str(folder / "bin")
-
-
-class TestFinding:
-    def version(self, number: str) -> str:
-        return f'[ "$1" = --version ] && echo "Redis server v={number} sha=00000000:0" && exit'
-
-    def test_what_it_printed_is_passed_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", fake_server(tmp_path, self.version("8.0.1") + "\necho the cat ate my sockets"))
-        before = threading.active_count()
-        with pytest.raises(EmbeddedRedisError, match="did not come up; it printed:\nthe cat ate my sockets"):
-            EmbeddedRedis().start()
-        assert threading.active_count() == before
-
-    def test_a_server_8_with_search_on_path_is_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = find_server_files().server
-        path = fake_server(tmp_path, f'{self.version("8.2.3")}\nexec {real} "$@"')
-        monkeypatch.setenv("PATH", path)
-        assert find_server_files().server == Path(path) / "redis-server"
-        with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
-            assert b"search" in [module[b"name"] for module in client.module_list()]
-
-    @pytest.mark.parametrize(
-        ("script", "has_module"),
-        [
-            ("echo Redis server v=7.0.15", True),
-            ("echo Redis server v=8.2.3", False),
-            ("echo what", True),
-            ("exit 1", True),
-        ],
-    )
-    def test_any_other_on_path_is_not(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, has_module: bool
-    ) -> None:
-        wheels = find_server_files()
-        monkeypatch.setenv("PATH", fake_server(tmp_path, script, has_module))
-        assert find_server_files() == wheels
-
-    def test_a_file_that_cannot_run_is_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        wheels = find_server_files()
-        path = fake_server(tmp_path, "")
-        (Path(path) / "redis-server").write_bytes(b"\x7fELF")
-        monkeypatch.setenv("PATH", path)
-        assert find_server_files() == wheels
-
-    def test_without_any_the_error_names_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setattr(server_files, "_SERVER_WHEEL", "no_such_package")
-        with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[embedded\]'"):
-            EmbeddedRedis().start()
-
-    def test_a_damaged_wheel_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setattr(server_files, "_SERVER_WHEEL", "json")
-        with pytest.raises(EmbeddedRedisError, match="json/bin/redis-server is missing; run: pip install"):
-            EmbeddedRedis().start()

@@ -1,5 +1,7 @@
 """The quality state on a real server: shared, lasting, bounded."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from semcache.errors import StoreUnavailableError
 from semcache.quality.statistics import EXACT, Observation
 from semcache.quality.trust import NEVER, Trust
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.quality import QualityStore
+from semcache.redis.quality_state import QualityStore
 
 FRESH = np.linspace(5, -5, 20)
 SAME = Observation("0.98", FRESH + 0.1, FRESH)
@@ -15,22 +17,24 @@ UPSIDE_DOWN = Observation(EXACT, -FRESH, FRESH)
 
 
 @pytest.fixture
-def connection(redis_url):
+def connection(redis_url: str) -> Iterator[RedisConnection]:
     with RedisConnection(redis_url) as connection:
         yield connection
 
 
 @pytest.fixture
-def store(connection, namespace):
+def store(connection: RedisConnection, namespace: str) -> QualityStore:
     return QualityStore(connection, namespace, "model", "words")
 
 
-def test_nothing_seen_is_full_trust(store):
+def test_nothing_seen_is_full_trust(store: QualityStore) -> None:
     state = store.read()
     assert (state.trust, state.statistics, state.changes) == (Trust(), {}, 0)
 
 
-def test_processes_add_to_one_state_and_read_it_after_a_restart(store, redis_url, namespace):
+def test_processes_add_to_one_state_and_read_it_after_a_restart(
+    store: QualityStore, redis_url: str, namespace: str
+) -> None:
     with RedisConnection(redis_url) as elsewhere:
         other = QualityStore(elsewhere, namespace, "model", "words")
         assert store.add([SAME, SAME]) is None
@@ -42,13 +46,13 @@ def test_processes_add_to_one_state_and_read_it_after_a_restart(store, redis_url
     assert again["0.98"].summary()["overlap"] == 1
 
 
-def test_scopes_do_not_mix(store, connection, namespace):
+def test_scopes_do_not_mix(store: QualityStore, connection: RedisConnection, namespace: str) -> None:
     store.add([SAME])
     for names in (("other", "model", "words"), (namespace, "other", "words"), (namespace, "model", "other")):
         assert QualityStore(connection, *names).read().statistics == {}
 
 
-def test_one_round_trip_per_call(store, connection):
+def test_one_round_trip_per_call(store: QualityStore, connection: RedisConnection) -> None:
     store.add([SAME])
     calls = connection.client.info("commandstats")["cmdstat_evalsha"]["calls"]
     store.add([SAME, UPSIDE_DOWN], read=True)
@@ -56,12 +60,12 @@ def test_one_round_trip_per_call(store, connection):
     assert after - calls == 1
 
 
-def test_a_script_that_the_server_forgot_is_sent_again(store, connection):
+def test_a_script_that_the_server_forgot_is_sent_again(store: QualityStore, connection: RedisConnection) -> None:
     connection.client.script_flush()
     assert store.add([SAME], read=True).statistics["0.98"].losses.sum() == 1
 
 
-def test_recent_observations_become_older_ones(store):
+def test_recent_observations_become_older_ones(store: QualityStore) -> None:
     store.add([SAME] * 63)
     state = store.add([SAME], read=True)
     seen = state.statistics["0.98"]
@@ -70,7 +74,7 @@ def test_recent_observations_become_older_ones(store):
     assert (seen.recent.sum(), seen.older.sum()) == (1, 64)
 
 
-def test_what_is_long_past_is_forgotten_by_halves(store):
+def test_what_is_long_past_is_forgotten_by_halves(store: QualityStore) -> None:
     for _ in range(17):
         state = store.add([SAME] * 64, read=True)
     seen = state.statistics["0.98"]
@@ -79,7 +83,7 @@ def test_what_is_long_past_is_forgotten_by_halves(store):
     assert seen.summary()["drift"] == pytest.approx(0.1)
 
 
-def test_withdrawing_starts_anew_and_relaxing_goes_on(store):
+def test_withdrawing_starts_anew_and_relaxing_goes_on(store: QualityStore) -> None:
     state = store.add([UPSIDE_DOWN] * 5 + [SAME] * 5, read=True)
     withdrawn = Trust(NEVER, exact=False, reason="why", is_cleared=False)
     state = store.change(state, withdrawn)
@@ -90,7 +94,7 @@ def test_withdrawing_starts_anew_and_relaxing_goes_on(store):
     assert (state.trust, state.changes, set(state.statistics)) == (relaxed, 2, {"0.98"})
 
 
-def test_only_the_first_of_two_decisions_counts(store):
+def test_only_the_first_of_two_decisions_counts(store: QualityStore) -> None:
     state = store.read()
     first = store.change(state, Trust(0.98, reason="first"))
     second = store.change(state, Trust(NEVER, reason="second"))
@@ -98,13 +102,13 @@ def test_only_the_first_of_two_decisions_counts(store):
     assert second.changes == 1
 
 
-def test_a_scope_that_nobody_uses_is_forgotten_after_a_month(store, connection):
+def test_an_unused_scope_is_forgotten_after_a_month(store: QualityStore, connection: RedisConnection) -> None:
     store.add([SAME])
     assert 29 < connection.client.pttl(store.key) / 86_400_000 <= 30
     store.change(store.read(), Trust(NEVER))
     assert 29 < connection.client.pttl(store.key) / 86_400_000 <= 30
 
 
-def test_a_redis_that_is_away_is_said_so(namespace):
+def test_a_redis_that_is_away_is_an_error(namespace: str) -> None:
     with RedisConnection("redis://localhost:1") as nowhere, pytest.raises(StoreUnavailableError):
         QualityStore(nowhere, namespace, "model", "words").read()

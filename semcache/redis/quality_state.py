@@ -5,28 +5,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
+from semcache.flow.drive import drive
 from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatistics
 from semcache.quality.trust import Trust
-from semcache.redis.client.connection import Connection
-from semcache.redis.client.execute import execute
-from semcache.redis.client.failures import translated
-from semcache.redis.client.scripts import Command, script
+from semcache.redis.client.commands import script
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.failures import value_of
 from semcache.redis.index import as_dict
 from semcache.redis.keys import KeySpace
+from semcache.redis.operation import run_script
 
 _LIFE_MS = 30 * 24 * 3600 * 1000
-"""A scope that nobody has used for a month starts anew."""
-_BLOCK = 64
-"""Recent observations of a group: a good past hides no more of a bad present, and an alarm takes 10 to 40 of them."""
-_MOST = 1024
-"""Older observations of a group before all are halved: relaxing takes about 200 at a budget of 0.01."""
+"""A scope that was not used for a month starts anew."""
+_MAX_RECENT = 64
+"""Recent observations of a group before they count as older ones. An alarm takes 10 to 40 observations, and more of a
+good past in the same block would hide a bad present from it."""
+_MAX_OLDER = 1024
+"""Older observations of a group before all its sums are halved. Relaxing takes about 200 at a budget of 0.01."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QualityState:
-    """What the processes of a scope have seen and decided together; ``changes`` counts the decisions."""
+    """The statistics and the trust that the processes of a scope share; ``changes`` counts changes of the trust.
+
+    ``statistics`` are by band of similarity.
+    """
 
     trust: Trust
     statistics: Mapping[str, ReuseStatistics]
@@ -39,16 +42,17 @@ class QualityStore:
     Every method is one round trip.
     """
 
-    def __init__(self, connection: Connection, namespace: str, reranker: str, embedder: str) -> None:
+    def __init__(self, connection: RedisConnection, namespace: str, reranker: str, embedder: str) -> None:
         self._connection = connection
         self.key = f"{KeySpace.of(namespace, reranker, embedder).base}:q".encode()
 
     def read(self) -> QualityState:
-        """The state as it is now; nothing seen and everything trusted where there is none."""
-        return _state(self._value(self._send(("HGETALL", self.key))))
+        """The state as it is now. Where there is none, nothing has been observed and everything is trusted."""
+        (reply,) = self._connection.execute([("HGETALL", self.key)])
+        return _state(value_of(reply, self._connection.where))
 
     def add(self, observations: Iterable[Observation], *, read: bool = False) -> QualityState | None:
-        """Add observations; the state after that, if it is to be ``read``."""
+        """Add observations. With ``read`` the state after that, otherwise None."""
         sums: defaultdict[str, float] = defaultdict(float)
         new: Counter[str] = Counter()
         for observation in observations:
@@ -57,14 +61,16 @@ class QualityStore:
                 sums[f"{observation.band}:{name}"] += amount
         groups = [part for group, count in new.items() for part in (group, count, ",".join((*GROUPS[group], "")))]
         amounts = [part for name, amount in sums.items() for part in (name, repr(amount))]
-        reply = self._run("observe", _LIFE_MS, _BLOCK, _MOST, int(read), len(new), *groups, *amounts)
+        reply = self._run("observe", _LIFE_MS, _MAX_RECENT, _MAX_OLDER, int(read), len(new), *groups, *amounts)
         return _state(reply) if read else None
 
     def change(self, seen: QualityState, trust: Trust) -> QualityState:
-        """Replace the trust of a state that was read; the state after that, or as somebody else has just changed it.
+        """Replace the trust of a state that was read, unless another process has changed it since; the state then.
 
         When trust is withdrawn, all counting starts anew.
         """
+        # ``seen.changes`` makes this a compare-and-set on the server: of two processes that decide on the same
+        # observations, only the first one's decision counts.
         anew = int(trust.is_stricter_than(seen.trust))
         fields = (
             *("near", repr(trust.near), "exact", int(trust.exact)),
@@ -74,25 +80,14 @@ class QualityStore:
 
     def _run(self, name: str, *arguments: str | int) -> Any:
         call = script(name).by_digest((self.key,), *(str(argument).encode() for argument in arguments))
-        reply = self._send(call)
-        if isinstance(reply, NoScriptError):
-            reply = self._send(script(name).by_text(call))
-        return self._value(reply)
-
-    def _send(self, command: Command) -> Any:
-        (reply,) = execute(self._connection, [command])
-        return reply
-
-    def _value(self, reply: Any) -> Any:
-        if isinstance(reply, Exception):
-            raise translated(reply, self._connection.where) from reply
+        (reply,) = drive(run_script(self._connection.where, name, [call]), self._connection.execute)
         return reply
 
     def __repr__(self) -> str:
         return f"<QualityStore {self.key.decode()} in {self._connection.where}>"
 
 
-def _state(reply: object) -> QualityState:
+def _state(reply: Any) -> QualityState:
     fields = as_dict(reply)
     numbers: dict[str, dict[str, float]] = {}
     for name, value in fields.items():

@@ -1,0 +1,83 @@
+"""Everything that can be asked of a Redis server: commands, calls of Lua scripts, and the creation of an index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+if TYPE_CHECKING:  # importing RedisVL is slow, and only new indexes and searches need it
+    from redisvl.schema import IndexSchema
+
+Command = tuple[bytes | str | int | float, ...]
+Replies = list[Any]
+"""One reply per command, in order. Where the server answered with an error, the reply is that exception, not raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndex:
+    """Create an index with RedisVL. An index of that name that exists already stays as it is."""
+
+    schema: "IndexSchema"
+
+    def create(self, client: redis.Redis) -> ResponseError | None:
+        """None, or the error that the server answered with. Raises what redis-py raises for a connection."""
+        from redisvl.exceptions import RedisSearchError
+        from redisvl.index import SearchIndex
+
+        try:
+            SearchIndex(self.schema, redis_client=client).create(overwrite=False)
+        except RedisSearchError as error:
+            return _server_error(error)
+        return None
+
+    async def acreate(self, client: redis.asyncio.Redis) -> ResponseError | None:
+        """``create``, awaited."""
+        from redisvl.exceptions import RedisSearchError
+        from redisvl.index import AsyncSearchIndex
+
+        try:
+            await AsyncSearchIndex(self.schema, redis_client=client).create(overwrite=False)
+        except RedisSearchError as error:
+            return _server_error(error)
+        return None
+
+
+RedisStep = Sequence[Command] | CreateIndex
+"""A step of an operation, which a connection carries out. Commands go out together, in one round trip."""
+
+
+def _server_error(error: Exception) -> ResponseError:
+    """The server's own error out of RedisVL's wrapping. Raises the cause when that is another one (no connection)."""
+    if isinstance(error.__cause__, ResponseError):
+        return error.__cause__
+    raise error.__cause__ or error
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, which the server runs in one step. It is called by its digest, which is shorter than its text."""
+
+    text: bytes
+    digest: str
+
+    def by_digest(self, keys: tuple[bytes, ...], *arguments: bytes | int) -> Command:
+        """A call that the server refuses with NoScriptError until it has seen the text once."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def by_text(self, command: Command) -> Command:
+        """The same call with the text instead of the digest; from then on the server knows the script."""
+        return ("EVAL", self.text, *command[2:])
+
+
+@cache
+def script(name: str) -> Script:
+    """The script in the file ``{name}.lua`` beside this module."""
+    text = Path(__file__).with_name(f"{name}.lua").read_bytes()
+    # SHA-1 because the server names scripts by it. The digest only has to be the server's; it protects nothing.
+    return Script(text, sha1(text, usedforsecurity=False).hexdigest())

@@ -1,0 +1,170 @@
+"""How a store lays out its entries in Redis: names of keys, vectors as bytes, times to live, fields of the index."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Required, Self, TypedDict
+
+import numpy as np
+
+from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.flow.requests import check_ttl
+from semcache.protocols import FloatArray
+from semcache.redis.keys import KeySpace
+from semcache.settings import Cache as CacheKnobs
+from semcache.settings.yaml_files import load_yaml, schema_path
+
+VECTOR_TYPES = {"float16": "<f2", "float32": "<f4"}
+"""Types of vectors that semcache writes, as numpy names their bytes; Redis reads little-endian."""
+
+_DEFAULTS = CacheKnobs()
+"""The defaults stand in the settings, each with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFormat:
+    """Unit vectors of ``dims`` float32 here, of numpy type ``dtype`` in Redis."""
+
+    dims: int
+    dtype: str
+
+    def pack(self, vector: FloatArray) -> bytes:
+        """The bytes to store. Raises InvalidInputError unless the shape is ``(dims,)``."""
+        if vector.shape != (self.dims,):
+            raise InvalidInputError(f"a vector of shape {vector.shape} does not fit this index of {self.dims} dims")
+        return vector.astype(self.dtype).tobytes()
+
+    def unpack(self, blob: bytes | None) -> FloatArray | None:
+        """The stored vector as float32, or None if there is none or it is damaged."""
+        if blob is None or len(blob) != self.dims * np.dtype(self.dtype).itemsize:
+            return None
+        vector = np.frombuffer(blob, dtype=self.dtype).astype(np.float32)
+        # Rounding to float16 changed the length a little, and a cosine is only a dot product at length 1.
+        length = float(np.linalg.norm(vector))
+        return vector / np.float32(length) if length > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long entries live: ``ttl_s`` seconds (None: until evicted), give or take up to the share ``jitter``.
+
+    Taking a vector out of the graph costs the server about as much as inserting it, 0.66 ms in an index of 100,000
+    entries (benchmarks/results/recall.md). Entries written together must not expire together.
+    """
+
+    ttl_s: float | None
+    jitter: float
+
+    def __post_init__(self) -> None:
+        check_ttl(self.ttl_s)
+        if not 0 <= self.jitter < 1:
+            raise InvalidInputError(f"ttl_jitter must be at least 0 and below 1, got {self.jitter}")
+
+    def draw_ms(self, ttl_s: float | None, rng: random.Random) -> int:
+        """Milliseconds that one new entry is to live; 0 means that it does not expire.
+
+        ``ttl_s`` replaces the usual one. Raises what ``check_ttl`` raises.
+        """
+        check_ttl(ttl_s)
+        ttl = self.ttl_s if ttl_s is None else ttl_s
+        return 0 if ttl is None else max(1, round(1000 * ttl * rng.uniform(1 - self.jitter, 1 + self.jitter)))
+
+
+class LayoutOptions(TypedDict, total=False):
+    """How a store lays out its entries. See ``Layout.of`` for the defaults.
+
+    ``listwise``: new scores replace those of an entry instead of joining them. ``ttl_s``: seconds that an entry lives,
+    None until it is evicted, give or take up to the share ``ttl_jitter``. ``max_scores``: per entry. ``store_queries``:
+    keep the text of queries. The last four replace values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
+    ``m`` the number of links per vector in the graph, ``ef_construction`` and ``ef_runtime`` how many candidates an
+    insertion and a search keep. Without ``ef_runtime`` a search keeps more, the more entries there are. A changed
+    ``vector_type`` needs another namespace, or ``clear()`` first.
+    """
+
+    namespace: Required[str]
+    reranker: Required[str]
+    embedder: Required[str]
+    dims: Required[int]
+    listwise: bool
+    ttl_s: float | None
+    ttl_jitter: float
+    max_scores: int
+    store_queries: bool
+    vector_type: str
+    m: int
+    ef_construction: int
+    ef_runtime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything about a store that never changes, so that any thread may read it.
+
+    ``attributes`` are those of the index's vector field, as RedisVL names them. ``ef_runtime`` is how many candidates a
+    search of the graph keeps; None lets the number of entries decide. ``max_scores`` is per entry.
+    """
+
+    keys: KeySpace
+    attributes: Mapping[str, Any]
+    vectors: VectorFormat
+    lifetime: Lifetime
+    listwise: bool
+    max_scores: int
+    store_queries: bool
+    ef_runtime: int | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        namespace: str,
+        reranker: str,
+        embedder: str,
+        dims: int,
+        listwise: bool = False,
+        ttl_s: float | None = _DEFAULTS.ttl_s,
+        ttl_jitter: float = _DEFAULTS.ttl_jitter,
+        max_scores: int = _DEFAULTS.max_scores,
+        store_queries: bool = _DEFAULTS.store_queries,
+        vector_type: str | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+        ef_runtime: int | None = None,
+    ) -> Self:
+        """Check the options of a store, which ``LayoutOptions`` explains. Raises ConfigurationError."""
+        if max_scores < 1:
+            raise ConfigurationError(f"max_scores must be at least 1, got {max_scores}")
+        attributes = vector_attributes(
+            dims=dims, datatype=vector_type, m=m, ef_construction=ef_construction, ef_runtime=ef_runtime
+        )
+        return cls(
+            keys=KeySpace.of(namespace, reranker, embedder),
+            attributes=attributes,
+            vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
+            lifetime=Lifetime(ttl_s, ttl_jitter),
+            listwise=listwise,
+            max_scores=max_scores,
+            store_queries=store_queries,
+            ef_runtime=ef_runtime,
+        )
+
+
+@cache
+def packaged_schema() -> Mapping[str, Any]:
+    """The content of ``index.yaml``, where each value has its reason. It is shared: read it only."""
+    return load_yaml(schema_path("index.yaml"))
+
+
+def vector_attributes(**changes: int | str | None) -> dict[str, Any]:
+    """Attributes of the vector field: those of ``index.yaml`` with the changes that are not None.
+
+    Raises ConfigurationError when semcache cannot write vectors of that datatype.
+    """
+    field = next(field for field in packaged_schema()["fields"] if field["type"] == "vector")
+    attributes = {**field["attrs"], **{name: value for name, value in changes.items() if value is not None}}
+    if attributes["datatype"] not in VECTOR_TYPES:
+        raise ConfigurationError(
+            f"vector type {attributes['datatype']!r} cannot be written; take one of {', '.join(VECTOR_TYPES)}"
+        )
+    return attributes
