@@ -1,4 +1,4 @@
-"""What an embedder is made of, picked by what the object can do."""
+"""Objects of many libraries become embedders, by the methods that they have."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tests.embedders.test_callable import letters, many
 from tests.embedders.test_redisvl import vectorizer
 
 
-class Ours:
+class EmbedderOfProtocol:
     name = "ours"
     dims = 10
 
@@ -20,7 +20,7 @@ class Ours:
         return np.asarray(many(texts))
 
 
-class LangChain:
+class LangChainEmbeddings:
     """``langchain_core.embeddings.Embeddings``: other vectors for documents than for queries."""
 
     def __init__(self, model: str) -> None:
@@ -33,13 +33,13 @@ class LangChain:
         raise AssertionError("queries are embedded, not documents")
 
 
-class OtherEncoder:
+class ModelWithEncode:
     def encode(self, texts: list[str]) -> list[list[float]]:
         return many(texts)
 
 
 def test_takes_ours_as_it_is() -> None:
-    ours = Ours()
+    ours = EmbedderOfProtocol()
     assert adapt_embedder(ours) is ours
 
 
@@ -59,14 +59,14 @@ def test_takes_a_sentence_transformer(tiny_embedder: Path) -> None:
 
 
 def test_takes_langchain_embeddings_by_their_queries() -> None:
-    embedder = adapt_embedder(LangChain("small"))
+    embedder = adapt_embedder(LangChainEmbeddings("small"))
     assert embedder.embed(["abc", "def"]).shape == (2, 10)
-    assert embedder.name == "LangChain/small"
-    assert adapt_embedder(LangChain("large")).name != embedder.name
+    assert embedder.name == "LangChainEmbeddings/small"
+    assert adapt_embedder(LangChainEmbeddings("large")).name != embedder.name
 
 
 def test_takes_anything_that_encodes() -> None:
-    assert adapt_embedder(OtherEncoder()).dims == 10
+    assert adapt_embedder(ModelWithEncode()).dims == 10
 
 
 def test_takes_vectorizers_and_functions() -> None:

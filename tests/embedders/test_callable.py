@@ -12,7 +12,7 @@ from tests.contracts.embedder import EmbedderContract
 
 
 def letters(text: str) -> list[float]:
-    """Counts of letters; the last number keeps it from being zero."""
+    """Counts of letters, and a last number so that no vector is zero."""
     text = text[:1000]
     return [float(text.count(letter)) for letter in "abcdefghi"] + [1.0 + len(text) / 10]
 
@@ -45,7 +45,7 @@ class TestOneThatTakesLists(EmbedderContract):
         return CallableEmbedder(lambda text: np.asarray(letters(str(text))), name="letters")
 
 
-def test_is_named_by_its_place() -> None:
+def test_is_named_by_module_and_function() -> None:
     assert CallableEmbedder(many).name == f"{__name__}.many"
     assert CallableEmbedder(many, name="letters-2").name == "letters-2"
 
@@ -56,7 +56,7 @@ def test_needs_a_name_where_the_function_has_none(function: object) -> None:
         CallableEmbedder(function)  # type: ignore[arg-type]
 
 
-def test_asks_nothing_when_all_is_said() -> None:
+def test_does_not_call_a_function_whose_dims_and_kind_are_given() -> None:
     def never(texts: list[str]) -> None:
         raise AssertionError("asked")
 

@@ -1,4 +1,4 @@
-"""Vectors that an embedder gave: what is taken, what is refused, and what the error says."""
+"""Vectors of embedders: those that are accepted, those that are refused, and the errors for these."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ numbers = st.floats(-(2.0**120), 2.0**120, width=32)
 
 
 @given(arrays(np.float32, (2, 4), elements=numbers))
-def test_whatever_is_taken_has_length_one_and_its_own_direction(rows: np.ndarray) -> None:
+def test_accepted_vectors_have_length_one_and_keep_their_direction(rows: np.ndarray) -> None:
     if not rows.any(axis=1).all():
         with pytest.raises(EmbedderError, match="is zero"):
             unit_vectors(rows, TEXTS, 4, "model-x")

@@ -1,4 +1,4 @@
-"""What folders of sentence-transformers say: the layouts of several years."""
+"""Folders of sentence-transformers, in the layouts of several years."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_bare_transformer_is_pooled_as_its_owner_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said", "length"),
+    ("config", "limit", "length"),
     [
         (BERT, {"max_seq_length": 256}, 256),
         (BERT, {"max_seq_length": None}, 512),
@@ -71,8 +71,8 @@ def test_a_bare_transformer_is_pooled_as_its_owner_says(tmp_path: Path) -> None:
         (BERT | {"model_type": "xlm-roberta", "max_position_embeddings": 514}, {}, 512),
     ],
 )
-def test_reads_the_longest_text(tmp_path: Path, config: Any, said: Any, length: int) -> None:
-    folder = written(tmp_path, {"config.json": config, "sentence_bert_config.json": said})
+def test_reads_the_longest_text(tmp_path: Path, config: Any, limit: Any, length: int) -> None:
+    folder = written(tmp_path, {"config.json": config, "sentence_bert_config.json": limit})
     assert read_folder(folder).max_length == length
 
 

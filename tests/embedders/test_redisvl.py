@@ -21,7 +21,7 @@ class TestCustomVectorizer(EmbedderContract):
         return adapt_embedder(vectorizer())
 
 
-class WithoutDims:
+class VectorizerWithoutDims:
     model = "m"
 
     def embed_many(self, texts: list[str]) -> list[list[float]]:
@@ -29,12 +29,12 @@ class WithoutDims:
 
 
 def test_asks_for_dims_that_the_vectorizer_does_not_say() -> None:
-    assert RedisVLEmbedder(WithoutDims()).dims == 10
+    assert RedisVLEmbedder(VectorizerWithoutDims()).dims == 10
 
 
 def test_is_named_by_class_and_model() -> None:
-    assert RedisVLEmbedder(WithoutDims()).name == "WithoutDims/m"
-    assert RedisVLEmbedder(WithoutDims(), name="mine").name == "mine"
+    assert RedisVLEmbedder(VectorizerWithoutDims()).name == "VectorizerWithoutDims/m"
+    assert RedisVLEmbedder(VectorizerWithoutDims(), name="mine").name == "mine"
 
 
 def test_refuses_what_is_no_vectorizer() -> None:

