@@ -30,7 +30,7 @@ def cache_directory() -> Path:
 
 
 def graph_of(folder: ModelFolder, backend: ModelBackend, cache: Path | None = None) -> Graph:
-    """The graph for this backend: one of the folder, else one in ``cache``, else made now (5 to 20 s, once).
+    """The graph for this backend: one of the folder, else one in ``cache``, else made now, which takes seconds.
 
     ``cache`` None is ``cache_directory()``. Raises ConfigurationError for a model that only torch can run or a cache
     that cannot be written, and MissingExtraError when a library that makes graphs is not installed.
@@ -76,7 +76,8 @@ def _kept(target: Path, make: Callable[[Path], None]) -> Path:
             f"cannot keep ONNX graphs in {str(target.parent)!r} ({error}); set cache_dir"
         ) from error
     # Made beside the target, then renamed, so that no reader sees half a file. Two processes that start at once both
-    # make it, and the later rename replaces an equal file; a lock between processes would outlive one that is killed.
+    # make it, and the later rename replaces an equal file. A lock file would spare this work, which comes once per
+    # machine, but a killed process would leave it behind.
     with folder as name:
         made = Path(name) / target.name
         make(made)

@@ -73,7 +73,7 @@ def find_folder(model: str | Path, backend: ModelBackend) -> Path | None:
 
     Raises ConfigurationError for a name that looks like a path (``/``, ``.`` or ``~`` in front) and is no folder.
     """
-    # A folder comes first: in a checkout of the model's repository, its name means the files that the user sees.
+    # A folder comes first, so that other weights can be put under a known name.
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve()

@@ -82,13 +82,14 @@ def _compressing_all(compressor: Any) -> Callable[..., Any]:
 
 
 _ADAPTERS: tuple[tuple[_Fits, _Make], ...] = (
-    # Only sentence-transformers' CrossEncoder has an activation; its class gives a name that holds all of its options.
+    # Only sentence-transformers' CrossEncoder has an activation. Its adapter puts activation, maximum length and
+    # precision into the name, which name_of() cannot see.
     (
         lambda obj: has_methods(obj, "predict") and hasattr(obj, "activation_fn"),
         lambda obj, name: CrossEncoderReranker(obj, name=name),
     ),
     _by_scores("predict"),
-    # FlagEmbedding takes a tuple of two lists for something else, hence lists.
+    # FlagEmbedding wants each pair as a list.
     _by_scores("compute_score", as_lists=True),
     _by_scores("score"),
     # LangChain's CrossEncoderReranker drops the scores that its model gives, so the model is asked itself.

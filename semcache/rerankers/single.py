@@ -33,7 +33,8 @@ class SingleRung:
 
         No other rung could answer in time, so a late answer is better than none.
         """
-        # Callers share the lock, since a reranker that bears no second thread has a lock of its own.
+        # Callers share the lock: our adapters lock the models that need it themselves, and a reranker of the caller's
+        # own may be used by as many threads as the caller starts.
         with self._lock.foreground():
             return self._scored(query, documents, ask)
 

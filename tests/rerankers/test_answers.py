@@ -21,19 +21,19 @@ class LangChainDocument:
 
 
 @dataclass
-class Result:
+class ResultWithIndex:
     index: int
     relevance_score: float = 0.0
 
 
 @dataclass
-class Scored:
+class ResultWithDocument:
     document: Any
     score: float
 
 
 @dataclass
-class Response:
+class ResponseWithResults:
     results: list[Any]
 
 
@@ -51,11 +51,11 @@ ANSWERS: dict[str, Callable[[list[Any]], Any]] = {
     "indices": lambda d: ORDER,
     "array of indices": lambda d: np.array(ORDER),
     "index and score": lambda d: [(at, 0.5) for at in ORDER],
-    "results with index": lambda d: [Result(at) for at in ORDER],
-    "response with results": lambda d: Response([Result(at) for at in ORDER]),
+    "results with index": lambda d: [ResultWithIndex(at) for at in ORDER],
+    "response with results": lambda d: ResponseWithResults([ResultWithIndex(at) for at in ORDER]),
     "mapping with results": lambda d: {"results": [{"index": at, "relevance_score": 0.1} for at in ORDER]},
     "corpus ids": lambda d: [{"corpus_id": at, "score": np.float32(0.1)} for at in ORDER],
-    "results with document": lambda d: [Scored(d[at], 0.5) for at in ORDER],
+    "results with document": lambda d: [ResultWithDocument(d[at], 0.5) for at in ORDER],
     "results with text": lambda d: [{"document": {"text": d[at].text}} for at in ORDER],
     "mappings with content": lambda d: [{"content": d[at]} for at in ORDER],
     "only the best": lambda d: [d[2], d[1]],
@@ -75,7 +75,7 @@ def test_reads_answers_of_any_usual_shape(shape: str) -> None:
         (["a document of another request"], "a document that was not sent: str 'a document of"),
         ([LangChainDocument("stranger")], "a document that was not sent"),
         ([3], "answered index 3 for 3 documents"),
-        ([Result(-1)], "answered index -1 for 3 documents"),
+        ([ResultWithIndex(-1)], "answered index -1 for 3 documents"),
         ([None], "in which no document is found"),
         ([True], "in which no document is found"),
         (None, "answered NoneType None instead of a list of documents"),
