@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Required, Self, TypedDict
 
 import numpy as np
@@ -64,7 +65,7 @@ class Lifetime:
     def draw_ms(self, ttl_s: float | None, rng: random.Random) -> int:
         """Milliseconds that one new entry is to live; 0 means that it does not expire.
 
-        ``ttl_s`` replaces the usual one. Raises what ``check_ttl`` raises.
+        ``ttl_s`` in seconds replaces the usual one. Raises ConfigurationError for an impossible one.
         """
         check_ttl(ttl_s)
         ttl = self.ttl_s if ttl_s is None else ttl_s
@@ -140,7 +141,7 @@ class Layout:
         )
         return cls(
             keys=KeySpace.of(namespace, reranker, embedder),
-            attributes=attributes,
+            attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
             lifetime=Lifetime(ttl_s, ttl_jitter),
             listwise=listwise,

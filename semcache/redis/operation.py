@@ -33,16 +33,15 @@ PAGE = 1000
 """Keys per SCAN. More would save round trips, but the server does nothing else while it looks through a page."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StoreState:
-    """Everything that the operations of one store share; each store has its own, and passes it to every operation.
+    """Everything that the operations of one store share. Each store owns one and passes it to every operation.
 
-    ``layout`` never changes. The other parts do, and every thread and task that calls the store uses them without a
-    lock:
+    ``layout`` never changes. Three parts do, and every thread and task that calls the store uses them without a lock:
 
     - ``checked_indexes`` names the indexes that this store has seen to exist and to fit. Adding to a set and
       discarding from it are atomic in CPython. Two threads that check at the same time cost one more round trip.
-    - ``sizes`` says the same of itself.
+    - ``sizes`` replaces whole items of a dictionary, see its docstring.
     - ``rng`` draws the lifetimes of entries. ``Random.uniform`` takes one number from the generator, atomically.
 
     ``clock`` gives the time of day in seconds, which entries are stamped with. ``on_event`` is called in the thread

@@ -70,6 +70,8 @@ class RedisStore:
         self.connection = connection
         self._state = StoreState.of(connection.where, **options)
 
+    # Assigned, not written out: every method would be the same call again, here and once more in AsyncRedisStore. Type
+    # checkers see the parameters and the result of each operation.
     check = _blocking(ensure.check)
     read_exact = _blocking(reading.read_exact)
     read_exact_many = _blocking(reading.read_exact_many)

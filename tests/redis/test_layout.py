@@ -1,4 +1,4 @@
-"""Vectors come back as they were, lives are drawn as told, and impossible options are refused."""
+"""Vectors come back as they were, lifetimes lie within their jitter, and impossible options are refused."""
 
 import random
 

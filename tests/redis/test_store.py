@@ -1,5 +1,6 @@
 """The contract of the store, on a real server, for threads and for event loops."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from semcache.entries.entry import NewScores
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import RedisStore
+from semcache.redis.store import AsyncRedisStore, RedisStore
 from tests.redis.conftest import DIMS, LAYOUT, MakeStore, fingerprint, near, vector
 
 A, B, C = fingerprint(1), fingerprint(2), fingerprint(3)
 FLOAT32: dict[str, Any] = {"vector_type": "float32", "m": 8}
+STORES = (RedisStore, AsyncRedisStore)
 AWKWARD_TENANTS = [
     ':/-. {}*|@"\\',
     "a:b",
@@ -32,6 +34,15 @@ AWKWARD_TENANTS = [
     "\0",
     "x" * 10_000,
 ]
+
+
+def test_both_stores_have_the_same_methods() -> None:
+    threads, loops = ({name: value for name, value in vars(kind).items() if name[0] != "_"} for kind in STORES)
+    assert threads.keys() == loops.keys()
+    for name, method in threads.items():
+        assert inspect.signature(method) == inspect.signature(loops[name])
+        assert inspect.iscoroutinefunction(loops[name]) and not inspect.iscoroutinefunction(method)
+        assert method.__doc__
 
 
 class TestExactReads:
@@ -74,7 +85,7 @@ class TestRemembering:
         assert await store.remember("", "q", None, [(B, 3.0), (C, 4.0)])
         assert await store.read_exact("", "q") == {A: 1.0, B: 3.0, C: 4.0}
 
-    async def test_a_new_query_without_a_vector_is_known_exactly_and_nobodys_neighbour(
+    async def test_a_new_query_without_a_vector_is_read_exactly_but_is_never_a_neighbour(
         self, store: Any, client: redis.Redis, namespace: str
     ) -> None:
         assert await store.remember("", "q", None, [(A, 1.0)])
@@ -359,7 +370,7 @@ class TestForgetting:
         assert await store.forget(document=A) == 1500
         assert await store.count() == 0
 
-    async def test_something_must_be_said(self, store: Any) -> None:
+    async def test_forgetting_needs_a_query_a_document_or_a_tenant(self, store: Any) -> None:
         with pytest.raises(InvalidInputError, match="nothing to forget"):
             await store.forget()
         with pytest.raises(InvalidInputError, match="16 bytes, got 3"):

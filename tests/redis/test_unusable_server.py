@@ -9,14 +9,14 @@ from tests.fakes import WordEmbedder
 
 
 @pytest.mark.parametrize(
-    ("login", "said"),
+    ("login", "message"),
     [
         (":right@", r"has no search module: .*use Redis 8 or Redis Stack"),
         (":wr0ng@", r"refused the user name or password: .*correct them"),
     ],
 )
-def test_it_is_named_with_its_remedy(plain_url: str, login: str, said: str) -> None:
-    with pytest.raises(StoreError, match=said) as caught:
+def test_it_is_named_with_its_remedy(plain_url: str, login: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message) as caught:
         RedisSemanticCache(plain_url.format(login), WordEmbedder())
     assert "wr0ng" not in str(caught.value)
 

@@ -1,7 +1,7 @@
--- Replaces the trust of a scope if nobody else did so first, and gives the whole state back either way.
+-- Replaces the trust of a scope unless it was changed since the caller read it. Returns the whole state either way.
 --
 -- KEYS  state hash
--- ARGV  TTL in ms, number of changes that the caller knows of, "1" to start all counting anew,
+-- ARGV  TTL in ms, number of changes that the caller has read, "1" to start all counting anew,
 --       then names and values of the fields of the trust
 local key, changes = KEYS[1], tonumber(ARGV[2])
 

@@ -10,7 +10,7 @@ FOREIGN = (exceptions.RedisError, OSError)
 """The errors that redis-py raises: its own, and sometimes one of the operating system for the socket."""
 
 _SEARCH_MISSING = (
-    "{where} has no search module: {said}; use Redis 8 or Redis Stack, or the url 'embedded' "
+    "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
     "(pip install 'redis-semcache[embedded]')"
 )
 
@@ -19,30 +19,30 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
     (
         (exceptions.AuthenticationError, exceptions.AuthorizationError),
         StoreError,
-        "{where} refused the user name or password: {said}; correct them in the Redis url",
+        "{where} refused the user name or password: {message}; correct them in the Redis url",
     ),
     (
         (exceptions.NoPermissionError,),
         StoreError,
-        "{where}: {said}; give this user the commands that semcache uses (GET, SET, FT.SEARCH, ...)",
+        "{where}: {message}; give this user the commands that semcache uses (GET, SET, FT.SEARCH, ...)",
     ),
     (
         (exceptions.MaxConnectionsError,),
         StoreError,
-        "{where}: {said}; more calls at once than the connection pool allows",
+        "{where}: {message}; more calls at once than the connection pool allows",
     ),
-    ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {said}"),
+    ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {message}"),
     (
         (exceptions.ConnectionError, OSError),
         StoreUnavailableError,
-        "{where} cannot be reached: {said}; check that Redis runs and the url is right",
+        "{where} cannot be reached: {message}; check that Redis runs and the url is right",
     ),
     (
         (exceptions.OutOfMemoryError,),
         StoreError,
-        "{where} is full: {said}; raise maxmemory, or set maxmemory-policy to allkeys-lru",
+        "{where} is full: {message}; raise maxmemory, or set maxmemory-policy to allkeys-lru",
     ),
-    ((exceptions.ReadOnlyError,), StoreError, "{where} is a read-only replica: {said}; use the url of the primary"),
+    ((exceptions.ReadOnlyError,), StoreError, "{where} is a read-only replica: {message}; use the url of the primary"),
 )
 
 _MISSING_INDEX = ("no such index", "unknown index name", "index_not_found")
@@ -53,13 +53,13 @@ def translated(error: BaseException, where: str) -> StoreError:
     if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
         # The asynchronous client reports a refused password as a connection error that was caused by it.
         error = error.__cause__
-    said = str(error)
-    for kinds, ours, message in _TRANSLATIONS:
+    message = str(error)
+    for kinds, ours, text in _TRANSLATIONS:
         if isinstance(error, kinds):
-            return ours(message.format(where=where, said=said))
-    if "unknown command" in said.lower() and "ft." in said.lower():
-        return StoreError(_SEARCH_MISSING.format(where=where, said=said))
-    return StoreError(f"{where} answered with an error: {said}")
+            return ours(text.format(where=where, message=message))
+    if "unknown command" in message.lower() and "ft." in message.lower():
+        return StoreError(_SEARCH_MISSING.format(where=where, message=message))
+    return StoreError(f"{where} answered with an error: {message}")
 
 
 def value_of(reply: Any, where: str) -> Any:

@@ -1,8 +1,8 @@
--- Removes every record of one document from an entry; an entry left without scores goes whole.
+-- Removes every record of one document from an entry. An entry left without scores is removed whole.
 --
 -- KEYS  vector hash, scores string
 -- ARGV  fingerprint, bytes of a record, bytes of the version
--- Gives 1 if the entry held the document, else 0.
+-- Returns 1 if the entry held the document, else 0.
 local fingerprint, step, first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]) + 1
 local blob = redis.call("GET", KEYS[2])
 if not blob or not blob:find(fingerprint, first, true) then

@@ -1,12 +1,13 @@
--- Adds observations to the quality state of a scope, in one step, and gives the whole state back if asked.
+-- Adds observations to the quality state of a scope, in one step, and returns the whole state if asked to.
 --
 -- KEYS  state hash
 -- ARGV  TTL in ms, recent observations after which a group's recent ones become older ones, older ones above which all
---       sums of the group are halved, "1" to give the state back,
+--       sums of the group are halved, "1" to return the state,
 --       number of groups, for each its name, how many observations are new, and its bands with a comma after each,
 --       then names of fields and what to add to each
 local key = KEYS[1]
-local ttl, block, most, wanted, groups = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == "1", tonumber(ARGV[5])
+local ttl, max_recent, max_older = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local returns_state, groups = ARGV[4] == "1", tonumber(ARGV[5])
 
 for at = 6 + 3 * groups, #ARGV, 2 do
   redis.call("HINCRBYFLOAT", key, ARGV[at], ARGV[at + 1])
@@ -21,7 +22,7 @@ local function each_number_of(bands, change)
   end
 end
 
--- Makes recent observations older ones; gives the number of all older ones.
+-- Makes recent observations older ones; returns the number of all older ones.
 local function settle(bands)
   local older = 0
   each_number_of(bands, function(band, name, number)
@@ -42,11 +43,11 @@ end
 
 for at = 6, 5 + 3 * groups, 3 do
   local counter, bands = "recent " .. ARGV[at], ARGV[at + 2]
-  if tonumber(redis.call("HINCRBY", key, counter, ARGV[at + 1])) >= block then
+  if tonumber(redis.call("HINCRBY", key, counter, ARGV[at + 1])) >= max_recent then
     redis.call("HDEL", key, counter)
-    if settle(bands) > most then halve(bands) end
+    if settle(bands) > max_older then halve(bands) end
   end
 end
 
 redis.call("PEXPIRE", key, ttl)
-return wanted and redis.call("HGETALL", key) or {}
+return returns_state and redis.call("HGETALL", key) or {}

@@ -41,9 +41,9 @@ class ScriptedConnection:
     async def send_packed_command(self, packed: list[bytes], check_health: bool) -> None:
         reader = hiredis.Reader(encoding="utf-8")
         reader.feed(b"".join(packed))
-        said = [command[1] for command in iter(reader.gets, False)]
-        self.sent.append(said)
-        self._replies.extend(said)
+        texts = [command[1] for command in iter(reader.gets, False)]
+        self.sent.append(texts)
+        self._replies.extend(texts)
         step = self.script.popleft() if self.script else None
         if isinstance(step, asyncio.Event):
             await step.wait()
@@ -234,9 +234,9 @@ class TestLink:
             def echo(name: str) -> None:
                 together.wait()
                 for at in range(200):
-                    said = connection.exchange((("ECHO", f"{name} {at}"), ("ECHO", name)))
-                    if said != [f"{name} {at}".encode(), name.encode()]:
-                        wrong.append(said)
+                    replies = connection.exchange((("ECHO", f"{name} {at}"), ("ECHO", name)))
+                    if replies != [f"{name} {at}".encode(), name.encode()]:
+                        wrong.append(replies)
 
             threads = [threading.Thread(target=echo, args=(str(name),)) for name in range(8)]
             for thread in threads:

@@ -1,4 +1,4 @@
-"""Which redis-server and search module are taken, and what is said where there is none."""
+"""Which redis-server and search module are taken, and the error where there is none."""
 
 import threading
 from pathlib import Path
