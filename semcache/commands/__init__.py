@@ -1,4 +1,4 @@
-"""The command ``semcache``: one module per command. Needs the extra ``cli``."""
+"""The command line ``semcache``: a module or a folder per command. It needs the extra ``cli``."""
 
 import sys
 
@@ -6,12 +6,13 @@ from semcache.errors import MissingExtraError, SemcacheError
 
 
 def main() -> None:
-    """Run the command line; what is wrong is one readable line on stderr and exit code 1."""
+    """Run the command line. An error of semcache is printed as one line on stderr, and the exit code is 1."""
+    # typer and rich are optional, so nothing of the commands may be imported before they are known to be there.
     try:
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError as error:
-        # Without rich there is nothing to print it with.
+        # sys.exit prints the message itself, because the red print of ``complain`` needs rich.
         sys.exit(str(MissingExtraError(error.name or "typer", "cli")))
     from semcache.commands.app import app
     from semcache.commands.console import complain
@@ -19,5 +20,6 @@ def main() -> None:
     try:
         app()
     except SemcacheError as error:
+        # These errors say what was wrong and what to do, so a traceback would only hide the sentence.
         complain(error)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""Puts the commands together into one application."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -12,17 +12,19 @@ from semcache.commands.demo.command import demo
 from semcache.commands.redis import redis
 
 app = typer.Typer(
-    help="A semantic rerank cache: reuses reranker scores across repeated and reworded queries.",
+    help="A cache for rerankers: it reuses scores when a query is repeated or asked in other words.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # its locals may hold a password
+    # The tracebacks of rich show local variables, and one of them may hold the password of the Redis url.
+    pretty_exceptions_enable=False,
 )
+# In the order in which a newcomer needs them; the help lists them in this order.
 for command in (config, redis, demo, calibrate, bench):
     app.command()(command)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
         typer.echo(version("redis-semcache"))
         raise typer.Exit
 
@@ -30,6 +32,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        # Eager options are handled before typer complains that no command was given.
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None: ...

@@ -1,4 +1,4 @@
-"""One progress bar on stderr for each thing that is being done."""
+"""Progress bars on stderr, one for each task of a command."""
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
 
@@ -6,23 +6,29 @@ from semcache.commands.console import err
 
 
 class Bars:
-    """Shows how far things are; ``time`` is the column that says how long they took or will take."""
+    """A progress bar per task. ``time`` is the column that shows how long a task has taken or will still take.
+
+    Example:
+        with Bars(TimeElapsedColumn()) as bars:
+            bars.show("replaying", 3, 300)
+    """
 
     def __init__(self, time: ProgressColumn) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<24}"), BarColumn(bar_width=26), MofNCompleteColumn(), time, console=err()
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._ids: dict[str, TaskID] = {}
 
-    def show(self, what: str, step: int, steps: int) -> None:
-        """So many steps of it are done; a bar appears when a thing is named first."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=steps)
-        self._progress.update(self._tasks[what], completed=step)
+    def show(self, task: str, step: int, steps: int) -> None:
+        """Show that ``step`` of the ``steps`` steps of a task are done. The first call for a task adds its bar."""
+        if task not in self._ids:
+            self._ids[task] = self._progress.add_task(task, total=steps)
+        self._progress.update(self._ids[task], completed=step)
 
     def __enter__(self) -> "Bars":
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Also after Ctrl-C: rich hides the cursor while bars move, and only ``stop`` brings it back.
         self._progress.stop()

@@ -1,8 +1,8 @@
 """``semcache config``: the settings in force, and where each came from."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -12,54 +12,59 @@ from rich.table import Column, Table
 from semcache.commands.console import out
 from semcache.settings import PACKAGED, Explained, Settings, explain, template
 
+# Units that read well right after a number. The longer ones are shown by --json only.
+_SHOWN_UNITS = ("s", "pairs", "calls", "characters", "rounds")
+
 
 def config(
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, with unit and meaning.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the unit and meaning of each setting.")] = (
+        False
+    ),
     as_template: Annotated[
-        bool, typer.Option("--template", help="Print a commented YAML of all defaults, to be edited.")
+        bool, typer.Option("--template", help="Print a commented YAML file with all defaults, for you to edit.")
     ] = False,
 ) -> None:
-    """Show the settings in force and where each came from; passwords are hidden."""
+    """Show the settings in force and where each comes from. Passwords are hidden."""
     if as_template:
+        # Without the settings of this machine: a template has defaults only, and a wrong setting must not prevent it.
         typer.echo(template(Settings), nl=False)
-    elif as_json:
-        typer.echo(json.dumps({line.setting: _described(line) for line in explain(Settings())}, indent=2))
+        return
+    lines = explain(Settings())
+    if as_json:
+        described = {
+            line.setting: {"value": line.value, "source": line.source, "unit": line.unit, "meaning": line.meaning}
+            for line in lines
+        }
+        typer.echo(json.dumps(described, indent=2))
     else:
-        out().print(_table(explain(Settings())))
-
-
-def _described(line: Explained) -> dict[str, Any]:
-    return {"value": line.value, "source": line.source, "unit": line.unit, "meaning": line.meaning}
+        out().print(_table(lines))
 
 
 def _table(lines: Sequence[Explained]) -> Table:
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "from", box=SIMPLE, pad_edge=False)
-    section = ""
-    for setting, value, source in _rows(lines):
-        if section and setting.split(".")[0] != section:
+    last_section = ""
+    for line in lines:
+        section = line.setting.split(".")[0]
+        if last_section not in ("", section):
             table.add_section()
-        section = setting.split(".")[0]
-        style = "dim" if source in (PACKAGED, "default") else "bold"
-        table.add_row(setting, escape(value), f"[{style}]{escape(source)}[/{style}]")
+        last_section = section
+        # What the user has set stands out; defaults are dim.
+        style = "dim" if line.source in (PACKAGED, "default") else "bold"
+        source = f"[{style}]{escape(line.source)}[/{style}]"
+        if not isinstance(line.value, list):
+            table.add_row(line.setting, escape(_with_unit(line.value, line.unit)), source)
+            continue
+        # The only list is the ladder of rerankers, which gets a row per rung.
+        for number, rung in enumerate(line.value):
+            limits = f"{rung['max_length']} tokens, {rung['batch_size']} pairs"
+            model = f" {rung['model']} ({limits})" if rung["model"] else ""
+            table.add_row(f"{line.setting}.{number}", escape(f"{rung['kind']}{model}"), source)
     return table
 
 
-def _rows(lines: Sequence[Explained]) -> Iterator[tuple[str, str, str]]:
-    for line in lines:
-        if isinstance(line.value, list):
-            for place, rung in enumerate(line.value):
-                yield f"{line.setting}.{place}", _rung(rung), line.source
-        else:
-            yield line.setting, _shown(line.value, line.unit), line.source
-
-
-def _rung(rung: dict[str, Any]) -> str:
-    model = f" {rung['model']} ({rung['max_length']} tokens, {rung['batch_size']} pairs)" if rung["model"] else ""
-    return f"{rung['kind']}{model}"
-
-
-def _shown(value: object, unit: str) -> str:
+def _with_unit(value: object, unit: str) -> str:
     if value is None:
         return "none"
-    shown = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{shown} {unit}" if unit in ("s", "pairs", "calls", "characters", "rounds") else shown
+    # Booleans as YAML writes them, and 0.25 or 3600 instead of 3600.0.
+    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} {unit}" if unit in _SHOWN_UNITS else text

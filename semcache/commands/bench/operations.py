@@ -1,11 +1,11 @@
-"""What is measured: the bare commands, the look-ups, a write, a whole request, and the models."""
+"""The operations that are measured: bare commands, look-ups, a write, a whole request, and model calls."""
 
 from collections.abc import Iterator
 from itertools import count
 
 from semcache.commands.bench.entries import SyntheticEntries
 from semcache.commands.bench.measuring import Operation
-from semcache.commands.demo.models import Models
+from semcache.commands.models import Models
 from semcache.errors import StoreError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.ranking import Status
@@ -18,13 +18,14 @@ REQUEST, REMEMBER = "exact_request", "remember"
 EMBED, RERANK = "embed", "fresh_rerank"
 
 _TOP_K = 5
+# Enough entries for the timed calls not to repeat the same few, found in a fraction of a second.
 _PROBES = 200
 
 
 def bare_commands(
     connection: RedisConnection, keys: KeySpace, entries: SyntheticEntries, stored: int
 ) -> Iterator[Operation]:
-    """The shortest round trip, and the one that an exact hit cannot do without, by redis-py alone."""
+    """Two commands by redis-py alone: the shortest round trip, and the GET that every exact hit needs."""
     client = connection.client
     yield Operation(PING, lambda number: None, lambda _: client.ping(), bool)
     yield Operation(GET, lambda number: keys.scores("", entries.query(number % stored)), client.get, bool)
@@ -33,25 +34,25 @@ def bare_commands(
 def look_ups(
     pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int, neighbours: int
 ) -> Iterator[Operation]:
-    """What is read of so many stored entries. Vectors are given, so nothing is embedded."""
+    """Reads of ``stored`` entries. Vectors are given, so nothing is embedded."""
     cache = pipeline.cache
     findable = _findable(pipeline, entries, stored)
     yield Operation(
         EXACT,
         lambda number: (entries.query(number % stored), entries.texts(number % stored)),
-        lambda sent: cache.lookup(*sent),
+        lambda request: cache.lookup(*request),
         lambda found: found.status is Status.EXACT,
     )
     yield Operation(
         SEMANTIC,
         lambda number: (*entries.rewording(at := findable[number % len(findable)]), entries.texts(at)),
-        lambda sent: cache.lookup(sent[0], sent[2], vector=sent[1]),
+        lambda request: cache.lookup(request[0], request[2], vector=request[1]),
         lambda found: found.status is Status.SEMANTIC,
     )
     yield Operation(
         MISS,
         lambda number: (*entries.unknown(number), entries.texts(number)),
-        lambda sent: cache.lookup(sent[0], sent[2], vector=sent[1]),
+        lambda request: cache.lookup(request[0], request[2], vector=request[1]),
         lambda found: found.status is None,
     )
     yield Operation(
@@ -63,24 +64,26 @@ def look_ups(
     yield Operation(
         REQUEST,
         lambda number: (entries.query(number % stored), entries.texts(number % stored)),
-        lambda sent: pipeline.rerank(sent[0], sent[1], _TOP_K),
+        lambda request: pipeline.rerank(request[0], request[1], _TOP_K),
         lambda ranking: ranking.status is Status.EXACT,
     )
 
 
 def writes(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> Iterator[Operation]:
-    """A new entry each time, so what is stored grows while this is measured."""
+    """Writes of new entries. The number of stored entries grows while they are measured."""
+    # Not by the number of the call, which starts again after the warm-up: a known entry only gets scores appended,
+    # which is far cheaper than inserting its vector into the graph.
     new = count(stored)
     yield Operation(
         REMEMBER,
         lambda _: (entries.query(at := next(new)), entries.texts(at), entries.scores(at), entries.vector(at)),
-        lambda sent: pipeline.cache.remember(*sent[:3], vector=sent[3]),
+        lambda entry: pipeline.cache.remember(*entry[:3], vector=entry[3]),
         bool,
     )
 
 
 def model_calls(models: Models, entries: SyntheticEntries) -> Iterator[Operation]:
-    """One query embedded; the documents of one request reranked without a cache."""
+    """One query embedded, and the documents of one request reranked without a cache."""
     yield Operation(EMBED, lambda number: [entries.question(number)], models.embedder.embed)
     yield Operation(
         RERANK,
@@ -90,17 +93,18 @@ def model_calls(models: Models, entries: SyntheticEntries) -> Iterator[Operation
 
 
 def _findable(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> list[int]:
-    """Entries whose rewording finds them: among many random vectors, unlike real ones, the graph leads past some."""
-    some = range(0, stored, max(1, stored // _PROBES))
-    found = [at for at in some if _is_found(pipeline, entries, at)]
+    """Numbers of entries that their rewordings find."""
+    # The graph of an HNSW index links near vectors. Random vectors are all equally far from each other, unlike real
+    # ones, so the search through the graph does not reach every one of them.
+    probes = range(0, stored, max(1, stored // _PROBES))
+    found = []
+    for number in probes:
+        query, vector = entries.rewording(number)
+        if pipeline.cache.lookup(query, entries.texts(number), vector=vector).status is Status.SEMANTIC:
+            found.append(number)
     if not found:
         raise StoreError(
-            f"none of {len(some)} stored entries is found by meaning; see that Redis neither fails nor evicts, or use "
-            "fewer entries"
+            f"none of {len(probes)} stored entries is found by meaning; see that Redis neither fails nor evicts, or "
+            "use fewer entries"
         )
     return found
-
-
-def _is_found(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, number: int) -> bool:
-    query, vector = entries.rewording(number)
-    return pipeline.cache.lookup(query, entries.texts(number), vector=vector).status is Status.SEMANTIC

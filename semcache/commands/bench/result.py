@@ -1,4 +1,4 @@
-"""What was asked for and what was found."""
+"""The options and the result of a measurement."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -8,14 +8,15 @@ from semcache.commands.bench.measuring import Timing
 from semcache.commands.bench.operations import EMBED, EXACT, GET, REQUEST, RERANK, SEMANTIC
 from semcache.errors import InvalidInputError
 
+# Entries: several GB of Redis. Documents: more than any reranker scores in a request. Seconds: an hour in all.
 _MOST_ENTRIES, _MOST_DOCUMENTS, _MOST_SECONDS = 1_000_000, 1000, 60
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BenchOptions:
     """``entries`` are stored with the scores of ``documents`` passages each; each measurement takes ``seconds``.
 
-    Raises InvalidInputError for what is out of range: 1 to 1,000,000 entries, 1 to 1000 documents, more than 0 to 60
+    Raises InvalidInputError for a value out of range: 1 to 1,000,000 entries, 1 to 1000 documents, more than 0 to 60
     seconds.
     """
 
@@ -30,13 +31,14 @@ class Options:
         ):
             if not 1 <= value <= most:
                 raise InvalidInputError(f"{name} must be from 1 to {most:,}, got {value}")
+        # Written so that NaN is refused too: every comparison with it is false.
         if not 0 < self.seconds <= _MOST_SECONDS:
             raise InvalidInputError(f"seconds must be above 0 and at most {_MOST_SECONDS}, got {self.seconds:g}")
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times the p50 of one thing is that of another."""
+    """How many times the p50 of one operation is that of another."""
 
     name: str
     meaning: str
@@ -44,10 +46,10 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BenchResult:
     """``where`` names the server without its password. Names of models are None when none were used."""
 
-    options: Options
+    options: BenchOptions
     where: str
     dims: int
     embedder: str | None
@@ -56,20 +58,18 @@ class Result:
     timings: Mapping[str, Timing]
 
     def ratios(self) -> Iterator[Ratio]:
-        """Those that can be told from what was measured.
-
-        The p50 of a look-up by meaning with its embedding is taken to be the sum of both.
-        """
+        """The ratios that follow from what was measured. Without models there is only the first."""
         p50 = {name: timing.p50_ms for name, timing in self.timings.items()}
         yield Ratio("exact_hit_to_get", "exact hit / bare GET", p50[EXACT] / p50[GET])
         if RERANK in p50:
             fresh = p50[RERANK]
             yield Ratio("fresh_to_exact", "reranking afresh / whole request, exact hit", fresh / p50[REQUEST])
+            # The look-up was timed with a given vector, so a request by meaning takes the embedding on top of it.
             semantic = p50[EMBED] + p50[SEMANTIC]
             yield Ratio("fresh_to_semantic", "reranking afresh / embedding + semantic hit", fresh / semantic)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for ``json``; milliseconds, and null where there were too few samples."""
+        """Everything as plain values: durations in milliseconds, null where there were too few samples."""
         return {
             **asdict(self.options),
             "where": self.where,

@@ -1,1 +1,1 @@
-"""What reuse would save and cost on somebody's own traffic, threshold by threshold, and which thresholds follow."""
+"""Measures on a user's own traffic what reuse would save and cost at each threshold, and recommends thresholds."""

@@ -1,4 +1,4 @@
-"""Chooses thresholds for a budget of loss, and says what the traffic would look like with a pair of thresholds."""
+"""Chooses thresholds for a budget of loss, and estimates the whole traffic under a pair of thresholds."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from semcache.commands.calibration.trial import Trials
 from semcache.ranking import Status
 
 MIN_HITS = 30
-"""Fewer sampled hits say too little: with 30 of them without any loss, 10 % may still lose (rule of three)."""
+"""Sampled hits that a threshold needs to be judged: after 30 without any loss, 10 % may still lose (rule of three)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A recommended threshold, or None, and why it is not lower."""
+    """A recommended threshold, or None, and the reason why it is not lower."""
 
     threshold: float | None
     reason: str
@@ -23,7 +23,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """All requests with one pair of thresholds: shares by status, share of pairs avoided, mean loss over all."""
+    """All requests under one pair of thresholds: shares by status, share of pairs avoided, and mean loss."""
 
     trust_threshold: float
     reuse_threshold: float
@@ -33,47 +33,42 @@ class Outlook:
 
 
 def advised(figures: Sequence[Figures], budget: float) -> Advice:
-    """The lowest threshold from which on the upper bound of the loss keeps the budget, seen from the top."""
+    """The lowest threshold such that it and all higher ones keep the budget with the upper bound of their loss."""
     best: Advice | None = None
+    # From the top down, and no further than the first that fails: a lower threshold also serves the requests of the
+    # higher ones, so their losses stay, even where more harmless hits dilute the mean.
     for row in sorted(figures, key=lambda row: -row.threshold):
         if row.sampled < MIN_HITS or row.high is None:
             continue
         if row.high > budget:
-            why = f"at {row.threshold:g} the loss may be {row.high:.4f}, over the budget of {budget:g}"
-            return Advice(best.threshold if best else None, why)
+            reason = f"at {row.threshold:g} the loss may be {row.high:.4f}, over the budget of {budget:g}"
+            return Advice(best.threshold if best else None, reason)
         best = Advice(row.threshold, "lower ones were not tried")
     return best or Advice(None, f"fewer than {MIN_HITS} sampled hits at every threshold; give a longer log")
 
 
 def outlook(cases: Sequence[Case], tried: Sequence[Trials], trust: float, reuse: float) -> Outlook:
-    """What the traffic would be with these thresholds. Verified and trusted requests are estimated from the sample."""
+    """Estimate the traffic under two thresholds. Losses of verified and trusted requests come from the sample."""
     shares: Counter[str] = Counter()
-    pairs = sum(len(case.fingerprints) for case in cases)
-    avoided = loss = 0.0
+    pairs = avoided = 0
     for case in cases:
-        status = _status(case, trust, reuse)
+        status = case.status_at(trust, reuse)
         shares[status] += 1
+        pairs += len(case.fingerprints)
+        # What is known for the query itself is exact, whatever the thresholds: counted on all requests, no estimate.
         if status in (Status.EXACT, Status.PARTIAL):
             avoided += len(case.exact)
-    for one in tried:
-        trial = one.trusted if one.case.trust_from >= trust else one.verified_at(reuse)
+    estimated, loss = float(avoided), 0.0
+    for trials in tried:
+        trial = trials.trusted_at(trust) or trials.verified_at(reuse)
         if trial is not None:
-            avoided += one.weight * (len(one.case.fingerprints) - trial.asked)
-            loss += one.weight * trial.loss
+            estimated += trials.weight * (len(trials.case.fingerprints) - trial.asked)
+            loss += trials.weight * trial.loss
     return Outlook(
         trust,
         reuse,
+        # Degraded answers depend on the latency of the reranker, which a calibration does not replay.
         {status.value: shares[status] / len(cases) for status in Status if status is not Status.DEGRADED},
-        avoided / pairs,
+        estimated / pairs,
         loss / len(cases),
     )
-
-
-def _status(case: Case, trust: float, reuse: float) -> Status:
-    if case.is_exact:
-        return Status.EXACT
-    if case.trust_from >= trust:
-        return Status.SEMANTIC
-    if case.reuse_from >= reuse:
-        return Status.VERIFIED
-    return Status.PARTIAL if case.exact else Status.FRESH

@@ -1,18 +1,21 @@
-"""A request of the sample, with what a cache would have known when it came."""
+"""A request of the log with what a cache would have known when it came."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from semcache.ranking import Status
+
 LOWEST = 0.45
-"""Least similarity that is looked at; below it hardly a pair of queries asks the same."""
+"""Lowest similarity that counts as near. Two queries below it hardly ever ask the same."""
 NEVER = -1.0
+"""The threshold of a case that no threshold makes a hit: below every cosine that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """An earlier query, and which of the request's documents the cache would have scores of for it.
+    """An earlier query. ``known`` are those documents of the request that the cache has scores of for it.
 
-    ``is_alike`` is the guard's word: it sees no difference that forbids trust.
+    ``is_alike`` is True when the guard sees no difference that forbids trust.
     """
 
     query: str
@@ -23,9 +26,10 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``query`` names the query in scores; ``exact`` are the documents scored earlier for this very query.
+    """``query`` is the name of the query in scores; ``exact`` are the documents scored earlier for this very query.
 
-    ``near`` has the neighbours that know at least one of the documents, nearest first.
+    ``near`` has the neighbours that know at least one of the documents, nearest first. ``text`` is None where the
+    query's text is not known.
     """
 
     query: str
@@ -36,7 +40,7 @@ class Case:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every score is known for this very query, so that no threshold matters."""
+        """True when every score is known for this very query, so that no threshold matters."""
         return self.exact.issuperset(self.fingerprints)
 
     @property
@@ -47,33 +51,41 @@ class Case:
     @property
     def trust_from(self) -> float:
         """The highest trust threshold at which all scores are served unasked; NEVER where none does."""
-        return self._covered_from(lambda near: near.is_alike)
+        return self._covered_from(near for near in self.near if near.is_alike)
 
     @property
     def unguarded_from(self) -> float:
         """``trust_from`` if there were no guard."""
-        return self._covered_from(lambda near: True)
+        return self._covered_from(self.near)
 
-    def _covered_from(self, may: Callable[[Near], bool]) -> float:
+    def status_at(self, trust: float, reuse: float) -> Status:
+        """The status with which the cache would answer at these thresholds. The tests are in the order of the flow."""
+        if self.is_exact:
+            return Status.EXACT
+        if self.trust_from >= trust:
+            return Status.SEMANTIC
+        if self.reuse_from >= reuse:
+            return Status.VERIFIED
+        return Status.PARTIAL if self.exact else Status.FRESH
+
+    def _covered_from(self, nears: Iterable[Near]) -> float:
+        """The similarity of the last neighbour that is needed for every document to have a score."""
         missing = set(self.fingerprints) - self.exact
-        if not missing:
-            return NEVER
-        for near in filter(may, self.near):
-            missing -= near.known
-            if not missing:
-                return near.similarity
+        # Nothing is missing in an exact case: the flow answers it before it looks for neighbours.
+        if missing:
+            for near in nears:
+                missing -= near.known
+                if not missing:
+                    return near.similarity
         return NEVER
 
-    def nearest_owners(self, *, alike: bool) -> dict[str, frozenset[bytes]]:
-        """Which neighbour's scores would be taken for which documents: each from the nearest that has it.
 
-        With ``alike``, only from those that the guard lets pass.
-        """
-        return dict(_owners(near for near in self.near if near.is_alike or not alike))
+def sources(nears: Iterable[Near]) -> Iterator[tuple[Near, frozenset[bytes]]]:
+    """Each neighbour with the documents whose scores are taken from it.
 
-
-def _owners(nears: Iterable[Near]) -> Iterable[tuple[str, frozenset[bytes]]]:
+    As in the cache, a document's score comes from the nearest neighbour that has one; ``nears`` is in that order.
+    """
     taken: set[bytes] = set()
     for near in nears:
-        yield near.query, near.known - taken
+        yield near, near.known - taken
         taken |= near.known

@@ -1,12 +1,13 @@
-"""Reads a log of requests, one JSON object with a query and its candidate documents per line."""
+"""Reads a log of requests: one JSON object with a query and its candidate documents per line."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import check_query, texts_of
+
+_REMEDY = 'each line must be like {"query": "...", "documents": ["...", "..."]}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,12 @@ class Logged:
 
 
 def read_log(path: Path) -> list[Logged]:
-    """All requests, in the order of the file. Blank lines are passed over.
+    """All requests, in the order of the file. Blank lines are skipped.
 
     Raises InvalidInputError with the number of the first line that cannot be used, what is wrong and what to do.
     """
+    # Bytes, split at newlines only: a text may hold other characters that str.splitlines takes for line ends, and
+    # decoding line by line names the line that is not UTF-8.
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -32,34 +35,24 @@ def read_log(path: Path) -> list[Logged]:
     return requests
 
 
-_REMEDY = 'each line must be like {"query": "...", "documents": ["...", "..."]}'
-
-
 def _logged(line: bytes, where: str) -> Logged:
-    said = _parsed(line, where)
-    if not isinstance(said, dict):
-        raise InvalidInputError(f"{where}: {_shown(said)} is no JSON object; {_REMEDY}")
-    for name in ("query", "documents"):
-        if name not in said:
-            raise InvalidInputError(f'{where}: "{name}" is missing, found {_shown(list(said))}; {_REMEDY}')
-    if not said["documents"]:
-        raise InvalidInputError(f'{where}: "documents" is {_shown(said["documents"])}; give some, or drop the line')
     try:
-        check_query(said["query"])
-        return Logged(said["query"], tuple(dict.fromkeys(texts_of(said["documents"]))))
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{where}: {error}") from error
-
-
-def _parsed(line: bytes, where: str) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"))
+        content = json.loads(line.decode("utf-8"))
+    # The order matters: an error of decoding is a ValueError too.
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
     except ValueError as error:
         raise InvalidInputError(f"{where}: not JSON ({error}); {_REMEDY}") from error
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return f"{shown[:60]}{'...' if len(shown) > 60 else ''}"
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; {_REMEDY}")
+    for name in ("query", "documents"):
+        if name not in content:
+            raise InvalidInputError(f'{where}: "{name}" is missing, found {list(content)!r:.60}; {_REMEDY}')
+    if not content["documents"]:
+        raise InvalidInputError(f'{where}: "documents" is {content["documents"]!r:.60}; give some, or drop the line')
+    try:
+        # The checks of a real request, so that a log has what the cache would accept, and nothing else.
+        check_query(content["query"])
+        return Logged(content["query"], tuple(dict.fromkeys(texts_of(content["documents"]))))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{where}: {error}") from error

@@ -1,4 +1,4 @@
-"""What a calibration found as a PNG: loss and savings by threshold."""
+"""A calibration as a PNG: loss and savings by threshold."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,84 +7,48 @@ from typing import Any
 from semcache.commands.calibration.advice import MIN_HITS
 from semcache.commands.calibration.figures import THRESHOLDS, Figures
 from semcache.commands.calibration.result import Calibration
-from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.commands.files import empty_figure
 
-# Told apart also by those who do not see all colours (Okabe and Ito, 2008).
+# Colours that people with the usual kinds of colour blindness can tell apart (Okabe and Ito, 2008).
 _TRUSTED, _VERIFIED, _UNGUARDED = "#D55E00", "#0072B2", "#999999"
-
-
-def check_plot(path: Path) -> None:
-    """Raises before the work what would prevent the plot after it: no matplotlib, or nowhere to write."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "cli") from error
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"cannot write to {path}: there is no folder {path.parent}; make it first")
 
 
 def plot(found: Calibration, path: Path) -> None:
     """Write the PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Figure and canvas without pyplot, which would keep state and look for a display.
-    figure = Figure(figsize=(11, 4.8), dpi=140, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(11, 4.8)
     loss, savings = figure.subplots(1, 2)
-    _losses(loss, found)
-    _savings(savings, found)
+    for rows, colour, marker, name in (
+        (found.trusted, _TRUSTED, "o", "trusted"),
+        (found.verified, _VERIFIED, "D", "verified"),
+    ):
+        _plot_loss(loss, rows, name, {"color": colour, "marker": marker, "markersize": 4})
+        at = [row.threshold for row in rows]
+        avoided, hits = [100 * row.avoided for row in rows], [100 * row.hits for row in rows]
+        savings.plot(at, avoided, color=colour, marker=marker, markersize=4, label=f"{name}: pairs avoided")
+        savings.plot(at, hits, color=colour, ls=":", label=f"{name}: hits")
+    _plot_loss(loss, found.unguarded, "trusted without guard", {"color": _UNGUARDED, "ls": ":"}, has_band=False)
+    loss.axhline(found.budget, color="0.3", lw=0.8, ls="--", label=f"budget {found.budget:g}")
+    loss.set(ylabel="loss (1 - nDCG of the top 10 against the fresh order)")
+    loss.set_title(f"mean loss of the hits, 95 % intervals\n(where {MIN_HITS} or more were sampled)", fontsize=9)
+    savings.set(ylabel="% of all requests, or of all pairs")
+    savings.set_title("savings\n(dash-dotted: recommended thresholds)", fontsize=9)
     for axes in (loss, savings):
-        axes.set(xlabel="least similarity", xlim=(THRESHOLDS[0] - 0.01, 1.0))
+        for advice, colour in ((found.trust, _TRUSTED), (found.reuse, _VERIFIED)):
+            if advice.threshold is not None:
+                axes.axvline(advice.threshold, color=colour, lw=0.8, ls="-.")
+        axes.set(xlabel="threshold (similarity)", xlim=(THRESHOLDS[0] - 0.01, 1.0), ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
-    what = "requests" if found.source == "log" else "entries"
-    figure.suptitle(f"semcache calibrate: {found.requests} {what}, loss measured on {found.sampled}")
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"semcache calibrate: {found.requests} {found.unit}, loss measured on {found.sampled}")
     figure.savefig(path)
 
 
-def _losses(axes: Any, found: Calibration) -> None:
-    for rows, colour, marker, name in (
-        (found.trusted, _TRUSTED, "o", "trusted"),
-        (found.verified, _VERIFIED, "D", "verified"),
-    ):
-        told = _told(rows)
-        label = name if told else f"{name}: too few"
-        at = [row.threshold for row in told]
-        axes.plot(at, [row.loss for row in told], color=colour, marker=marker, markersize=4, label=label)
-        axes.fill_between(at, [row.low for row in told], [row.high for row in told], color=colour, alpha=0.15, lw=0)
-    bare = _told(found.unguarded)
-    label = "trusted without guard" if bare else "trusted without guard: too few"
-    axes.plot([row.threshold for row in bare], [row.loss for row in bare], color=_UNGUARDED, ls=":", label=label)
-    axes.axhline(found.budget, color="0.3", lw=0.8, ls="--", label=f"budget {found.budget:g}")
-    _mark(axes, found.trust.threshold, _TRUSTED)
-    _mark(axes, found.reuse.threshold, _VERIFIED)
-    axes.set(ylabel="loss (1 - nDCG of the top 10 against the fresh order)", ylim=(0, None))
-    axes.set_title(f"mean loss of the hits, 95 % intervals\n(where {MIN_HITS} or more were sampled)", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
-
-
-def _told(rows: Sequence[Figures]) -> list[Figures]:
-    return [row for row in rows if row.sampled >= MIN_HITS]
-
-
-def _mark(axes: Any, threshold: float | None, colour: str) -> None:
-    """A recommended threshold."""
-    if threshold is not None:
-        axes.axvline(threshold, color=colour, lw=0.8, ls="-.")
-
-
-def _savings(axes: Any, found: Calibration) -> None:
-    for rows, colour, marker, name in (
-        (found.trusted, _TRUSTED, "o", "trusted"),
-        (found.verified, _VERIFIED, "D", "verified"),
-    ):
-        at = [row.threshold for row in rows]
-        hits, avoided = [100 * row.hits for row in rows], [100 * row.avoided for row in rows]
-        axes.plot(at, avoided, color=colour, marker=marker, markersize=4, label=f"{name}: pairs avoided")
-        axes.plot(at, hits, color=colour, ls=":", label=f"{name}: hits")
-    _mark(axes, found.trust.threshold, _TRUSTED)
-    _mark(axes, found.reuse.threshold, _VERIFIED)
-    axes.set(ylabel="% of all requests, or of all pairs", ylim=(0, None))
-    axes.set_title("what is saved\n(dash-dotted: recommended thresholds)", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
+def _plot_loss(axes: Any, rows: Sequence[Figures], name: str, style: dict[str, Any], *, has_band: bool = True) -> None:
+    # A mean over a handful of hits would draw the eye by its extremes; the table has those rows too.
+    shown = [row for row in rows if row.sampled >= MIN_HITS]
+    at = [row.threshold for row in shown]
+    axes.plot(at, [row.loss for row in shown], label=name if shown else f"{name}: too few", **style)
+    if has_band:
+        low, high = [row.low for row in shown], [row.high for row in shown]
+        axes.fill_between(at, low, high, color=style["color"], alpha=0.15, lw=0)

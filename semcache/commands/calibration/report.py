@@ -1,4 +1,4 @@
-"""What a calibration found, as tables for a terminal of 80 columns."""
+"""A calibration as tables for a terminal of 80 columns."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,84 +10,87 @@ from rich.text import Text
 
 from semcache.commands.calibration.advice import MIN_HITS
 from semcache.commands.calibration.figures import Figures
-from semcache.commands.calibration.result import Calibration, Example
+from semcache.commands.calibration.result import Calibration
 from semcache.commands.calibration.stored import MIN_SHARED
 
-_FROM_CACHE = (
-    f"From entries, by the scores in them: an entry counts once however often it was asked for, only documents count "
-    f"that near entries share ({MIN_SHARED} at least), and verified entries hold the best-looking documents only. "
-    "This tells what near scores cost in order; hit and pair shares of traffic need a log."
-)
-_FROM_LOG = "Every earlier query counts as scored in full and not expired, so shares are those of a warm cache."
+_CAVEAT = {
+    "log": "Every earlier query counts as scored in full and not expired, so shares are those of a warm cache.",
+    "cache": (
+        "From entries, by the scores in them: an entry counts once however often it was asked for, only documents "
+        f"count that near entries share ({MIN_SHARED} at least), and verified entries hold the best-looking documents "
+        "only. This tells what near scores cost in order; hit and pair shares of traffic need a log."
+    ),
+}
 _STORE_QUERIES = (
     "The cache keeps no query texts. SEMCACHE_CACHE__STORE_QUERIES=true keeps those of new entries, and their worst "
     "pairs are then shown here as text."
 )
+# Characters of a query: with the indent of 4 it stays on one line of 80 columns.
+_QUERY_WIDTH = 72
 
 
 def report(found: Calibration) -> RenderableType:
-    """Both kinds of reuse by threshold, the advice, and what it would change."""
-    return Group(_head(found), *_tables(found), _advice(found), _outlooks(found), *_examples(found))
-
-
-def _head(found: Calibration) -> Text:
-    what = "requests" if found.source == "log" else "entries"
-    return Text(
-        f"{found.requests} {what}, {found.pairs} pairs; {found.exact:.1%} repeat a query and its documents exactly. "
-        f"Loss measured on {found.sampled} of them against the order of\n{found.reranker}. "
-        + (_FROM_LOG if found.source == "log" else _FROM_CACHE)
+    """Both kinds of reuse by threshold, the advice, and what following it would change."""
+    head = Text(
+        f"{found.requests} {found.unit}, {found.pairs} pairs; {found.exact:.1%} repeat a query and its documents "
+        f"exactly. Loss measured on {found.sampled} of them against the order of\n{found.reranker}. "
+        f"{_CAVEAT[found.source]}"
+    )
+    without_guard = [_without_zero(row.loss) for row in found.unguarded]
+    rounds = ["" if row.rounds is None else f"{row.rounds:.1f}" for row in found.verified]
+    return Group(
+        head,
+        _figures(
+            "Trusted: served without asking the reranker",
+            found.trusted,
+            found.trust.threshold,
+            "no guard",
+            without_guard,
+        ),
+        _figures(
+            "Verified: asked only about what may reach the top 10",
+            found.verified,
+            found.reuse.threshold,
+            "rounds",
+            rounds,
+        ),
+        *_advice(found),
+        *_examples(found),
     )
 
 
-def _tables(found: Calibration) -> Iterator[RenderableType]:
-    yield _table("Trusted: served without asking the reranker", found.trusted, found.unguarded, found)
-    yield _table("Verified: asked only about what may reach the top 10", found.verified, None, found)
-
-
-def _table(title: str, rows: Sequence[Figures], bare: Sequence[Figures] | None, found: Calibration) -> Table:
+def _figures(
+    title: str, rows: Sequence[Figures], chosen: float | None, last_heading: str, last_column: Sequence[str]
+) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, collapse_padding=True)
-    last = "rounds" if bare is None else "no guard"
-    chosen = (found.reuse if bare is None else found.trust).threshold
-    for heading in (
-        "from",
-        "hits",
-        "pairs\navoided",
-        "of all",
-        "overlap",
-        "loss",
-        "95 %\ninterval",
-        "worst\n5 %",
-        last,
-    ):
+    headings = ("from", "hits", "pairs\navoided", "of all", "overlap", "loss", "95 %\ninterval", "worst\n5 %")
+    for heading in (*headings, last_heading):
         table.add_column(heading, justify="right", no_wrap=True)
-    for place, row in enumerate(rows):
-        more = _number(row.rounds, ".1f") if bare is None else _loss(bare[place].loss)
-        style = "bold green" if row.threshold == chosen else "dim" if not row.sampled else None
-        table.add_row(*_cells(row), more, style=style)
+    for row, last in zip(rows, last_column, strict=True):
+        # Too few hits give an interval that looks exact and is not; the advice ignores these rows too.
+        interval = f"{_without_zero(row.low)}-{_without_zero(row.high)}" if row.sampled >= MIN_HITS else ""
+        table.add_row(
+            f"{row.threshold:.2f}",
+            f"{row.hits:.1%}",
+            "" if row.avoided_of_hits is None else f"{row.avoided_of_hits:.0%}",
+            f"{row.avoided:.1%}",
+            "" if row.overlap is None else f"{row.overlap:.1%}",
+            _without_zero(row.loss),
+            interval,
+            _without_zero(row.worst),
+            last,
+            style="bold green" if row.threshold == chosen else "dim" if not row.sampled else None,
+        )
     return table
 
 
-def _cells(row: Figures) -> Iterator[str]:
-    yield f"{row.threshold:.2f}"
-    yield f"{row.hits:.1%}"
-    yield _number(row.avoided_of_hits, ".0%")
-    yield f"{row.avoided:.1%}"
-    yield _number(row.overlap, ".1%")
-    yield _loss(row.loss)
-    yield f"{_loss(row.low)}-{_loss(row.high)}" if row.sampled >= MIN_HITS else ""
-    yield _loss(row.worst)
+def _without_zero(loss: float | None) -> str:
+    """A loss without the zero before the point, for which 80 columns have no room."""
+    return "" if loss is None else f"{loss:.4f}".removeprefix("0")
 
 
-def _number(value: float | None, shape: str) -> str:
-    return "" if value is None else format(value, shape)
-
-
-def _loss(value: float | None) -> str:
-    """Without the nought before the point, which would not fit into 80 columns."""
-    return _number(value, ".4f").removeprefix("0")
-
-
-def _advice(found: Calibration) -> Table:
+def _advice(found: Calibration) -> Iterator[Table]:
+    """The recommended thresholds, then the whole traffic with those in force beside that with the recommended ones."""
     table = Table.grid(padding=(0, 2))
     for name, advice in (("trust_threshold", found.trust), ("reuse_threshold", found.reuse)):
         value = "no advice" if advice.threshold is None else f"[bold green]{advice.threshold:g}[/bold green]"
@@ -97,39 +100,30 @@ def _advice(found: Calibration) -> Table:
         f"[dim]{found.budget:g}[/dim]",
         f"[dim]mean loss; the upper bound must keep it (from {MIN_HITS} sampled hits on)[/dim]",
     )
-    return table
-
-
-def _outlooks(found: Calibration) -> Table:
-    table = Table(title="\nThe whole traffic", title_justify="left", box=SIMPLE, pad_edge=False)
+    yield table
+    traffic = Table(title="\nThe whole traffic", title_justify="left", box=SIMPLE, pad_edge=False)
     for heading in ("", "now", "then"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    both = (found.now, found.then)
-    table.add_row("trust_threshold", *(f"{one.trust_threshold:g}" for one in both))
-    table.add_row("reuse_threshold", *(f"{one.reuse_threshold:g}" for one in both))
-    for status in found.now.shares:
-        table.add_row(status, *(f"{one.shares[status]:.1%}" for one in both))
-    table.add_row("pairs avoided", *(f"{one.avoided:.1%}" for one in both))
-    table.add_row("mean loss", *(f"{one.loss:.4f}" for one in both))
-    return table
+        traffic.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    now, then = found.now, found.then
+    traffic.add_row("trust_threshold", f"{now.trust_threshold:g}", f"{then.trust_threshold:g}")
+    traffic.add_row("reuse_threshold", f"{now.reuse_threshold:g}", f"{then.reuse_threshold:g}")
+    for status in now.shares:
+        traffic.add_row(status, f"{now.shares[status]:.1%}", f"{then.shares[status]:.1%}")
+    traffic.add_row("pairs avoided", f"{now.avoided:.1%}", f"{then.avoided:.1%}")
+    traffic.add_row("mean loss", f"{now.loss:.4f}", f"{then.loss:.4f}")
+    yield traffic
 
 
-def _examples(found: Calibration) -> Iterator[RenderableType]:
-    told = [example for example in found.examples if example.query is not None and example.loss > 0]
-    if told:
+def _examples(found: Calibration) -> Iterator[Text]:
+    costly = [example for example in found.examples if example.query is not None and example.loss > 0]
+    if costly:
         yield Text(f"Costliest pairs above the trust threshold in force ({found.now.trust_threshold:g}):")
-        yield from map(_example, told)
     elif found.examples and found.source == "cache":
         yield Text(_STORE_QUERIES, style="dim")
-
-
-def _example(example: Example) -> Text:
-    verdict = "refused by the guard" if example.is_guarded else "trusted"
-    return Text(
-        f"  loss {example.loss:.3f}, similarity {example.similarity:.3f}, {verdict}\n"
-        f"    {_cut(example.query)}\n    {_cut(example.neighbour)}"
-    )
-
-
-def _cut(text: str | None) -> str:
-    return "(not kept)" if text is None else text if len(text) <= 72 else f"{text[:71]}…"
+    for example in costly:
+        verdict = "refused by the guard" if example.is_guarded else "trusted"
+        lines = [f"  loss {example.loss:.3f}, similarity {example.similarity:.3f}, {verdict}"]
+        for query in (example.query, example.neighbour):
+            text = query or "(not kept)"
+            lines.append(f"    {text if len(text) <= _QUERY_WIDTH else f'{text[: _QUERY_WIDTH - 3]}...'}")
+        yield Text("\n".join(lines))

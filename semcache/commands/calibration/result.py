@@ -1,4 +1,4 @@
-"""Everything a calibration found, as one value that can be written as JSON."""
+"""Everything that a calibration found, as one value that can be written as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +10,19 @@ from semcache.commands.calibration.cases import Case
 from semcache.commands.calibration.figures import Figures
 from semcache.commands.calibration.sampling import Sample
 from semcache.commands.calibration.scores import Scores
-from semcache.commands.calibration.trial import Trials, trials
+from semcache.commands.calibration.trial import Trials, try_case
 from semcache.flow.reuse import ReusePolicy
 
+# As many as fit on a screen together with the tables.
 _EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request that lost much by being trusted; texts are None where the cache keeps none."""
+    """A request that lost much by being trusted. Texts are None where the cache keeps none.
+
+    ``is_guarded`` is True when the guard refuses to trust it, so that it loses nothing.
+    """
 
     query: str | None
     neighbour: str | None
@@ -29,9 +33,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``exact`` is the share of requests whose every score was known for their very query.
+    """``source`` is "log" or "cache". ``exact`` is the share of requests whose every score was known for their query.
 
-    ``vetoed`` is the share of requests that would be trusted at the threshold in force but for the guard.
+    ``vetoed`` is the share of requests that only the guard keeps from being trusted at the threshold in force.
     ``now`` is the outlook with the thresholds in force, ``then`` with the recommended ones.
     """
 
@@ -55,8 +59,13 @@ class Calibration:
     then: Outlook
     examples: tuple[Example, ...]
 
+    @property
+    def unit(self) -> str:
+        """The word for what was counted: a log has requests, a cache has entries."""
+        return "requests" if self.source == "log" else "entries"
+
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Everything as plain values."""
         return asdict(self)
 
 
@@ -73,10 +82,14 @@ class Origin:
 def conclude(
     origin: Origin, cases: Sequence[Case], sample: Sample, scores: Scores, rule: ReusePolicy, budget: float
 ) -> Calibration:
-    """Tries every case of the sample and draws the conclusions. ``rule`` holds the thresholds in force."""
-    tried = [trials(case, weight, scores, rule) for case, weight in zip(sample.cases, sample.weights, strict=True)]
+    """Try every case of the sample and draw the conclusions. ``rule`` holds the thresholds in force."""
+    tried = [try_case(case, weight, scores, rule) for case, weight in zip(sample.cases, sample.weights, strict=True)]
     trusted, verified = figures.trusted(cases, tried), figures.verified(cases, tried)
     trust, reuse = advice.advised(trusted, budget), advice.advised(verified, budget)
+    # Where nothing is recommended, what is in force stays. Nothing may be verified from a higher similarity than it is
+    # trusted from: the settings refuse such a pair.
+    new_trust = rule.trust_threshold if trust.threshold is None else trust.threshold
+    new_reuse = min(new_trust, rule.reuse_threshold if reuse.threshold is None else reuse.threshold)
     return Calibration(
         origin.source,
         origin.reranker,
@@ -95,24 +108,24 @@ def conclude(
         trust,
         reuse,
         advice.outlook(cases, tried, rule.trust_threshold, rule.reuse_threshold),
-        advice.outlook(cases, tried, *_thresholds(trust, reuse, rule)),
+        advice.outlook(cases, tried, new_trust, new_reuse),
         _examples(cases, tried, rule.trust_threshold),
     )
 
 
-def _thresholds(trust: Advice, reuse: Advice, rule: ReusePolicy) -> tuple[float, float]:
-    """The recommended ones, and what is in force where nothing is recommended; reuse never above trust."""
-    trusting = rule.trust_threshold if trust.threshold is None else trust.threshold
-    return trusting, min(trusting, rule.reuse_threshold if reuse.threshold is None else reuse.threshold)
-
-
 def _examples(cases: Sequence[Case], tried: Sequence[Trials], threshold: float) -> tuple[Example, ...]:
-    """The worst of what is trusted now, or would be but for the guard."""
+    """The most expensive of the requests that are trusted at the threshold, or would be without the guard."""
     texts = {case.query: case.text for case in cases}
-    found = [
-        Example(one.case.text, texts.get(near.query), near.similarity, trial.loss, one.case.trust_from < threshold)
-        for one in tried
-        if (trial := one.unguarded) is not None and one.case.unguarded_from >= threshold
-        for near in one.case.near[:1]
+    examples = [
+        Example(
+            trials.case.text,
+            texts.get(near.query),
+            near.similarity,
+            trial.loss,
+            is_guarded=trials.case.trust_from < threshold,
+        )
+        for trials in tried
+        if (trial := trials.unguarded_at(threshold)) is not None
+        for near in trials.case.near[:1]
     ]
-    return tuple(sorted(found, key=lambda example: -example.loss)[:_EXAMPLES])
+    return tuple(sorted(examples, key=lambda example: -example.loss)[:_EXAMPLES])

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from semcache.cache import RedisSemanticCache
+from semcache.commands import models
 from semcache.commands.calibration.log import Logged
 from semcache.commands.calibration.replay import distinct_queries, query_name, replay
 from semcache.commands.calibration.result import Calibration, Origin, conclude
@@ -14,22 +17,26 @@ from semcache.commands.calibration.scores import ScoreFile
 from semcache.commands.calibration.stored import stored_cases
 from semcache.entries.entry import StoredEntry
 from semcache.entries.fingerprint import document_fingerprint
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.flow.reuse import ReusePolicy
 from semcache.guards import CueGuard
 from semcache.protocols import Embedder, FloatArray, Guard, Reranker
 from semcache.rerankers.checked import checked_scores
+from semcache.settings import Settings
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are over, and how many there are."""
+"""Called with a task, how many of its steps are done, and how many it has."""
 
-_TEXTS = 64
-"""Queries embedded at once: enough to fill a batch, few enough for the bar to move."""
+# Queries that are embedded at once: enough to fill a batch, few enough for the bar to move.
+_QUERIES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What may be spent, and on what terms. ``rule`` holds the thresholds in force and how verification goes about."""
+class CalibrationOptions:
+    """``rule`` holds the thresholds in force and how verification goes about it. ``budget`` is a mean loss in [0, 1].
+
+    At most ``max_requests`` requests are looked at, and ``max_pairs`` pairs scored. ``seed`` decides which.
+    """
 
     rule: ReusePolicy
     budget: float
@@ -38,43 +45,98 @@ class Options:
     seed: int
     neighbours: int
     max_query_chars: int
-    guard: Guard | None = CueGuard()  # noqa: RUF009 - has no state
+    guard: Guard = CueGuard()  # noqa: RUF009 - has no state
+
+    @classmethod
+    def of(cls, settings: Settings, budget: float | None, max_requests: int, max_pairs: int, seed: int) -> Self:
+        """The settings in force. ``budget`` None is that of the settings."""
+        knobs = settings.reuse
+        rule = ReusePolicy(
+            knobs.trust_threshold,
+            knobs.reuse_threshold,
+            knobs.confidence,
+            knobs.max_rounds,
+            knobs.max_pairs_share,
+            knobs.drift_limit,
+        )
+        return cls(
+            rule=rule,
+            budget=knobs.quality_budget if budget is None else budget,
+            max_requests=max_requests,
+            max_pairs=max_pairs,
+            seed=seed,
+            neighbours=settings.cache.neighbours,
+            max_query_chars=settings.cache.max_query_chars,
+        )
 
 
 def calibrate_log(
-    log: Sequence[Logged], embedder: Embedder, reranker: Reranker, options: Options, state: Path, progress: Progress
+    log: Sequence[Logged],
+    embedder: Embedder,
+    reranker: Reranker,
+    options: CalibrationOptions,
+    state: Path,
+    progress: Progress,
 ) -> Calibration:
-    """Thresholds for the traffic of a log. Stopped at any time, it goes on from ``state`` when called again.
+    """Recommend thresholds for the traffic of a log. It may be stopped at any time: called again, it goes on.
 
-    Raises ConfigurationError for a listwise reranker, whose orders of different lists cannot be compared.
+    ``state`` is the file that keeps the scores made so far. Raises ConfigurationError for a listwise reranker, whose
+    orders of different lists cannot be compared.
     """
     if reranker.listwise:
         raise ConfigurationError(f"{reranker.name} gives orders, not scores, so that nothing can be verified by it")
     log = contiguous_sample(log, options.max_requests, options.seed)
+    # Opened first: a state file of another reranker is noticed before anything is embedded.
     with ScoreFile(state, reranker.name) as book:
         vectors = _embedded(distinct_queries(log), embedder, options.max_query_chars, progress)
-        cases = replay(log, vectors, options.guard or _NoGuard(), options.neighbours)
+        cases = replay(log, vectors, options.guard, options.neighbours)
         sample = draw_sample(cases, options.max_pairs, options.seed)
         _score(log, sample, reranker, book, progress)
         origin = Origin("log", reranker.name, embedder.name, options.seed)
         return conclude(origin, cases, sample, book.scores, options.rule, options.budget)
 
 
-def calibrate_entries(entries: Sequence[StoredEntry], reranker: str, embedder: str, options: Options) -> Calibration:
-    """Thresholds for what a running cache holds, from the scores that are in it: no model is asked.
+def calibrate_cache(settings: Settings, options: CalibrationOptions) -> Calibration:
+    """Recommend thresholds from what the running cache of these settings holds; see ``calibrate_entries``.
 
-    It cannot know how often a query comes, nor anything of documents that only one entry has. Entries that were
-    verified hold the best-looking documents only, so that little is seen of the order behind them.
+    Raises ConfigurationError when there is no such cache, InvalidInputError when it is empty.
     """
-    cases, scores = stored_cases(entries, options.guard or _NoGuard(), options.neighbours)
-    usable = [case for case in cases if case.near]
-    sample = Sample(tuple(usable), (1.0,) * len(usable), ())
+    url = settings.redis.url.get_secret_value()
+    if url == "embedded":
+        raise ConfigurationError("redis.url is embedded, and a new private server is empty; name the running cache's")
+    # No model is called. They are loaded for their names, which say in which scope their entries are.
+    loaded = models.configured_models(settings)
+    embedder, reranker = loaded.embedder, loaded.reranker
+    if reranker.listwise:
+        raise ConfigurationError(f"{reranker.name} gives orders; the cache holds no scores to compare")
+    with RedisSemanticCache(url, embedder, reranker=reranker.name, settings=settings) as cache:
+        entries = cache.store.sample(options.max_requests)
+    if not entries:
+        raise InvalidInputError(
+            f"namespace {settings.cache.namespace!r} holds no entry of {reranker.name} with {embedder.name}; "
+            "set what the running application has set (semcache config shows it), or give a log"
+        )
+    return calibrate_entries(entries, reranker.name, embedder.name, options)
+
+
+def calibrate_entries(
+    entries: Sequence[StoredEntry], reranker: str, embedder: str, options: CalibrationOptions
+) -> Calibration:
+    """Recommend thresholds from the entries of a running cache and the scores in them. No model is called.
+
+    Entries do not tell how often a query comes, nor anything of documents that only one entry has. An entry that was
+    answered by verification holds the best-looking documents only, so its order behind them is unknown.
+    """
+    cases, scores = stored_cases(entries, options.guard, options.neighbours)
+    # Scores are there already, so there is no need to draw: every case with a neighbour stands for itself.
+    usable = tuple(case for case in cases if case.near)
+    sample = Sample(usable, (1.0,) * len(usable), ())
     origin = Origin("cache", reranker, embedder, options.seed)
     return conclude(origin, cases, sample, scores, options.rule, options.budget)
 
 
 def contiguous_sample(log: Sequence[Logged], requests: int, seed: int) -> Sequence[Logged]:
-    """A contiguous part of the log: requests drawn one by one would hide how often queries come again."""
+    """A contiguous part of the log. Requests drawn one by one would hide how often queries come again."""
     if len(log) <= requests:
         return log
     start = int(np.random.default_rng(seed).integers(0, len(log) - requests + 1))
@@ -82,37 +144,29 @@ def contiguous_sample(log: Sequence[Logged], requests: int, seed: int) -> Sequen
 
 
 def _embedded(queries: Sequence[str], embedder: Embedder, max_chars: int, progress: Progress) -> FloatArray:
-    """A row per query; zeros, which are near to nothing, for one that is too long to be looked up by meaning."""
+    """A row per query. A query that is too long to be looked up by meaning gets zeros, which are near to nothing."""
     vectors = np.zeros((len(queries), embedder.dims), dtype=np.float32)
-    short = [place for place, query in enumerate(queries) if len(query) <= max_chars]
-    for start in range(0, len(short), _TEXTS):
+    short = [row for row, query in enumerate(queries) if len(query) <= max_chars]
+    for start in range(0, len(short), _QUERIES_AT_ONCE):
         progress("embedding", start, len(short))
-        places = short[start : start + _TEXTS]
-        vectors[places] = embedder.embed([queries[place] for place in places])
+        rows = short[start : start + _QUERIES_AT_ONCE]
+        vectors[rows] = embedder.embed([queries[row] for row in rows])
     progress("embedding", len(short), len(short))
     return vectors
 
 
 def _score(log: Sequence[Logged], sample: Sample, reranker: Reranker, book: ScoreFile, progress: Progress) -> None:
+    """Score what the sample needs and the book does not have. Each call is in the book before the next begins."""
+    # The sample knows names and fingerprints only, as the state file does. The reranker needs the texts.
     queries = {query_name(query): query for query in distinct_queries(log)}
     texts = {document_fingerprint(text): text for logged in log for text in logged.documents}
     done = 0
-    for need in sample.needs:
+    for call in sample.calls:
         progress("scoring", done, sample.pairs)
-        missing = book.missing(need.query, need.fingerprints)
+        missing = book.missing(call.query, call.fingerprints)
         if missing:
-            pairs = [(queries[need.query], texts[fingerprint]) for fingerprint in missing]
+            pairs = [(queries[call.query], texts[fingerprint]) for fingerprint in missing]
             scores = checked_scores(reranker.score(pairs), len(pairs), reranker.name).tolist()
-            book.add(need.query, dict(zip(missing, scores, strict=True)))
-        done += len(need.fingerprints)
+            book.add(call.query, dict(zip(missing, scores, strict=True)))
+        done += len(call.fingerprints)
     progress("scoring", done, sample.pairs)
-
-
-class _NoGuard:
-    """Sees no differences."""
-
-    def cues(self, query: str) -> bytes:
-        return b""
-
-    def difference(self, ours: bytes, theirs: bytes) -> str | None:
-        return None

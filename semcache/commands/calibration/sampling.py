@@ -1,22 +1,23 @@
-"""Chooses which requests are scored, so that rare but decisive ones are among them, and what each then stands for."""
+"""Chooses which requests are scored, so that rare but decisive ones are among them, and how many each stands for."""
 
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from semcache.commands.calibration.cases import Case
+from semcache.commands.calibration.cases import Case, sources
 from semcache.errors import InvalidInputError
 
-# Trust is decided at the top, where requests are few; drawn by chance alone hardly any would be there.
+# Bounds of similarity between strata. Trust is decided near 1, where requests are few: a sample drawn from all
+# requests alike would have hardly any of them.
 _EDGES = (0.45, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """Documents to be scored for one query, in one call."""
+class Call:
+    """Documents that the reranker scores for one query in one call."""
 
     query: str
     fingerprints: tuple[bytes, ...]
@@ -24,70 +25,79 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Cases to be scored, what each stands for (in requests), and the calls that score them, each pair once."""
+    """``weights`` says how many requests each case stands for. ``calls`` score all cases, each pair once."""
 
     cases: tuple[Case, ...]
     weights: tuple[float, ...]
-    needs: tuple[Need, ...]
+    calls: tuple[Call, ...]
 
     @property
     def pairs(self) -> int:
-        return sum(len(need.fingerprints) for need in self.needs)
+        """Pairs that the calls score."""
+        return sum(len(call.fingerprints) for call in self.calls)
 
 
 def draw_sample(cases: Sequence[Case], max_pairs: int, seed: int) -> Sample:
-    """Cases with a neighbour, from every stratum in turn, for at most ``max_pairs`` pairs. Raises InvalidInputError."""
-    strata = Counter(map(_stratum, filter(_matters, cases)))
+    """Draw cases with a neighbour, from every stratum in turn, for at most ``max_pairs`` pairs.
+
+    Raises InvalidInputError when not even the first case can be scored with so few pairs.
+    """
+    candidates = _in_turn(cases, seed)
     chosen: list[Case] = []
-    needs: list[Need] = []
+    calls: list[Call] = []
     planned: dict[str, set[bytes]] = {}
-    room = max_pairs
-    for case in _in_turn(cases, seed):
-        wanted = list(_needed(case, planned))
-        price = sum(len(need.fingerprints) for need in wanted)
-        if price > room:
+    left = max_pairs
+    for case in candidates:
+        needed = _calls(case, planned)
+        left -= sum(len(call.fingerprints) for call in needed)
+        # Stops here instead of looking for a cheaper case: the sample would otherwise prefer cases of few documents.
+        if left < 0:
             break
-        room -= price
         chosen.append(case)
-        needs += wanted
-        for need in wanted:
-            planned.setdefault(need.query, set()).update(need.fingerprints)
-    if strata and not chosen:
+        calls += needed
+        for call in needed:
+            planned.setdefault(call.query, set()).update(call.fingerprints)
+    if candidates and not chosen:
         raise InvalidInputError(f"max-pairs is {max_pairs}, and the first request alone needs more; raise it")
-    drawn_of = Counter(map(_stratum, chosen))
-    weights = tuple(strata[_stratum(case)] / drawn_of[_stratum(case)] for case in chosen)
-    return Sample(tuple(chosen), weights, tuple(needs))
-
-
-def _matters(case: Case) -> bool:
-    return bool(case.near) and not case.is_exact
+    # A case stands for its share of its stratum, so that weighted means are means over all requests.
+    existing, drawn = Counter(map(_stratum, candidates)), Counter(map(_stratum, chosen))
+    weights = tuple(existing[_stratum(case)] / drawn[_stratum(case)] for case in chosen)
+    return Sample(tuple(chosen), weights, tuple(calls))
 
 
 def _stratum(case: Case) -> tuple[int, int]:
+    # By both thresholds that it could be a hit of. Without the guard, since what the guard refuses is compared too.
     return bisect_right(_EDGES, case.reuse_from), bisect_right(_EDGES, case.unguarded_from)
 
 
-def _in_turn(cases: Sequence[Case], seed: int) -> Iterator[Case]:
-    """One of every stratum, then a second of every one, and so on; within a stratum in an order of chance."""
+def _in_turn(cases: Sequence[Case], seed: int) -> list[Case]:
+    """One case of every stratum, then a second of every one, and so on. Within a stratum the order is random."""
     strata: dict[tuple[int, int], list[Case]] = {}
-    for case in filter(_matters, cases):
-        strata.setdefault(_stratum(case), []).append(case)
+    for case in cases:
+        # The answer to an exact case, or to one without neighbours, is the same at every threshold.
+        if case.near and not case.is_exact:
+            strata.setdefault(_stratum(case), []).append(case)
+    # Highest similarities first, since a small sample must have those at least.
+    ordered = [strata[stratum] for stratum in sorted(strata, reverse=True)]
     chance = random.Random(seed)
-    for stratum in sorted(strata, reverse=True):
-        chance.shuffle(strata[stratum])
-    for turn in zip_longest(*(strata[stratum] for stratum in sorted(strata, reverse=True))):
-        yield from (case for case in turn if case is not None)
+    for members in ordered:
+        chance.shuffle(members)
+    return [case for turn in zip_longest(*ordered) for case in turn if case is not None]
 
 
-def _needed(case: Case, planned: dict[str, set[bytes]]) -> Iterator[Need]:
-    """All documents for the query itself; for a neighbour only those that would be taken from it."""
-    wanted = {case.query: set(case.fingerprints)}
-    ways = [case.nearest_owners(alike=False), case.nearest_owners(alike=True) if case.trust_from >= 0 else {}]
-    for owners in ways:
-        for query, documents in owners.items():
-            wanted.setdefault(query, set()).update(documents)
-    for query, every in wanted.items():
-        new = every - planned.get(query, set())
+def _calls(case: Case, planned: Mapping[str, set[bytes]]) -> list[Call]:
+    """The calls that a case needs beyond those that are planned already."""
+    # All documents for the query itself: losses are measured against its fresh order. For a neighbour only those whose
+    # score would be taken from it, with the guard and without.
+    documents = {case.query: set(case.fingerprints)}
+    alike = [near for near in case.near if near.is_alike]
+    for nears in (case.near, alike if case.trust_from >= 0 else ()):
+        for near, taken in sources(nears):
+            documents.setdefault(near.query, set()).update(taken)
+    calls = []
+    for query, fingerprints in documents.items():
+        new = fingerprints - planned.get(query, set())
         if new:
-            # In the retriever's order, so that equal plans make equal calls.
-            yield Need(query, tuple(fingerprint for fingerprint in case.fingerprints if fingerprint in new))
+            # In the retriever's order, since a set has none: equal plans then make equal calls, and equal batches.
+            calls.append(Call(query, tuple(fingerprint for fingerprint in case.fingerprints if fingerprint in new)))
+    return calls

@@ -1,9 +1,9 @@
-"""Scores by query and document, kept on disk as they are made, so that a stopped calibration goes on where it was."""
+"""Scores by query and document, kept on disk as they are made, so that a stopped calibration can go on."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from semcache.errors import ConfigurationError
 
@@ -15,49 +15,88 @@ _BEGINNING = b'{"semcache calibration": '
 
 
 class ScoreFile:
-    """Scores of one reranker in a file of JSON lines: a head, then what one call scored per line.
+    """Scores of one reranker in a file of JSON lines: first a head, then a line per call of the reranker.
 
-    It holds fingerprints and numbers, no text. A line that an interrupt left unfinished is dropped and made again.
-    Raises ConfigurationError for a file of another reranker, or one that is no such file.
+    The file holds fingerprints and numbers, no text. A line that an interrupt left unfinished is dropped; its pairs are
+    scored again. Raises ConfigurationError for a file of another reranker, and for one that is no such file.
+
+    Example:
+        with ScoreFile(Path("log.scores"), reranker.name) as book:
+            missing = book.missing(query_name(query), fingerprints)
     """
 
     def __init__(self, path: Path, reranker: str) -> None:
         self.path = path
         self.scores: Scores = {}
-        head = {"semcache calibration": _FORMAT, "reranker": reranker}
-        whole = _whole_lines(path)
-        if whole:
-            _check(path, whole[0], head)
-            for number, line in enumerate(whole[1:], 2):
-                self._take(line, number)
-        self._file = _opened(path)
-        self._file.truncate(sum(map(len, whole)))
-        if not whole:
-            self._write(head)
-
-    def _take(self, line: bytes, number: int) -> None:
         try:
-            said = json.loads(line)
-            scores = {bytes.fromhex(name): float(score) for name, score in said["scores"].items()}
-            self.scores.setdefault(said["query"], {}).update(scores)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{self.path}, line {number} is damaged; remove the file to start anew") from error
+            # Reads from the start and writes at the end. Nothing is changed before the file is known to be ours.
+            self._file = path.open("a+b")
+            self._file.seek(0)
+            content = self._file.read()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot use the state file {path}: {error.strerror}; name another with --state"
+            ) from error
+        # Only whole lines: what follows the last newline was being written when the process ended.
+        lines = [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+        try:
+            # An unfinished head is ours too, and is written anew.
+            if content[: len(_BEGINNING)] != _BEGINNING[: len(content)]:
+                raise self._not_ours()
+            if lines:
+                self._load(lines, reranker)
+        except ConfigurationError:
+            self.close()
+            raise
+        self._file.truncate(sum(map(len, lines)))
+        if not lines:
+            self._write({"semcache calibration": _FORMAT, "reranker": reranker})
+
+    def _load(self, lines: Sequence[bytes], reranker: str) -> None:
+        """Take the scores of an earlier run, if it had the same reranker."""
+        try:
+            head = json.loads(lines[0])
+        except ValueError:
+            head = None
+        if not isinstance(head, dict) or head.get("semcache calibration") != _FORMAT:
+            raise self._not_ours()
+        # Scores of two models are on different scales; a mixture would look like an enormous drift.
+        if head["reranker"] != reranker:
+            raise ConfigurationError(
+                f"{self.path} holds scores of {head['reranker']}, but the reranker now is {reranker}; "
+                "name another file with --state"
+            )
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                call = json.loads(line)
+                scores = {bytes.fromhex(name): float(score) for name, score in call["scores"].items()}
+                self.scores.setdefault(call["query"], {}).update(scores)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ConfigurationError(
+                    f"{self.path}, line {number} is damaged; remove the file to start anew"
+                ) from error
+
+    def _not_ours(self) -> ConfigurationError:
+        return ConfigurationError(f"{self.path} is no state file of a calibration; name another with --state")
 
     def add(self, query: str, scores: Mapping[bytes, float]) -> None:
-        """Remember what one call said, on disk when this returns."""
+        """Keep the scores of one call. They are written to the file when this returns."""
         self.scores.setdefault(query, {}).update(scores)
         self._write({"query": query, "scores": {name.hex(): score for name, score in scores.items()}})
 
-    def _write(self, said: Any) -> None:
-        self._file.write(json.dumps(said).encode() + b"\n")
+    def _write(self, content: Any) -> None:
+        self._file.write(json.dumps(content).encode() + b"\n")
+        # To the operating system, which keeps it when the process is killed. Surviving a crash of the machine would
+        # need an fsync per call, for scores that can be made again.
         self._file.flush()
 
     def missing(self, query: str, fingerprints: Iterable[bytes]) -> list[bytes]:
-        """The documents that have no score for this query yet, in their order."""
+        """The documents without a score for this query, in their order."""
         known = self.scores.get(query, {})
         return [fingerprint for fingerprint in fingerprints if fingerprint not in known]
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -68,44 +107,3 @@ class ScoreFile:
 
     def __repr__(self) -> str:
         return f"<ScoreFile {self.path}: {sum(map(len, self.scores.values()))} pairs>"
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    try:
-        held = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _unusable(path, error) from error
-    if held[: len(_BEGINNING)] != _BEGINNING[: len(held)]:
-        raise _not_ours(path)
-    return [line for line in held.splitlines(keepends=True) if line.endswith(b"\n")]
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("ab")
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"cannot use the state file {path}: {error.strerror}; name another with --state")
-
-
-def _not_ours(path: Path) -> ConfigurationError:
-    return ConfigurationError(f"{path} is no state file of a calibration; name another with --state")
-
-
-def _check(path: Path, line: bytes, head: Mapping[str, Any]) -> None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or found.get("semcache calibration") != _FORMAT:
-        raise _not_ours(path)
-    if found["reranker"] != head["reranker"]:
-        raise ConfigurationError(
-            f"{path} holds scores of {found['reranker']}, but the reranker now is {head['reranker']}; "
-            "name another file with --state"
-        )

@@ -1,9 +1,7 @@
 """The passages and questions of the demo: the help centre of an invented service."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from semcache.documents import Document
 from semcache.settings.yaml_files import load_yaml
@@ -33,17 +31,17 @@ def load_corpus() -> Corpus:
     content = load_yaml(_FILE)
     topics = content["topics"]
     return Corpus(
-        tuple(_passages(topics)),
+        tuple(
+            _passage(name, title, text) for name, topic in topics.items() for title, text in topic["passages"].items()
+        ),
         tuple(tuple(phrasings) for topic in topics.values() for phrasings in topic["questions"]),
-        tuple(Update(said["at"], _passage(said["topic"], said["title"], said["text"])) for said in content["updates"]),
+        tuple(
+            Update(update["at"], _passage(update["topic"], update["title"], update["text"]))
+            for update in content["updates"]
+        ),
     )
 
 
-def _passages(topics: Mapping[str, Any]) -> Iterator[Document]:
-    for name, topic in topics.items():
-        for title, text in topic["passages"].items():
-            yield _passage(name, title, text)
-
-
 def _passage(topic: str, title: str, text: str) -> Document:
+    # The title is part of the text, because it often holds the words of the question.
     return Document(f"{title}. {text}", {"title": title, "topic": topic})

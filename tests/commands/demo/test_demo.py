@@ -119,8 +119,8 @@ class TestReplay:
         first = int(SLOW_SPELL[0] * REQUESTS)
         degraded = [number for number, one in enumerate(result.served) if one.ranking.status is Status.DEGRADED]
         assert min(degraded) > first
-        assert result.moves[0][1].new == "open" and result.moves[0][0] >= first
-        assert result.served[-1].ranking.status is not Status.DEGRADED or result.moves[-1][1].new == "closed"
+        assert result.transitions[0][1].new == "open" and result.transitions[0][0] >= first
+        assert result.served[-1].ranking.status is not Status.DEGRADED or result.transitions[-1][1].new == "closed"
 
     def test_exact_and_semantic_answers_ask_nothing(self, result):
         for one in result.served:
@@ -173,15 +173,15 @@ class TestPlot:
             check_plot(tmp_path / "nowhere" / "a.png")
 
     @pytest.mark.parametrize(
-        ("moves", "spells"),
+        ("transitions", "spells"),
         [
             ([], []),
             ([(5, "closed", "open"), (9, "open", "half-open"), (12, "half-open", "closed")], [(5, 12)]),
             ([(5, "closed", "open")], [(5, 10)]),
         ],
     )
-    def test_when_the_breaker_was_not_closed(self, result, moves, spells):
-        told = [(number, BreakerChanged(old, new, "x", None)) for number, old, new in moves]
+    def test_when_the_breaker_was_not_closed(self, result, transitions, spells):
+        told = [(number, BreakerChanged(old, new, "x", None)) for number, old, new in transitions]
         assert list(open_spells(Result(result.served[:10], [], told, 1.0))) == spells
 
 

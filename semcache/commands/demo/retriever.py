@@ -1,4 +1,4 @@
-"""The retriever of the demo: passages by the similarity of their embedding to the query's."""
+"""The retriever of the demo: passages by the similarity of their embedding to that of the query."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from semcache.documents import Document
 from semcache.protocols import Embedder
 
 CANDIDATES = 16
-"""Passages per request. RAG pipelines rerank 20 to 100; fewer keep the demo under a minute on two cores."""
+"""Passages per request. RAG pipelines rerank 20 to 100; fewer keep the demo at about a minute on two cores."""
 
 
 class InMemoryRetriever:
-    """Passages that can be found and replaced while requests come in."""
+    """Passages that can be searched, and replaced while requests come in."""
 
     def __init__(self, passages: Sequence[Document], embedder: Embedder) -> None:
         self._embedder = embedder
@@ -20,21 +20,22 @@ class InMemoryRetriever:
         self._vectors = embedder.embed([passage.text for passage in passages])
 
     def publish(self, passage: Document) -> None:
-        """Replace the passage of the same title, or add one."""
+        """Replace the passage of the same title, or add a passage."""
         titles = [known.metadata["title"] for known in self._passages]
         vector = self._embedder.embed([passage.text])
         if passage.metadata["title"] in titles:
-            place = titles.index(passage.metadata["title"])
-            self._passages[place], self._vectors[place] = passage, vector[0]
+            row = titles.index(passage.metadata["title"])
+            self._passages[row], self._vectors[row] = passage, vector[0]
         else:
             self._passages.append(passage)
             self._vectors = np.vstack([self._vectors, vector])
 
     def candidates(self, query: str, variant: int | None = None) -> list[Document]:
-        """The most similar passages; a ``variant`` from 0 to 4 leaves out every fifth and goes on further down."""
+        """The most similar passages. A ``variant`` from 0 to 4 leaves out every fifth, for later ones."""
         nearest = np.argsort(-(self._vectors @ self._embedder.embed([query])[0]), kind="stable")
-        kept = [place for rank, place in enumerate(nearest) if variant is None or rank % 5 != variant]
-        return [self._passages[place] for place in kept[:CANDIDATES]]
+        # The same query with other candidates, as after a filter or a change of the index.
+        kept = [row for rank, row in enumerate(nearest) if variant is None or rank % 5 != variant]
+        return [self._passages[row] for row in kept[:CANDIDATES]]
 
     def __repr__(self) -> str:
         return f"<InMemoryRetriever of {len(self._passages)} passages>"

@@ -1,4 +1,4 @@
-"""The user's settings in a namespace that is nobody else's, and its removal."""
+"""A namespace of its own on the user's Redis: the settings for it, and its removal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,30 +10,32 @@ from semcache.redis.client.server_info import ServerInfo
 from semcache.redis.namespace import remove_namespace
 from semcache.settings import Settings
 
+# Longer than any measurement. It also removes the entries of a process that was killed.
 _TTL_S = 3600.0
-"""Longer than any measurement; ends what even a killed process leaves behind."""
+# A measurement waits for slow answers too; an answer that takes longer counts as a failure.
 _TIMEOUT_S = 10.0
-"""A measurement waits for slow answers too; beyond this they are failures."""
 
 
 def settings_apart(settings: Settings, documents: int) -> Settings:
     """The same settings with a namespace of their own, and without what would disturb or prevent the measurement.
 
-    Thresholds decide how often scores are reused, not how long a look-up takes, so here they are fixed: what is to
-    hit hits, and what is to miss misses.
+    The thresholds are fixed, so that hits hit and misses miss whatever the user has set: they decide how often scores
+    are reused, not how long a look-up takes.
     """
     cache, reuse = settings.cache, settings.reuse
     return settings.model_copy(
         update={
             "cache": cache.model_copy(
                 update={
+                    # Random, so that two measurements at a time, or one after a crash, never share entries.
                     "namespace": f"bench-{token_hex(8)}",
                     "ttl_s": _TTL_S,
+                    # Limits of the user's traffic must not cut the invented entries.
                     "max_scores": max(cache.max_scores, documents),
                     "max_query_chars": max(cache.max_query_chars, 512),
                 }
             ),
-            # An audit asks the reranker in the background.
+            # An audit would call the reranker in the background, and share the processor with what is timed.
             "reuse": reuse.model_copy(update={"trust_threshold": 0.97, "reuse_threshold": 0.6, "audit_rate": 0.0}),
             "redis": settings.redis.model_copy(update={"timeout_s": max(settings.redis.timeout_s, _TIMEOUT_S)}),
         }
@@ -48,9 +50,10 @@ def connected(settings: Settings) -> RedisConnection:
     )
 
 
-def check_room(info: ServerInfo, entries: int, dims: int, documents: int) -> None:
-    """Raises StoreError when so many entries would not fit: a full Redis refuses them, or evicts somebody else's."""
-    # Measured: 3.6 KB at 384 dims and 50 documents. The vector is held twice, 2 bytes per number; 20 bytes per score.
+def check_memory(info: ServerInfo, entries: int, dims: int, documents: int) -> None:
+    """Raise StoreError when the entries would not fit: a full Redis refuses writes, or evicts other entries."""
+    # A vector is held twice, in its hash and in the graph, with 2 bytes per number; a score takes 20 bytes. At 384
+    # dims and 50 documents this gives 4.0 KB; benchmarks/results/size.md has 3.5 KB per entry.
     needed = entries * (1500 + 4 * dims + 20 * documents)
     if info.free_bytes is not None and needed > info.free_bytes:
         raise StoreError(
@@ -61,14 +64,15 @@ def check_room(info: ServerInfo, entries: int, dims: int, documents: int) -> Non
 
 @contextmanager
 def removed_after(settings: Settings) -> Iterator[None]:
-    """Remove everything of the namespace of these settings at the end of the block, however that ends."""
+    """Remove everything in the namespace of these settings at the end of the block, also when the block raises."""
     try:
         yield
     finally:
         try:
-            # A connection of its own: the other one may have been interrupted in the middle of a reply.
+            # A new connection: the one of the block may have been interrupted in the middle of a reply.
             with connected(settings) as connection:
                 remove_namespace(connection, settings.cache.namespace)
+        # A second Ctrl-C stops the removal. The user is then told what is left, instead of seeing a clean exit.
         except (StoreError, KeyboardInterrupt) as error:
             raise StoreError(
                 f"namespace {settings.cache.namespace} could not be removed ({error or 'stopped'}); its entries expire "
