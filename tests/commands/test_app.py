@@ -5,18 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 SEMCACHE = [sys.executable, "-c", "from semcache.commands import main; main()"]
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     """Runs the command as a user does: in an empty directory, with a terminal of 80 columns."""
 
-    def run(*arguments, **environment):
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SEMCACHE_")}
         return subprocess.run(
             [*SEMCACHE, *arguments],
@@ -31,57 +34,57 @@ def run(tmp_path):
     return run
 
 
-def test_without_a_command_it_says_what_there_is(run):
+def test_without_a_command_it_says_what_there_is(run: Run) -> None:
     done = run()
     for command in ("config", "redis"):
         assert command in done.stdout + done.stderr
 
 
-def test_version(run):
+def test_version(run: Run) -> None:
     assert run("--version").stdout.strip().count(".") == 2
 
 
 class TestConfig:
-    def test_the_table_shows_values_and_sources_in_80_columns(self, run):
+    def test_the_table_shows_values_and_sources_in_80_columns(self, run: Run) -> None:
         done = run("config", SEMCACHE_TTL="60")
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= 80
         [line] = [line for line in done.stdout.splitlines() if "cache.ttl_s" in line]
         assert "60 s" in line and "environment SEMCACHE_TTL" in line
 
-    def test_json_holds_every_knob(self, run):
-        said = json.loads(run("config", "--json", SEMCACHE_TTL="none").stdout)
-        assert said["cache.ttl_s"]["value"] is None
-        assert said["cache.ttl_s"]["source"] == "environment SEMCACHE_TTL"
-        assert said["cache.ttl_s"]["unit"] == "s"
-        assert said["rerankers"]["value"][-1]["kind"] == "retrieval-order"
+    def test_json_holds_every_knob(self, run: Run) -> None:
+        found = json.loads(run("config", "--json", SEMCACHE_TTL="none").stdout)
+        assert found["cache.ttl_s"]["value"] is None
+        assert found["cache.ttl_s"]["source"] == "environment SEMCACHE_TTL"
+        assert found["cache.ttl_s"]["unit"] == "s"
+        assert found["rerankers"]["value"][-1]["kind"] == "retrieval-order"
 
     @pytest.mark.parametrize("arguments", [("config",), ("config", "--json")])
-    def test_the_password_is_hidden(self, run, arguments):
+    def test_the_password_is_hidden(self, run: Run, arguments: tuple[str, ...]) -> None:
         done = run(*arguments, SEMCACHE_REDIS_URL="redis://me:geheim@host:6379")
         assert "geheim" not in done.stdout + done.stderr
         assert "me:***@host" in done.stdout
 
-    def test_the_template_can_be_used_as_it_is(self, run, tmp_path):
+    def test_the_template_can_be_used_as_it_is(self, run: Run, tmp_path: Path) -> None:
         text = run("config", "--template").stdout
         assert yaml.safe_load(text)["cache"]["namespace"] == "default"
         (tmp_path / "mine.yaml").write_text(text.replace("namespace: default", "namespace: mine"))
-        said = json.loads(run("config", "--json", SEMCACHE_CONFIG="mine.yaml").stdout)
-        assert (said["cache.namespace"]["value"], said["cache.namespace"]["source"]) == ("mine", "mine.yaml")
+        found = json.loads(run("config", "--json", SEMCACHE_CONFIG="mine.yaml").stdout)
+        assert (found["cache.namespace"]["value"], found["cache.namespace"]["source"]) == ("mine", "mine.yaml")
 
 
-def test_what_is_wrong_is_one_line_without_a_traceback(run):
+def test_what_is_wrong_is_one_line_without_a_traceback(run: Run) -> None:
     done = run("config", SEMCACHE_TLL="5")
     assert done.returncode == 1
     assert done.stderr.strip() == "SEMCACHE_TLL (environment) is not a setting; did you mean SEMCACHE_TTL?"
     assert done.stdout == ""
 
 
-def test_markup_in_a_wrong_value_is_shown_as_it_is(run):
+def test_markup_in_a_wrong_value_is_shown_as_it_is(run: Run) -> None:
     assert "'[red]x[/]'" in run("config", SEMCACHE_NAMESPACE="[red]x[/]").stderr
 
 
-def test_without_the_extra_it_says_how_to_get_it(tmp_path):
+def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['typer'] = None; from semcache.commands import main; main()"
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -90,28 +93,30 @@ def test_without_the_extra_it_says_how_to_get_it(tmp_path):
 
 class TestRedis:
     @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-    def test_it_serves_until_it_is_stopped(self, stop):
+    def test_it_serves_until_it_is_stopped(self, stop: signal.Signals) -> None:
         import redis
 
         with subprocess.Popen(
             [*SEMCACHE, "redis"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as server:
+            assert server.stdout is not None
             url = server.stdout.readline().strip()
             with redis.Redis.from_url(url) as client:
                 assert any(module[b"name"] == b"search" for module in client.module_list())
             server.send_signal(stop)
-            _, said = server.communicate(timeout=30)
+            _, printed = server.communicate(timeout=30)
         assert server.returncode == 0
-        assert said.endswith("stopped\n")
+        assert printed.endswith("stopped\n")
         with pytest.raises(redis.ConnectionError), redis.Redis.from_url(url) as client:
             client.ping()
 
-    def test_with_a_directory_the_data_are_kept(self, tmp_path):
+    def test_with_a_directory_the_data_are_kept(self, tmp_path: Path) -> None:
         import redis
 
         for expected in (None, b"1"):
             command = [*SEMCACHE, "redis", "--directory", str(tmp_path / "data")]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+                assert server.stdout is not None
                 url = server.stdout.readline().strip()
                 with redis.Redis.from_url(url) as client:
                     assert client.get("a") == expected

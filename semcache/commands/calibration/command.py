@@ -16,25 +16,29 @@ if TYPE_CHECKING:
     from semcache.commands.calibration.run import CalibrationOptions
     from semcache.settings import Settings
 
-_LOG = 'File with a request per line, in the order of asking: {"query": "...", "documents": ["...", ...]}.'
+_LOG = 'File with one request per line, in the order of asking: {"query": "...", "documents": ["...", ...]}.'
+_FROM_CACHE = "Use the entries of the running cache instead of a log. No model is called."
+_BUDGET = "Acceptable mean loss of a reused answer, as a share of its nDCG."
+_MAX_PAIRS = "Largest number of pairs to score. Two cores score about 70 per second."
 
 
 def calibrate(
     log: Annotated[Path | None, Argument(dir_okay=False, help=_LOG)] = None,
-    from_cache: Annotated[bool, Option("--from-cache", help="Compare entries of the running cache instead.")] = False,
-    budget: Annotated[
-        float | None, Option(min=0, max=1, help="Mean loss that is acceptable.", show_default="reuse.quality_budget")
-    ] = None,
-    # 5000 queries are embedded in a minute on two cores.
+    from_cache: Annotated[bool, Option("--from-cache", help=_FROM_CACHE)] = False,
+    budget: Annotated[float | None, Option(min=0, max=1, help=_BUDGET, show_default="reuse.quality_budget")] = None,
+    # 5000 queries are embedded in about a minute (benchmarks/results/embedding.md).
     max_requests: Annotated[int, Option(min=1, help="Largest number of requests or entries to look at.")] = 5000,
-    # 20,000 pairs are some 200 requests of 50 documents and their neighbours, scored in about five minutes.
-    max_pairs: Annotated[int, Option(min=1, help="Largest number of pairs to score, about 70 a second.")] = 20_000,
+    # 20,000 pairs are some 200 requests of 50 documents and their neighbours: about five minutes of scoring.
+    max_pairs: Annotated[int, Option(min=1, help=_MAX_PAIRS)] = 20_000,
     seed: Annotated[int, Option(min=0, help="The same seed chooses the same requests.")] = 7,
     state: Annotated[
-        Path | None, Option(dir_okay=False, help="File that keeps scores for the next run.", show_default="LOG.scores")
+        Path | None,
+        Option(dir_okay=False, help="File that keeps the scores of a stopped run.", show_default="LOG.scores"),
     ] = None,
     json_file: JsonFile = None,
-    plot_file: Annotated[Path | None, Option("--plot", dir_okay=False, help="Also plot to this PNG file.")] = None,
+    plot_file: Annotated[
+        Path | None, Option("--plot", dir_okay=False, help="Also draw the figures to this PNG file.")
+    ] = None,
 ) -> None:
     """Measure what reusing scores would save and cost on your own traffic, and recommend thresholds.
 

@@ -1,5 +1,7 @@
 """The state file: what was scored is there again, whatever interrupted the writing."""
 
+from pathlib import Path
+
 import pytest
 
 from semcache.commands.calibration.scores import ScoreFile
@@ -8,7 +10,7 @@ from semcache.errors import ConfigurationError
 A, B = b"a" * 16, b"b" * 16
 
 
-def test_scores_come_back_as_they_were(tmp_path):
+def test_scores_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "state"
     with ScoreFile(path, "model") as book:
         book.add("query", {A: 0.1, B: -7.25})
@@ -19,7 +21,7 @@ def test_scores_come_back_as_they_were(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 20, 40])
-def test_an_unfinished_line_is_dropped_and_made_again(tmp_path, cut):
+def test_an_unfinished_line_is_dropped_and_made_again(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "state"
     with ScoreFile(path, "model") as book:
         book.add("first", {A: 1.0})
@@ -32,14 +34,14 @@ def test_an_unfinished_line_is_dropped_and_made_again(tmp_path, cut):
         assert book.scores == {"first": {A: 1.0}, "second": {A: 2.0}}
 
 
-def test_scores_of_another_reranker_are_refused(tmp_path):
+def test_scores_of_another_reranker_are_refused(tmp_path: Path) -> None:
     ScoreFile(tmp_path / "state", "one").close()
     with pytest.raises(ConfigurationError, match=r"scores of one, but the reranker now is two.*--state"):
         ScoreFile(tmp_path / "state", "two")
 
 
 @pytest.mark.parametrize("content", [b"my notes", b"my notes\nmore\n", b"[]\n"])
-def test_a_file_of_something_else_is_left_alone(tmp_path, content):
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "state"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="no state file"):
@@ -47,7 +49,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_damage_in_the_middle_is_named(tmp_path):
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "state"
     ScoreFile(path, "model").close()
     path.write_bytes(path.read_bytes() + b'{"query": 1}\n')
