@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LOG = 'File with one request per line, in the order of asking: {"query": "...", "documents": ["...", ...]}.'
 _FROM_CACHE = "Use the entries of the running cache instead of a log. No model is called."
 _BUDGET = "Acceptable mean loss of a reused answer, as a share of its nDCG."
-_MAX_PAIRS = "Largest number of pairs to score. Two cores score about 70 per second."
+_MAX_PAIRS = "Largest number of pairs to score. Two cores score about 40 per second."
 
 
 def calibrate(
@@ -28,7 +28,8 @@ def calibrate(
     budget: Annotated[float | None, Option(min=0, max=1, help=_BUDGET, show_default="reuse.quality_budget")] = None,
     # 5000 queries are embedded in about a minute (benchmarks/results/embedding.md).
     max_requests: Annotated[int, Option(min=1, help="Largest number of requests or entries to look at.")] = 5000,
-    # 20,000 pairs are some 200 requests of 50 documents and their neighbours: about five minutes of scoring.
+    # 20,000 pairs are some 200 requests of 50 documents and their neighbours: ten minutes of scoring
+    # at the speed of benchmarks/results/end_to_end.md.
     max_pairs: Annotated[int, Option(min=1, help=_MAX_PAIRS)] = 20_000,
     seed: Annotated[int, Option(min=0, help="The same seed chooses the same requests.")] = 7,
     state: Annotated[
