@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError
 from semcache.events import Event
 from semcache.protocols import Clock
 from semcache.redis.client.commands import Command, RedisStep, script
-from semcache.redis.client.failures import value_of
+from semcache.redis.client.failures import translated
 from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.sizes import Sizes
 
@@ -72,6 +72,13 @@ class StoreState:
     def value(self, reply: Any) -> Any:
         """The reply. Raises StoreError when it is an error of the server."""
         return value_of(reply, self.where)
+
+
+def value_of(reply: Any, where: str) -> Any:
+    """The reply. Raises StoreError when the reply is an error of the server."""
+    if isinstance(reply, Exception):
+        raise translated(reply, where) from reply
+    return reply
 
 
 def read_all(state: StoreState, keys: Sequence[bytes]) -> Operation[list[bytes | None]]:

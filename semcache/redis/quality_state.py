@@ -10,10 +10,9 @@ from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatist
 from semcache.quality.trust import Trust
 from semcache.redis.client.commands import script
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.client.failures import value_of
 from semcache.redis.index import as_dict
 from semcache.redis.keys import KeySpace
-from semcache.redis.operation import run_script
+from semcache.redis.operation import run_script, value_of
 
 _LIFE_MS = 30 * 24 * 3600 * 1000
 """A scope that was not used for a month starts anew."""

@@ -1,7 +1,5 @@
 """Translates redis-py's errors into semcache's, with the remedy and without any password."""
 
-from typing import Any
-
 from redis import exceptions
 
 from semcache.errors import StoreError, StoreUnavailableError
@@ -60,13 +58,6 @@ def translated(error: BaseException, where: str) -> StoreError:
     if "unknown command" in message.lower() and "ft." in message.lower():
         return StoreError(_SEARCH_MISSING.format(where=where, message=message))
     return StoreError(f"{where} answered with an error: {message}")
-
-
-def value_of(reply: Any, where: str) -> Any:
-    """The reply. Raises StoreError when the reply is an error of the server."""
-    if isinstance(reply, Exception):
-        raise translated(reply, where) from reply
-    return reply
 
 
 def is_missing_index(reply: object) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from redis import exceptions
 
 from semcache.errors import StoreError, StoreUnavailableError
-from semcache.redis.client.failures import is_missing_index, translated, value_of
+from semcache.redis.client.failures import is_missing_index, translated
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,6 @@ def test_a_refused_password_inside_a_connection_error_is_found() -> None:
     wrapped = exceptions.ConnectionError("closed")
     wrapped.__cause__ = exceptions.AuthenticationError("wrong")
     assert str(translated(wrapped, "here")).startswith("here refused the user name or password: wrong")
-
-
-def test_a_reply_that_is_an_error_is_raised() -> None:
-    error = exceptions.ResponseError("no")
-    with pytest.raises(StoreError, match="here answered with an error: no") as caught:
-        value_of(error, "here")
-    assert caught.value.__cause__ is error
-    assert value_of(b"fine", "here") == b"fine"
 
 
 @pytest.mark.parametrize("words", ["i: no such index", "Unknown index name (or name is an alias itself)"])
