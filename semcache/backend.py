@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
-from typing import Any
+from weakref import WeakKeyDictionary
 
 from semcache.events import Event
 from semcache.flow.rerank import FlowPolicy
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import Reuse as ReuseKnobs
 
@@ -18,8 +19,8 @@ from semcache.settings import Reuse as ReuseKnobs
 class Backend:
     """Opens stores when they are first asked for, and everything it opened is closed with it.
 
-    ``policy`` is what the user allows; ``in_force`` has what is left of it for rerankers (by name) whose scores are
-    trusted less, since reuses were seen to cost too much.
+    ``observers`` are told every event that happens over this backend; the tuple is the backend's and never changes.
+    ``policy`` is what the user allows.
     """
 
     def __init__(
@@ -29,41 +30,25 @@ class Backend:
         policy: FlowPolicy,
         knobs: CacheKnobs,
         ttl_s: float | None,
-        observers: list[Observer],
+        observers: Sequence[Observer],
         reuse_knobs: ReuseKnobs,
     ) -> None:
         self.connection = connection
-        self.observers = observers
+        self.observers = tuple(observers)
         self.embedder = embedder
         self.policy = policy
         self.knobs = knobs
         self.ttl_s = ttl_s
         self.reuse_knobs = reuse_knobs
-        self.in_force: dict[str, FlowPolicy] = {}
+        self._restricted: dict[str, FlowPolicy] = {}
         self._lock = Lock()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
+        # Weak, since applications build a reranker per request and drop it without closing it.
+        self._users: WeakKeyDictionary[object, tuple[RedisStore, Observer]] = WeakKeyDictionary()
 
-    def store(self, reranker: str, *, listwise: bool) -> RedisStore:
-        """The store of one reranker's scores."""
-        return self._both(reranker, listwise)[0]
-
-    def async_store(self, reranker: str, *, listwise: bool) -> AsyncRedisStore:
-        """The asynchronous twin of ``store``, for any number of event loops."""
-        return self._both(reranker, listwise)[1]
-
-    def _both(self, reranker: str, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
-        both = self._stores.get((reranker, listwise))
-        if both is not None:
-            return both
-        with self._lock:
-            if (reranker, listwise) not in self._stores:
-                layout = self._layout(reranker, listwise)
-                both = RedisStore(self.connection, **layout), AsyncRedisStore(self.connection, **layout)
-                self._stores[reranker, listwise] = both
-            return self._stores[reranker, listwise]
-
-    def _layout(self, reranker: str, listwise: bool) -> dict[str, Any]:
-        return {
+    def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
+        """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing."""
+        options: StoreOptions = {
             "namespace": self.knobs.namespace,
             "reranker": reranker,
             "embedder": self.embedder.name,
@@ -73,12 +58,60 @@ class Backend:
             "ttl_jitter": self.knobs.ttl_jitter,
             "max_scores": self.knobs.max_scores,
             "store_queries": self.knobs.store_queries,
-            "on_event": self.on_event,
+            "on_event": partial(self._on_store_event, reranker, listwise),
         }
+        # One pair for all who ask, since stores learn what their index is like. The lock is held while it is made: to
+        # make one takes no time, and two threads must not get two.
+        with self._lock:
+            both = self._stores.get((reranker, listwise))
+            if both is None:
+                both = RedisStore(self.connection, **options), AsyncRedisStore(self.connection, **options)
+                self._stores[reranker, listwise] = both
+            return both
+
+    def policy_for(self, reranker: str) -> FlowPolicy:
+        """What a request may do with the scores of this reranker: what the user allows, less what was withdrawn.
+
+        A request takes its policy once, when it begins.
+        """
+        # Read by every request while a quality thread may write: a dict's get and set are atomic, and policies frozen.
+        return self._restricted.get(reranker, self.policy)
+
+    def restrict(self, reranker: str, policy: FlowPolicy) -> FlowPolicy:
+        """Put a policy in force for requests that begin from now on; gives the one that was in force.
+
+        Only the quality watch of this reranker's scores calls this. If several watches do, the last one wins; they
+        follow the same state in Redis and so agree after their next look at it.
+        """
+        before = self.policy_for(reranker)
+        self._restricted[reranker] = policy
+        return before
+
+    def join(self, user: object, store: RedisStore, counters: Observer) -> None:
+        """Keep the backend open for ``user``, and tell ``counters`` about events of this store, until it leaves.
+
+        A user that is dropped without leaving is forgotten, and its counters with it.
+        """
+        with self._lock:
+            self._users[user] = store, counters
+
+    def leave(self, user: object) -> bool:
+        """Whether nobody else has joined, so that the backend may be closed."""
+        with self._lock:
+            self._users.pop(user, None)
+            return not self._users
 
     def on_event(self, event: Event) -> None:
-        """Tell everybody who observes this cache."""
+        """Tell the observers of the backend."""
         notify(self.observers, event)
+
+    def _on_store_event(self, reranker: str, listwise: bool, event: Event) -> None:
+        self.on_event(event)
+        # A store serves all rerankers of one name and cannot say which of them made it skip an expired neighbour.
+        with self._lock:
+            store, _ = self._stores[reranker, listwise]
+            counters = [counters for used, counters in self._users.values() if used is store]
+        notify(counters, event)
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Unit vectors of texts, one row each."""
@@ -95,3 +128,6 @@ class Backend:
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
         await self.connection.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Backend at {self.connection.where} with {self.embedder.name}>"

@@ -1,21 +1,19 @@
 """The cache by itself: look up what is known, remember true scores, and forget them."""
 
-import math
 from collections.abc import Generator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from semcache.backend import Backend
 from semcache.embedders.adapt import adapt_embedder
-from semcache.embedders.checked import unit_vectors
+from semcache.embedders.checked import given_vector
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries.entry import Neighbour
 from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
-from semcache.events import CacheFailed
+from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.requests import (
     Request,
@@ -32,10 +30,10 @@ from semcache.flow.reuse import ReusePolicy
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
 from semcache.observers import notify
-from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
+from semcache.protocols import AsyncStore, Embedder, FloatArray, Guard, Observer, Store
 from semcache.ranking import Status
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.settings import Reuse as ReuseKnobs
 from semcache.settings import Settings
 
 
@@ -80,34 +78,25 @@ class RedisSemanticCache:
     ) -> None:
         settings = settings or Settings()
         check_ttl(ttl)
-        listening = list(observers)
+        observers = tuple(observers)
         policy = FlowPolicy(
-            _reuse_policy(similarity_threshold, settings), guard, max_query_chars=settings.cache.max_query_chars
+            reuse_policy(settings.reuse, similarity_threshold), guard, max_query_chars=settings.cache.max_query_chars
         )
-        if isinstance(embedding_model, str | Path):
-            embedding_model = SentenceTransformerEmbedder(embedding_model, settings.embedder.backend)
-        embedder = adapt_embedder(embedding_model)
-        knobs = settings.redis
+        embedder = embedder_of(embedding_model, settings)
         connection = RedisConnection(
             redis_url,
-            timeout_s=knobs.timeout_s,
-            connect_timeout_s=knobs.connect_timeout_s,
-            retry_after_s=knobs.retry_after_s,
-            max_retry_after_s=knobs.max_retry_after_s,
-            on_event=partial(notify, listening),
+            timeout_s=settings.redis.timeout_s,
+            connect_timeout_s=settings.redis.connect_timeout_s,
+            retry_after_s=settings.redis.retry_after_s,
+            max_retry_after_s=settings.redis.max_retry_after_s,
+            on_event=partial(notify, observers),
         )
-        self._bind(
-            Backend(connection, embedder, policy, settings.cache, ttl, listening, settings.reuse),
-            reranker,
-            listwise=False,
-        )
-        self._check()
-
-    def _check(self) -> None:
+        self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
+        self._serve(reranker, listwise=False)
         try:
             self.store.check()
         except StoreUnavailableError as error:  # may come back at any time; until then answers go on without a cache
-            self.backend.on_event(CacheFailed("Connect", str(error)))
+            self.on_event(CacheFailed("Connect", str(error)))
         except StoreError:
             self.backend.close()
             raise
@@ -125,40 +114,41 @@ class RedisSemanticCache:
             observers=observers,
         )
 
-    def _bind(self, backend: Backend, reranker: str, *, listwise: bool) -> None:
-        self.backend = backend
-        self.reranker = reranker
-        self.listwise = listwise
+    def of(self, reranker: str, *, listwise: bool = False, observers: Sequence[Observer] = ()) -> Self:
+        """The cache of another reranker's scores, over the same connection and embedder.
 
-    def of(self, reranker: str, *, listwise: bool = False) -> Self:
-        """The cache of another reranker's scores, over the same connection and embedder."""
-        other = object.__new__(type(self))
-        other._bind(self.backend, reranker, listwise=listwise)
+        ``observers`` are told what happens to requests over it, and those of this cache's constructor are told as well.
+        """
+        # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
+        other = copy(self)
+        other._serve(reranker, listwise=listwise, observers=observers)
         return other
 
+    def _serve(self, reranker: str, *, listwise: bool, observers: Sequence[Observer] = ()) -> None:
+        self.reranker = reranker
+        self.listwise = listwise
+        self.store, self.async_store = self.backend.stores(reranker, listwise=listwise)
+        # An observer may have been given to the cache and to a reranker over it, and is told once.
+        ours = self.backend.observers
+        self._observers = (*ours, *(observer for observer in observers if observer not in ours))
+
+    def on_event(self, event: Event) -> None:
+        """Tell the observers of the whole cache and those given to ``of``."""
+        notify(self._observers, event)
+
     def policy(self) -> FlowPolicy:
-        """What the flow may do for this scope now."""
-        return self.backend.in_force.get(self.reranker, self.backend.policy)
-
-    @property
-    def store(self) -> RedisStore:
-        """The Redis store of this reranker's scores."""
-        return self.backend.store(self.reranker, listwise=self.listwise)
-
-    @property
-    def async_store(self) -> AsyncRedisStore:
-        """The asynchronous twin of ``store``."""
-        return self.backend.async_store(self.reranker, listwise=self.listwise)
+        """What the flow may do with this reranker's scores now."""
+        return self.backend.policy_for(self.reranker)
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """How a driver carries out the steps of a flow over this cache; ``k`` neighbours (None: as set up)."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.store, self.backend.embed, score, neighbours, self.backend.on_event)
+        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event)
 
     def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
         """``calls`` for an asynchronous driver."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.backend.on_event)
+        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event)
 
     def lookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
@@ -178,7 +168,7 @@ class RedisSemanticCache:
         return _lookup(request, await arun(self._find(request, vector), self.async_calls()))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
-        return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=_unit(vector, self))
+        return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=self._checked(vector))
 
     def remember(
         self,
@@ -221,15 +211,25 @@ class RedisSemanticCache:
         request = checked_request(query, documents, 1, tenant)
         if ttl is not None:
             check_ttl(ttl)
-        return remember(request, self.policy(), records(request, scores), _unit(vector, self), ttl)
+        return remember(request, self.policy(), records(request, scores), self._checked(vector), ttl)
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """The k nearest entries, nearest first; fewer where there are fewer, none when Redis cannot be asked."""
-        return list(run(_neighbours(tenant, _unit(vector, self)), self.calls(k=k)))
+        return list(run(self._neighbours(vector, tenant), self.calls(k=k)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        return list(await arun(_neighbours(tenant, _unit(vector, self)), self.async_calls(k=k)))
+        return list(await arun(self._neighbours(vector, tenant), self.async_calls(k=k)))
+
+    def _neighbours(self, vector: FloatArray | None, tenant: str) -> Generator[Step, Any, Sequence[Neighbour]]:
+        check_tenant(tenant)
+        unit = self._checked(vector)
+        if unit is None:
+            raise InvalidInputError("vector is None; pass the unit vector of a query")
+        return (yield FindNeighbours(tenant, unit))  # type: ignore[no-any-return]
+
+    def _checked(self, vector: FloatArray | None) -> FloatArray | None:
+        return None if vector is None else given_vector(vector, self.backend.embedder.dims)
 
     def forget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
@@ -272,8 +272,8 @@ class RedisSemanticCache:
         run(remember(request, self.policy(), places(request, results)), self._results().calls())
 
     def _results(self) -> Self:
-        # Lists of results are places in an order, which must not mix with scores.
-        return self.of(f"{self.reranker} (results)", listwise=True)
+        # Stored are positions in an order, which must not mix with scores.
+        return self.of(f"{self.reranker} (results)", listwise=True, observers=self._observers)
 
     def close(self) -> None:
         """Close the connections, and the embedded server if this was its last user."""
@@ -314,33 +314,19 @@ def _lookup(request: Request, found: Found) -> Lookup:
     return Lookup(tuple(scores), status, similarity)
 
 
-def _neighbours(tenant: str, vector: FloatArray | None) -> Generator[Step, Any, Sequence[Neighbour]]:
-    check_tenant(tenant)
-    if vector is None:
-        raise InvalidInputError("vector is None; pass the unit vector of a query")
-    return (yield FindNeighbours(tenant, vector))  # type: ignore[no-any-return]
+def embedder_of(model: object, settings: Settings) -> Embedder:
+    """The model of this name or folder with the backend of the settings; any other embedder by ``adapt_embedder``."""
+    if isinstance(model, str | Path):
+        return SentenceTransformerEmbedder(model, settings.embedder.backend)
+    return adapt_embedder(model)
 
 
-def _unit(vector: FloatArray | None, cache: RedisSemanticCache) -> FloatArray | None:
-    """A caller's vector, checked as if the embedder had made it."""
-    if vector is None:
-        return None
-    dims = cache.backend.embedder.dims
-    if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (dims,):
-        # The full check costs several times as much. No NaN passes this one, nor what over- or underflows.
-        square = float(vector @ vector)
-        if 0.25 < square < 4:
-            return vector if abs(square - 1) < 1e-5 else vector / np.float32(math.sqrt(square))
-    checked: FloatArray = unit_vectors([vector], ["(given vector)"], dims, "the caller")[0]
-    return checked
-
-
-def _reuse_policy(similarity_threshold: float, settings: Settings) -> ReusePolicy:
-    knobs = settings.reuse
+def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:
+    """How near queries are reused according to the settings, trusted from ``trust_threshold`` on."""
     return ReusePolicy(
-        trust_threshold=similarity_threshold,
+        trust_threshold=trust_threshold,
         # A caller who trusts at less than the reuse threshold leaves nothing to verify.
-        reuse_threshold=min(knobs.reuse_threshold, similarity_threshold),
+        reuse_threshold=min(knobs.reuse_threshold, trust_threshold),
         confidence=knobs.confidence,
         max_rounds=knobs.max_rounds,
         max_pairs_share=knobs.max_pairs_share,

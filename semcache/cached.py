@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from time import monotonic
 from types import TracebackType
@@ -18,7 +17,7 @@ from semcache.flow.drive import arun, arun_many, run, run_many
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
-from semcache.observers import Counters, notify
+from semcache.observers import Counters
 from semcache.protocols import Observer
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
@@ -32,14 +31,33 @@ class CachedReranker:
 
     ``reranker`` is anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included, or a
     DegradableReranker. Equal requests in flight share one computation. Safe to use from several threads and tasks.
+
+    ``observers`` are told what happens to requests of this reranker; observers of the cache are told that, too.
+    ``counters`` count its requests, and the failures of their cache steps; by default it has its own. Rerankers that
+    are made per request may share one Counters, and need not be closed.
+
+    Example:
+        cache = RedisSemanticCache("redis://localhost:6379")
+        with CachedReranker(CrossEncoder("cross-encoder/ms-marco-MiniLM-L-12-v2"), cache) as reranker:
+            ranking = reranker.rerank("how far is the moon", documents, top_k=5)
     """
 
-    def __init__(self, reranker: object, cache: RedisSemanticCache, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        reranker: object,
+        cache: RedisSemanticCache,
+        *,
+        observers: Sequence[Observer] = (),
+        counters: Counters | None = None,
+    ) -> None:
         self.ladder = as_ladder(reranker)
-        self.cache = cache.of(self.ladder.name, listwise=self.ladder.listwise)
-        self.counters = Counters()
-        cache.backend.observers.append(self.counters)
-        self._notify = partial(notify, (self.counters, *observers))
+        self.counters = Counters() if counters is None else counters
+        # Nothing that the backend or a thread of the audit keeps may lead back to this object: applications drop it
+        # without close(), and it is to vanish then.
+        self.cache = cache.of(self.ladder.name, listwise=self.ladder.listwise, observers=(self.counters, *observers))
+        self.cache.backend.join(self, self.cache.store, self.counters)
+        self._calls = self.cache.calls(self.ladder.score)
+        self._async_calls = self.cache.async_calls(self.ladder.ascore)
         knobs = cache.backend.reuse_knobs
         self.audit = Auditor(self.cache, self.ladder, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self._flights: SingleFlight[Outcome] = SingleFlight()
@@ -62,9 +80,7 @@ class CachedReranker:
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant)
         deadline = deadline_after(started, deadline_s)
-        outcome = self._flights.do(
-            _key(request, deadline_s), lambda: run(self._flow(request), self.cache.calls(self.ladder.score), deadline)
-        )
+        outcome = self._flights.do(_key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline))
         return self._answered(request, documents, outcome, started)
 
     async def arerank(
@@ -82,7 +98,7 @@ class CachedReranker:
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
             _key(request, deadline_s),
-            lambda: arun(self._flow(request), self.cache.async_calls(self.ladder.ascore), deadline),
+            lambda: arun(self._flow(request), self._async_calls, deadline),
         )
         return self._answered(request, documents, outcome, started)
 
@@ -93,7 +109,7 @@ class CachedReranker:
         started = monotonic()
         request = _requests(queries, documents_list, top_k, tenant)
         distinct = {_key(one, None): one for one in request}
-        outcomes = run_many(map(self._flow, distinct.values()), self.cache.calls(self.ladder.score))
+        outcomes = run_many(map(self._flow, distinct.values()), self._calls)
         return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     async def arerank_many(
@@ -103,7 +119,7 @@ class CachedReranker:
         started = monotonic()
         request = _requests(queries, documents_list, top_k, tenant)
         distinct = {_key(one, None): one for one in request}
-        outcomes = await arun_many(map(self._flow, distinct.values()), self.cache.async_calls(self.ladder.ascore))
+        outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
         return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
@@ -113,14 +129,14 @@ class CachedReranker:
         while chunk := list(islice(log, _WARM_CHUNK)):
             request = [checked_request(query, documents, 1, tenant) for query, documents in chunk]
             flows = (self._flow(one, exactly=True) for one in request)
-            scored += sum(outcome.asked for outcome in run_many(flows, self.cache.calls(self.ladder.score)))
+            scored += sum(outcome.asked for outcome in run_many(flows, self._calls))
         return scored
 
     def _flow(self, request: Request, *, exactly: bool = False) -> Flow:
         policy = self.cache.policy()
         if exactly:
             policy = _nothing_near(policy)
-        outcome = yield from rerank(request, policy, self.ladder.name, listwise=self.ladder.listwise)
+        outcome = yield from rerank(request, policy, self.cache.reranker, listwise=self.cache.listwise)
         self.audit.consider(request, outcome)
         return outcome
 
@@ -137,7 +153,7 @@ class CachedReranker:
         ]
 
     def _answered(self, request: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
-        self._notify(_reranked(request, outcome, monotonic() - started))
+        self.cache.on_event(_reranked(request, outcome, monotonic() - started))
         return ranking(request, documents, outcome)
 
     def get_stats(self) -> dict[str, Any]:
@@ -148,11 +164,12 @@ class CachedReranker:
         return {**self.counters.snapshot(), "quality": self.audit.snapshot()}
 
     def close(self) -> None:
-        """Close the cache, and the ladder if it has something to close."""
+        """Close the ladder, and the cache unless another reranker over it is still open. Can be repeated."""
         self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
         closing()
-        self.cache.close()
+        if self.cache.backend.leave(self):
+            self.cache.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
@@ -160,7 +177,8 @@ class CachedReranker:
         closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:
             await closing()
-        await self.cache.aclose()
+        if self.cache.backend.leave(self):
+            await self.cache.aclose()
 
     def __enter__(self) -> Self:
         return self

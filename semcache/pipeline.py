@@ -6,12 +6,12 @@ from typing import Any, Self
 
 from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
-from semcache.cache import RedisSemanticCache
+from semcache.cache import RedisSemanticCache, embedder_of
 from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
-from semcache.observers import notify
+from semcache.observers import Counters, notify
 from semcache.protocols import Observer
 from semcache.rerankers.build import build
 from semcache.settings import Settings
@@ -43,34 +43,12 @@ class OptimizedRerankerPipeline(CachedReranker):
         observers: Sequence[Observer] = (),
     ) -> None:
         settings = settings or Settings()
-        cache = RedisSemanticCache(
-            redis_url, embedding_model, similarity_threshold, cache_ttl, settings=settings, observers=observers
-        )
-        self._assemble(cache, (primary_reranker, fallback_reranker, *rungs), p95_threshold, settings, observers)
-
-    @classmethod
-    def from_settings(cls, settings: Settings | None = None, *, observers: Sequence[Observer] = ()) -> Self:
-        """Everything from the environment and YAML, the ladder of rerankers included."""
-        settings = settings or Settings()
-        cache = RedisSemanticCache.from_settings(settings, observers=observers)
-        rungs = [build(rung, cache.backend.embedder) for rung in settings.rerankers]
-        pipeline = cls.__new__(cls)
-        pipeline._assemble(cache, rungs, settings.monitor.p95_threshold_s, settings, observers)
-        return pipeline
-
-    def _assemble(
-        self,
-        cache: RedisSemanticCache,
-        rungs: Sequence[object],
-        p95_threshold: float,
-        settings: Settings,
-        observers: Sequence[Observer],
-    ) -> None:
-        primary, fallback, *further = (*rungs, None)
-        on_event = partial(notify, cache.backend.observers)
         batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
+        counters = Counters()
+        # The ladder belongs to this pipeline: of all counters over the cache, only these count its failures.
+        on_event = partial(notify, (counters, *observers))
         self._primary = AsyncBatchReranker(
-            primary,
+            primary_reranker,
             max_pairs=batching.max_pairs,
             max_batch_s=merging_time_s(p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
@@ -78,7 +56,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         )
         self._degradable = DegradableReranker(
             self._primary,
-            fallback,
+            fallback_reranker,
             LatencyMonitor(monitor.window_size, p95_threshold, monitor.min_samples),
             breaker=BreakerPolicy(
                 open_s=breaker.open_s,
@@ -87,11 +65,50 @@ class OptimizedRerankerPipeline(CachedReranker):
                 probe_factor=breaker.probe_factor,
                 errors=breaker.errors,
             ),
-            rungs=further,
+            rungs=rungs,
             admission_factor=batching.admission_factor,
             on_event=on_event,
         )
-        CachedReranker.__init__(self, self._degradable, cache, observers=observers)
+        # The cache comes last: it opens connections, which nobody would close if a reranker could not be used.
+        cache = RedisSemanticCache(
+            redis_url, embedding_model, similarity_threshold, cache_ttl, settings=settings, observers=observers
+        )
+        super().__init__(self._degradable, cache, counters=counters)
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings | None = None,
+        *,
+        primary: object | None = None,
+        embedder: object | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
+        """Everything from the environment and YAML, the ladder of rerankers included.
+
+        ``primary`` is used instead of the first reranker of the ladder, ``embedder`` instead of the model that the
+        settings name. They are anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take.
+
+        Example:
+            OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
+        """
+        settings = settings or Settings()
+        embedder = embedder_of(settings.embedder.model if embedder is None else embedder, settings)
+        if primary is None:
+            primary = build(settings.rerankers[0], embedder)
+        rungs = [build(rung, embedder) for rung in settings.rerankers[1:]]
+        return cls(
+            primary,
+            None if not rungs else rungs[0],
+            settings.redis.url.get_secret_value(),
+            settings.cache.ttl_s,
+            settings.reuse.trust_threshold,
+            settings.monitor.p95_threshold_s,
+            embedding_model=embedder,
+            rungs=rungs[1:],
+            settings=settings,
+            observers=observers,
+        )
 
     @property
     def reranker(self) -> DegradableReranker:

@@ -140,7 +140,7 @@ class Auditor:
         return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst)
 
     def _dropped(self, reason: str) -> None:
-        self._cache.backend.on_event(AuditDropped(reason))
+        self._cache.on_event(AuditDropped(reason))
 
     def __repr__(self) -> str:
         return f"<Auditor of {self._cache.reranker!r}: {self.watch!r}>"

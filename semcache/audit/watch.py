@@ -35,8 +35,7 @@ class QualityWatch:
 
     def __init__(self, cache: RedisSemanticCache, budget: float, *, clock: Clock = monotonic) -> None:
         backend = cache.backend
-        self._backend = backend
-        self._reranker = cache.reranker
+        self._cache = cache
         self._budget = budget
         self._clock = clock
         self._store = QualityStore(backend.connection, backend.knobs.namespace, cache.reranker, backend.embedder.name)
@@ -60,7 +59,7 @@ class QualityWatch:
 
     def threshold(self) -> float | None:
         """The similarity from which near queries are trusted now; None: none is."""
-        reuse = self._backend.policy.reuse
+        reuse = self._cache.backend.policy.reuse
         threshold = NEVER if reuse is None else self._state.trust.threshold(reuse.trust_threshold)
         return None if threshold == NEVER else threshold
 
@@ -86,7 +85,7 @@ class QualityWatch:
         try:
             self._count()
         except Exception as error:  # noqa: BLE001 - nobody waits for this thread; what is lost is told, and a few counts
-            self._backend.on_event(CacheFailed("Quality", f"{type(error).__name__}: {error}"))
+            self._cache.on_event(CacheFailed("Quality", f"{type(error).__name__}: {error}"))
 
     def _count(self) -> None:
         waiting = [self._observed.popleft() for _ in range(len(self._observed))]
@@ -102,7 +101,7 @@ class QualityWatch:
             self._follow(self._judged(state))
 
     def _judged(self, state: QualityState) -> QualityState:
-        reuse = self._backend.policy.reuse
+        reuse = self._cache.backend.policy.reuse
         wanted = NEVER if reuse is None else reuse.trust_threshold
         trust = decide(state.trust, state.statistics, wanted, self._budget)
         return state if trust is state.trust else self._store.change(state, trust)
@@ -111,17 +110,17 @@ class QualityWatch:
         old, self._state = self._state, state
         if (old.trust.near, old.trust.exact) == (state.trust.near, state.trust.exact):
             return
-        policy = self._backend.policy
-        before = self._backend.in_force.get(self._reranker, policy)
-        after = self._backend.in_force[self._reranker] = in_force(policy, state.trust)
-        scope = f"{self._backend.knobs.namespace}/{self._reranker}"
-        self._backend.on_event(TrustChanged(scope, _threshold(before), _threshold(after), state.trust.reason))
+        policy = self._cache.backend.policy
+        after = restricted(policy, state.trust)
+        before = self._cache.backend.restrict(self._cache.reranker, after)
+        scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
+        self._cache.on_event(TrustChanged(scope, _threshold(before), _threshold(after), state.trust.reason))
 
     def __repr__(self) -> str:
-        return f"<QualityWatch of {self._reranker!r}: {self._state.trust}>"
+        return f"<QualityWatch of {self._cache.reranker!r}: {self._state.trust}>"
 
 
-def in_force(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
+def restricted(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
     """What a flow may do, of what the user allows, with as much trust as there is."""
     policy = replace(policy, trust_near=trust.near < NEVER, trust_exact=trust.exact)
     if policy.reuse is None or not policy.trust_near:

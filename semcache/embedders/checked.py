@@ -1,5 +1,6 @@
 """Turns what an embedder returned into unit vectors, or into an error that names the fault."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,17 @@ def unit_vectors(vectors: Any, texts: Sequence[str], dims: int, embedder: str) -
             "the model"
         )
     return np.asarray(exact / lengths[:, None], dtype=np.float32)
+
+
+def given_vector(vector: FloatArray, dims: int) -> FloatArray:
+    """A caller's own query vector as float32 of length 1, shape ``(dims,)``, checked as if an embedder had made it."""
+    if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (dims,):
+        # The full check costs several times as much. No NaN passes this one, nor what over- or underflows.
+        square = float(vector @ vector)
+        if 0.25 < square < 4:
+            return vector if abs(square - 1) < 1e-5 else vector / np.float32(math.sqrt(square))
+    checked: FloatArray = unit_vectors([vector], ["(given vector)"], dims, "the caller")[0]
+    return checked
 
 
 def as_rows(vectors: Any, embedder: str) -> FloatArray:
