@@ -1,0 +1,207 @@
+"""Several rerankers over one cache: which observers hear what, whose counters count, and when the cache is closed."""
+
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.errors import RerankerError
+from semcache.events import CacheFailed, Event, IndexCreated, Reranked, RungFailed
+from semcache.observers import Counters
+from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.protocols import FloatArray, Pair
+from semcache.ranking import Status
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+
+QUERY = "how far is the moon"
+DOCUMENTS = [f"passage {number} about the moon" for number in range(8)]
+
+
+class Failing(CountingReranker):
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        raise RerankerError("scripted")
+
+
+def unwatched(namespace: str = "default") -> Settings:
+    """Settings without audits: they would take part in the events."""
+    return Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
+
+
+@pytest.fixture
+def heard() -> list[Event]:
+    """What the observer of the cache heard."""
+    return []
+
+
+@pytest.fixture
+def cache(redis_url: str, namespace: str, heard: list[Event]) -> Iterator[RedisSemanticCache]:
+    with RedisSemanticCache(
+        redis_url, WordEmbedder(), 0.9, settings=unwatched(namespace), observers=[heard.append]
+    ) as cache:
+        yield cache
+
+
+@pytest.fixture
+def unreachable() -> Iterator[RedisSemanticCache]:
+    """A cache whose every step fails."""
+    with RedisSemanticCache("redis://localhost:1", WordEmbedder(), settings=unwatched()) as cache:
+        yield cache
+
+
+def failures(reranker: CachedReranker) -> int:
+    return reranker.get_stats()["cache_failures"]
+
+
+class TestObservers:
+    def test_those_of_the_cache_hear_every_event_over_it(self, cache: RedisSemanticCache, heard: list[Event]) -> None:
+        CachedReranker(CountingReranker("one"), cache).rerank(QUERY, DOCUMENTS)
+        CachedReranker(CountingReranker("two"), cache).rerank_many([QUERY], [DOCUMENTS], tenant="t")
+        reranked = [(event.reranker, event.tenant) for event in heard if isinstance(event, Reranked)]
+        assert reranked == [("one", ""), ("two", "t")]
+        assert IndexCreated in map(type, heard)
+
+    def test_those_of_a_reranker_hear_of_its_own_requests(self, cache: RedisSemanticCache) -> None:
+        heard: list[Event] = []
+        observed = CachedReranker(CountingReranker("one"), cache, observers=[heard.append])
+        CachedReranker(CountingReranker("two"), cache).rerank(QUERY, DOCUMENTS)
+        observed.rerank(QUERY, DOCUMENTS)
+        assert [event.reranker for event in heard if isinstance(event, Reranked)] == ["one"]
+
+    def test_one_given_to_both_hears_each_event_once(self, cache: RedisSemanticCache, heard: list[Event]) -> None:
+        CachedReranker(CountingReranker(), cache, observers=[heard.append]).rerank(QUERY, DOCUMENTS)
+        assert len([event for event in heard if isinstance(event, Reranked)]) == 1
+
+    async def test_awaited_requests_are_heard_of_too(self, cache: RedisSemanticCache, heard: list[Event]) -> None:
+        await CachedReranker(CountingReranker(), cache).arerank(QUERY, DOCUMENTS)
+        assert [event.status for event in heard if isinstance(event, Reranked)] == [Status.FRESH]
+
+
+class TestCounters:
+    def test_failed_steps_count_where_they_were_taken(self, unreachable: RedisSemanticCache) -> None:
+        busy, idle = (CachedReranker(CountingReranker(), unreachable) for _ in range(2))
+        busy.rerank(QUERY, DOCUMENTS)
+        assert failures(busy) == 3, "reading exactly, finding neighbours, remembering"
+        assert failures(idle) == 0
+
+    def test_failed_rungs_count_in_their_pipeline(self, redis_url: str, namespace: str) -> None:
+        heard: list[Event] = []
+        with OptimizedRerankerPipeline(
+            Failing(),
+            CountingReranker("fallback"),
+            redis_url,
+            embedding_model=WordEmbedder(),
+            settings=unwatched(namespace),
+            observers=[heard.append],
+        ) as pipeline:
+            other = CachedReranker(CountingReranker(), pipeline.cache)
+            assert pipeline.rerank(QUERY, DOCUMENTS).status is Status.DEGRADED
+            assert pipeline.get_stats()["cache"]["rung_failures"] == 1
+            assert other.get_stats()["rung_failures"] == 0
+            assert [type(event) for event in heard].count(RungFailed) == 1
+
+    def test_skipped_neighbours_count_for_the_rerankers_of_that_name(self, cache: RedisSemanticCache) -> None:
+        ours, theirs = (CachedReranker(CountingReranker(name), cache) for name in ("ours", "theirs"))
+        ours.rerank(QUERY, DOCUMENTS)
+        client = cache.backend.connection.client
+        client.delete(*client.keys(f"semcache:{cache.backend.knobs.namespace}:*:s:*"))
+        ours.rerank("is the moon how far", DOCUMENTS)
+        assert ours.get_stats()["neighbours_skipped"] == 1
+        assert theirs.get_stats()["neighbours_skipped"] == 0
+
+    def test_rerankers_made_per_request_may_share_one(self, cache: RedisSemanticCache) -> None:
+        counters = Counters()
+        for _ in range(3):
+            CachedReranker(CountingReranker(), cache, counters=counters).rerank(QUERY, DOCUMENTS)
+        assert counters.snapshot()["hit_rate"] == "66.67%"
+
+
+class TestDropped:
+    def test_rerankers_made_per_request_leave_nothing(self, cache: RedisSemanticCache) -> None:
+        before = len(cache.backend.observers)
+        dropped = []
+        for _ in range(300):
+            reranker = CachedReranker(CountingReranker(), cache)
+            reranker.rerank(QUERY, DOCUMENTS)
+            dropped += [weakref.ref(reranker), weakref.ref(reranker.counters)]
+        del reranker
+        gc.collect()
+        assert len(cache.backend.observers) == before
+        assert [ref for ref in dropped if ref() is not None] == []
+
+    def test_one_that_is_watched_goes_with_its_audits(self, redis_url: str, namespace: str) -> None:
+        settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 1})
+        with RedisSemanticCache(redis_url, WordEmbedder(), settings=settings) as cache:
+            reranker = CachedReranker(CountingReranker(), cache)
+            reranker.rerank(QUERY, DOCUMENTS)
+            reranker.rerank(QUERY, DOCUMENTS)
+            assert reranker.audit.drain(30)
+            counters = weakref.ref(reranker.counters)
+            del reranker
+            gc.collect()
+            assert counters() is None
+
+
+class TestClosing:
+    def test_the_cache_stays_open_for_the_other_reranker(self) -> None:
+        failed: list[Event] = []
+        cache = RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched(), observers=[failed.append])
+        other = CachedReranker(CountingReranker(), cache)
+        other.rerank(QUERY, DOCUMENTS)
+        with CachedReranker(CountingReranker(), cache) as first:
+            assert first.rerank(QUERY, DOCUMENTS).status is Status.EXACT
+        assert [other.rerank(QUERY, DOCUMENTS).status for _ in range(2)] == [Status.EXACT] * 2
+        first.close()
+        assert other.rerank(QUERY, DOCUMENTS).status is Status.EXACT, "closing twice closes no more"
+        other.close()
+        assert CacheFailed not in map(type, failed)
+        assert other.rerank(QUERY, DOCUMENTS).status is Status.FRESH, "the private server ended with its last user"
+        assert CacheFailed in map(type, failed)
+
+    async def test_the_cache_stays_open_for_tasks_of_the_other_reranker(self, cache: RedisSemanticCache) -> None:
+        other = CachedReranker(CountingReranker(), cache)
+        await other.arerank(QUERY, DOCUMENTS)
+        async with CachedReranker(CountingReranker(), cache) as first:
+            assert (await first.arerank(QUERY, DOCUMENTS)).status is Status.EXACT
+        assert (await other.arerank(QUERY, DOCUMENTS)).status is Status.EXACT
+        assert failures(other) == 0
+        await other.aclose()
+
+    def test_a_dropped_reranker_does_not_keep_it_open(self) -> None:
+        cache = RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched())
+        CachedReranker(CountingReranker(), cache).rerank(QUERY, DOCUMENTS)
+        last = CachedReranker(CountingReranker(), cache)
+        last.rerank(QUERY, DOCUMENTS)
+        gc.collect()
+        last.close()
+        assert last.rerank(QUERY, DOCUMENTS).status is Status.FRESH
+
+
+def test_the_cache_of_another_reranker_keeps_what_a_subclass_adds(cache: RedisSemanticCache) -> None:
+    cache.note = "mine"  # type: ignore[attr-defined]
+    other = cache.of("another", listwise=True)
+    assert (other.note, other.reranker, other.listwise, other.backend) == ("mine", "another", True, cache.backend)  # type: ignore[attr-defined]
+    assert (cache.reranker, cache.listwise) == ("default", False)
+
+
+def test_settings_may_be_given_a_reranker_and_an_embedder(redis_url: str, namespace: str) -> None:
+    settings = Settings(
+        redis={"url": redis_url},
+        cache={"namespace": namespace, "ttl_s": 60},
+        reuse={"trust_threshold": 0.91, "audit_rate": 0},
+        monitor={"p95_threshold_s": 1.5},
+        rerankers=[{"kind": "auto", "model": "a model that is not here"}, {"kind": "embedding"}],
+    )
+    primary, heard = CountingReranker("mine"), list[Event]()
+    with OptimizedRerankerPipeline.from_settings(
+        settings, primary=primary, embedder=WordEmbedder(), observers=[heard.append]
+    ) as pipeline:
+        assert pipeline.rerank(QUERY, DOCUMENTS).reranker == "mine"
+        assert pipeline.cache.policy().reuse.trust_threshold == 0.91
+        assert (pipeline.cache.backend.ttl_s, pipeline.reranker.monitor.p95_threshold) == (60, 1.5)
+        pipeline.reranker.force_open()
+        assert "words" in pipeline.rerank("best pizza dough", DOCUMENTS).reranker, "the rung below shares the embedder"
+        assert [event.status for event in heard if isinstance(event, Reranked)] == [Status.FRESH, Status.DEGRADED]
