@@ -88,10 +88,15 @@ def forgotten(query: str | None, document: object, tenant: str | None) -> dict[s
     return {"query": query, "document": document_fingerprint(text_of(document))}
 
 
-def check_ttl(ttl: float | None) -> None:
-    """A time to live is None or a number of seconds above 0. Raises ConfigurationError."""
-    if ttl is not None and not (isinstance(ttl, int | float) and 0 < ttl < float("inf")):
-        raise ConfigurationError(f"ttl is {ttl!r}; give a number of seconds above 0, or None for no expiry")
+def is_ttl(ttl_s: object) -> bool:
+    """True if entries can live for ``ttl_s``: a finite number of seconds above 0, or None for no expiry."""
+    return ttl_s is None or (isinstance(ttl_s, int | float) and 0 < ttl_s < float("inf"))
+
+
+def check_ttl(ttl_s: object) -> None:
+    """Raises ConfigurationError unless ``is_ttl``."""
+    if not is_ttl(ttl_s):
+        raise ConfigurationError(f"ttl is {ttl_s!r}; give a number of seconds above 0, or None for no expiry")
 
 
 def check_query(query: object) -> None:

@@ -67,14 +67,13 @@ class ReusePolicy:
 class Settled:
     """The order of all documents: those scored for this query by score, then the others by the score to expect.
 
-    ``scores`` are by document, not in this order. ``complete`` says that nobody outside could have reached the top k;
-    otherwise ``reason`` says what ended the asking: budget or rounds.
+    ``scores`` are by document, not in this order. ``reason`` is None when no document that was not asked about could
+    have reached the top k; otherwise it says what ended the asking: "budget" or "rounds".
     """
 
     order: Positions
     scores: Floats
     drift: Drift | None
-    complete: bool
     reason: str | None
 
 
@@ -120,7 +119,7 @@ def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Sett
     reason = None
     if wanted.size:
         reason = "rounds" if _within_budget(wanted, prior, fresh, policy).size else "budget"
-    return Settled(order, scores, expected.drift, reason is None, reason)
+    return Settled(order, scores, expected.drift, reason)
 
 
 def _first(expected: Expected, fresh: Floats, top_k: int) -> Positions:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from semcache.flow.requests import is_ttl
 from semcache.settings.knobs import Section, hidden, knob
 
 
@@ -139,7 +140,7 @@ class Cache(Section):
     @field_validator("ttl_s")
     @classmethod
     def _lives(cls, ttl_s: float | None) -> float | None:
-        if ttl_s is not None and ttl_s <= 0:
+        if not is_ttl(ttl_s):
             raise ValueError("must be more than 0 seconds; for entries that never expire use none (null in YAML)")
         return ttl_s
 
