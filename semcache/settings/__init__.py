@@ -1,8 +1,13 @@
-"""Every knob, checked: constructor over environment over .env over YAML over defaults in the code."""
+"""Every knob, checked, and where its value comes from.
 
+Knobs of the cache stand in ``cache_sections``, those of the rerankers in ``reranker_sections``; ``knobs`` says what a
+knob is. ``sources`` reads and merges constructor, environment, .env file and YAML.
+"""
+
+from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain
-from semcache.settings.sections import Batching, Breaker, Cache, Embedder, Monitor, Redis, Reuse, Rung
+from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
 

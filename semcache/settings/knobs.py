@@ -1,4 +1,4 @@
-"""What a knob is: a setting with a meaning, a unit, a range and a reason for its default."""
+"""Knobs: settings with a meaning, a unit, a range and a reason for the default, and how to read these."""
 
 import re
 import warnings
@@ -14,12 +14,22 @@ from pydantic_core import PydanticCustomError
 from semcache.errors import ConfigurationError
 
 Path = tuple[str, ...]
-"""Where a knob is, such as ``("reuse", "trust_threshold")``."""
+"""The names that lead to a knob, such as ``("reuse", "trust_threshold")``."""
+
+_TYPE_NAMES: Mapping[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    SecretStr: "a URL",
+}
+_BOUNDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
 
 class Section(BaseModel):
-    """A group of knobs: unknown names are errors, values never change, NaN and infinity are refused."""
+    """A group of knobs. Unknown names are errors, values never change, NaN and infinity are refused."""
 
+    # The input is hidden, because pydantic would show a URL with its password.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     @model_validator(mode="before")
@@ -29,7 +39,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _yes_is_not_a_number(cls, value: object, info: Any) -> object:
+    def _refuse_booleans_as_numbers(cls, value: object, info: Any) -> object:
         # pydantic takes True for 1.0, so that "ttl_s: yes" in a YAML file would mean one second.
         if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
             raise PydanticCustomError("not_a_flag", "this is not an on/off setting")
@@ -39,8 +49,10 @@ class Section(BaseModel):
 def knob(default: Any, meaning: str, *, reason: str, unit: str = "", formerly: str = "", **limits: Any) -> Any:
     """A pydantic field with its meaning, its unit and the reason of its default.
 
-    ``formerly`` is an earlier name of the knob in the same section; it is still accepted, with a DeprecationWarning.
+    ``limits`` are pydantic's: gt, ge, lt, le, pattern, min_length. ``formerly`` is an earlier name of the knob in the
+    same section; it is still accepted, with a DeprecationWarning.
     """
+    # In json_schema_extra, which pydantic keeps with the field and does not interpret.
     extra: dict[str, Any] = {"unit": unit, "reason": reason, "formerly": formerly}
     return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
@@ -56,16 +68,15 @@ def knobs(model: type[BaseModel], above: Path = ()) -> Iterator[tuple[Path, Fiel
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section a field stands for; None when it is a knob."""
+    """The section that a field holds; None when it is a knob."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def former_names(section: type[BaseModel]) -> dict[str, str]:
     """The present name of each knob of a section that was renamed, by its former name."""
-    return {
-        str(former): name for name, field in section.model_fields.items() if (former := _extra(field).get("formerly"))
-    }
+    names = {str(_extra(field).get("formerly", "")): name for name, field in section.model_fields.items()}
+    return {former: name for former, name in names.items() if former}
 
 
 def with_present_names(section: type[BaseModel], values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -92,70 +103,62 @@ def warn_of_former_name(former: str, name: str, source: str) -> None:
 
 
 def unit_of(field: FieldInfo) -> str:
+    """The unit of a knob, such as ``s``; empty when it has none."""
     return str(_extra(field).get("unit", ""))
 
 
 def reason_of(field: FieldInfo) -> str:
+    """The reason of a knob's default."""
     return str(_extra(field).get("reason", ""))
 
 
 def is_secret(field: FieldInfo | None) -> bool:
+    """Whether the value may hold a password."""
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def may_be_none(field: FieldInfo) -> bool:
+    """Whether the knob accepts None."""
     return NoneType in get_args(field.annotation)
 
 
 def is_list(field: FieldInfo) -> bool:
+    """Whether the value is a list, as the ladder is."""
     return get_origin(field.annotation) is tuple
 
 
 def allowed(field: FieldInfo) -> str:
-    """The values a knob takes, in words: ``a number, 0 <= value <= 1``, ``one of torch, onnx``."""
-    words = [_kind(field), *_bounds(field)]
-    return ", ".join(word for word in words if word) + (" (or none)" if may_be_none(field) else "")
+    """The values that a knob takes, in words: ``a number, at least 0, at most 1``, ``one of torch, onnx``."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+    if choices:
+        words = "one of " + ", ".join(map(str, choices))
+    elif is_list(field):
+        words = "a list"
+    else:
+        words = next((_TYPE_NAMES[kind] for kind in kinds if kind in _TYPE_NAMES), "")
+    bounds = [
+        f"{text} {getattr(limit, name)}"
+        for limit in field.metadata
+        for kind, name, text in _BOUNDS
+        if isinstance(limit, kind)
+    ]
+    return ", ".join(filter(None, (words, *bounds))) + (" (or none)" if may_be_none(field) else "")
 
 
 def hidden(secret: SecretStr | str) -> str:
-    """A URL with its password replaced by stars."""
+    """A URL with its password replaced by stars.
+
+    Example:
+        >>> hidden("redis://me:secret@host:6379/0")
+        'redis://me:***@host:6379/0'
+    """
     url = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
     # Greedy up to the last @: a password may hold any character, also unescaped ones.
     url = re.sub(r"^([^:/@]*://[^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
     return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
 
 
-def _kind(field: FieldInfo) -> str:
-    options = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
-    if options:
-        return "one of " + ", ".join(str(choice) for choice in get_args(options[0]))
-    if is_list(field):
-        return "a list"
-    kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if kind in _NAMES]
-    return _NAMES[kinds[0]] if kinds else ""
-
-
-_NAMES: Mapping[Any, str] = {
-    float: "a number",
-    int: "a whole number",
-    bool: "true or false",
-    str: "text",
-    SecretStr: "a URL",
-}
-
-
-def _bounds(field: FieldInfo) -> Iterator[str]:
-    for limit in field.metadata:
-        match limit:
-            case Ge(ge=bound):
-                yield f"at least {bound}"
-            case Gt(gt=bound):
-                yield f"more than {bound}"
-            case Le(le=bound):
-                yield f"at most {bound}"
-            case Lt(lt=bound):
-                yield f"less than {bound}"
-
-
 def _extra(field: FieldInfo) -> Mapping[str, Any]:
+    # pydantic also allows a function here.
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

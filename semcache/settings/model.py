@@ -1,4 +1,4 @@
-"""All settings, checked, with the origin of every value."""
+"""All settings, checked, with the source of every value."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from semcache.settings.complaints import complaint, origin
-from semcache.settings.knobs import Path, hidden, is_secret, knob, knobs, unit_of
-from semcache.settings.sections import Batching, Breaker, Cache, Embedder, Monitor, Redis, Reuse, Rung
+from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
+from semcache.settings.knobs import Path, hidden, is_list, is_secret, knob, knobs, unit_of
+from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import merged, read_layers
+from semcache.settings.validation_errors import configuration_error, origin
 
+# The packaged weights of extra "offline" are found under this model name, and so is the model on the hub.
 DEFAULT_LADDER = (
     Rung(kind="auto", model="cross-encoder/ms-marco-MiniLM-L-12-v2"),
     Rung(kind="embedding"),
@@ -22,8 +24,13 @@ class Settings(BaseSettings):
     """Every knob. Strongest first: constructor, ``SEMCACHE_*`` environment, ``.env``, YAML, defaults in the code.
 
     The YAML is the file named by ``SEMCACHE_CONFIG``, or the packaged ``pipeline.yaml``. Sections are given as
-    mappings or objects: ``Settings(redis={"url": "embedded"}, cache=Cache(ttl_s=None))``. Raises ConfigurationError,
-    which says which value is wrong, where it came from, and what is allowed.
+    mappings or objects. Raises ConfigurationError, which says which value is wrong, where it came from, and what is
+    allowed.
+
+    Example:
+        >>> settings = Settings(redis={"url": "embedded"}, cache=Cache(ttl_s=None))
+        >>> settings.reuse.trust_threshold
+        0.97
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -38,9 +45,10 @@ class Settings(BaseSettings):
     rerankers: tuple[Rung, ...] = knob(
         DEFAULT_LADDER,
         "The ladder: rerankers from best to cheapest; a lower one answers when those above cannot",
-        reason="embedding order is cheap and far better than none; the retriever's order cannot fail",
+        reason="the embedder is there in any case and ranks better than nothing; the retriever's order cannot fail",
     )
 
+    # The source of each value that a source gave, for explain().
     _origins: dict[Path, str] = PrivateAttr(default_factory=dict)
 
     def __init__(self, **values: Any) -> None:
@@ -48,7 +56,8 @@ class Settings(BaseSettings):
         try:
             super().__init__(**everything.values)
         except ValidationError as error:
-            raise complaint(error, type(self), everything.origins) from None
+            # Without the cause: pydantic's text may show secrets, and ours says all that it does.
+            raise configuration_error(error, type(self), everything.origins) from None
         self._origins.update(everything.origins)
 
     @classmethod
@@ -60,7 +69,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what ``__init__`` merged: see sources.py."""
+        # __init__ has read and merged all sources already, with their origins: see sources.py.
         return (init_settings,)
 
     @field_validator("rerankers")
@@ -75,7 +84,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An effective value, as it may be shown to anybody (secrets hidden), and where it came from."""
+    """A value in force, fit to be shown (secrets hidden), and the source that it came from."""
 
     setting: str
     value: Any
@@ -85,21 +94,21 @@ class Explained:
 
 
 def explain(settings: Settings) -> list[Explained]:
-    """Every effective value, in the order of declaration."""
-    return [
-        Explained(".".join(path), _shown(settings, path), origin(path, settings._origins), unit_of(field), _said(field))
-        for path, field in knobs(type(settings))
-    ]
+    """Every value in force, in the order of declaration.
 
-
-def _said(field: Any) -> str:
-    return field.description or ""
-
-
-def _shown(settings: Settings, path: Path) -> Any:
-    value: Any = settings
-    for name in path:
-        value = getattr(value, name)
-    if path == ("rerankers",):
-        return [rung.model_dump() for rung in value]
-    return hidden(value) if is_secret(dict(knobs(type(settings)))[path]) else value
+    Example:
+        >>> [line.source for line in explain(Settings(cache={"ttl_s": 60})) if line.setting == "cache.ttl_s"]
+        ['constructor']
+    """
+    lines: list[Explained] = []
+    for path, field in knobs(type(settings)):
+        value: Any = settings
+        for name in path:
+            value = getattr(value, name)
+        if is_list(field):
+            value = [member.model_dump() for member in value]
+        elif is_secret(field):
+            value = hidden(value)
+        source = origin(path, settings._origins)
+        lines.append(Explained(".".join(path), value, source, unit_of(field), field.description or ""))
+    return lines

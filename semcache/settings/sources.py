@@ -1,12 +1,12 @@
-"""Where settings come from: constructor, environment, .env file and YAML, each with the origin of every value.
+"""Reads settings from constructor, environment, .env file and YAML, each with the source of every value.
 
-pydantic-settings can read all of these, but ignores a misspelt top-level name in silence and does not say where a
-value came from; both matter more here than its other features.
+pydantic-settings can read all of these, but silently ignores a misspelt top-level name and does not say which source
+gave a value; both matter more here than its other features.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -29,7 +29,7 @@ from semcache.settings.knobs import (
     warn_of_former_name,
     with_present_names,
 )
-from semcache.settings.misspelling import nearest
+from semcache.settings.suggestions import nearest
 from semcache.settings.yaml_files import load_yaml, schema_path
 
 PREFIX = "SEMCACHE_"
@@ -45,12 +45,12 @@ SHORTCUTS: Mapping[str, Path] = {
     "SEMCACHE_P95_THRESHOLD": ("monitor", "p95_threshold_s"),
     "SEMCACHE_NAMESPACE": ("cache", "namespace"),
 }
-"""Short names for what everybody sets."""
+"""Short names of the variables that most users set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says. ``origins`` names the source of each value, such as ``environment SEMCACHE_TTL``."""
+    """The values of one source. ``origins`` names the source of each value, such as ``environment SEMCACHE_TTL``."""
 
     values: Mapping[str, Any]
     origins: Mapping[Path, str]
@@ -61,16 +61,19 @@ def read_layers(model: type[BaseModel], constructor: Mapping[str, Any]) -> Seque
     environment = dict(os.environ)
     dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     chosen = environment.get(CONFIG) or dotenv.get(CONFIG)
+    yaml_file = FilePath(chosen).expanduser() if chosen else schema_path("pipeline.yaml")
+    # A section whose members are all commented out reads as null, which gives no value.
+    yaml_values = {name: value for name, value in load_yaml(yaml_file).items() if value is not None}
     return (
         _plain_layer(model, _dumped(constructor), "constructor"),
         variables_layer(model, environment, "environment"),
         variables_layer(model, dotenv, ".env"),
-        _yaml_layer(model, FilePath(chosen).expanduser() if chosen else None),
+        _plain_layer(model, yaml_values, str(yaml_file) if chosen else PACKAGED),
     )
 
 
 def merged(layers: Sequence[Layer]) -> Layer:
-    """One layer that holds each value of the strongest source that gives it."""
+    """One layer that holds each value of the strongest source that gives it; ``layers`` are strongest first."""
     values: dict[str, Any] = {}
     origins: dict[Path, str] = {}
     for layer in reversed(layers):
@@ -80,7 +83,7 @@ def merged(layers: Sequence[Layer]) -> Layer:
 
 
 def variables(model: type[BaseModel]) -> dict[str, tuple[Path, FieldInfo]]:
-    """Every environment variable that means something, with the knob it sets."""
+    """Every environment variable that sets a knob, with the knob's path and field."""
     fields = dict(knobs(model))
     nested = {PREFIX + "__".join(path).upper(): path for path in fields}
     return {name: (path, fields[path]) for name, path in (nested | dict(SHORTCUTS)).items()}
@@ -96,45 +99,54 @@ def former_variables(model: type[BaseModel]) -> dict[str, str]:
 
 
 def variables_layer(model: type[BaseModel], environment: Mapping[str, str], label: str) -> Layer:
-    """What the ``SEMCACHE_*`` variables say. An empty value means not set, as in ``NAME=${OTHER:-}``."""
+    """The values of the ``SEMCACHE_*`` variables. An empty variable counts as not set, as in ``NAME=${OTHER:-}``.
+
+    Raises ConfigurationError for a variable that sets no knob, and for two that set one knob to different values.
+    """
     known, former = variables(model), former_variables(model)
     names: dict[Path, str] = {}
     values: dict[str, Any] = {}
-    for name, text in _ours(environment):
+    for name in sorted(environment):
+        text = environment[name].strip()
+        # In upper case, so that "semcache_ttl" is an error and not ignored.
+        upper = name.upper()
+        if not text or not upper.startswith(PREFIX) or upper == CONFIG or upper.startswith(_NOT_SETTINGS):
+            continue
         if name in former:
             warn_of_former_name(name, former[name], label)
-        path, field = _known(former.get(name, name), known, model, label)
+        path, field = _knob_of(former.get(name, name), known, model, label)
         if path in names and not _same(environment[names[path]], text):
-            raise ConfigurationError(_contradiction(names[path], environment[names[path]], name, text, field))
+            texts = environment[names[path]], text
+            first, second = map(hidden, texts) if is_secret(field) else texts
+            raise ConfigurationError(
+                f"{names[path]}={first} and {name}={second} set the same thing to different values; unset one of them"
+            )
         names[path] = name
-        _put(values, path, _parsed(name, text, field))
+        section = values
+        for part in path[:-1]:
+            section = section.setdefault(part, {})
+        section[path[-1]] = _parsed(name, text, field)
     return Layer(values, {path: f"{label} {name}" for path, name in names.items()})
 
 
-def _ours(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() != CONFIG and not name.upper().startswith(_NOT_SETTINGS):
-            text = environment[name].strip()
-            if text:
-                yield name, text
-
-
-def _known(
+def _knob_of(
     name: str, known: Mapping[str, tuple[Path, FieldInfo]], model: type[BaseModel], label: str
 ) -> tuple[Path, FieldInfo]:
+    """The knob that a variable sets; for an unknown one an error that says what may have been meant."""
     if name in known:
         return known[name]
     rest = name.upper().removeprefix(PREFIX)
     if (field := model.model_fields.get(rest.lower())) and section_of(field):
         members = [other for other in known if other.startswith(f"{PREFIX}{rest}__")]
         raise ConfigurationError(f"{name} ({label}) is a section; set its members one by one: {', '.join(members)}")
-    # Compared without the prefix, which all names share and which would make everything look alike.
+    # Compared without the prefix, which all names share and which would make all of them look alike.
     meant = nearest(rest, [other.removeprefix(PREFIX) for other in (*known, CONFIG)], "__")
     remedy = f"did you mean {PREFIX}{meant}?" if meant else f"known are: {', '.join(sorted((*known, CONFIG)))}"
     raise ConfigurationError(f"{name} ({label}) is not a setting; {remedy}")
 
 
 def _parsed(name: str, text: str, field: FieldInfo) -> Any:
+    """The text of a variable, as None or a list where it means one; pydantic parses numbers and booleans."""
     if may_be_none(field) and text.lower() in ("none", "null"):
         return None
     if not is_list(field) or text[0] not in "[{":
@@ -145,28 +157,18 @@ def _parsed(name: str, text: str, field: FieldInfo) -> Any:
         raise ConfigurationError(f"{name} is not valid JSON: {error}; got {text[:80]!r}") from None
 
 
-def _same(one: str, other: str) -> bool:
+def _same(first: str, second: str) -> bool:
+    """Whether two variables give the same value: "60" and "60.0" do."""
     try:
-        return float(one) == float(other)
+        return float(first) == float(second)
     except ValueError:
-        return one.strip() == other.strip()
-
-
-def _contradiction(one: str, its: str, other: str, others: str, field: FieldInfo) -> str:
-    first, second = (hidden(its), hidden(others)) if is_secret(field) else (its, others)
-    return f"{one}={first} and {other}={second} set the same thing to different values; unset one of them"
-
-
-def _yaml_layer(model: type[BaseModel], chosen: FilePath | None) -> Layer:
-    path = chosen or schema_path("pipeline.yaml")
-    label = str(chosen) if chosen else PACKAGED
-    # A section whose members are all commented out reads as null, and means: nothing said.
-    said = {name: value for name, value in load_yaml(path).items() if value is not None}
-    return _plain_layer(model, said, label)
+        return first.strip() == second.strip()
 
 
 def _plain_layer(model: type[BaseModel], values: Mapping[str, Any], label: str) -> Layer:
-    # Before layers are merged: the former name in a strong source must win over the present name in a weaker one.
+    """The layer of a source that gives sections as mappings."""
+    # Former names are replaced before layers are merged, because the former name in a strong source must win over the
+    # present name in a weaker one.
     renamed = dict(values)
     for name, field in model.model_fields.items():
         section, given = section_of(field), renamed.get(name)
@@ -175,16 +177,17 @@ def _plain_layer(model: type[BaseModel], values: Mapping[str, Any], label: str) 
     return Layer(renamed, dict.fromkeys(_leaves(renamed), label))
 
 
-def _leaves(values: Mapping[str, Any], above: Path = ()) -> Iterator[Path]:
+def _leaves(values: Mapping[str, Any], above: Path = ()) -> list[Path]:
+    paths: list[Path] = []
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*above, str(name)))
-        else:
-            yield (*above, str(name))
+        path = (*above, str(name))
+        paths += _leaves(value, path) if isinstance(value, Mapping) else [path]
+    return paths
 
 
 def _dumped(value: Any) -> Any:
-    """Sections given as objects say only what was set on them; their defaults must not hide weaker sources."""
+    """The values given to the constructor, with sections as mappings of what was set on them."""
+    # Only what was set: the defaults of a section given as an object must not hide values from weaker sources.
     if isinstance(value, BaseModel):
         return value.model_dump(exclude_unset=True)
     if isinstance(value, Mapping):
@@ -194,16 +197,11 @@ def _dumped(value: Any) -> Any:
     return value
 
 
-def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(below)
-    for name, value in above.items():
+def _overlaid(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, member by member for mappings; a list replaces a list as a whole."""
+    both = dict(weaker)
+    for name, value in stronger.items():
         under = both.get(name)
         nested = isinstance(under, Mapping) and isinstance(value, Mapping)
         both[name] = _overlaid(under, value) if nested else value  # type: ignore[arg-type]
     return both
-
-
-def _put(values: dict[str, Any], path: Path, value: Any) -> None:
-    for name in path[:-1]:
-        values = values.setdefault(name, {})
-    values[path[-1]] = value

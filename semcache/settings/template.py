@@ -1,9 +1,8 @@
-"""The settings as a commented YAML file: pipeline.yaml is what this writes."""
+"""Writes the settings as a commented YAML file; ``schemas/pipeline.yaml`` is its output."""
 
 import json
 from collections.abc import Iterator
 from textwrap import wrap
-from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -20,39 +19,38 @@ _HEAD = """\
 
 def template(model: type[BaseModel]) -> str:
     """YAML that names every knob with meaning, unit, range, default and the reason of the default."""
-    return _HEAD + "".join(f"\n{''.join(_top(name, field))}" for name, field in model.model_fields.items())
-
-
-def _top(name: str, field: FieldInfo) -> Iterator[str]:
-    section = section_of(field)
-    if section is None:
-        yield from _knob(name, field, "")
-        return
-    yield f"# {section.__doc__}\n{name}:\n"
-    for member, its in section.model_fields.items():
-        yield from _knob(member, its, "  ")
+    lines = [_HEAD]
+    for name, field in model.model_fields.items():
+        lines.append("\n")
+        section = section_of(field)
+        if section is None:
+            lines += _knob(name, field, "")
+            continue
+        lines.append(f"# {section.__doc__}\n{name}:\n")
+        for member, its_field in section.model_fields.items():
+            lines += _knob(member, its_field, "  ")
+    return "".join(lines)
 
 
 def _knob(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
     unit = f" Unit: {unit_of(field)}." if unit_of(field) else ""
-    said = f"{field.description}.{unit} Takes {allowed(field)}. Why this default: {reason_of(field)}."
-    for line in wrap(said, _WIDTH - len(indent) - 2):
+    comment = f"{field.description}.{unit} Takes {allowed(field)}. Why this default: {reason_of(field)}."
+    for line in wrap(comment, _WIDTH - len(indent) - 2, break_on_hyphens=False):
         yield f"{indent}# {line}\n"
-    yield f"{indent}{name}:{_yaml(field.get_default(call_default_factory=True), indent)}\n"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple):
+        yield f"{indent}{name}:\n"
+        for rung in default:
+            # Only what was set: the other knobs of a rung have defaults of their own.
+            members = rung.model_dump(exclude_unset=True)
+            flow = ", ".join(f"{member}: {_scalar(value)}" for member, value in members.items())
+            yield f"{indent}  - {{{flow}}}\n"
+    else:
+        # The default URL is no secret.
+        value = default.get_secret_value() if isinstance(default, SecretStr) else default
+        yield f"{indent}{name}: {_scalar(value)}\n"
 
 
-def _yaml(value: Any, indent: str) -> str:
-    if isinstance(value, tuple):
-        return "".join(f"\n{indent}  - {_flow(rung)}" for rung in value)
-    if isinstance(value, SecretStr):
-        return f" {value.get_secret_value()}"
-    return f" {_scalar(value)}"
-
-
-def _flow(rung: BaseModel) -> str:
-    members = rung.model_dump(exclude_unset=True)
-    return "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in members.items()) + "}"
-
-
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
+    # JSON's numbers, booleans and null are YAML's too, and no default text needs quotes.
     return value if isinstance(value, str) else json.dumps(value)

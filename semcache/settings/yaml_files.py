@@ -1,4 +1,4 @@
-"""Finds the YAML files that ship with semcache, and reads YAML so that no mistake in it goes unnoticed."""
+"""Reads YAML files strictly, and finds those that come with the package."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,13 @@ import yaml  # type: ignore[import-untyped]
 
 from semcache.errors import ConfigurationError
 
+# The wheel holds a copy; a checkout has the files beside the package.
 _IN_THE_WHEEL = Path(__file__).parents[1] / "_schemas"
 _IN_A_CHECKOUT = Path(__file__).parents[2] / "schemas"
 
 
 def schema_path(name: str) -> Path:
-    """Where the packaged file of this name lies, such as ``pipeline.yaml``. Raises ConfigurationError if it is gone."""
+    """The path of a packaged file, such as ``pipeline.yaml``. Raises ConfigurationError if the file is missing."""
     for folder in (_IN_THE_WHEEL, _IN_A_CHECKOUT):
         if (folder / name).is_file():
             return folder / name
@@ -23,9 +24,9 @@ def schema_path(name: str) -> Path:
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping a YAML file holds; an empty file holds an empty one.
+    """The mapping in a YAML file; empty for an empty file.
 
-    Raises ConfigurationError when the file cannot be read, is no YAML, names a key twice, or holds something else.
+    Raises ConfigurationError when the file cannot be read, is not valid YAML, has a key twice, or holds something else.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -36,11 +37,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {_in_one_line(error)}") from error
-    return _mapping(loaded, path)
-
-
-def _mapping(loaded: object, path: Path) -> dict[str, Any]:
+        # PyYAML spreads its message over several lines.
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -48,22 +46,20 @@ def _mapping(loaded: object, path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _in_one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
-
-
 class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML 1.1 forbids a key twice in one mapping; PyYAML lets the later one win in silence."""
+    """Refuses a key that stands twice in one mapping, as YAML 1.1 demands; PyYAML silently takes the later one."""
 
 
-def _unique_mapping(loader: Any, node: Any) -> Any:
+def _construct_unique_mapping(loader: Any, node: Any) -> Any:
     seen: set[str] = set()
     for key, _ in node.value:
         if key.value in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
         seen.add(key.value)
+    # After the check: a key of the mapping itself may override one that is merged in with "<<".
     loader.flatten_mapping(node)
+    # Deep, so that a mapping is checked before another one merges it, which changes its node.
     return loader.construct_mapping(node, deep=True)
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)

@@ -1,31 +1,33 @@
 """Packaged YAML is found, and no mistake in a YAML file passes unnoticed."""
 
+from pathlib import Path
+
 import pytest
 
 from semcache.errors import ConfigurationError
 from semcache.settings.yaml_files import load_yaml, schema_path
 
 
-def test_finds_the_packaged_file():
+def test_finds_the_packaged_file() -> None:
     assert load_yaml(schema_path("pipeline.yaml"))["cache"]["namespace"] == "default"
 
 
-def test_a_missing_packaged_file_says_where_it_was_looked_for():
+def test_a_missing_packaged_file_says_where_it_was_looked_for() -> None:
     with pytest.raises(ConfigurationError, match=r"nothing\.yaml is missing .* looked in .*_schemas .* reinstall"):
         schema_path("nothing.yaml")
 
 
-def test_an_empty_file_is_an_empty_mapping(tmp_path):
+def test_an_empty_file_is_an_empty_mapping(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("# nothing but a comment\n")
     assert load_yaml(tmp_path / "a.yaml") == {}
 
 
-def test_same_key_in_different_mappings_is_fine(tmp_path):
+def test_same_key_in_different_mappings_is_fine(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: {url: 1}\nb: {url: 2}\n")
     assert load_yaml(tmp_path / "a.yaml") == {"a": {"url": 1}, "b": {"url": 2}}
 
 
-def test_merge_keys_and_anchors_work(tmp_path):
+def test_merge_keys_and_anchors_work(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\n")
     assert load_yaml(tmp_path / "a.yaml")["b"] == {"x": 1, "y": 3}
 
@@ -42,7 +44,7 @@ def test_merge_keys_and_anchors_work(tmp_path):
         (b"a: \xff\n", "is not UTF-8"),
     ],
 )
-def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, message):
+def test_a_wrong_file_is_named_with_its_fault(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -51,6 +53,6 @@ def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("path", ["nowhere.yaml", "."])
-def test_an_unreadable_file_is_named_with_the_reason(tmp_path, path):
+def test_an_unreadable_file_is_named_with_the_reason(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read .*; check the path"):
         load_yaml(tmp_path / path)

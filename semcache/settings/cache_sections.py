@@ -1,0 +1,229 @@
+"""The knobs of the cache: Redis, the embedder, entries, and the reuse of scores."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import SecretStr, field_validator, model_validator
+
+from semcache.flow.requests import is_ttl
+from semcache.settings.knobs import Section, hidden, knob
+
+
+class Redis(Section):
+    """The server, and how long it may keep a request waiting."""
+
+    url: SecretStr = knob(
+        SecretStr("redis://localhost:6379"),
+        "Where Redis is: redis://, rediss:// or unix://, or embedded to start a private one on this machine",
+        reason="the address of a Redis with its own default settings",
+    )
+    timeout_s: float = knob(
+        0.25,
+        "How long one command may take before the cache step counts as failed",
+        unit="s",
+        reason="a look-up takes about 1 ms (benchmarks/results/lookup.md), and reranking 100 passages takes seconds "
+        "(end_to_end.md): a hanging server then costs a small part of that",
+        gt=0,
+        le=60,
+    )
+    connect_timeout_s: float = knob(
+        0.5,
+        "How long opening a connection may take",
+        unit="s",
+        reason="TLS needs a few round trips more than a command",
+        gt=0,
+        le=60,
+    )
+    retry_after_s: float = knob(
+        1.0,
+        "How long Redis is not asked after a failure; doubles with every further failure",
+        unit="s",
+        reason="at most one request per second waits for a server that is down",
+        gt=0,
+        le=3600,
+    )
+    max_retry_after_s: float = knob(
+        30.0,
+        "The longest time that Redis is not asked",
+        unit="s",
+        reason="a restarted server is used again within half a minute",
+        gt=0,
+        le=3600,
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() != "embedded" and not re.match(r"(rediss?|unix)://.", url.get_secret_value()):
+            raise ValueError("use redis://host:port, rediss://host:port, unix:///path/to/socket, or embedded")
+        return url
+
+    @model_validator(mode="after")
+    def _back_off_grows(self) -> Self:
+        if self.max_retry_after_s < self.retry_after_s:
+            raise ValueError(
+                f"max_retry_after_s {self.max_retry_after_s} is below retry_after_s {self.retry_after_s}; "
+                "raise the one or lower the other"
+            )
+        return self
+
+    def __repr_args__(self) -> list[tuple[str, object]]:
+        return [(name, hidden(value) if name == "url" else value) for name, value in self]
+
+
+class Embedder(Section):
+    """The model that turns queries into vectors."""
+
+    model: str = knob(
+        "all-MiniLM-L6-v2",
+        "A sentence-transformers model: hub name or folder",
+        reason="small (384 dims) and fast on a CPU (benchmarks/results/embedding.md), with packaged weights (extra "
+        "offline)",
+        min_length=1,
+    )
+    backend: Literal["torch", "onnx", "onnx-int8"] = knob(
+        "torch",
+        "The library that runs the model; vectors of different backends are kept apart",
+        reason="needs no extra; onnx is 2.5 times as fast, onnx-int8 4.4 times, with a cosine of 0.992 to the vectors "
+        "of torch (benchmarks/results/embedding.md)",
+    )
+
+
+class Cache(Section):
+    """The entries: what they hold, and how long they live."""
+
+    namespace: str = knob(
+        "default",
+        "Keeps applications that share a Redis apart; part of every key. Letters, digits, dot, dash, underscore",
+        reason="one application per Redis is the common case",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+    )
+    ttl_s: float | None = knob(
+        3600.0,
+        "How long an entry lives after it was written; a hit does not extend it. none: until Redis evicts it",
+        unit="s",
+        reason="scores do not go stale (a changed text has another fingerprint), so this bounds memory, not error",
+    )
+    ttl_jitter: float = knob(
+        0.1,
+        "Share of the TTL by which entries expire earlier or later, at random",
+        reason="entries written together must not expire together: to delete a vector takes the server as long as to "
+        "insert one (benchmarks/results/recall.md)",
+        ge=0,
+        lt=1,
+    )
+    neighbours: int = knob(
+        4,
+        "How many similar queries one look-up fetches",
+        reason="a neighbour that has expired, or that a guard refuses, must not hide the next one",
+        ge=1,
+        le=64,
+    )
+    store_queries: bool = knob(
+        False,
+        "Keep the text of queries in Redis, for calibration from live traffic",
+        reason="queries may be personal data; no look-up needs the text",
+    )
+    max_query_chars: int = knob(
+        512,
+        "Longer queries are only looked up exactly: an embedder cuts them, and two that differ only behind the cut "
+        "would look equal",
+        unit="characters",
+        reason="MiniLM reads 256 tokens, which are 512 characters or more in most languages",
+        ge=1,
+        le=1_000_000,
+    )
+    max_scores: int = knob(
+        4096,
+        "Most scores one entry holds",
+        unit="scores of 20 bytes",
+        reason="80 KB, which is room for 40 retrievals of 100 documents and still read in one round trip",
+        ge=1,
+        le=1_000_000,
+    )
+
+    @field_validator("ttl_s")
+    @classmethod
+    def _lives(cls, ttl_s: float | None) -> float | None:
+        if not is_ttl(ttl_s):
+            raise ValueError("must be more than 0 seconds; for entries that never expire use none (null in YAML)")
+        return ttl_s
+
+
+class Reuse(Section):
+    """When scores of a similar query are used, and how they are verified."""
+
+    trust_threshold: float = knob(
+        0.97,
+        "Cosine similarity from which a similar query's scores are served without asking the reranker",
+        reason="unasked reuse loses 0.05 nDCG@10 on its worst 5 % of requests from 0.97 on, 0.09 from 0.95 to 0.97 "
+        "(benchmarks/results/quality.md)",
+        ge=-1,
+        le=1,
+    )
+    reuse_threshold: float = knob(
+        0.60,
+        "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",
+        reason="verified from 0.60 on, TREC DL 2019: nDCG@10 +0.009, worst 5 % -0.022, 65 % of the pairs avoided "
+        "(benchmarks/results/quality.md)",
+        ge=-1,
+        le=1,
+    )
+    confidence: float = knob(
+        1.0,
+        "z: a document is scored while its cached score + median drift + z x spread could reach the top k",
+        unit="spreads",
+        reason="z 0 loses 0.059 nDCG@10 on the worst 5 % of requests and avoids 74 % of the pairs; z 1 0.022 and 65 "
+        "%, z 1.5 nothing and 59 % (benchmarks/results/quality.md)",
+        ge=0,
+        le=10,
+    )
+    max_rounds: int = knob(
+        3,
+        "How often one verification asks the reranker at most; after that it stops, and the ranking says so",
+        unit="rounds",
+        reason="the best-looking documents, then the most promising, then all that could still reach the top k; two "
+        "rounds on average (benchmarks/results/quality.md)",
+        ge=1,
+        le=100,
+    )
+    max_pairs_share: float = knob(
+        1.0,
+        "Share of the candidates that a verification may have scored although a similar query's scores of them are "
+        "known; then it stops, and the ranking says so",
+        reason="below 1 a top k may hold scores made for another query",
+        formerly="max_pairs",
+        gt=0,
+        le=1,
+    )
+    drift_limit: float | None = knob(
+        None,
+        "Drift (median or spread) above which all candidates are scored; none: no limit",
+        unit="standard deviations of the candidates' cached scores",
+        reason="the bound grows with the spread by itself, so a limit only has more documents scored",
+        gt=0,
+    )
+    audit_rate: float = knob(
+        0.01,
+        "Share of hits scored afresh in the background to measure what trust costs; 0 stops all measuring",
+        reason="one model call in a hundred hits costs little, and some tens of them show that the reranker has "
+        "changed",
+        ge=0,
+        le=1,
+    )
+    quality_budget: float = knob(
+        0.01,
+        "Mean loss (1 - nDCG against the fresh order) that trusted hits may cost before the trust threshold is raised",
+        reason="smaller than the differences between rerankers, larger than the noise of a few hundred audits",
+        gt=0,
+        le=1,
+    )
+
+    @model_validator(mode="after")
+    def _trust_is_stricter(self) -> Self:
+        if self.trust_threshold < self.reuse_threshold:
+            raise ValueError(
+                f"trust_threshold {self.trust_threshold} is below reuse_threshold {self.reuse_threshold}; what is "
+                "served unasked must be at least as similar as what is verified: raise the one or lower the other"
+            )
+        return self

@@ -1,0 +1,168 @@
+"""The knobs of the rerankers: monitor, circuit breaker, batching, and the rungs of the ladder."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from semcache.settings.knobs import Section, knob
+
+
+class Monitor(Section):
+    """When the primary reranker counts as slow."""
+
+    window_size: int = knob(
+        100,
+        "How many of the primary reranker's latest calls are judged",
+        unit="calls",
+        reason="more than 5 of 100 calls have to be slow, so single ones never open the circuit breaker",
+        ge=1,
+        le=100_000,
+    )
+    p95_threshold_s: float = knob(
+        2.0,
+        "The primary reranker is not asked for a while when more than 5 % of its calls take longer",
+        unit="s",
+        reason="what the drop-in constructors have always used; set it near the p99 of your healthy reranker, because "
+        "at its p95 the breaker would open all the time",
+        gt=0,
+        le=3600,
+    )
+    min_samples: int = knob(
+        20,
+        "Calls needed before the window is judged",
+        unit="calls",
+        reason="below 20 the nearest-rank p95 is the maximum",
+        ge=1,
+        le=100_000,
+    )
+
+    @model_validator(mode="after")
+    def _window_holds_the_minimum(self) -> Self:
+        if self.min_samples > self.window_size:
+            raise ValueError(
+                f"min_samples {self.min_samples} is above window_size {self.window_size}, so the window could never "
+                "be judged; lower the one or raise the other"
+            )
+        return self
+
+
+class Breaker(Section):
+    """When the circuit breaker lets the primary reranker be tried again."""
+
+    open_s: float = knob(
+        5.0,
+        "How long the breaker stays open at first",
+        unit="s",
+        reason="a garbage collection, or another process that took the processor, is over by then",
+        gt=0,
+        le=3600,
+    )
+    max_open_s: float = knob(
+        60.0,
+        "How long the breaker stays open at most; the time doubles with every failed probe",
+        unit="s",
+        reason="a primary that works again is used again within a minute",
+        gt=0,
+        le=3600,
+    )
+    probes: int = knob(
+        3,
+        "How many probes in a row must be fast before the breaker closes",
+        unit="calls",
+        reason="one fast call may be luck, and three cost little",
+        ge=1,
+        le=1000,
+    )
+    probe_factor: float = knob(
+        0.8,
+        "A probe is fast below this share of the p95 threshold",
+        reason="with 1 a primary just at the threshold would be switched off and on all the time",
+        gt=0,
+        le=1,
+    )
+    errors: int = knob(
+        5,
+        "Errors of the primary in a row that open the breaker at once",
+        unit="calls",
+        reason="errors return quickly, so latency does not show them; five in a row are hardly chance",
+        ge=1,
+        le=1000,
+    )
+
+    @model_validator(mode="after")
+    def _back_off_grows(self) -> Self:
+        if self.max_open_s < self.open_s:
+            raise ValueError(
+                f"max_open_s {self.max_open_s} is below open_s {self.open_s}; raise the one or lower the other"
+            )
+        return self
+
+
+class Batching(Section):
+    """How requests that arrive together share the model."""
+
+    max_pairs: int = knob(
+        128,
+        "Most pairs merged into one batch of several requests; a larger single request goes alone",
+        unit="pairs",
+        reason="a request of 100 candidates still shares a call; larger calls make each of their requests wait longer",
+        ge=1,
+        le=1_000_000,
+    )
+    max_queue_pairs: int = knob(
+        1024,
+        "Most pairs that wait for the model; a request beyond that is answered by the next rung",
+        unit="pairs",
+        reason="eight full batches; a request behind more than that would be answered too late",
+        ge=1,
+        le=10_000_000,
+    )
+    admission_factor: float = knob(
+        0.8,
+        "While the worker is busy, a request goes to the next rung when wait + estimate exceed this share of the p95 "
+        "threshold",
+        reason="a request that would wait longer is answered sooner by a cheaper rung; the rest is for wrong estimates",
+        gt=0,
+        le=1,
+    )
+
+
+class Rung(Section):
+    """One reranker of the ladder."""
+
+    kind: Literal["auto", "onnx", "cross-encoder", "embedding", "retrieval-order"] = knob(
+        "auto",
+        "Kind of reranker; auto is onnx when the folder of the model holds a model.onnx, else cross-encoder",
+        reason="the packaged weights are ONNX, hub models are not",
+    )
+    model: str | None = knob(
+        None,
+        "Hub name or folder; only for auto, onnx and cross-encoder",
+        reason="embedding uses the embedder of the cache, retrieval-order uses no model",
+        min_length=1,
+    )
+    max_length: int = knob(
+        512,
+        "Tokens of query and document together; the rest is cut",
+        unit="tokens",
+        reason="the length that the ms-marco cross-encoders were trained with",
+        ge=8,
+        le=1_000_000,
+    )
+    batch_size: int = knob(
+        8,
+        "Pairs per pass of the model, sorted by length",
+        unit="pairs",
+        reason="on a CPU small passes waste less on padding; a GPU is used better with 64 or so",
+        ge=1,
+        le=100_000,
+    )
+
+    @model_validator(mode="after")
+    def _model_where_it_belongs(self) -> Self:
+        needs_model = self.kind in ("auto", "onnx", "cross-encoder")
+        if needs_model and self.model is None:
+            raise ValueError(f"a rung of kind {self.kind} needs a model: a hub name or a folder")
+        if not needs_model and self.model is not None:
+            raise ValueError(f"a rung of kind {self.kind} takes no model, got {self.model!r}; remove it")
+        return self

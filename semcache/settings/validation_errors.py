@@ -1,0 +1,96 @@
+"""Translates pydantic's validation errors: which setting is wrong, where it came from, its value, what is allowed."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from semcache.errors import ConfigurationError
+from semcache.settings.knobs import Path, allowed, hidden, is_secret, knobs, section_of
+from semcache.settings.suggestions import did_you_mean
+
+_MAX_SHOWN = 80
+
+
+def configuration_error(
+    error: ValidationError, model: type[BaseModel], origins: Mapping[Path, str]
+) -> ConfigurationError:
+    """One error for everything that pydantic found, one line each."""
+    return ConfigurationError("\n".join(_message(detail, model, origins) for detail in error.errors()))
+
+
+def origin(path: Path, origins: Mapping[Path, str]) -> str:
+    """The source of a value, such as ``environment SEMCACHE_TTL``; ``default`` when no source gave it.
+
+    A member of a list has the source of the list. A section has the source of the first of its members that has one.
+    """
+    for length in range(len(path), 0, -1):
+        if path[:length] in origins:
+            return origins[path[:length]]
+    return next((source for inner, source in origins.items() if inner[: len(path)] == path), "default")
+
+
+def _message(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Path, str]) -> str:
+    path = tuple(str(part) for part in detail["loc"])
+    name, value = ".".join(path), detail["input"]
+    field = _field(model, detail["loc"])
+    # Our own validators raise ValueError, and their text says what to do.
+    own_text = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    if detail["type"] == "extra_forbidden":
+        return f"{name} ({origin(path, origins)}) is not a setting; {did_you_mean(name, _known(model, detail['loc']))}"
+    if field is None or section_of(field):
+        if own_text:
+            # About several members of a section, which may come from different sources.
+            return f"{name}: {own_text}{_sources_of_members(own_text, value, path, origins)}"
+        return f"{name} ({origin(path, origins)}) must be a mapping of names to values"
+    shown = repr(value)
+    if is_secret(field):
+        shown = repr(hidden(value)) if isinstance(value, str) else type(value).__name__
+    elif len(shown) > _MAX_SHOWN:
+        shown = f"{shown[:_MAX_SHOWN]}..."
+    remedy = own_text or f"must be {allowed(field)}"
+    if detail["type"] == "string_pattern_mismatch":
+        remedy = f"must match {detail['ctx']['pattern']}"
+    return f"{name} ({origin(path, origins)}) is {shown}: {remedy}"
+
+
+def _sources_of_members(text: str, section: object, path: Path, origins: Mapping[Path, str]) -> str:
+    """The sources of those members of a section that a message names."""
+    if not isinstance(section, Mapping):
+        return ""
+    words = text.replace(";", " ").replace(",", " ").split()
+    sources = [f"{name} from {origin((*path, name), origins)}" for name in section if name in words]
+    return f" ({', '.join(sources)})" if sources else ""
+
+
+def _field(model: type[BaseModel], loc: Sequence[int | str]) -> FieldInfo | None:
+    """The field at a location, or None where there is none, as for a member of a list as a whole."""
+    field: FieldInfo | None = None
+    inside: type[BaseModel] | None = model
+    for part in loc:
+        # An index of a list: its members have the model of the list.
+        if isinstance(part, int):
+            continue
+        field = inside.model_fields.get(part) if inside else None
+        inside = _model_in(field)
+    return None if loc and isinstance(loc[-1], int) else field
+
+
+def _model_in(field: FieldInfo | None) -> type[BaseModel] | None:
+    """The section of a field, or of the members of a list."""
+    if field is None:
+        return None
+    kinds = [kind for kind in get_args(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return section_of(field) or (kinds[0] if kinds else None)
+
+
+def _known(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Names that could have been meant: those of a member inside a list, otherwise those of all sections."""
+    names = [str(part) for part in loc if isinstance(part, str)]
+    if len(names) < len(loc):
+        member = _model_in(_field(model, names[:-1]))
+        above = [str(part) for part in loc[:-1]]
+        return [".".join((*above, name)) for name in (member.model_fields if member else ())]
+    return [*(".".join(known) for known, _ in knobs(model)), *model.model_fields]
