@@ -1,4 +1,4 @@
-"""Runs every question in turn; one that fails does not stop the others."""
+"""Runs the benchmarks one after the other. A benchmark that fails does not stop the others."""
 
 import argparse
 import subprocess
@@ -17,11 +17,11 @@ QUESTIONS = (
     "recall",
     "growth",
 )
-"""Cheapest first. Each runs in a process of its own, so that none inherits another's memory or threads."""
+"""Cheapest first. Each runs in a process of its own, so that it does not inherit the memory or threads of another."""
 
 
 def main() -> int:
-    """The number of questions that failed."""
+    """Run the benchmarks that are named, or all. Returns the number of those that failed."""
     parser = argparse.ArgumentParser(description="Run the benchmarks; see benchmarks/README.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(QUESTIONS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes; results go to benchmarks/.cache/trials")
@@ -30,15 +30,14 @@ def main() -> int:
     if unknown:
         parser.error(f"no such question: {', '.join(sorted(unknown))}")
     options = ["--quick"] if arguments.quick else []
-    failed = [name for name in arguments.names or QUESTIONS if not _ran(name, options)]
+    failed = []
+    for name in arguments.names or QUESTIONS:
+        print(f"== {name}", file=sys.stderr)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode:
+            failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)
-
-
-def _ran(name: str, options: list[str]) -> bool:
-    print(f"== {name}", file=sys.stderr)
-    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode == 0
 
 
 if __name__ == "__main__":

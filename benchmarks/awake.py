@@ -1,8 +1,8 @@
-"""Keeps the processors from going to sleep while something is timed.
+"""Keeps the processors awake while something is timed.
 
-A virtual machine's processor that sleeps is given to somebody else, and getting it back can take longer than a
-look-up: waiting in which neither side of a comparison has any merit.
-A process of the lowest class (SCHED_IDLE) on each processor yields at once to whatever else wants to run.
+The processor of a virtual machine that goes to sleep is given to other guests of the host. Getting it back can take
+longer than a look-up, and that wait says nothing about either side of a comparison. So a process of the lowest class
+(SCHED_IDLE) runs on each processor: it yields at once to whatever else is ready to run.
 """
 
 import os
@@ -16,7 +16,7 @@ _SPIN = """
 import os, pathlib, sys
 os.setsid()
 group = pathlib.Path("/proc/self/autogroup")
-if group.exists():  # where sessions share the processor, the session has to yield, too
+if group.exists():  # where sessions share the processor, the session has to yield too
     group.write_text("19")
 os.sched_setaffinity(0, {int(sys.argv[1])})
 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -28,29 +28,30 @@ while os.getppid() == parent:
 
 
 @contextmanager
-def awake(told: dict[str, object]) -> Iterator[None]:
-    """Keep all processors awake, where the system knows how.
+def awake() -> Iterator[dict[str, object]]:
+    """Keep all processors awake during the block, where the system can.
 
-    Adds to ``told`` how many, the load before, and what share of time others on the same host took from this machine.
+    Yields a mapping for the description of the machine: ``load_before``, and at the end of the block how many
+    processors were ``kept_awake`` and the ``stolen_share`` of time that other guests of the host took.
     """
-    told["load_before"] = round(os.getloadavg()[0], 2)
+    circumstances: dict[str, object] = {"load_before": round(os.getloadavg()[0], 2)}
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
     spinning = [subprocess.Popen([sys.executable, "-c", _SPIN, str(number)]) for number in processors]
-    before = _times()
+    before = _ticks()
     try:
-        yield
+        yield circumstances
     finally:
         for process in spinning:
             process.kill()
             process.wait()
-    told["kept_awake"] = len(processors)
-    passed = {name: value - before[name] for name, value in _times().items()}
+    circumstances["kept_awake"] = len(processors)
+    passed = {name: ticks - before[name] for name, ticks in _ticks().items()}
     if passed:
-        told["stolen_share"] = round(passed["steal"] / max(1, sum(passed.values())), 4)
+        circumstances["stolen_share"] = round(passed["steal"] / max(1, sum(passed.values())), 4)
 
 
-def _times() -> Mapping[str, int]:
-    """Ticks of all processors by what they did, as Linux counts them; nothing elsewhere."""
+def _ticks() -> Mapping[str, int]:
+    """Ticks of all processors by what they did, as Linux counts them. Empty on other systems."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return {}

@@ -1,4 +1,4 @@
-"""The scan-based cache that semcache replaces, re-created from its description: every look-up reads every entry."""
+"""The scan-based cache that semcache replaces, re-created from its description. A look-up reads every entry."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ RESULTS_KEPT = 5
 
 
 class ScanCache:
-    """``get`` embeds, scans all keys, reads and parses each, and takes the first that is similar enough."""
+    """``get`` embeds the query, reads and parses every entry, and takes the first that is near enough."""
 
     def __init__(
         self, client: redis.Redis, embed: Callable[[str], NDArray[np.float32]], threshold: float = THRESHOLD
@@ -32,16 +32,14 @@ class ScanCache:
             cached = self.redis.get(key)
             if cached:
                 data = json.loads(cached)
-                if self._cosine(embedding, np.array(data["embedding"])) >= self.threshold:
+                stored = np.array(data["embedding"])
+                cosine = np.dot(embedding, stored) / (np.linalg.norm(embedding) * np.linalg.norm(stored))
+                if cosine >= self.threshold:
                     return data["results"]
         return None
 
     def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
         self.redis.setex(key_of(query), self.ttl, value_of(query, self.embed(query), results))
-
-    @staticmethod
-    def _cosine(one: NDArray[Any], other: NDArray[Any]) -> float:
-        return float(np.dot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def key_of(query: str) -> str:
@@ -53,7 +51,7 @@ def value_of(query: str, embedding: NDArray[Any], results: Sequence[Any]) -> str
 
 
 def load(client: redis.Redis, workload: Workload, start: int, stop: int) -> None:
-    """Write entries as ``set`` would, several per round trip."""
+    """Write entries as ``set`` does, several per round trip."""
     with client.pipeline(transaction=False) as pipeline:
         for entry in range(start, stop):
             query, vector = workload.texts[entry], workload.vectors[entry].astype(np.float32)
@@ -66,6 +64,6 @@ def load(client: redis.Redis, workload: Workload, start: int, stop: int) -> None
 def results_of(entry: int) -> list[dict[str, Any]]:
     """The best documents of an entry, as they were kept: content and metadata."""
     return [
-        {"content": text, "metadata": {"source": f"passage-{place}", "chunk": place}}
-        for place, text in enumerate(documents(entry)[:RESULTS_KEPT])
+        {"content": text, "metadata": {"source": f"passage-{rank}", "chunk": rank}}
+        for rank, text in enumerate(documents(entry)[:RESULTS_KEPT])
     ]

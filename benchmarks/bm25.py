@@ -1,4 +1,4 @@
-"""A first-stage retriever: BM25 over passages, by numpy alone."""
+"""A first-stage retriever: BM25 over passages, with numpy only."""
 
 import re
 from collections import Counter, defaultdict
@@ -14,8 +14,8 @@ _WORD = re.compile(r"[a-z0-9]+")
 class BM25:
     """Passages that share a word with the query, best first. Words are lower-cased, neither stemmed nor dropped.
 
-    It knows nothing of the embedder by which the cache finds near queries, so that near queries have the candidates in
-    common that their words give them, and no more.
+    It does not use the embedder by which the cache finds near queries. So near queries share only those candidates
+    that their common words find.
     """
 
     def __init__(self, passages: Sequence[str]) -> None:
@@ -24,24 +24,24 @@ class BM25:
         lengths = np.array([count.total() for count in counts], dtype=float)
         norms = K1 * (1 - B + B * lengths / lengths.mean())
         postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        for place, count in enumerate(counts):
+        for row, count in enumerate(counts):
             for word, times in count.items():
-                postings[word].append((place, times))
+                postings[word].append((row, times))
         self._postings = {}
         for word, found in postings.items():
-            places, times = np.array(found).T
+            rows, times = np.array(found).T
             idf = np.log1p((len(passages) - len(found) + 0.5) / (len(found) + 0.5))
-            self._postings[word] = places, idf * times / (times + norms[places])
+            self._postings[word] = rows, idf * times / (times + norms[rows])
 
     def search(self, query: str, k: int) -> list[str]:
-        """At most k passages; fewer, or none, where fewer share a word with the query."""
+        """The ``k`` best passages; fewer, or none, where fewer share a word with the query."""
         scores = np.zeros(len(self.passages))
         for word in set(_words(query)):
             if word in self._postings:
-                places, weights = self._postings[word]
-                scores[places] += weights
+                rows, weights = self._postings[word]
+                scores[rows] += weights
         best = np.argsort(-scores, kind="stable")[:k]
-        return [self.passages[place] for place in best if scores[place] > 0]
+        return [self.passages[row] for row in best if scores[row] > 0]
 
 
 def _words(text: str) -> list[str]:

@@ -12,10 +12,12 @@ import numpy as np
 import redis
 
 from benchmarks import experiment, library, limits, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Budget, Seconds, Side, alternate, quantile, ratio
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import quantile, ratio
 from benchmarks.workload import Workload, documents
-from semcache import RedisSemanticCache, fingerprint
+from semcache import RedisSemanticCache
+from semcache.commands.bench.measuring import Budget, Seconds, Side, take_turns
+from semcache.entries import fingerprint
 from semcache.flow.requests import checked_request
 
 SIZE = 10_000
@@ -23,7 +25,7 @@ QUICK_SIZE = 1_000
 BUDGET = Budget(samples=4000, limit_s=20)
 QUICK_BUDGET = Budget(samples=200, limit_s=1)
 PER_SAMPLE = 10
-"""Operations per reading of the processor's clock, which is coarser than one operation."""
+"""Operations per reading of the processor time, whose clock is coarser than one operation takes."""
 PROFILED = 2000
 LINES = 45
 UNSEEN = "exact hit, documents not seen before"
@@ -31,8 +33,8 @@ UNSEEN = "exact hit, documents not seen before"
 Operation = Callable[[int], object]
 
 
-def measure(quick: bool) -> Result:
-    """Processor time of the calling thread per operation, round trips, and a profile."""
+def measure(quick: bool) -> ExperimentResult:
+    """Measure the processor time of the calling thread per operation, count commands, and take a profile."""
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
         cache = stack.enter_context(library.opened(url))
@@ -41,25 +43,34 @@ def measure(quick: bool) -> Result:
         client = server.client(url)
         operations = dict(_operations(cache, client, work))
         budget = QUICK_BUDGET if quick else BUDGET
-        found = alternate({name: _processor_timed(call) for name, call in operations.items()}, budget)
+        found = take_turns({name: _processor_timed(call) for name, call in operations.items()}, budget)
         trips = {name: _commands(client, call) for name, call in operations.items()}
         profiles = {
             name: _profile(operations[name], 200 if quick else PROFILED) for name in ("exact hit", "semantic hit")
         }
-        described = machine.describe(client)
-    _write(profiles, experiment.TRIALS if quick else experiment.RESULTS)
-    return Result(
+        described = machine.describe(url)
+    rows = []
+    for name, seconds in found.items():
+        median = quantile(seconds * 1e6, 0.5)
+        interval = {"cpu_us": median.value, "cpu_low": median.low, "cpu_high": median.high}
+        rows.append({"operation": name, "commands": trips[name], **interval})
+    folder = experiment.TRIALS if quick else experiment.RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(f"== {name}: {profile}" for name, profile in profiles.items())
+    (folder / "client_cost.profile.txt").write_text(text + "\n")
+    return ExperimentResult(
         name="client_cost",
         question="What does the client's own code cost per look-up?",
         method=(
             "Processor time of the calling thread (not waiting for the server), 50 documents, vectors given; sides "
             f"alternating, {PER_SAMPLE} operations per reading. Documents are recognised from earlier requests unless "
             "a row says otherwise. Commands are counted by the server. The profile, by "
-            "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look dearer."
+            "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look more expensive than "
+            "they are."
         ),
         parameters={"entries": work.size, "documents": workload.DOCUMENTS, "budget": budget},
         machine=described,
-        rows=[{"operation": name, "commands": trips[name], **_microseconds(found[name])} for name in found],
+        rows=rows,
         targets=[
             Target("processor time, exact hit / GET", ratio(found["exact hit"], found["limit: GET"]), at_most=2),
             Target(
@@ -90,10 +101,10 @@ def _operations(cache: RedisSemanticCache, client: redis.Redis, work: Workload) 
 
 
 def _unseen(look_up: library.LookUp) -> Operation:
-    """An exact hit whose documents no request of this process had before: each of them is hashed anew."""
+    """An exact hit whose documents this process has not seen before, so that each of them is hashed."""
 
     def operation(at: int) -> object:
-        fingerprint._remembered.cache_clear()
+        fingerprint._cached_digest.cache_clear()
         return look_up(at)
 
     return operation
@@ -114,19 +125,14 @@ def _by_connection(client: redis.Redis, work: Workload) -> Operation:
 def _processor_timed(call: Operation) -> Side:
     def side(numbers: Sequence[int]) -> Seconds:
         durations = np.empty(len(numbers))
-        for place, number in enumerate(numbers):
+        for row, number in enumerate(numbers):
             started = thread_time()
             for at in range(PER_SAMPLE):
                 call(number * PER_SAMPLE + at)
-            durations[place] = (thread_time() - started) / PER_SAMPLE
+            durations[row] = (thread_time() - started) / PER_SAMPLE
         return durations
 
     return side
-
-
-def _microseconds(seconds: Seconds) -> dict[str, float]:
-    median = quantile(seconds * 1e6, 0.5)
-    return {"cpu_us": median.value, "cpu_low": median.low, "cpu_high": median.high}
 
 
 def _commands(client: redis.Redis, call: Operation) -> float:
@@ -134,7 +140,7 @@ def _commands(client: redis.Redis, call: Operation) -> float:
     before = client.info("stats")["total_commands_processed"]
     for at in range(100):
         call(at)
-    # The second INFO counts itself out: it is counted after it has been answered.
+    # The server counts a command after it has answered it, so of the two INFOs only the first is in the difference.
     return (client.info("stats")["total_commands_processed"] - before - 1) / 100
 
 
@@ -149,13 +155,7 @@ def _profile(call: Operation, count: int) -> str:
     return f"{count} operations\n{out.getvalue().strip()}"
 
 
-def _write(profiles: dict[str, str], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join(f"== {name}: {profile}" for name, profile in profiles.items())
-    (folder / "client_cost.profile.txt").write_text(text + "\n")
-
-
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """Processor time per operation."""
     values = {row["operation"]: row["cpu_us"] for row in result.rows}
     plots.bars(values, path, title="Processor time of the client per operation", x="microseconds")

@@ -12,7 +12,7 @@ SEED = 20_051_101
 
 @cache
 def queries() -> tuple[str, ...]:
-    """345,816 distinct real queries, shuffled by ``SEED``, so that the first n are a sample of all."""
+    """345,816 distinct real queries, shuffled by ``SEED``: the first n are a random sample of all."""
     path = data_folder() / "queries" / "unique_queries.txt.gz"
     if not path.is_file():
         sys.exit(f"{path} is missing; SEMCACHE_BENCH_DATA must name the folder that holds it")

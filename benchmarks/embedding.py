@@ -1,6 +1,5 @@
-"""What does embedding one query cost, by backend, and how far do similarities move?"""
+"""How long does embedding one query take, by backend, and how far do similarities move?"""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,10 @@ from numpy.typing import NDArray
 
 from benchmarks import experiment, machine, plots, workload
 from benchmarks.data import queries
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Budget, Seconds, alternate, ratio, summary, timed
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import ratio, summary, timed
 from benchmarks.trec import data_folder, load_topics
+from semcache.commands.bench.measuring import Budget, take_turns
 from semcache.embedders import SentenceTransformerEmbedder
 
 BACKENDS = ("torch", "onnx", "onnx-int8")
@@ -20,16 +20,18 @@ QUICK_BUDGET = Budget(samples=60, limit_s=3)
 Vectors = NDArray[np.float32]
 
 
-def measure(quick: bool) -> Result:
-    """Time to embed one real query, and the error of similarities between queries and their rewrites."""
+def measure(quick: bool) -> ExperimentResult:
+    """Measure the time to embed a real query, and the error of similarities between queries and their rewrites."""
     embedders = {backend: SentenceTransformerEmbedder(backend=backend) for backend in BACKENDS}
     texts = queries()[: workload.HELD_OUT]
     budget = QUICK_BUDGET if quick else BUDGET
     sides = {name: timed(lambda at, e=e: e.embed([texts[at % len(texts)]])) for name, e in embedders.items()}
-    found = alternate(sides, budget)
-    pairs = list(_pairs())[: 20 if quick else None]
+    found = take_turns(sides, budget)
+    topics = load_topics(data_folder())
+    pairs = [(query, rewrite) for query, *rewrites in (topic.queries for topic in topics) for rewrite in rewrites]
+    pairs = pairs[: 20 if quick else None]
     vectors = {name: _embedded(embedder, pairs) for name, embedder in embedders.items()}
-    return Result(
+    return ExperimentResult(
         name="embedding",
         question="What does embedding one query cost, and how far do similarities move?",
         method=(
@@ -42,21 +44,18 @@ def measure(quick: bool) -> Result:
         rows=[
             {"backend": name, **summary(found[name]), **_errors(vectors[name], vectors["torch"])} for name in BACKENDS
         ],
-        targets=list(_targets(found)),
+        targets=[
+            Target("embedding one query, torch / onnx-int8", ratio(found["torch"], found["onnx-int8"]), at_least=4),
+            Target("embedding one query, torch / onnx", ratio(found["torch"], found["onnx"]), at_least=2),
+        ],
         seed=workload.SEED,
     )
 
 
-def _pairs() -> Iterator[tuple[str, str]]:
-    for topic in load_topics(data_folder()):
-        query, *rewrites = topic.queries
-        yield from ((query, rewrite) for rewrite in rewrites)
-
-
 def _embedded(embedder: SentenceTransformerEmbedder, pairs: list[tuple[str, str]]) -> tuple[Vectors, Vectors]:
     """Vectors of both sides, one text per call, as a request embeds them."""
-    one, other = (np.concatenate([embedder.embed([pair[side]]) for pair in pairs]) for side in (0, 1))
-    return one, other
+    originals, rewrites = (np.concatenate([embedder.embed([pair[side]]) for pair in pairs]) for side in (0, 1))
+    return originals, rewrites
 
 
 def _errors(ours: tuple[Vectors, Vectors], torch: tuple[Vectors, Vectors]) -> dict[str, float]:
@@ -70,12 +69,7 @@ def _errors(ours: tuple[Vectors, Vectors], torch: tuple[Vectors, Vectors]) -> di
     }
 
 
-def _targets(found: Mapping[str, Seconds]) -> Iterator[Target]:
-    yield Target("embedding one query, torch / onnx-int8", ratio(found["torch"], found["onnx-int8"]), at_least=4)
-    yield Target("embedding one query, torch / onnx", ratio(found["torch"], found["onnx"]), at_least=2)
-
-
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 by backend."""
     plots.bars({row["backend"]: row["p50_ms"] for row in result.rows}, path, title="Embedding one query", x="p50, ms")
 

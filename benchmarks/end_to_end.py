@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import experiment, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Seconds, ratio, summary
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import ratio, summary
 from benchmarks.trec import Topic, data_folder, load_topics
 from semcache import OptimizedRerankerPipeline, Ranking
+from semcache.commands.bench.measuring import Seconds
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.rerankers import OnnxCrossEncoder
 from semcache.settings import Settings
@@ -30,7 +31,7 @@ Side = tuple[str, str]
 """What was measured, and the embedder's backend."""
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Whole requests by status, against the bare cross-encoder, on real passages, queries and rewrites."""
     settings = Settings()
     topics = load_topics(data_folder())[: QUICK_TOPICS if quick else TOPICS]
@@ -44,9 +45,9 @@ def measure(quick: bool) -> Result:
             for step in steps if at % 2 == 0 else steps[::-1]:
                 for side, seconds, asked in step():
                     found.setdefault(side, []).append((seconds, asked))
-        described = machine.describe(server.client(url))
+        described = machine.describe(url)
     timings = {side: np.array([seconds for seconds, _ in samples]) for side, samples in found.items()}
-    return Result(
+    return ExperimentResult(
         name="end_to_end",
         question=f"How much faster is a request than reranking {PASSAGES} passages afresh?",
         method=(
@@ -134,7 +135,7 @@ def _targets(timings: Mapping[Side, Seconds]) -> Iterator[Target]:
                 yield Target(what, ratio(bare, timings[status, backend]), at_least=bound)
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 by status."""
     values = {
         row["status"] if row["embedder"] == "none" else f"{row['status']}, {row['embedder']}": row["p50_ms"]

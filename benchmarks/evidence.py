@@ -1,4 +1,4 @@
-"""Scores, cosines and similarities of every topic, as far as they are on disk."""
+"""Scores, cosines and similarities of every topic, loaded from disk and completed where they are missing."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,11 +14,11 @@ ORACLES: dict[str, Callable[[], Scorer]] = {
     OTHER_EMBEDDER: lambda: embedding(bge_small()),
     CROSS_ENCODER: cross_encoder,
 }
-"""The rerankers whose scores are reused, the cheapest first."""
+"""The rerankers whose scores are reused, cheapest first."""
 
 
 def score_missing(topics: Sequence[Topic]) -> None:
-    """Scores every wording with every document by every oracle; what is on disk already is not done again."""
+    """Score every wording with every document by every oracle. Scores that are on disk are not made again."""
     for name, make in ORACLES.items():
         scorer = make()
         for at, topic in enumerate(topics, 1):
@@ -28,7 +28,7 @@ def score_missing(topics: Sequence[Topic]) -> None:
 
 
 def load(topics: Sequence[Topic], oracle: str) -> list[Evidence]:
-    """Of every topic that the embedder has seen; pairs that were not scored are nan."""
+    """The evidence of every topic. Scores of pairs that were not scored are NaN."""
     similarities = _similarities(topics)
     found = []
     for topic in topics:
@@ -42,7 +42,7 @@ def _stored(oracle: str, topic: Topic) -> Floats:
 
 
 def _nothing(queries: Sequence[str], documents: Sequence[str]) -> Floats:
-    raise AssertionError("asked for no documents, so there is nothing to score")
+    raise AssertionError("no documents were asked for, so there is nothing to score")
 
 
 def _similarities(topics: Sequence[Topic]) -> dict[str, Floats]:

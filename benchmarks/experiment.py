@@ -1,4 +1,4 @@
-"""One experiment's bookkeeping: question, method, seed, parameters, machine, rows and targets, as JSON and Markdown."""
+"""The result of an experiment: question, method, seed, parameters, machine, rows, targets, as JSON and Markdown."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.awake import awake
-from benchmarks.measure import Quantile
+from benchmarks.timing import Quantile
 
 RESULTS = Path(__file__).parent / "results"
 TRIALS = Path(__file__).parent / ".cache" / "trials"
@@ -19,7 +19,7 @@ TRIALS = Path(__file__).parent / ".cache" / "trials"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that was promised: measured with its 95 % interval, and the bound it has to keep."""
+    """A figure with its 95 % interval, and the bound that it should keep."""
 
     what: str
     measured: Quantile
@@ -32,6 +32,7 @@ class Target:
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def row(self) -> dict[str, Any]:
+        """The target as a row of a table."""
         bound = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
         return {
             "figure": self.what,
@@ -44,8 +45,8 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What an experiment found. ``rows`` are flat mappings of equal keys; durations in ms, sizes in bytes."""
+class ExperimentResult:
+    """Everything that is saved. ``rows`` are flat mappings with equal keys; durations in ms, sizes in bytes."""
 
     name: str
     question: str
@@ -59,23 +60,20 @@ class Result:
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-Plot = Callable[[Result, Path], None]
+Plot = Callable[[ExperimentResult, Path], None]
 
 
-def save(result: Result, folder: Path) -> None:
+def save(result: ExperimentResult, folder: Path) -> None:
     """Write ``NAME.json`` and ``NAME.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     data = {**asdict(result), "targets": [target.row() for target in result.targets]}
-    (folder / f"{result.name}.json").write_text(json.dumps(data, indent=1, default=_plain) + "\n")
+    # The default turns numbers of numpy, which json does not know, into Python's.
+    text = json.dumps(data, indent=1, default=lambda number: number.item())
+    (folder / f"{result.name}.json").write_text(text + "\n")
     (folder / f"{result.name}.md").write_text(_markdown(result))
 
 
-def _plain(value: Any) -> Any:
-    """numpy's numbers, which json does not know."""
-    return value.item()
-
-
-def _markdown(result: Result) -> str:
+def _markdown(result: ExperimentResult) -> str:
     parts = [f"# {result.question}", result.method]
     if result.targets:
         parts += ["## Targets", tables.markdown([target.row() for target in result.targets])]
@@ -90,18 +88,17 @@ def _listed(values: Mapping[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in values.items())
 
 
-def main(measure: Callable[[bool], Result], plot: Plot | None = None) -> None:
-    """The command line of one experiment: ``--quick`` for small sizes, results in ``benchmarks/results`` or trials."""
+def main(measure: Callable[[bool], ExperimentResult], plot: Plot | None = None) -> None:
+    """The command line of an experiment. With ``--quick`` it measures small sizes and saves them as trials."""
     parser = argparse.ArgumentParser(description=(measure.__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes; files go to benchmarks/.cache/trials")
     quick = parser.parse_args().quick
-    told: dict[str, object] = {}
-    with awake(told):
+    with awake() as circumstances:
         result = measure(quick)
-    report(replace(result, machine={**result.machine, **told}), plot, is_trial=quick)
+    report(replace(result, machine={**result.machine, **circumstances}), plot, is_trial=quick)
 
 
-def report(result: Result, plot: Plot | None, *, is_trial: bool) -> None:
+def report(result: ExperimentResult, plot: Plot | None, *, is_trial: bool) -> None:
     """Save a result, draw it, and show it."""
     folder = TRIALS if is_trial else RESULTS
     save(result, folder)

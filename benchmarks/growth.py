@@ -1,4 +1,4 @@
-"""How does a look-up grow with the number of entries, up to a million?"""
+"""How does the time of a look-up grow with the number of entries, up to a million?"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,10 +8,11 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks import experiment, library, limits, machine, plots, server, vectors, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Budget, Quantile, Seconds, alternate, ratio, summary, timed
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import Quantile, ratio, summary, timed
 from benchmarks.workload import Workload
 from semcache import RedisSemanticCache
+from semcache.commands.bench.measuring import Budget, Seconds, take_turns
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 QUICK_SIZES = (1_000, 3_000)
@@ -19,11 +20,11 @@ BUDGET = Budget(samples=2000, limit_s=30)
 QUICK_BUDGET = Budget(samples=100, limit_s=2)
 BASE = 10_000
 SIMILAR = 0.8
-"""Recall is asked for probes whose true nearest entry is at least this similar: others are no hits anyway."""
+"""Recall is measured on probes whose nearest entry is at least this similar. Others are no hits in any case."""
 
 
-def measure(quick: bool) -> Result:
-    """Look-up latency and recall of semcache from 1,000 to 1,000,000 entries."""
+def measure(quick: bool) -> ExperimentResult:
+    """Measure look-up latency and recall of semcache from 1,000 to 1,000,000 entries."""
     timings: dict[tuple[int, str], Seconds] = {}
     recalls: dict[int, tuple[float, int]] = {}
     loading: dict[int, float] = {}
@@ -40,8 +41,8 @@ def measure(quick: bool) -> Result:
             for kind in workload.KINDS:
                 timings |= _timed(url, cache, work, kind, QUICK_BUDGET if quick else BUDGET)
             recalls[size] = recall(cache, work)
-        described = machine.describe(server.client(url))
-    return Result(
+        described = machine.describe(url)
+    return ExperimentResult(
         name="growth",
         question="How does a look-up grow with the number of entries?",
         method=(
@@ -80,23 +81,21 @@ def _timed(
     if kind == "semantic":
         sides["semcache neighbours"] = timed(library.neighbours(cache, work, kind))
         sides["limit: FT.SEARCH + MGET"] = timed(limits.search_and_scores(client, work, kind))
-    return {(work.size, side): seconds for side, seconds in alternate(sides, budget).items()}
+    return {(work.size, side): seconds for side, seconds in take_turns(sides, budget).items()}
 
 
 def recall(cache: RedisSemanticCache, work: Workload) -> tuple[float, int]:
-    """Share of similar enough probes whose nearest entry was found, and how many such probes there were."""
+    """The share of probes whose nearest entry was found, and the number of probes that are near enough to count."""
     probes = vectors.real(workload.HELD_OUT)[-2000:].astype(np.float32)
     _, cosine = vectors.nearest(probes, work.vectors)
     asked = np.flatnonzero(cosine >= SIMILAR)
-    hits = [_finds(cache, work, probes[at], float(cosine[at])) for at in asked]
+    hits = []
+    for at in asked:
+        found = cache.neighbours(probes[at])
+        # As near as the nearest entry, since equal vectors are equally good. 0.001 is the rounding of float16 vectors
+        # and of sums in another order.
+        hits.append(bool(found) and found[0].similarity >= float(cosine[at]) - 0.001)
     return (sum(hits) / len(hits) if hits else float("nan")), len(hits)
-
-
-def _finds(cache: RedisSemanticCache, work: Workload, probe: np.ndarray, cosine: float) -> bool:
-    """Whether the best neighbour is as near as the nearest entry; equal vectors are equally good."""
-    found = cache.neighbours(probe)
-    # float16 vectors and sums in another order: 0.001 is their rounding.
-    return bool(found) and found[0].similarity >= cosine - 0.001
 
 
 def _targets(timings: dict[tuple[int, str], Seconds], recalls: dict[int, tuple[float, int]]) -> Iterator[Target]:
@@ -114,7 +113,7 @@ def _targets(timings: dict[tuple[int, str], Seconds], recalls: dict[int, tuple[f
         )
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 by number of entries."""
     series: dict[str, list[tuple[float, float]]] = {}
     for row in result.rows:

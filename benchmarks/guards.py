@@ -1,4 +1,4 @@
-"""What trust by similarity alone lets through, and what a guard still lets through: by kind of difference."""
+"""Which pairs of queries are trusted by similarity alone, and with a guard, by kind of difference?"""
 
 import csv
 import gzip
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.experiment import Result, Target, main
+from benchmarks.experiment import ExperimentResult, Target, main
 from benchmarks.guards_plot import draw
 from benchmarks.machine import describe
-from benchmarks.measure import Quantile, quantile
+from benchmarks.timing import Quantile, quantile
 from benchmarks.trec import data_folder
 from semcache.guards import CueGuard
 
@@ -32,7 +32,7 @@ QUICK_PAIRS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two queries; ``may_trust`` is whether people say that one may be served the other's scores."""
+    """Two queries. ``may_trust`` is True when people say that one query may be served with the other's scores."""
 
     set: str
     kind: str
@@ -42,14 +42,14 @@ class Pair:
 
 
 def own() -> Iterator[Pair]:
-    """Pairs written for this project: each kind of difference, and harmless twins."""
+    """Pairs written for this project: every kind of difference, and harmless rewordings beside them."""
     for line in OWN.read_text("utf-8").splitlines():
         row = json.loads(line)
         yield Pair("own", row["kind"], row["a"], row["b"], row["trust_ok"])
 
 
 def rewrites() -> Iterator[Pair]:
-    """TREC DL 2019 queries and their rewrites by programs; people said which still ask the same."""
+    """TREC DL 2019 queries and rewrites that programs made of them. People judged which still ask the same."""
     path = data_folder() / "ir" / "query_variations" / "variations_trec2019_labeled.csv"
     with path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
@@ -59,7 +59,7 @@ def rewrites() -> Iterator[Pair]:
 
 
 def questions() -> list[Pair]:
-    """Quora question pairs: the guard was developed on the first half, the second half was kept for this report."""
+    """Quora question pairs. The guard was developed on the first half; the second half was kept for this report."""
     with gzip.open(data_folder() / "pairs" / "qqp_part1.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     half = len(rows) // 2
@@ -82,7 +82,7 @@ def similarities(pairs: Sequence[Pair]) -> NDArray[np.float32]:
 
 
 def kept(name: str, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-    """Similarities from the cache, or computed and put there; 72,000 questions take 20 minutes on one core."""
+    """Similarities from the disk, or computed and kept there. 72,000 questions take 20 minutes on one core."""
     path = CACHE / f"{name}.similarity.npy"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def kept(name: str, pairs: Sequence[Pair]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A pair with its similarity and what the guard says about it."""
+    """A pair with its similarity and the verdict of the guard: a difference, or None."""
 
     pair: Pair
     similarity: float
@@ -101,6 +101,7 @@ class Judged:
 
 
 def judged(pairs: Sequence[Pair], similarity: NDArray[np.float32]) -> list[Judged]:
+    """Let the guard judge every pair."""
     guard = CueGuard()
     return [
         Judged(pair, float(near), guard.difference(guard.cues(pair.a), guard.cues(pair.b)))
@@ -110,7 +111,7 @@ def judged(pairs: Sequence[Pair], similarity: NDArray[np.float32]) -> list[Judge
 
 def rows_of(found: Sequence[Judged]) -> list[dict[str, Any]]:
     """Per set, kind and label: how many pairs there are, and how many are trusted without and with the guard."""
-    groups = dict.fromkeys((one.pair.set, one.pair.kind, one.pair.may_trust) for one in found)
+    groups = dict.fromkeys((each.pair.set, each.pair.kind, each.pair.may_trust) for each in found)
     return [_row(key, [j for j in found if (j.pair.set, j.pair.kind, j.pair.may_trust) == key]) for key in groups]
 
 
@@ -118,20 +119,20 @@ def _row(key: tuple[str, str, bool], members: Sequence[Judged]) -> dict[str, Any
     row: dict[str, Any] = {"set": key[0], "kind": key[1], "trust is": "right" if key[2] else "wrong"}
     row["pairs"] = len(members)
     for threshold in THRESHOLDS:
-        near = [one for one in members if one.similarity >= threshold]
-        left = sum(one.difference is None for one in near)
+        near = [member for member in members if member.similarity >= threshold]
+        left = sum(member.difference is None for member in near)
         row |= {f"near {threshold:.2f}": len(near), f"left {threshold:.2f}": left}
         row[f"left, % {threshold:.2f}"] = share(left, len(near))
-    return row | {"left at any similarity": sum(one.difference is None for one in members)}
+    return row | {"left at any similarity": sum(member.difference is None for member in members)}
 
 
 def reasons_of(found: Sequence[Judged], name: str) -> list[dict[str, Any]]:
     """Per reason for which the guard refused: how many pairs of each label, at each threshold."""
     count = Counter(
-        (one.difference, threshold, one.pair.may_trust)
-        for one in found
+        (each.difference, threshold, each.pair.may_trust)
+        for each in found
         for threshold in THRESHOLDS
-        if one.pair.set == name and one.difference and one.similarity >= threshold
+        if each.pair.set == name and each.difference and each.similarity >= threshold
     )
     return [
         {
@@ -146,7 +147,7 @@ def reasons_of(found: Sequence[Judged], name: str) -> list[dict[str, Any]]:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent with its 95 % Wilson interval; nothing for fewer than 20 pairs."""
+    """A share in percent with its 95 % Wilson interval; empty for fewer than 20 pairs."""
     if whole < 20:
         return ""
     z = NormalDist().inv_cdf(0.975)
@@ -156,7 +157,7 @@ def share(part: int, whole: int) -> str:
 
 
 def targets() -> list[Target]:
-    """A guard is asked for every near entry, so it has to cost nothing beside an embedding's 1,500 us."""
+    """A guard judges every near entry, so its time must be negligible beside the milliseconds of an embedding."""
     reading, comparing = costs_us([pair.a for pair in questions()[-8000:]])
     return [
         Target("cues of a query, us of CPU time, median of 31 runs", reading[0], at_most=30.0),
@@ -171,7 +172,10 @@ Pace = tuple[Quantile, Quantile]
 
 
 def costs_us(texts: Sequence[str], runs: int = 31) -> tuple[Pace, Pace]:
-    """CPU time per query: of reading the cues (words mostly known, as in a running process), and of one comparison."""
+    """CPU time in microseconds of reading a query's cues, and of comparing two.
+
+    Most words are known from earlier queries, as in a running process.
+    """
     guard = CueGuard()
     cues = [guard.cues(text) for text in texts]
 
@@ -190,14 +194,14 @@ def costs_us(texts: Sequence[str], runs: int = 31) -> tuple[Pace, Pace]:
     )
 
 
-def measure(quick: bool) -> Result:
-    """What trust by similarity lets through with and without the guard."""
+def measure(quick: bool) -> ExperimentResult:
+    """Count the pairs that are trusted with and without the guard."""
     sets = {"guard_pairs": list(own()), "trec_rewrites": list(rewrites()), "qqp_part1": questions()}
     if quick:
         chosen = random.Random(SEED).sample(range(len(sets["qqp_part1"])), QUICK_PAIRS)
         sets["qqp_quick"] = [sets.pop("qqp_part1")[at] for at in sorted(chosen)]
-    found = [one for name, pairs in sets.items() for one in judged(pairs, kept(name, pairs))]
-    return Result(
+    found = [each for name, pairs in sets.items() for each in judged(pairs, kept(name, pairs))]
+    return ExperimentResult(
         name="guards",
         question="Which near queries does similarity trust wrongly, and which of them does the guard refuse?",
         method=(

@@ -1,18 +1,18 @@
-"""Draws which share of risky and of harmless pairs is trusted, without and with the guard."""
+"""Draws the share of risky and of harmless pairs that is trusted, without and with the guard."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiment import Result
+from benchmarks.experiment import ExperimentResult
 
 Shares = Mapping[str, tuple[float, float]]
 """By label: share trusted by similarity alone, and with the guard."""
 
 
-def draw(result: Result, path: Path) -> None:
-    """Two panels: trust that is wrong (should be short bars) and trust that is right (should be long bars)."""
+def draw(result: ExperimentResult, path: Path) -> None:
+    """Two panels: trust that is wrong, where bars should be short, and trust that is right."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -28,7 +28,7 @@ def draw(result: Result, path: Path) -> None:
     pyplot.close(figure)
 
 
-def shares(result: Result, label: str) -> Shares:
+def shares(result: ExperimentResult, label: str) -> Shares:
     """Own pairs by kind at 0.90, where most of them are near enough; rewrites and qqp at both thresholds."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for row in result.rows:
@@ -46,12 +46,12 @@ def _bars_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bars(panel: Any, values: Shares, title: str) -> None:
-    places = range(len(values))
+    rows = range(len(values))
     for offset, (label, index, colour) in enumerate((("similarity", 0, "#b0b0b0"), ("similarity and guard", 1, "C0"))):
         bars = [100 * pair[index] for pair in values.values()]
-        drawn = panel.barh([place + 0.4 * offset for place in places], bars, height=0.38, label=label, color=colour)
+        drawn = panel.barh([row + 0.4 * offset for row in rows], bars, height=0.38, label=label, color=colour)
         panel.bar_label(drawn, fmt="%.1f", padding=2, fontsize=7)
-    panel.set_yticks([place + 0.2 for place in places], list(values), fontsize=8)
+    panel.set_yticks([row + 0.2 for row in rows], list(values), fontsize=8)
     panel.invert_yaxis()
     panel.set(title=title, xlabel="share of the pairs that is trusted, %", xlim=(0, 112))
     panel.grid(visible=True, axis="x", alpha=0.3)

@@ -1,69 +1,63 @@
-"""semcache itself as a side: opened on the benchmark's server, filled with a workload, asked with given vectors."""
+"""semcache itself as a side: a cache on the benchmark's server, filled with a workload, looked up by given vectors."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.workload import THRESHOLD, Workload, documents, packed
 from semcache import Lookup, RedisSemanticCache
-from semcache.embedders import CallableEmbedder
+from semcache.commands.models import UnusedModel
 from semcache.entries.entry import NewScores
-from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.keys import KeySpace
 from semcache.settings import Settings
 
 _PER_ROUND_TRIP = 200
 KEYS = KeySpace.of("default", "default", "given")
-"""Where the entries of the caches opened here lie: default namespace and reranker, the embedder below."""
+"""Names of the keys of the caches opened here: default namespace and reranker, and the embedder below."""
 _MISSED = 0.02
 _STATUS = {"exact": Status.EXACT, "semantic": Status.SEMANTIC, "miss": None}
 
 
-def _never(texts: list[str]) -> FloatArray:
-    raise AssertionError(f"{len(texts)} texts were embedded although every vector is given")
+class _GivenVectors(UnusedModel):
+    """Its name is part of the keys, so that these stay the same for all benchmarks."""
+
+    name = "given"
 
 
 def opened(url: str, *, namespace: str = "default", timeout_s: float = 30.0) -> RedisSemanticCache:
-    """A cache without an embedder of its own. The timeout is long: a benchmark measures slow answers, too."""
+    """A cache whose vectors are all given. The timeout is long, because a benchmark measures slow answers too."""
     settings = Settings(redis={"timeout_s": timeout_s}, cache={"namespace": namespace})
-    embedder = CallableEmbedder(_never, dims=384, name="given", per_text=False)
-    return RedisSemanticCache(url, embedder, THRESHOLD, ttl=None, guard=None, settings=settings)
+    return RedisSemanticCache(url, _GivenVectors(), THRESHOLD, ttl=None, guard=None, settings=settings)
 
 
 def load(cache: RedisSemanticCache, workload: Workload, start: int, stop: int, tenant: str = "") -> None:
     """Remember entries, many per round trip."""
-    entries = _entries(workload, start, stop)
-    while batch := list(islice(entries, _PER_ROUND_TRIP)):
+    for first in range(start, stop, _PER_ROUND_TRIP):
+        batch = [
+            NewScores(workload.texts[entry], workload.vectors[entry].astype(np.float32), packed(entry))
+            for entry in range(first, min(first + _PER_ROUND_TRIP, stop))
+        ]
         stored = cache.store.remember_many(tenant, batch)
         assert all(stored), f"{stored.count(False)} of {len(stored)} entries were not stored"
 
 
-def _entries(workload: Workload, start: int, stop: int) -> Iterator[NewScores]:
-    for entry in range(start, stop):
-        vector = workload.vectors[entry].astype(np.float32)
-        yield NewScores(workload.texts[entry], vector, packed(entry))
-
-
-def _new_strings(texts: list[str]) -> list[str]:
-    """Equal texts as a retriever brings them: strings whose hash nobody has computed yet."""
-    return [(text + " ")[:-1] for text in texts]
-
-
 class LookUp:
-    """``cache.lookup`` for the probes of a kind; an answer of another status than the kind's is an error.
+    """``cache.lookup`` for the probes of a kind. An answer with another status than the kind's is an error.
 
-    But for one semantic hit in fifty: a graph finds almost every neighbour, not every one.
+    One semantic hit in fifty may be missed: a graph finds almost every neighbour, not every one.
     """
 
     def __init__(self, cache: RedisSemanticCache, workload: Workload, kind: str, tenant: str = "") -> None:
         self.cache, self.workload, self.kind, self.tenant = cache, workload, kind, tenant
         self.expected = _STATUS[kind]
         self.asked = self.missed = 0
-        # Any 50 passages do for a miss: what is not known of the query is not known of its documents.
-        self.documents = [_new_strings(documents(max(0, int(target)))) for target in workload.targets[kind]]
+        # For a miss any 50 passages will do, since the query is unknown. New strings, as a retriever brings them: a
+        # string keeps its hash after the first use.
+        self.documents = [
+            [(text + " ")[:-1] for text in documents(max(0, int(target)))] for target in workload.targets[kind]
+        ]
 
     def __call__(self, at: int) -> None:
         number = self.workload.number(self.kind, at)
@@ -75,14 +69,14 @@ class LookUp:
         self._check(number, await self.cache.alookup(*self._sent(number), **self._given(number)))
 
     def found(self) -> str:
-        """What share of the answers was as expected, in words."""
+        """The share of answers that were as expected, in words."""
         return f"{1 - self.missed / max(1, self.asked):.1%} of {self.asked:,}"
 
     def _sent(self, number: int) -> tuple[str, list[str]]:
         return self.workload.probe_texts[self.kind][number], self.documents[number]
 
     def _given(self, number: int) -> dict[str, Any]:
-        if self.kind == "exact":  # needs none
+        if self.kind == "exact":  # needs no vector
             return {"tenant": self.tenant}
         return {"vector": self.workload.probes[self.kind][number], "tenant": self.tenant}
 

@@ -1,4 +1,4 @@
-"""Bare limits: the same bytes over the same kind of connection with nothing around them."""
+"""Bare limits: the same bytes over the same kind of connection, by redis-py alone."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def get(client: redis.Redis, workload: Workload) -> Operation:
 def mget(client: redis.Redis, workload: Workload, count: int = 4) -> Operation:
     """MGET of the scores of several entries."""
     keys = score_keys(workload)
-    return lambda at: client.mget([keys[(at + place) % len(keys)] for place in range(count)])
+    return lambda at: client.mget([keys[(at + offset) % len(keys)] for offset in range(count)])
 
 
 def search(client: redis.Redis, workload: Workload, kind: str, k: int = 4) -> Operation:

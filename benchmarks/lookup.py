@@ -1,6 +1,6 @@
 """How long does a look-up take, against the scan-based cache, the peers and the bare commands?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,17 @@ from typing import Any
 import redis
 
 from benchmarks import baseline, experiment, library, limits, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Budget, Seconds, Side, alternate, ratio, summary, timed
+from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.peers.process import KINDS, Peer
+from benchmarks.timing import ratio, summary, timed
 from benchmarks.workload import Workload
 from semcache import RedisSemanticCache
+from semcache.commands.bench.measuring import Budget, Seconds, Side, take_turns
 
 SIZES = (1_000, 10_000, 50_000, 100_000)
 QUICK_SIZES = (300, 1_000)
 SCANNED_UP_TO = 10_000
-"""A scan of 10,000 entries takes seconds; beyond that it only grows in proportion."""
+"""A scan of 10,000 entries takes seconds. With more entries it grows in proportion, which need not be measured."""
 BUDGET = Budget(samples=1000, limit_s=20)
 QUICK_BUDGET = Budget(samples=100, limit_s=2)
 
@@ -29,15 +30,15 @@ LOOKUP, NEIGHBOURS, GET, RAW, SCAN, REDISVL = (
     "scan-based cache",
     "RedisVL SemanticCache",
 )
-# How many times faster than RedisVL's SemanticCache a semantic look-up is to be, by number of entries.
+# How many times faster than RedisVL's SemanticCache a semantic look-up should be, by number of entries.
 _AGAINST_REDISVL = {1_000: 1, 10_000: 2, 50_000: 10, 100_000: 20}
 
 Timings = dict[tuple[int, str, str], Seconds]
 """Durations by size, kind and side."""
 
 
-def measure(quick: bool) -> Result:
-    """Look-up latency of all sides, by kind and number of entries."""
+def measure(quick: bool) -> ExperimentResult:
+    """Measure the look-up latency of all sides, by kind and number of entries."""
     timings: Timings = {}
     notes: list[str] = []
     with ExitStack() as stack:
@@ -52,13 +53,14 @@ def measure(quick: bool) -> Result:
             for kind in workload.KINDS:
                 ours = library.LookUp(cache, work, kind)
                 sides = {LOOKUP: timed(ours), **dict(_sides(url, cache, work, kind, peers))}
-                found = alternate(sides, QUICK_BUDGET if quick else BUDGET)
+                found = take_turns(sides, QUICK_BUDGET if quick else BUDGET)
                 timings |= {(size, kind, side): seconds for side, seconds in found.items()}
                 notes.append(f"answers of semcache, {kind} {size:,}: {ours.found()} as expected")
         notes += [f"{peer.kind.name}: {peer.failure}" for peer in peers if peer.failure]
         notes += list(_hit_shares(peers))
-        described = machine.describe(server.client(url))
-    return Result(
+        described = machine.describe(url)
+    sizes = sorted({size for size, _, _ in timings})
+    return ExperimentResult(
         name="lookup",
         question="How long does a look-up take?",
         method=(
@@ -69,7 +71,7 @@ def measure(quick: bool) -> Result:
             "look-ups alternate A B B A. GPTCache (vectors in FAISS, rows in SQLite) and hnswlib use no server."
         ),
         parameters={
-            "sizes": sorted({size for size, _, _ in timings}),
+            "sizes": sizes,
             "documents": workload.DOCUMENTS,
             "budget": QUICK_BUDGET if quick else BUDGET,
             "threshold": workload.THRESHOLD,
@@ -79,7 +81,7 @@ def measure(quick: bool) -> Result:
             {"entries": size, "kind": kind, "side": side, **summary(seconds)}
             for (size, kind, side), seconds in timings.items()
         ],
-        targets=list(_targets(timings)),
+        targets=[target for size in sizes for target in _targets_at(size, timings)],
         notes=notes,
         seed=workload.SEED,
     )
@@ -98,7 +100,7 @@ def _loaded(url: str, cache: RedisSemanticCache, peers: list[Peer], size: int, d
 
 
 def _scanned(url: str) -> redis.Redis:
-    """The scan-based cache has a database of its own: it would go through everybody's keys."""
+    """The scan-based cache has a database of its own, because it would scan the keys of all the others too."""
     return server.client(url, db=1)
 
 
@@ -127,19 +129,14 @@ def _scan(url: str, work: Workload, kind: str) -> Any:
 
 
 def _hit_shares(peers: list[Peer]) -> Iterator[str]:
-    """What the peers found: one that misses what it should hit would be fast for no merit."""
+    """The shares of hits of the peers: a peer that misses what it should find is fast, and would look good."""
     for peer in peers:
         shares = ", ".join(f"{kind} {size:,}: {share:.0%}" for (kind, size), share in peer.hits.items())
         yield f"hits of {peer.kind.name}: {shares}"
 
 
-def _targets(timings: Timings) -> Iterator[Target]:
-    for size in sorted({size for size, _, _ in timings}):
-        of = {(kind, side): seconds for (n, kind, side), seconds in timings.items() if n == size}
-        yield from _at(size, of)
-
-
-def _at(size: int, of: Mapping[tuple[str, str], Seconds]) -> Iterator[Target]:
+def _targets_at(size: int, timings: Timings) -> Iterator[Target]:
+    of = {(kind, side): seconds for (n, kind, side), seconds in timings.items() if n == size}
     at = f"at {size:,} entries"
     if ("miss", SCAN) in of and size == SCANNED_UP_TO:
         yield Target(f"miss, scan-based cache / semcache, {at}", ratio(of["miss", SCAN], of["miss", LOOKUP]), 10_000)
@@ -165,7 +162,7 @@ def _at(size: int, of: Mapping[tuple[str, str], Seconds]) -> Iterator[Target]:
     )
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """Semantic look-ups by number of entries, one line per side."""
     series: dict[str, list[tuple[float, float]]] = {}
     for row in result.rows:

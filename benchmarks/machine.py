@@ -1,49 +1,43 @@
-"""What a result was measured on: processor, memory, system, versions of everything that matters."""
+"""The machine and the versions that a result was measured with."""
 
 import os
-import platform
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from semcache.commands.bench.machine import describe_machine
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.server_info import server_info
+
 _PACKAGES = ("redis-semcache", "redis", "hiredis", "redisvl", "numpy", "onnxruntime", "torch", "sentence-transformers")
 
 
-def describe(client: Any = None) -> Mapping[str, Any]:
-    """Flat names and values, for the head of a result file. ``client`` adds the server and its search module."""
-    found = {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
+def describe(url: str | None = None) -> Mapping[str, Any]:
+    """Flat names and values, for the head of a result file. ``url`` adds the server and its search module."""
+    found: dict[str, Any] = {
+        **describe_machine(),
         "ram_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_before": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
         "commit": _commit(),
-        **{name: _version(name) for name in _PACKAGES},
     }
-    return {**found, **(_server(client) if client is not None else {})}
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    for package in _PACKAGES:
+        # Some are optional: a result without torch says so.
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    if url is not None:
+        with RedisConnection(url, timeout_s=10) as connection:
+            info = server_info(connection)
+        found |= {"redis_server": info.version, "redisearch": info.search_version}
+    return found
 
 
 def _commit() -> str | None:
-    """The commit that was measured, with a mark when files differ from it."""
+    """The commit that was measured, marked "-dirty" when files differ from it; None outside a repository."""
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -52,20 +46,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
-
-
-def _server(client: Any) -> Mapping[str, Any]:
-    modules = [_plain(module) for module in client.execute_command("MODULE", "LIST")]
-    search = next((module["ver"] for module in modules if module.get("name") in ("search", "ReJSON|search")), None)
-    return {"redis_server": client.info("server")["redis_version"], "redisearch": search}
-
-
-def _plain(module: Any) -> Mapping[str, Any]:
-    """One module of MODULE LIST: a mapping, or a flat list of names and values."""
-    items = module.items() if isinstance(module, Mapping) else zip(module[::2], module[1::2], strict=True)
-    return {_text(name): _text(value) for name, value in items}
-
-
-def _text(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
+    return done.stdout.strip()

@@ -56,13 +56,12 @@ def cross_encoder() -> Scorer:
     session, tokenizer = _session(packaged("reranker_en"))
 
     def score(queries: Sequence[str], documents: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([[_one(session, tokenizer, query, text) for text in documents] for query in queries])
+        return np.array([[score_pair(query, text) for text in documents] for query in queries])
+
+    def score_pair(query: str, text: str) -> float:
+        return float(session.run(None, _feed(tokenizer.encode(query, text)))[0].ravel()[0])
 
     return score
-
-
-def _one(session, tokenizer, query: str, text: str) -> float:
-    return float(session.run(None, _feed(tokenizer.encode(query, text)))[0].ravel()[0])
 
 
 def _feed(encoded) -> dict[str, NDArray[np.int64]]:
@@ -92,7 +91,7 @@ Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 def embedding(encode: Encoder) -> Scorer:
-    """Similarity as a score, on a scale like that of logits (Fisher's z, doubled), as an embedding reranker has it."""
+    """Similarity as a score, on a scale like that of logits: Fisher's z, doubled, as the embedding reranker gives it."""
     vectors: dict[str, NDArray[np.float32]] = {}
 
     def encoded(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -126,8 +125,8 @@ def bge_small() -> Encoder:
     """bge-small-en-v1.5 as int8 ONNX: the unit vector of the first token, one text per call."""
     session, tokenizer = _session(packaged("bge_small_en"))
 
-    def one(text: str) -> NDArray[np.float32]:
+    def encode_text(text: str) -> NDArray[np.float32]:
         vector = session.run(None, _feed(tokenizer.encode(text)))[0][0, 0]
         return vector / np.linalg.norm(vector)
 
-    return lambda texts: np.stack([one(text) for text in texts])
+    return lambda texts: np.stack([encode_text(text) for text in texts])

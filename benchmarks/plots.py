@@ -1,4 +1,4 @@
-"""Figures as pictures: growth curves and bars, drawn by matplotlib without a display."""
+"""Plots of results: growth curves and bars, drawn by matplotlib without a display."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ Points = Sequence[tuple[float, float]]
 def growth(series: Mapping[str, Points], path: Path, *, title: str, x: str, y: str, log_y: bool = True) -> None:
     """One line per series over a logarithmic x axis."""
     figure, axes = _axes(title, x, y)
-    for place, (name, points) in enumerate(series.items()):
-        # After ten lines the colours begin again.
-        axes.plot(*zip(*sorted(points), strict=True), marker="os^D"[place // 10 % 4], label=name)
+    for number, (name, points) in enumerate(series.items()):
+        # After ten lines the colours begin again, with another marker.
+        axes.plot(*zip(*sorted(points), strict=True), marker="os^D"[number // 10 % 4], label=name)
     axes.set_xscale("log")
     if log_y:
         axes.set_yscale("log")
@@ -35,17 +35,13 @@ def bars(values: Mapping[str, float], path: Path, *, title: str, x: str, log_x: 
 def stacked(parts: Mapping[str, Mapping[str, float]], path: Path, *, title: str, x: str) -> None:
     """One horizontal bar per name, split into its parts."""
     figure, axes = _axes(title, x, "")
+    left = [0.0] * len(parts)
     for part in dict.fromkeys(part for split in parts.values() for part in split):
-        left = [
-            sum(v for k, v in split.items() if list(split).index(k) < _place(split, part)) for split in parts.values()
-        ]
-        axes.barh(list(parts), [split.get(part, 0) for split in parts.values()], left=left, label=part)
+        values = [split.get(part, 0.0) for split in parts.values()]
+        axes.barh(list(parts), values, left=left, label=part)
+        left = [start + value for start, value in zip(left, values, strict=True)]
     axes.legend(fontsize="small")
     _save(figure, path)
-
-
-def _place(split: Mapping[str, float], part: str) -> int:
-    return list(split).index(part) if part in split else 0
 
 
 def _axes(title: str, x: str, y: str) -> tuple[Any, Any]:

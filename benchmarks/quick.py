@@ -1,32 +1,33 @@
-"""The ratios that matter, in under a minute, beside the last committed ones:"""
+"""Measures the ratios that matter in under a minute and shows them beside the committed ones."""
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import baseline, experiment, library, limits, machine, server, tables, throughput, workload
 from benchmarks.awake import awake
-from benchmarks.measure import Budget, alternate, ratio, timed
 from benchmarks.peers.process import KINDS, Peer
+from benchmarks.timing import ratio, timed
 from benchmarks.workload import Workload
+from semcache.commands.bench.measuring import Budget, take_turns
+from semcache.commands.files import write_json
 
 FILE = experiment.RESULTS / "quick.json"
 SIZE = 2_000
 BUDGET = Budget(samples=400, limit_s=3)
 TOLERANCE = 1.25
-"""A ratio this much worse than the committed one is marked; runs on a quiet machine differ by about a tenth."""
+"""A ratio that is worse than the committed one by this factor is marked. Runs on a quiet machine differ by a tenth."""
 
 Figures = dict[str, float]
-"""By name; smaller is better for all of them."""
+"""Ratios by name. For all of them smaller is better."""
 
 
 def measure() -> tuple[Figures, Mapping[str, Any]]:
-    """Every figure as a ratio to something measured in the same run."""
+    """Measure every figure as a ratio to something else in the same run; and describe the machine."""
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
         cache = stack.enter_context(library.opened(url))
@@ -42,13 +43,13 @@ def measure() -> tuple[Figures, Mapping[str, Any]]:
             **_concurrent(cache, url, work),
             "bytes per entry / 1,000": entry_bytes / 1000,
         }
-        return figures, machine.describe(client)
+        return figures, machine.describe(url)
 
 
 def _exact(cache: Any, url: str, work: Workload) -> Iterator[tuple[str, float]]:
     client = server.client(url)
     sides = {"hit": timed(library.LookUp(cache, work, "exact")), "get": timed(limits.get(client, work))}
-    found = alternate(sides, BUDGET)
+    found = take_turns(sides, BUDGET)
     yield "exact hit / GET", ratio(found["hit"], found["get"]).value
 
 
@@ -63,7 +64,7 @@ def _semantic(cache: Any, url: str, work: Workload) -> Iterator[tuple[str, float
             "raw": timed(limits.search_and_scores(client, work, "semantic")),
             "redisvl": peer.side("semantic"),
         }
-        found = alternate(sides, BUDGET)
+        found = take_turns(sides, BUDGET)
     yield "neighbours / raw FT.SEARCH + MGET", ratio(found["neighbours"], found["raw"]).value
     yield "semantic hit / raw FT.SEARCH + MGET", ratio(found["hit"], found["raw"]).value
     yield "miss / raw FT.SEARCH + MGET", ratio(found["miss"], found["raw"]).value
@@ -75,7 +76,7 @@ def _scanned(cache: Any, url: str, work: Workload) -> Figures:
     baseline.load(client, work, 0, SIZE)
     scan = baseline.ScanCache(client, lambda _: work.probes["miss"][0])
     sides = {"ours": timed(library.LookUp(cache, work, "miss")), "scan": timed(lambda _: scan.get("", ()))}
-    found = alternate(sides, Budget(samples=20, limit_s=4, warm_up=2))
+    found = take_turns(sides, Budget(samples=20, limit_s=4, warm_up=2))
     return {"miss / scan-based cache of 2,000": ratio(found["ours"], found["scan"]).value}
 
 
@@ -101,18 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--save", action="store_true", help=f"write {FILE.name}")
     save = parser.parse_args().save
-    told: dict[str, object] = {}
-    with awake(told):
+    with awake() as circumstances:
         figures, described = measure()
     committed = json.loads(FILE.read_text())["figures"] if FILE.exists() else {}
     tables.show("Ratios in this run", list(_rows(figures, committed)))
     if save:
-        _write(FILE, {"figures": figures, "machine": {**described, **told}, "seed": workload.SEED, "entries": SIZE})
-
-
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=1) + "\n")
+        machine_found = {**described, **circumstances}
+        write_json(FILE, {"figures": figures, "machine": machine_found, "seed": workload.SEED, "entries": SIZE})
 
 
 if __name__ == "__main__":

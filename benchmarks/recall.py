@@ -11,7 +11,7 @@ import redis
 from numpy.typing import NDArray
 
 from benchmarks import experiment, machine, plots, server, vectors, workload
-from benchmarks.experiment import Result
+from benchmarks.experiment import ExperimentResult
 
 SIZES = (10_000, 100_000)
 QUICK_SIZES = (2_000,)
@@ -46,7 +46,7 @@ GRAPHS = (
 )
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Recall, search, insertion, deletion and memory by vector type, M, ef_construction and ef_runtime."""
     rows: list[dict[str, Any]] = []
     for size in QUICK_SIZES if quick else SIZES:
@@ -56,8 +56,8 @@ def measure(quick: bool) -> Result:
             with server.started() as url:
                 client = server.client(url)
                 rows += _measured(client, graph, stored, probes)
-                described = machine.describe(client)
-    return Result(
+                described = machine.describe(url)
+    return ExperimentResult(
         name="recall",
         question="Which graph finds the nearest entry, and at what cost?",
         method=(
@@ -156,7 +156,7 @@ def _search(client: redis.Redis, graph: Graph, probes: Probes, ef: int) -> tuple
     return recalls, seconds
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """Recall of the hardest band against the time of a search, one line per graph, at the largest size."""
     largest = max(row["entries"] for row in result.rows)
     series: dict[str, list[tuple[float, float]]] = {}

@@ -7,9 +7,9 @@ from typing import Any
 import redis
 
 from benchmarks import baseline, experiment, library, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Quantile
+from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.peers.process import KINDS, Peer
+from benchmarks.timing import Quantile
 from benchmarks.workload import Workload
 
 SIZES = (10_000, 100_000)
@@ -22,7 +22,7 @@ Split = Mapping[str, float]
 """Bytes per entry by part; the parts add up to the growth of the server's used memory."""
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Bytes per entry of 50 scores and 384 dims, by side and number of entries, split into parts."""
     rows: list[dict[str, Any]] = []
     totals: dict[tuple[str, int], float] = {}
@@ -32,11 +32,11 @@ def measure(quick: bool) -> Result:
             with server.started() as url:
                 client = server.client(url)
                 split = fill(url, client, work)
-                described = machine.describe(client)
+                described = machine.describe(url)
             totals[name, size] = sum(split.values())
             rows += [{"entries": size, "side": name, "part": part, "bytes": value} for part, value in split.items()]
             rows.append({"entries": size, "side": name, "part": "all", "bytes": totals[name, size]})
-    return Result(
+    return ExperimentResult(
         name="size",
         question="How many bytes does an entry take in Redis, and what are they?",
         method=(
@@ -130,7 +130,7 @@ def _index_bytes(client: redis.Redis, name: str) -> tuple[float, float]:
     return graph, sum(float(info.get(other, 0)) for other in others) * _MB
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """Parts of an entry, one bar per side, at the largest size."""
     largest = max(row["entries"] for row in result.rows)
     parts: dict[str, dict[str, float]] = {}

@@ -10,8 +10,9 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks import experiment, machine, plots, server
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Seconds, quantile, summary
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import quantile, summary
+from semcache.commands.bench.measuring import Seconds
 
 RUNS, QUICK_RUNS = 9, 2
 
@@ -40,7 +41,7 @@ STEPS: dict[str, Sequence[str]] = {
 """Programs with their arguments, each run by an interpreter of its own."""
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Seconds from the start of a process until each step is done."""
     runs = QUICK_RUNS if quick else RUNS
     taken: dict[str, list[float]] = {name: [] for name in STEPS}
@@ -50,10 +51,10 @@ def measure(quick: bool) -> Result:
                 seconds = _run(STEPS[name], url)
                 if at:  # the first round fills the file cache and makes the ONNX graphs
                     taken[name].append(seconds)
-        described = machine.describe(server.client(url))
+        described = machine.describe(url)
     found = {name: np.array(seconds) for name, seconds in taken.items()}
     importing = found["import semcache"] - np.median(found["python, nothing else"])
-    return Result(
+    return ExperimentResult(
         name="startup",
         question="How long until the first answer?",
         method="Whole processes from start to end, files in the page cache, steps alternating A B B A.",
@@ -75,7 +76,7 @@ def _run(program: Sequence[str], url: str) -> float:
     return perf_counter() - started
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 by step."""
     plots.bars({row["until"]: row["p50_ms"] for row in result.rows}, path, title="Start-up", x="p50, ms")
 

@@ -8,9 +8,10 @@ import numpy as np
 import redis
 
 from benchmarks import experiment, library, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Budget, Seconds, alternate, ratio, summary, timed
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import ratio, summary, timed
 from benchmarks.workload import Workload
+from semcache.commands.bench.measuring import Budget, Seconds, take_turns
 from semcache.entries.fingerprint import tenant_tag
 
 SIZE = 100_000
@@ -24,7 +25,7 @@ NONE = "no tenant"
 _ALONE = "alone"
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Semantic look-ups of tenants of several shares, and the same search with each of the server's policies."""
     timings: dict[tuple[str, str], Seconds] = {}
     notes: list[str] = []
@@ -46,14 +47,14 @@ def measure(quick: bool) -> Result:
             sides = {NONE: library.LookUp(cache, work, kind), "100 %": library.LookUp(alone, work, kind, "100 %")}
             for tenant in SHARES:
                 sides[tenant] = library.LookUp(cache, workload.aimed_at(work, tenants[tenant]), kind, tenant)
-            found = alternate({name: timed(side) for name, side in sides.items()}, budget)
+            found = take_turns({name: timed(side) for name, side in sides.items()}, budget)
             timings |= {(kind, name): seconds for name, seconds in found.items()}
             notes += [f"{kind}, {name}: {side.found()} as expected" for name, side in sides.items()]
         client = server.client(url)
-        policies = alternate({name: timed(op) for name, op in _policies(client, work, tenants)}, budget)
+        policies = take_turns({name: timed(op) for name, op in _policies(client, work, tenants)}, budget)
         timings |= {("FT.SEARCH alone", name): seconds for name, seconds in policies.items()}
-        described = machine.describe(client)
-    return Result(
+        described = machine.describe(url)
+    return ExperimentResult(
         name="tenants",
         question="What does a tenant's filter cost?",
         method=(
@@ -103,7 +104,7 @@ def _targets(timings: Mapping[tuple[str, str], Seconds]) -> Iterator[Target]:
             yield Target(f"{kind} look-up of a tenant of {tenant} / without tenants", cost, at_most=2)
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 of every side."""
     values = {f"{row['what']}: {row['side']}": row["p50_ms"] for row in result.rows}
     title = f"Look-ups with a tenant's filter, {result.parameters['entries']:,} entries"

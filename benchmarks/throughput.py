@@ -12,10 +12,11 @@ import numpy as np
 import redis.asyncio
 
 from benchmarks import experiment, library, limits, machine, plots, server, workload
-from benchmarks.experiment import Result, Target
-from benchmarks.measure import Quantile, Seconds, quantile
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import Quantile, quantile
 from benchmarks.workload import Workload
 from semcache import RedisSemanticCache
+from semcache.commands.bench.measuring import Seconds
 
 SIZE = 10_000
 QUICK_SIZE = 1_000
@@ -29,7 +30,7 @@ Round = Callable[[int, float], tuple[float, Seconds]]
 """(callers, duration in s) -> operations per second, and how long each took."""
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Operations per second and latency by number of callers, as threads and as tasks of one event loop."""
     rounds, round_s = (QUICK_ROUNDS, QUICK_ROUND_S) if quick else (ROUNDS, ROUND_S)
     rates: dict[tuple[str, int, str], list[float]] = {}
@@ -46,8 +47,8 @@ def measure(quick: bool) -> Result:
                     rate, seconds = sides[mode, side](callers, round_s)
                     rates.setdefault((mode, callers, side), []).append(rate)
                     latencies.setdefault((mode, callers, side), []).append(seconds)
-        described = machine.describe(server.client(url))
-    return Result(
+        described = machine.describe(url)
+    return ExperimentResult(
         name="throughput",
         question="How many hits per second do concurrent callers get?",
         method=(
@@ -154,7 +155,7 @@ async def _auntil(call: Callable[[int], Awaitable[object]], end: float, at: int,
         at += 1
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """Operations per second by callers, one line per side."""
     series: dict[str, list[tuple[float, float]]] = {}
     for row in result.rows:

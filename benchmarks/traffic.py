@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import experiment, machine, server, traffic_report
 from benchmarks.bm25 import BM25
 from benchmarks.dense import Dense
-from benchmarks.experiment import Result
+from benchmarks.experiment import ExperimentResult
 from benchmarks.traffic_stream import Asked, Served
 from benchmarks.trec import data_folder
 from semcache import OptimizedRerankerPipeline
@@ -59,7 +59,7 @@ def main() -> None:
     asked, passed_over = stretch(count, arguments.first_stage)
     described, served, fresh = _measured(asked)
     name = "traffic" if arguments.first_stage == "dense" else f"traffic_{arguments.first_stage}"
-    result = Result(
+    result = ExperimentResult(
         name=name,
         question="What does the whole pipeline save on a stream of real web queries?",
         method=traffic_report.METHOD,
@@ -127,7 +127,7 @@ def _measured(asked: Sequence[Asked]) -> tuple[Any, list[Served], list[np.ndarra
     _warm_up(asked[0], embedder, reranker)
     with server.started() as url, _pipeline(url, embedder, reranker) as pipeline:
         client = server.client(url)
-        described = machine.describe(client)
+        described = machine.describe(url)
         served = [
             _told(one, place, len(asked)) for place, one in enumerate(_replayed(asked, pipeline, reranker, client))
         ]

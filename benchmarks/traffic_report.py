@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import quantile
 from benchmarks.statistics import clustered_interval
+from benchmarks.timing import quantile
 from benchmarks.traffic_stream import Served
 from semcache.quality.statistics import order_loss, top_overlap
 from semcache.ranking import Status

@@ -11,10 +11,11 @@ import numpy as np
 import redis
 
 from benchmarks import baseline, experiment, library, machine, plots, server, workload
-from benchmarks.experiment import Result
-from benchmarks.measure import Budget, Seconds, alternate, summary, timed
+from benchmarks.experiment import ExperimentResult
+from benchmarks.timing import summary, timed
 from benchmarks.workload import Workload
 from semcache import RedisSemanticCache
+from semcache.commands.bench.measuring import Budget, Seconds, take_turns
 
 SIZE = 10_000
 QUICK_SIZE = 1_000
@@ -28,7 +29,7 @@ MORE = 10
 """Documents that a partial hit adds to an entry."""
 
 
-def measure(quick: bool) -> Result:
+def measure(quick: bool) -> ExperimentResult:
     """Latency of single writes, then look-ups while one writer writes without a pause and entries expire."""
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
@@ -39,13 +40,13 @@ def measure(quick: bool) -> Result:
         work = workload.build(2 * base + 4 * budget.samples)
         library.load(cache, work, 0, base)
         client = server.client(url)
-        found = alternate(
+        found = take_turns(
             {name: timed(call) for name, call in _writes(cache, client, server.client(url, db=1), work, base)}, budget
         )
         rows = [{"what": name, **summary(seconds)} for name, seconds in found.items()]
         rows += _churn(cache, work, base, QUICK_CHURN_S if quick else CHURN_S)
-        described = machine.describe(client)
-    return Result(
+        described = machine.describe(url)
+    return ExperimentResult(
         name="writes",
         question="What does a write cost, and what do look-ups cost meanwhile?",
         method=(
@@ -141,7 +142,7 @@ def _expired(cache: RedisSemanticCache) -> int:
     return int(cache.backend.connection.client.info("stats")["expired_keys"])
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: ExperimentResult, path: Path) -> None:
     """p50 of every operation."""
     values = {row["what"]: row["p50_ms"] for row in result.rows}
     plots.bars(values, path, title="Writes, and look-ups beside them", x="p50, ms")

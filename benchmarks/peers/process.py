@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from benchmarks.measure import Seconds, Side
 from benchmarks.workload import Workload
+from semcache.commands.bench.measuring import Seconds, Side
 
 SCRIPTS = Path(__file__).parent
 VENVS = SCRIPTS.parent / ".venvs"

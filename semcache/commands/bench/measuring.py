@@ -118,8 +118,9 @@ def take_turns(sides: Mapping[str, Side], budget: Budget) -> dict[str, Seconds]:
         order = list(sides) if block % 2 == 0 else list(sides)[::-1]
         for name in order:
             count = affordable(taken[name], block, expected_s[name], budget)
-            first = block * budget.per_block
-            taken[name] = np.concatenate((taken[name], sides[name](range(first, first + count))))
+            if count:
+                first = block * budget.per_block
+                taken[name] = np.concatenate((taken[name], sides[name](range(first, first + count))))
     return taken
 
 
