@@ -65,8 +65,8 @@ def measure(quick: bool) -> ExperimentResult:
             "Processor time of the calling thread (not waiting for the server), 50 documents, vectors given; sides "
             f"alternating, {PER_SAMPLE} operations per reading. Documents are recognised from earlier requests unless "
             "a row says otherwise. Commands are counted by the server. The profile, by "
-            "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look more expensive than "
-            "they are."
+            "processor time as well, is in client_cost.profile.txt; cProfile makes small functions look more expensive "
+            "than they are."
         ),
         parameters={"entries": work.size, "documents": workload.DOCUMENTS, "budget": budget},
         machine=described,

@@ -28,11 +28,11 @@ BACKENDS = ("torch", "onnx-int8")
 BARE, EXACT, SEMANTIC, VERIFIED = "reranker alone", "exact", "semantic", "verified"
 
 Side = tuple[str, str]
-"""What was measured, and the embedder's backend."""
+"""(status, or the bare reranker; backend of the embedder)"""
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Whole requests by status, against the bare cross-encoder, on real passages, queries and rewrites."""
+    """Measure whole requests by status against the bare cross-encoder, on real passages, queries and rewrites."""
     settings = Settings()
     topics = load_topics(data_folder())[: QUICK_TOPICS if quick else TOPICS]
     reranker = OnnxCrossEncoder()
@@ -92,8 +92,8 @@ Measured = Iterator[tuple[Side, float, int]]
 def _requests(
     pipelines: Mapping[str, OptimizedRerankerPipeline], reranker: OnnxCrossEncoder, topic: Topic, most: int | None
 ) -> Iterator[Callable[[], Measured]]:
-    """What is measured for a topic whose query is remembered."""
-    texts = [topic.documents[place] for place in topic.runs["bm25"][:PASSAGES]]
+    """The requests of a topic, after its query was remembered."""
+    texts = [topic.documents[position] for position in topic.runs["bm25"][:PASSAGES]]
     query, *rewrites = topic.queries
     remembered = reranker.score([(query, text) for text in texts])
     for pipeline in pipelines.values():

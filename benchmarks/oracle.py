@@ -91,7 +91,7 @@ Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 def embedding(encode: Encoder) -> Scorer:
-    """Similarity as a score, on a scale like that of logits: Fisher's z, doubled, as the embedding reranker gives it."""
+    """Similarity as a score, on a scale like that of logits: Fisher's z, doubled, as EmbeddingReranker has it."""
     vectors: dict[str, NDArray[np.float32]] = {}
 
     def encoded(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Plots of results: growth curves and bars, drawn by matplotlib without a display."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ def bars(values: Mapping[str, float], path: Path, *, title: str, x: str, log_x: 
 def stacked(parts: Mapping[str, Mapping[str, float]], path: Path, *, title: str, x: str) -> None:
     """One horizontal bar per name, split into its parts."""
     figure, axes = _axes(title, x, "")
-    left = [0.0] * len(parts)
+    # A part begins where the parts before it in its own bar end; bars need not have the same parts.
+    starts = [dict(zip(split, accumulate((0.0, *split.values())), strict=False)) for split in parts.values()]
     for part in dict.fromkeys(part for split in parts.values() for part in split):
         values = [split.get(part, 0.0) for split in parts.values()]
-        axes.barh(list(parts), values, left=left, label=part)
-        left = [start + value for start, value in zip(left, values, strict=True)]
+        axes.barh(list(parts), values, left=[start.get(part, 0.0) for start in starts], label=part)
     axes.legend(fontsize="small")
     _save(figure, path)
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import evidence, machine, quality_report
-from benchmarks.quality_measure import Row, measure, overhead, same_cost, summary
+from benchmarks.quality_measure import SEED, Row, measure, overhead, same_cost, summary
 from benchmarks.reuse_requests import KNOWN, Evidence, Request, crowds, pairs
 from benchmarks.reuse_rules import first_by_embedding, first_of_retriever, plain, plain_from, steps_of_five, verified
-from benchmarks.statistics import RESAMPLES, SEED
 from benchmarks.trec import RETRIEVERS, check_loader, data_folder, load_topics
+from semcache.commands.bootstrap import RESAMPLES
 from semcache.flow.reuse import ReusePolicy
 
 RESULTS = Path(__file__).parent / "results"
@@ -27,8 +27,13 @@ SETTINGS = [(known, depth, top_k) for known in KNOWN for depth in (50, 100) for 
 
 
 def main() -> None:
-    """Scores what is missing (an hour on one core the first time, resumable), measures, writes the results."""
-    only_scored = _arguments().only_scored
+    """Score what is missing, measure, and write the results.
+
+    Scoring takes an hour on one core the first time. A run that was stopped continues where it was.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only-scored", action="store_true", help="measure with the scores on disk, score nothing new")
+    only_scored = parser.parse_args().only_scored
     topics = load_topics(data_folder())
     retrievers = check_loader(topics)
     if not only_scored:
@@ -36,7 +41,10 @@ def main() -> None:
     ours = evidence.load(topics, evidence.CROSS_ENCODER)
     result: dict[str, Any] = {
         "about": {"retrievers": retrievers, "policy": asdict(POLICY), "seed": SEED, "resamples": RESAMPLES}
-        | {"scored": float(np.mean([np.mean(~np.isnan(one.scores)) for one in ours])), "machine": machine.describe()},
+        | {
+            "scored": float(np.mean([np.mean(~np.isnan(topic.scores)) for topic in ours])),
+            "machine": machine.describe(),
+        },
         "settings": list(_settings(ours)),
         "bands": list(_bands(ours)),
         "kinds": list(_kinds(ours)),
@@ -52,18 +60,12 @@ def main() -> None:
     quality_report.plot(result, RESULTS / "quality.png")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only-scored", action="store_true", help="measure on what is on disk, score nothing new")
-    return parser.parse_args()
-
-
 def _settings(topics: Sequence[Evidence]) -> Iterator[Row]:
     """Every rule in every setting, over all retrievers and for each."""
     for known, depth, top_k in SETTINGS:
         requests = pairs(topics, known, depth, POLICY.reuse_threshold)
         for retriever in ("any", *RETRIEVERS):
-            chosen = [one for one in requests if retriever in ("any", one.retriever)]
+            chosen = [request for request in requests if retriever in ("any", request.retriever)]
             if chosen:
                 head = {"known": known, "candidates": depth, "top_k": top_k, "retriever": retriever}
                 yield from ({**row, **head} for row in _rules(chosen, top_k))
@@ -83,29 +85,33 @@ def _rules(requests: Sequence[Request], top_k: int) -> Iterator[Row]:
 
 
 def _bands(topics: Sequence[Evidence]) -> Iterator[Row]:
-    """By similarity, below the default threshold too."""
+    """By similarity of the two wordings, also below the default threshold."""
     for known in KNOWN:
         requests = pairs(topics, known, 50, LOWEST)
         for low, high in pairwise(BANDS):
-            chosen = [one for one in requests if low <= one.similarity < high]
+            chosen = [request for request in requests if low <= request.similarity < high]
             for name, rule in (("verified", verified(POLICY)), ("plain", plain)):
                 if chosen:
                     yield {"known": known, "low": low, "high": high, "rule": name, **measure(rule, chosen, 10)}
 
 
 def _kinds(topics: Sequence[Evidence]) -> Iterator[Row]:
-    """By how the rewrite was made, and which of the two wordings is served from the other."""
+    """By how the rewrite was made, and by which of the two wordings is served from the other."""
     requests = pairs(topics, "all", 50, POLICY.reuse_threshold)
-    for kind in sorted({one.kind for one in requests}):
+    for kind in sorted({request.kind for request in requests}):
         for served in ("original", "rewrite"):
-            chosen = [one for one in requests if one.kind == kind and (one.served == 0) == (served == "original")]
+            chosen = [
+                request
+                for request in requests
+                if request.kind == kind and (request.served == 0) == (served == "original")
+            ]
             for name, rule in (("verified", verified(POLICY)), ("plain", plain)):
                 if chosen:
                     yield {"kind": kind, "served": served, "rule": name, **measure(rule, chosen, 10)}
 
 
 def _confidence(topics: Sequence[Evidence]) -> Iterator[Row]:
-    """What more or less confidence costs and brings."""
+    """By confidence, for the rule of semcache and for the first one."""
     for known in KNOWN:
         requests = pairs(topics, known, 50, POLICY.reuse_threshold)
         for confidence in CONFIDENCES:
@@ -117,7 +123,7 @@ def _confidence(topics: Sequence[Evidence]) -> Iterator[Row]:
 
 
 def _halves(topics: Sequence[Evidence]) -> Iterator[Row]:
-    """The confidence that one half of the topics would choose, and what it does on the other half."""
+    """The confidence that one half of the topics would choose, measured on the other half."""
     for name, chosen, other in (("even", topics[::2], topics[1::2]), ("odd", topics[1::2], topics[::2])):
         confidence = _chosen(pairs(chosen, "all", 50, POLICY.reuse_threshold))
         rule = verified(replace(POLICY, confidence=confidence))
@@ -135,7 +141,7 @@ def _chosen(requests: Sequence[Request]) -> float:
 
 
 def _oracle(name: str, topics: Sequence[Evidence]) -> Iterator[Row]:
-    """The same policy with other rerankers: nothing is fitted to one model."""
+    """The same policy with other rerankers, since none of its values may be fitted to one model."""
     for known in KNOWN:
         for depth in (50, 100):
             requests = pairs(topics, known, depth, POLICY.reuse_threshold)

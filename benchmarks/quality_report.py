@@ -1,4 +1,4 @@
-"""The figures of the quality benchmark as Markdown tables and a picture."""
+"""The figures of the quality benchmark as Markdown tables and a plot."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ Policy: {policy}.
 
 
 def markdown(result: Row) -> str:
-    """All tables."""
+    """The method and all tables."""
     about = result["about"]
     settings = result["settings"]
     parts = [
@@ -57,7 +57,9 @@ def markdown(result: Row) -> str:
     for known, depth, top_k in dict.fromkeys((row["known"], row["candidates"], row["top_k"]) for row in settings):
         rows = [r for r in settings if (r["known"], r["candidates"], r["top_k"]) == (known, depth, top_k)]
         parts.append(f"## Top {top_k} of {depth} candidates, {known} known\n")
-        parts.append(_table(_columns("retriever", "rule"), _shown(rows)))
+        # Every rule over all retrievers, but only the verifying ones for each of them.
+        rows = [row for row in rows if row["retriever"] == "any" or row["rule"] in ("verified", "steps of five")]
+        parts.append(_table(("retriever", "rule"), rows))
     for title, names, rows in (
         ("By similarity of the two wordings (top 10 of 50)", ("known", "low", "high", "rule"), result["bands"]),
         ("By kind of rewrite (top 10 of 50, all known)", ("kind", "served", "rule"), result["kinds"]),
@@ -70,7 +72,7 @@ def markdown(result: Row) -> str:
         ("Other rerankers, same policy (top 10)", ("oracle", "known", "candidates", "rule"), result["oracles"]),
         ("Several neighbours at once (top 10 of 50, all wordings)", ("known", "neighbours"), result["neighbours"]),
     ):
-        parts += [f"## {title}\n", _table(_columns(*names), rows)]
+        parts += [f"## {title}\n", _table(names, rows)]
     spent = result["overhead"]
     parts.append(
         f"## Overhead\n\nPlan and settle of {spent['documents']} documents from {spent['neighbours']} neighbours, "
@@ -123,36 +125,28 @@ def _trade(axes: Any, result: Row) -> None:
 def _by_similarity(axes: Any, rows: Sequence[Row]) -> None:
     for rule, colour in (("verified", "tab:blue"), ("plain", "tab:red")):
         chosen = [row for row in rows if row["known"] == "all" and row["rule"] == rule]
-        places = range(len(chosen))
+        positions = range(len(chosen))
         means = [row["change"]["mean"] for row in chosen]
         spans = [[row["change"]["mean"] - row["change"]["low"] for row in chosen]]
         spans.append([row["change"]["high"] - row["change"]["mean"] for row in chosen])
-        axes.errorbar(places, means, spans, fmt="o-", color=colour, capsize=3, label=f"{rule}: mean, 95 %")
-        axes.plot(places, [row["worst"] for row in chosen], "v:", color=colour, label=f"{rule}: worst 5 %")
-        axes.set_xticks(list(places), [f"{row['low']:.2f}-{min(row['high'], 1):.2f}" for row in chosen])
+        axes.errorbar(positions, means, spans, fmt="o-", color=colour, capsize=3, label=f"{rule}: mean, 95 %")
+        axes.plot(positions, [row["worst"] for row in chosen], "v:", color=colour, label=f"{rule}: worst 5 %")
+        axes.set_xticks(list(positions), [f"{row['low']:.2f}-{min(row['high'], 1):.2f}" for row in chosen])
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="similarity of the two wordings", ylabel="change of nDCG@10", title="All candidates known, by band")
     axes.legend(fontsize=8)
-
-
-def _shown(rows: Iterable[Row]) -> list[Row]:
-    """Every rule over all retrievers, then the verified rule for each."""
-    return [row for row in rows if row["retriever"] == "any" or row["rule"] in ("verified", "steps of five")]
-
-
-def _columns(*names: str) -> list[Column]:
-    return [(name, lambda row, name=name: _plain(row[name])) for name in names] + list(MEASURED)  # type: ignore[misc]
-
-
-def _plain(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _interval(value: Row, form: str) -> str:
     return f"{value['mean']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
 
 
-def _table(columns: Sequence[Column], rows: Iterable[Row]) -> str:
-    lines = ["| " + " | ".join(name for name, _ in columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(show(row) for _, show in columns) + " |" for row in rows]
+def _table(keys: Sequence[str], rows: Iterable[Row]) -> str:
+    """Rows that are told apart by the columns ``keys``, with all measured columns."""
+    headings = [*keys, *(name for name, _ in MEASURED)]
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    for row in rows:
+        cells = [f"{row[key]:.2f}" if isinstance(row[key], float) else str(row[key]) for key in keys]
+        cells += [show(row) for _, show in MEASURED]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Which graph finds the nearest entry, and at what cost? The index's defaults are chosen here."""
+"""Which graph finds the nearest entry, and at what cost? The defaults of the index were chosen by this result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _PREFIX = "graph:"
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """How an HNSW index is built."""
+    """The parameters that an HNSW index is built with."""
 
     vector_type: str
     m: int
@@ -144,9 +144,9 @@ def _search(client: redis.Redis, graph: Graph, probes: Probes, ef: int) -> tuple
     rest = ("RETURN", 1, "distance", "SORTBY", "distance", "ASC", "DIALECT", 2, "LIMIT", 0, 4, "PARAMS", 2, "vector")
     recalls: dict[str, float] = {}
     seconds: list[float] = []
-    for band, (wanted, nearest) in probes.items():
-        found = np.empty(len(wanted))
-        for at, probe in enumerate(wanted):
+    for band, (vectors_of_band, nearest) in probes.items():
+        found = np.empty(len(vectors_of_band))
+        for at, probe in enumerate(vectors_of_band):
             blob = probe.astype(graph.dtype).tobytes()
             started = perf_counter()
             reply = client.execute_command("FT.SEARCH", "graph", query, *rest, blob)

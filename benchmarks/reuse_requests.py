@@ -16,12 +16,12 @@ KNOWN = {
     "two thirds": (("tasb", "splade"), ("splade", "tasb")),
     "one third": (("bm25", "splade"), ("splade", "bm25"), ("bm25", "tasb"), ("tasb", "bm25")),
 }
-"""Whose candidates are served, and whose were remembered: two retrievers agree on a part of their lists."""
+"""(retriever of the request, retriever of the remembered query), by how many candidates are then known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """One wording served with one retriever's candidates, and what the cache knows about them."""
+    """One wording with one retriever's candidates, and the scores that the cache has for them."""
 
     topic: Topic
     served: int
@@ -29,7 +29,7 @@ class Request:
     retriever: str
     candidates: NDArray[np.int64]
     truth: Floats
-    """What the reranker says for the served wording, by candidate."""
+    """Scores of the reranker for the served wording, by candidate."""
     prior: Prior
     cosine: Floats
     """Similarity of each candidate to the served wording by the embedder."""
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """How the rewrite was made; one side of every pair is the original wording."""
+        """How the rewrite was made. The other wording of a pair is always the original."""
         return self.topic.kinds[max(self.served, self.cached[0])]
 
 
@@ -61,53 +61,50 @@ def pairs(evidence: Sequence[Evidence], known: str, depth: int, reuse_threshold:
     """Original from rewrite and rewrite from original, one neighbour each."""
     return [
         request
-        for one in evidence
+        for measured in evidence
         for retriever, remembered in KNOWN[known]
-        for served, cached in _directions(one.topic)
-        if one.similarity[served, cached] >= reuse_threshold
-        for request in _request(one, served, {cached: remembered}, retriever, depth)
+        for rewrite in range(1, len(measured.topic.queries))
+        for served, cached in ((0, rewrite), (rewrite, 0))
+        if measured.similarity[served, cached] >= reuse_threshold
+        for request in _request(measured, served, {cached: remembered}, retriever, depth)
     ]
 
 
 def crowds(evidence: Sequence[Evidence], known: str, depth: int, reuse_threshold: float, most: int) -> list[Request]:
     """Every wording served from up to ``most`` of its nearest other wordings at once."""
     requests = []
-    for one in evidence:
+    for measured in evidence:
         for retriever, remembered in KNOWN[known]:
-            for served in range(len(one.topic.queries)):
-                near = [at for at in np.argsort(-one.similarity[served], kind="stable") if at != served][:most]
-                near = [int(at) for at in near if one.similarity[served, at] >= reuse_threshold]
+            for served in range(len(measured.topic.queries)):
+                near = [at for at in np.argsort(-measured.similarity[served], kind="stable") if at != served][:most]
+                near = [int(at) for at in near if measured.similarity[served, at] >= reuse_threshold]
                 if near:
-                    requests.extend(_request(one, served, dict.fromkeys(near, remembered), retriever, depth))
+                    requests.extend(_request(measured, served, dict.fromkeys(near, remembered), retriever, depth))
     return requests
 
 
-def _directions(topic: Topic) -> Iterator[tuple[int, int]]:
-    for rewrite in range(1, len(topic.queries)):
-        yield 0, rewrite
-        yield rewrite, 0
-
-
 def _request(
-    one: Evidence, served: int, remembered: Mapping[int, str], retriever: str, depth: int
+    evidence: Evidence, served: int, remembered: Mapping[int, str], retriever: str, depth: int
 ) -> Iterator[Request]:
-    """The request, if the model has scored all it needs (a stopped run has not)."""
-    candidates = one.topic.runs[retriever][:depth]
-    stored = {wording: one.topic.runs[name][:depth] for wording, name in remembered.items()}
-    if not all(one.is_scored(wording, documents) for wording, documents in stored.items()):
+    """The request, if all its scores are there; after a stopped run some are missing."""
+    candidates = evidence.topic.runs[retriever][:depth]
+    stored = {wording: evidence.topic.runs[name][:depth] for wording, name in remembered.items()}
+    if not all(evidence.is_scored(wording, documents) for wording, documents in stored.items()):
         return
-    if one.is_scored(served, candidates) and not np.isnan(one.cosines[served, candidates]).any():
-        prior = _prior(one, served, candidates, stored)
-        truth = one.scores[served, candidates]
-        cosine = one.cosines[served, candidates]
-        yield Request(one.topic, served, tuple(remembered), retriever, candidates, truth, prior, cosine)
+    if evidence.is_scored(served, candidates) and not np.isnan(evidence.cosines[served, candidates]).any():
+        prior = _prior(evidence, served, candidates, stored)
+        truth = evidence.scores[served, candidates]
+        cosine = evidence.cosines[served, candidates]
+        yield Request(evidence.topic, served, tuple(remembered), retriever, candidates, truth, prior, cosine)
 
 
-def _prior(one: Evidence, served: int, candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.int64]]) -> Prior:
-    """As semcache.flow.reuse.prior makes it, from columns instead of entries; ``stored`` has the nearest first."""
+def _prior(
+    evidence: Evidence, served: int, candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.int64]]
+) -> Prior:
+    """The prior that ``semcache.flow.reuse.prior`` makes, from columns; ``stored`` has the nearest wording first."""
     scores = np.full(len(candidates), np.nan)
     source = np.full(len(candidates), UNKNOWN, dtype=np.intp)
     for at, (wording, documents) in enumerate(stored.items()):
         new = np.isin(candidates, documents) & (source == UNKNOWN)
-        scores[new], source[new] = one.scores[wording, candidates[new]], at
-    return Prior(scores, source, one.similarity[served, list(stored)])
+        scores[new], source[new] = evidence.scores[wording, candidates[new]], at
+    return Prior(scores, source, evidence.similarity[served, list(stored)])

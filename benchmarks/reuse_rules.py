@@ -1,4 +1,4 @@
-"""What can be done with a near query's scores: semcache's rule, and the alternatives it has to beat."""
+"""Rules for using the scores of a near query: semcache's own, and the alternatives that it has to beat."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from semcache.flow.reuse import ReusePolicy, next_to_ask, settle
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """An order of the candidates, and what it took."""
+    """An order of the candidates, the number of pairs that were asked about, and the rounds."""
 
     order: np.ndarray
     asked: int
@@ -41,12 +41,12 @@ def plain(request: Request, top_k: int) -> Answer:
 
 
 def plain_from(threshold: float) -> Rule:
-    """Plain reuse from a similarity up, everything scored below it."""
+    """Plain reuse from a similarity on; below it every candidate is scored."""
     return lambda request, top_k: (plain if request.similarity >= threshold else fresh)(request, top_k)
 
 
 def verified(policy: ReusePolicy) -> Rule:
-    """The rule of semcache, driven as its flow drives it."""
+    """The rule of semcache, in the same rounds as its flow."""
 
     def answer(request: Request, top_k: int) -> Answer:
         scores = np.full(len(request.truth), np.nan)
@@ -61,7 +61,7 @@ def verified(policy: ReusePolicy) -> Rule:
 
 
 def steps_of_five(confidence: float = 1.0, start: int = 10, share: float = 0.5) -> Rule:
-    """The first verifying rule: a fixed start, then the five most promising at a time, one offset for all."""
+    """The first rule that verified: a fixed start, then the five most promising at a time, with one drift for all."""
 
     def answer(request: Request, top_k: int) -> Answer:
         cached, truth = request.prior.scores, request.truth
@@ -71,7 +71,7 @@ def steps_of_five(confidence: float = 1.0, start: int = 10, share: float = 0.5) 
         asked[best[:start]] = True
         rounds, room = 1, int(share * len(cached)) - start
         while True:
-            center, spread = _one_offset(cached, truth, asked & known)
+            center, spread = _shifted(cached, truth, asked & known)
             bar = np.sort(truth[asked])[-top_k] if asked.sum() >= top_k else -np.inf
             ask = [at for at in best if not asked[at] and center[at] + confidence * spread > bar][: min(5, room)]
             if not ask:
@@ -83,7 +83,8 @@ def steps_of_five(confidence: float = 1.0, start: int = 10, share: float = 0.5) 
     return answer
 
 
-def _one_offset(cached: Floats, truth: Floats, both: np.ndarray) -> tuple[Floats, float]:
+def _shifted(cached: Floats, truth: Floats, both: np.ndarray) -> tuple[Floats, float]:
+    """Cached scores shifted by the median drift of those scored on both sides, and the spread of that drift."""
     if not both.any():
         return cached, 0.3
     moved = (truth - cached)[both]
@@ -92,12 +93,12 @@ def _one_offset(cached: Floats, truth: Floats, both: np.ndarray) -> tuple[Floats
 
 
 def first_of_retriever(request: Request, asked: int) -> Answer:
-    """No cache: only the retriever's first are scored."""
+    """No cache: only the retriever's first ``asked`` candidates are scored."""
     return _prefix(request, np.arange(len(request.truth)), asked)
 
 
 def first_by_embedding(request: Request, asked: int) -> Answer:
-    """No cache: only the nearest by embedding are scored."""
+    """No cache: only the ``asked`` nearest candidates by embedding are scored."""
     return _prefix(request, best_first(request.cosine), asked)
 
 

@@ -1,4 +1,4 @@
-"""The Redis that everything is measured on: a private one with the search module, on a unix socket."""
+"""The Redis of the benchmarks: a private one with the search module, on a unix socket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from semcache import EmbeddedRedis
 
 @contextmanager
 def started() -> Iterator[str]:
-    """The url of an empty server that ends with the block."""
+    """Start an empty server that ends with the block; yields its url."""
     with EmbeddedRedis() as server:
         yield server.url
 

@@ -1,4 +1,4 @@
-"""How many bytes does an entry take in Redis, and what are they? ``python -m benchmarks.size``"""
+"""How many bytes does an entry take in Redis, and which parts take them? ``python -m benchmarks.size``"""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ Split = Mapping[str, float]
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Bytes per entry of 50 scores and 384 dims, by side and number of entries, split into parts."""
+    """Measure bytes per entry of 50 scores and 384 dims, by side and number of entries, split into parts."""
     rows: list[dict[str, Any]] = []
     totals: dict[tuple[str, int], float] = {}
     for size in QUICK_SIZES if quick else SIZES:

@@ -1,4 +1,4 @@
-"""How long until the first answer: import, opening, first requests, in fresh processes."""
+"""How long until the first answer? Import, opening and first requests, each in a new process."""
 
 import os
 import subprocess
@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks import experiment, machine, plots, server
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.timing import quantile, summary
-from semcache.commands.bench.measuring import Seconds
 
 RUNS, QUICK_RUNS = 9, 2
 
@@ -29,7 +28,7 @@ cache = RedisSemanticCache(
 _EXACT = f"{_OPENED}cache.store.read_exact('', 'a query')\n"
 _SEMANTIC = f"{_OPENED}assert cache.lookup('a query', ['a document']).status is None\n"
 
-STEPS: dict[str, Sequence[str]] = {
+PROGRAMS: dict[str, Sequence[str]] = {
     "python, nothing else": ("pass",),
     "import semcache": ("import semcache",),
     "import every public name": ("from semcache import *",),
@@ -38,21 +37,26 @@ STEPS: dict[str, Sequence[str]] = {
     "opened, embedded (onnx), first look-up": (_SEMANTIC, "onnx"),
     "opened, embedded (onnx-int8), first look-up": (_SEMANTIC, "onnx-int8"),
 }
-"""Programs with their arguments, each run by an interpreter of its own."""
+"""Programs with their arguments. Each is run by an interpreter of its own."""
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Seconds from the start of a process until each step is done."""
+    """Measure the time from the start of a process until each step is done."""
     runs = QUICK_RUNS if quick else RUNS
-    taken: dict[str, list[float]] = {name: [] for name in STEPS}
+    taken: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     with server.started() as url:
         for at in range(runs + 1):
-            for name in list(STEPS)[:: 1 if at % 2 == 0 else -1]:
-                seconds = _run(STEPS[name], url)
+            for name in list(PROGRAMS)[:: 1 if at % 2 == 0 else -1]:
+                seconds = _run(PROGRAMS[name], url)
                 if at:  # the first round fills the file cache and makes the ONNX graphs
                     taken[name].append(seconds)
         described = machine.describe(url)
     found = {name: np.array(seconds) for name, seconds in taken.items()}
+    # So few runs have no p99.
+    rows = [
+        {"until": name} | {column: value for column, value in summary(seconds).items() if not column.startswith("p99")}
+        for name, seconds in found.items()
+    ]
     importing = found["import semcache"] - np.median(found["python, nothing else"])
     return ExperimentResult(
         name="startup",
@@ -60,13 +64,9 @@ def measure(quick: bool) -> ExperimentResult:
         method="Whole processes from start to end, files in the page cache, steps alternating A B B A.",
         parameters={"runs": runs},
         machine=described,
-        rows=[{"until": name, **_row(seconds)} for name, seconds in found.items()],
+        rows=rows,
         targets=[Target("import semcache beyond python itself, s", quantile(importing, 0.5), at_most=0.5)],
     )
-
-
-def _row(seconds: Seconds) -> dict[str, float | int]:
-    return {name: value for name, value in summary(seconds).items() if not name.startswith("p99")}
 
 
 def _run(program: Sequence[str], url: str) -> float:

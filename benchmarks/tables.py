@@ -26,7 +26,7 @@ def show(title: str, rows: Rows) -> None:
 
 
 def shown(value: Any) -> str:
-    """A figure with as many digits as carry meaning."""
+    """A figure with three digits, and text as it is."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, float):

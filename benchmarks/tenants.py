@@ -17,7 +17,7 @@ from semcache.entries.fingerprint import tenant_tag
 SIZE = 100_000
 QUICK_SIZE = 3_000
 SHARES = {"10 %": 0.1, "1 %": 0.01, "0.01 %": 0.0001}
-"""Tenants that share one index with everybody else; "100 %" has an index to itself."""
+"""Tenants that share one index with all others, and their shares of it. "100 %" has an index to itself."""
 BUDGET = Budget(samples=1000, limit_s=20)
 QUICK_BUDGET = Budget(samples=100, limit_s=2)
 POLICIES = {"BATCHES": "HYBRID_POLICY BATCHES", "ADHOC_BF": "HYBRID_POLICY ADHOC_BF", "server's choice": ""}
@@ -26,7 +26,7 @@ _ALONE = "alone"
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Semantic look-ups of tenants of several shares, and the same search with each of the server's policies."""
+    """Measure semantic look-ups of tenants of several shares, and the same search with each policy of the server."""
     timings: dict[tuple[str, str], Seconds] = {}
     notes: list[str] = []
     with ExitStack() as stack:
@@ -36,7 +36,7 @@ def measure(quick: bool) -> ExperimentResult:
         work = workload.build(QUICK_SIZE if quick else SIZE)
         tenants = _tenants(work.size)
         for opened, tenant in ((cache, ""), (cache, "10 %"), (alone, "100 %")):
-            # Its index is there before there is anything that the server would go through to fill it.
+            # Made before anything is stored, since the server would otherwise scan all keys to fill a new index.
             opened.neighbours(work.probes["miss"][0], tenant=tenant)
         library.load(cache, work, 0, work.size)
         library.load(alone, work, 0, work.size, tenant="100 %")
@@ -72,7 +72,7 @@ def measure(quick: bool) -> ExperimentResult:
 
 
 def _tenants(size: int) -> dict[str, range]:
-    """Which entries are whose, in the index that tenants share: its first ones theirs, the rest everybody's."""
+    """The entries of each tenant in the index that they share: first those of the small tenants, then the rest."""
     slices, start = {}, 0
     for name, share in SHARES.items():
         count = max(4, round(size * share))
@@ -91,6 +91,7 @@ def _policies(
 
 
 def _filtered(client: redis.Redis, tenant: str, clause: str, blobs: list[bytes]) -> Callable[[int], object]:
+    """FT.SEARCH KNN 4 within a tenant, with one of the server's policies for filters."""
     query = f"(@tenant:{{{tenant_tag(tenant)}}})=>[KNN 4 @embedding $vector {clause} AS distance]"
     rest = ("RETURN", 1, "distance", "SORTBY", "distance", "ASC", "DIALECT", 2, "LIMIT", 0, 4, "PARAMS", 2, "vector")
     index = library.KEYS.named.index

@@ -1,4 +1,4 @@
-"""How many exact hits per second do concurrent callers get, against raw GET clients?"""
+"""How many hits per second do concurrent callers get, against bare GETs?"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,7 +13,7 @@ import redis.asyncio
 
 from benchmarks import experiment, library, limits, machine, plots, server, workload
 from benchmarks.experiment import ExperimentResult, Target
-from benchmarks.timing import Quantile, quantile
+from benchmarks.timing import quantile
 from benchmarks.workload import Workload
 from semcache import RedisSemanticCache
 from semcache.commands.bench.measuring import Seconds
@@ -27,11 +27,11 @@ QUICK_ROUNDS, QUICK_ROUND_S = 2, 0.5
 GET, HIT, SEMANTIC = "limit: GET", "semcache, exact hits", "semcache, semantic hits"
 
 Round = Callable[[int, float], tuple[float, Seconds]]
-"""(callers, duration in s) -> operations per second, and how long each took."""
+"""(number of callers, duration in seconds) -> operations per second, and the duration of each operation."""
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Operations per second and latency by number of callers, as threads and as tasks of one event loop."""
+    """Measure operations per second and latency by number of callers, as threads and as tasks of one event loop."""
     rounds, round_s = (QUICK_ROUNDS, QUICK_ROUND_S) if quick else (ROUNDS, ROUND_S)
     rates: dict[tuple[str, int, str], list[float]] = {}
     latencies: dict[tuple[str, int, str], list[Seconds]] = {}
@@ -79,12 +79,13 @@ def _row(mode: str, callers: int, side: str, rates: Seconds, seconds: Seconds) -
 
 def _share(rates: dict[tuple[str, int, str], list[float]], mode: str, callers: int, bound: float) -> Target:
     ours, theirs = np.array(rates[mode, callers, HIT]), np.array(rates[mode, callers, GET])
-    share = quantile(ours / theirs, 0.5)  # by rounds that followed each other
+    share = quantile(ours / theirs, 0.5)  # of rounds that followed each other
     what = f"exact hits per second / GETs per second, {callers} {mode}"
-    return Target(what, Quantile(share.value, share.low, share.high), at_least=bound)
+    return Target(what, share, at_least=bound)
 
 
 def sides_of(url: str, cache: RedisSemanticCache, work: Workload) -> Iterator[tuple[tuple[str, str], Round]]:
+    """All sides by (mode, name)."""
     get = limits.get(server.client(url), work)
     yield ("threads", GET), _threads(get)
     yield ("threads", HIT), _threads(library.LookUp(cache, work, "exact"))
@@ -115,7 +116,7 @@ def _until(call: Callable[[int], object], end: float, at: int, durations: list[f
 
 
 Opened = tuple[Callable[[int], Awaitable[object]], Callable[[], Awaitable[object]]]
-"""An operation, and what closes its connections."""
+"""An operation, and the function that closes its connections."""
 
 
 def _raw(url: str, work: Workload) -> Opened:

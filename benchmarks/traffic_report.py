@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.statistics import clustered_interval
 from benchmarks.timing import quantile
 from benchmarks.traffic_stream import Served
+from semcache.commands.bootstrap import bounds, mean_interval, resampled
 from semcache.quality.statistics import order_loss, top_overlap
 from semcache.ranking import Status
 
 METHOD = (
-    "A contiguous stretch of a web search log in its order, with its natural repeats; one request at a time through "
+    "A contiguous part of a web search log in its order, with its natural repeats; one request at a time through "
     "OptimizedRerankerPipeline with default settings on an empty embedded Redis. Candidates are 50 passages of TREC "
     "DL 2019, found by a first stage that is not timed: dense, with the embedder that the cache has too, as in most "
     "applications; or BM25, which shares fewer candidates between near queries, gives fewer than 50 to most, and none "
@@ -33,56 +33,48 @@ COLOURS = {
 
 
 def rows(served: Sequence[Served], fresh: Sequence[np.ndarray | None]) -> Iterator[Mapping[str, Any]]:
-    """One row per status, and one of all; and what the sample took without a cache."""
+    """One row per status, one for all requests, and one for the sample without a cache."""
     compared = [
-        None if scores is None else (_overlap(one, scores), _loss(one, scores))
-        for one, scores in zip(served, fresh, strict=True)
+        None if scores is None else _overlap_and_loss(answer, scores)
+        for answer, scores in zip(served, fresh, strict=True)
     ]
     for status in Status:
-        places = [place for place, one in enumerate(served) if one.ranking.status is status]
-        if places:
-            yield _row(status.value, served, places, compared)
-    # Without figures of quality: the fresh ones are only a sample.
+        numbers = [number for number, answer in enumerate(served) if answer.ranking.status is status]
+        if numbers:
+            yield _row(status.value, served, numbers, compared)
+    # Without figures of quality, since only a sample of the fresh answers is compared.
     yield _row("all", served, range(len(served)), [None] * len(served))
-    bare = np.array([one.bare_s for one in served if one.bare_s is not None])
+    bare = np.array([answer.bare_s for answer in served if answer.bare_s is not None])
     yield {"status": "no cache", "n": len(bare), **_latency(bare)}
 
 
 def _row(
-    name: str, served: Sequence[Served], places: Sequence[int], compared: Sequence[tuple[float, float] | None]
+    name: str, served: Sequence[Served], numbers: Sequence[int], compared: Sequence[tuple[float, float] | None]
 ) -> Mapping[str, Any]:
-    chosen = [served[place] for place in places]
-    pairs, asked = _pairs(chosen)
+    chosen = [served[number] for number in numbers]
+    # A degraded answer asked the primary about no pair that it answered.
+    pairs = sum(len(answer.request.documents) for answer in chosen)
+    asked = sum(answer.ranking.asked for answer in chosen)
     return {
         "status": name,
         "n": len(chosen),
         "share": round(len(chosen) / len(served), 4),
         "pairs": pairs,
         "avoided": round(1 - asked / pairs, 4),
-        **_latency(np.array([one.duration_s for one in chosen])),
-        **_quality([(served[place].asked.query, *told) for place in places if (told := compared[place]) is not None]),
+        **_latency(np.array([answer.duration_s for answer in chosen])),
+        **_quality([(served[n].request.query, *found) for n in numbers if (found := compared[n]) is not None]),
     }
 
 
 def _quality(compared: Sequence[tuple[str, float, float]]) -> Mapping[str, Any]:
     if not compared:
         return {}
-    queries = np.unique([query for query, _, _ in compared], return_inverse=True)[1]
-    same = clustered_interval(np.array([overlap for _, overlap, _ in compared]), queries)
-    lost = clustered_interval(np.array([loss for _, _, loss in compared]), queries)
-    return {
-        "top10": round(same.mean, 5),
-        "top10_low": round(same.low, 5),
-        "top10_high": round(same.high, 5),
-        "loss": round(lost.mean, 5),
-        "loss_low": round(lost.low, 5),
-        "loss_high": round(lost.high, 5),
-    }
-
-
-def _pairs(served: Sequence[Served]) -> tuple[int, int]:
-    """Candidates, and pairs sent to the reranker; a degraded answer asked the primary nothing that it answered."""
-    return sum(len(one.asked.documents) for one in served), sum(one.ranking.asked for one in served)
+    queries, overlaps, losses = zip(*compared, strict=True)
+    figures: dict[str, float] = {}
+    for name, values in (("top10", np.array(overlaps)), ("loss", np.array(losses))):
+        low, high = mean_interval(values, np.ones(len(values)), queries)
+        figures |= {name: round(float(values.mean()), 5), f"{name}_low": round(low, 5), f"{name}_high": round(high, 5)}
+    return figures
 
 
 def _latency(durations_s: np.ndarray) -> Mapping[str, float]:
@@ -97,38 +89,31 @@ def _latency(durations_s: np.ndarray) -> Mapping[str, float]:
     }
 
 
-def _overlap(one: Served, fresh: np.ndarray) -> float:
-    return top_overlap(_as_served(one, fresh), fresh)
-
-
-def _loss(one: Served, fresh: np.ndarray) -> float:
-    return order_loss(_as_served(one, fresh), fresh)
-
-
-def _as_served(one: Served, fresh: np.ndarray) -> np.ndarray:
-    """Scores that fall along the served order; what was not returned comes last, in the retriever's order."""
-    scores = -1000.0 - np.arange(len(fresh))
-    scores[list(one.ranking.indices)] = -np.arange(len(one.ranking))
-    return scores
+def _overlap_and_loss(answer: Served, fresh: np.ndarray) -> tuple[float, float]:
+    # The served order as falling scores. Documents that were not returned come last, in the retriever's order.
+    served = -1000.0 - np.arange(len(fresh))
+    served[list(answer.ranking.indices)] = -np.arange(len(answer.ranking))
+    return top_overlap(served, fresh), order_loss(served, fresh)
 
 
 def notes(served: Sequence[Served], fresh: Sequence[np.ndarray | None]) -> Sequence[str]:
-    """The end-to-end figure, and the growth of the cache."""
-    sample = [one for one in served if one.bare_s is not None]
-    with_s = np.array([one.duration_s for one in sample])
-    bare_s = np.array([one.bare_s for one in sample], dtype=float)
-    low, high = _saved_interval(with_s, bare_s)
-    read = [one for one in served if one.entries is not None and one.used_bytes is not None]
+    """Sentences about the time saved end to end, the growth of the cache, and what was compared."""
+    sample = [answer for answer in served if answer.bare_s is not None]
+    with_s = np.array([answer.duration_s for answer in sample])
+    bare_s = np.array([answer.bare_s for answer in sample], dtype=float)
+    drawn = resampled(len(sample))
+    low, high = bounds(1 - with_s[drawn].sum(axis=1) / bare_s[drawn].sum(axis=1))
+    read = [answer for answer in served if answer.entries is not None and answer.used_bytes is not None]
     entries = read[-1].entries - read[0].entries  # type: ignore[operator]
     growth = read[-1].used_bytes - read[0].used_bytes  # type: ignore[operator]
     compared = Counter(
-        one.ranking.status.value for one, scores in zip(served, fresh, strict=True) if scores is not None
+        answer.ranking.status.value for answer, scores in zip(served, fresh, strict=True) if scores is not None
     )
     return [
         f"End-to-end time saved: {1 - with_s.sum() / bare_s.sum():.1%} (95 % interval {low:.1%} to {high:.1%}), on a "
         f"sample of {len(sample)} requests, each made with and without the cache: {with_s.sum():.1f} s and "
         f"{bare_s.sum():.1f} s.",
-        f"All {len(served)} requests took {sum(one.duration_s for one in served):.1f} s with the cache.",
+        f"All {len(served)} requests took {sum(answer.duration_s for answer in served):.1f} s with the cache.",
         f"The cache ended with {read[-1].entries} entries; {growth / max(entries, 1):.0f} bytes of used memory each.",
         f"Answers compared with fresh scores: {', '.join(f'{status} {n}' for status, n in compared.items())}.",
         "Losses and overlaps include the noise of the int8 graph, in which a pair's score depends on its batch; exact "
@@ -136,28 +121,22 @@ def notes(served: Sequence[Served], fresh: Sequence[np.ndarray | None]) -> Seque
     ]
 
 
-def _saved_interval(with_s: np.ndarray, bare_s: np.ndarray) -> tuple[float, float]:
-    chosen = np.random.default_rng(0).integers(0, len(with_s), (2000, len(with_s)))
-    low, high = np.quantile(1 - with_s[chosen].sum(axis=1) / bare_s[chosen].sum(axis=1), (0.025, 0.975))
-    return float(low), float(high)
-
-
 def stream(served: Sequence[Served]) -> Mapping[str, Any]:
-    """What happened up to each request, at as many points as the cache was read."""
-    statuses = np.array([one.ranking.status.value for one in served])
-    asked = np.cumsum([one.ranking.asked for one in served])
-    pairs = np.cumsum([len(one.asked.documents) for one in served])
-    at = [place for place, one in enumerate(served) if one.entries is not None]
+    """Shares of statuses, pairs avoided and the size of the cache, for the points at which the cache was read."""
+    statuses = np.array([answer.ranking.status.value for answer in served])
+    asked = np.cumsum([answer.ranking.asked for answer in served])
+    pairs = np.cumsum([len(answer.request.documents) for answer in served])
+    at = [number for number, answer in enumerate(served) if answer.entries is not None]
     return {
-        "requests": [place + 1 for place in at],
+        "requests": [number + 1 for number in at],
         "shares": {
-            status.value: [float(np.mean(statuses[: place + 1] == status.value)) for place in at]
+            status.value: [float(np.mean(statuses[: number + 1] == status.value)) for number in at]
             for status in Status
             if status.value in statuses
         },
-        "pairs_avoided": [float(1 - asked[place] / pairs[place]) for place in at],
-        "entries": [served[place].entries for place in at],
-        "used_bytes": [served[place].used_bytes for place in at],
+        "pairs_avoided": [float(1 - asked[number] / pairs[number]) for number in at],
+        "entries": [served[number].entries for number in at],
+        "used_bytes": [served[number].used_bytes for number in at],
     }
 
 

@@ -7,8 +7,8 @@ from semcache.ranking import Ranking
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of the stream; ``is_repeat`` says that the stretch had this query before."""
+class StreamRequest:
+    """A request of the stream. ``is_repeat`` is True when the stream had this query before."""
 
     query: str
     documents: list[str]
@@ -17,9 +17,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An answer: seconds its caller waited, and what the same request took without a cache where that was tried."""
+    """A request with its answer and the seconds that it took.
 
-    asked: Asked
+    ``bare_s`` and ``bare_scores`` are of the same request without a cache, for those of the sample. ``entries`` and
+    ``used_bytes`` are of the cache after the request, where they were read.
+    """
+
+    request: StreamRequest
     ranking: Ranking[str]
     duration_s: float
     bare_s: float | None

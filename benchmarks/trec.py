@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ EXPECTED_NDCG = {"bm25": 0.5058, "tasb": 0.7210, "splade": 0.7308}
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One information need: its wordings (the original first), and what three retrievers found for the original."""
+    """One information need: its wordings, the original first, and the documents that three retrievers found for it."""
 
     id: str
     queries: tuple[str, ...]
@@ -36,7 +37,7 @@ class Topic:
 
 
 def data_folder() -> Path:
-    """The folder with the benchmark data; says what to set when it is missing."""
+    """The folder with the benchmark data. Ends the program with a hint when it is missing."""
     named = os.environ.get("SEMCACHE_BENCH_DATA", "")
     folder = Path(named or ".")
     if not named or not (folder / "ir" / "trec_dl").is_dir():
@@ -68,7 +69,7 @@ def ndcg(order: NDArray[np.int64], topic: Topic, cut: int = 10) -> float:
 
 
 def check_loader(topics: list[Topic]) -> dict[str, float]:
-    """nDCG@10 of each retriever alone; stops when it differs from the published figure."""
+    """nDCG@10 of each retriever alone. Ends the program when one differs from the published figure."""
     found = {name: float(np.mean([ndcg(topic.runs[name], topic) for topic in topics])) for name in RETRIEVERS}
     for name, value in found.items():
         if abs(value - EXPECTED_NDCG[name]) > 0.0001:
@@ -85,13 +86,13 @@ def _topic(
     texts: Mapping[str, str],
 ) -> Topic:
     names = list(dict.fromkeys(name for run in hits.values() for name in run))
-    place = {name: at for at, name in enumerate(names)}
+    position = {name: at for at, name in enumerate(names)}
     return Topic(
         id=qid,
         queries=(query, *(text for text, _ in rewrites)),
         kinds=("original", *(kind for _, kind in rewrites)),
         documents=tuple(texts[name] for name in names),
-        runs={name: np.array([place[hit] for hit in run]) for name, run in hits.items()},
+        runs={name: np.array([position[hit] for hit in run]) for name, run in hits.items()},
         grades=np.array([max(grades.get(name, 0), 0) for name in names], dtype=float),
         ideal=np.array(sorted((grade for grade in grades.values() if grade > 0), reverse=True), dtype=float),
     )
@@ -101,7 +102,7 @@ def _run(path: Path) -> dict[str, list[str]]:
     return {row["qid"]: [name for name, _ in row["hits"][:DEPTH]] for row in _rows(path)}
 
 
-def _rows(path: Path) -> Iterator[dict]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 

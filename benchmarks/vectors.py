@@ -1,4 +1,4 @@
-"""Vectors of the real queries: embedded once, kept on disk in parts, so that a stopped run goes on where it was."""
+"""Vectors of the real queries, embedded once and kept on disk in parts, so that a stopped run can go on."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ def real(stop: int) -> NDArray[np.float16]:
 
 
 def extended(start: int, stop: int, seed: int) -> NDArray[np.float16]:
-    """Vectors ``start`` to ``stop``; beyond the real queries they are made from them.
+    """Vectors ``start`` to ``stop``. Those beyond the real queries are made from real ones.
 
-    A made one is a real vector turned towards another real one, to a cosine of 0.75 to 0.95 with the first: it stays
-    among real queries, where noise in a random direction would leave them.
+    A real vector is turned towards another real one, to a cosine of 0.75 to 0.95 with the first. It then still lies
+    among real queries; noise in a random direction would move it away from them.
     """
     known = len(queries())
     if stop <= known:
@@ -57,22 +57,22 @@ def turned(vectors: Vectors, towards: Vectors, cosine: float | NDArray[np.float6
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; what has no length stays as it is."""
+    """Rows of length 1. Rows of zeros stay as they are."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def nearest(probes: Vectors, vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Position and cosine of the nearest vector of each probe, by comparing all with all."""
-    wanted = _unit(np.asarray(probes, dtype=np.float32))
-    place, best = np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), -1, dtype=np.float32)
+    unit_probes = _unit(np.asarray(probes, dtype=np.float32))
+    position, best = np.zeros(len(probes), dtype=np.int64), np.full(len(probes), -1, dtype=np.float32)
     for start in range(0, len(vectors), PART):
-        cosines = wanted @ _unit(np.asarray(vectors[start : start + PART], dtype=np.float32)).T
+        cosines = unit_probes @ _unit(np.asarray(vectors[start : start + PART], dtype=np.float32)).T
         found = cosines.max(axis=1)
         better = found > best
-        place[better] = start + cosines.argmax(axis=1)[better]
+        position[better] = start + cosines.argmax(axis=1)[better]
         best[better] = found[better]
-    return place, best
+    return position, best
 
 
 def _embed(part: int, encode: Encode) -> None:

@@ -1,4 +1,4 @@
-"""What all sides are given: the same entries and the same probes, on disk, so that other processes read them too."""
+"""The entries and probes that all sides get, written to disk so that the processes of the peers can read them."""
 
 import json
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ HELD_OUT = 4096
 THRESHOLD = 0.95
 """Similarity from which every side serves an entry: the default of the cache that is replaced."""
 SEMANTIC = 0.97
-"""Similarity of the probes that are to hit another query's entry."""
+"""Similarity of the probes that should find another query's entry."""
 DOCUMENTS = 50
 """Documents per entry: what a first-stage retriever hands to a reranker."""
 DECISIVE = 0.9
-"""Held-out queries with a nearer entry are no probes for misses: a side could serve them with good reason."""
+"""Held-out queries with a nearer entry are no probes for misses: a side could rightly serve them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Workload:
     targets: dict[str, NDArray[np.int64]]
 
     def number(self, kind: str, at: int) -> int:
-        """Which probe the operation ``at`` uses: probes come round again."""
+        """The number of the probe for operation ``at``. After the last probe comes the first again."""
         return at % len(self.probes[kind])
 
 
@@ -54,7 +54,7 @@ def build(size: int, probes: int = 1000) -> Workload:
 
 
 def aimed_at(work: Workload, entries: range, probes: int = 1000) -> Workload:
-    """The same entries with probes that should find one of some of them: those of a tenant."""
+    """The same entries with probes that should find some of them: the entries of a tenant."""
     return _probed(work.folder, work.vectors, work.texts, entries, probes)
 
 
@@ -120,8 +120,8 @@ def documents(entry: int, count: int = DOCUMENTS) -> list[str]:
 
 
 def scores(entry: int, count: int = DOCUMENTS) -> list[float]:
-    """The scores they got."""
-    return [float(np.float32(-11 + 22 * ((entry * 31 + place * 7919) % 9973) / 9973)) for place in range(count)]
+    """The scores of the passages of an entry."""
+    return [float(np.float32(-11 + 22 * ((entry * 31 + rank * 7919) % 9973) / 9973)) for rank in range(count)]
 
 
 def packed(entry: int, count: int = DOCUMENTS) -> list[tuple[bytes, float]]:

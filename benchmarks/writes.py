@@ -1,4 +1,4 @@
-"""What does a write cost, and what do look-ups cost while entries come and expire?"""
+"""How long does a write take, and how long a look-up while entries come and expire?"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,14 +23,14 @@ BUDGET = Budget(samples=1000, limit_s=20)
 QUICK_BUDGET = Budget(samples=100, limit_s=2)
 CHURN_S = 60.0
 QUICK_CHURN_S = 4.0
-LIVES = 0.25
-"""TTL during churn as a share of its duration: most entries that are written also expire."""
-MORE = 10
+TTL_SHARE = 0.25
+"""TTL during churn as a share of its duration, so that most entries that are written also expire."""
+ADDED = 10
 """Documents that a partial hit adds to an entry."""
 
 
 def measure(quick: bool) -> ExperimentResult:
-    """Latency of single writes, then look-ups while one writer writes without a pause and entries expire."""
+    """Measure single writes, then look-ups while one thread writes without a pause and entries expire."""
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
         cache = stack.enter_context(library.opened(url))
@@ -76,7 +76,7 @@ def _writes(
 
     def more(at: int) -> None:
         text = work.texts[at % base]
-        assert cache.remember(text, [f"{text} {at} {place}" for place in range(MORE)], scores[:MORE], vector=None)
+        assert cache.remember(text, [f"{text} {at} {number}" for number in range(ADDED)], scores[:ADDED], vector=None)
 
     def plain(at: int) -> None:
         entry = next(raw)
@@ -87,7 +87,7 @@ def _writes(
     scan = baseline.ScanCache(scanned, lambda text: work.vectors[0].astype(np.float32))
     results = baseline.results_of(0)
     yield "semcache remember, new entry", new
-    yield f"semcache remember, {MORE} more scores", more
+    yield f"semcache remember, {ADDED} more scores", more
     yield "limit: HSET of the indexed hash", plain
     yield "limit: SET of the same scores", lambda at: client.set(f"plain:{at}", blob)
     yield "scan-based cache set", lambda at: scan.set(work.texts[at], (), results)
@@ -98,7 +98,7 @@ def _churn(cache: RedisSemanticCache, work: Workload, base: int, duration_s: flo
     look_up = library.neighbours(cache, work, "semantic")
     yield {"what": "neighbours, nobody writes", **summary(_repeated(look_up, duration_s / 4))}
     stop, written = Event(), []
-    writer = Thread(target=_write_until, args=(cache, work, base, duration_s * LIVES, stop, written))
+    writer = Thread(target=_write_until, args=(cache, work, base, duration_s * TTL_SHARE, stop, written))
     writer.start()
     _repeated(look_up, duration_s / 2)
     before, expired = len(written), _expired(cache)

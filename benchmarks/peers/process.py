@@ -46,11 +46,11 @@ KINDS = (
 
 
 class PeerError(Exception):
-    """What a peer said when it failed."""
+    """The error of a peer that failed."""
 
 
 class Peer:
-    """A running peer. ``failure`` says why it takes no further part; then its sides are empty."""
+    """A running peer. ``failure`` says why it takes no further part, or is None."""
 
     def __init__(self, kind: PeerKind, url: str) -> None:
         self.kind = kind
@@ -68,7 +68,7 @@ class Peer:
         )
 
     def load(self, workload: Workload) -> None:
-        """Store the entries that the peer has not got yet."""
+        """Store the entries that the peer does not hold yet."""
         request = {"op": "load", "folder": str(workload.folder), "start": self._loaded, "stop": workload.size}
         try:
             self._ask(request)
@@ -94,16 +94,16 @@ class Peer:
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError as error:
-            raise PeerError(self._last_words()) from error
+            raise PeerError(self._failure_text()) from error
         if not line:
-            raise PeerError(self._last_words())
+            raise PeerError(self._failure_text())
         reply = json.loads(line)
         if "error" in reply:
             raise PeerError(reply["error"])
         return dict(reply)
 
-    def _last_words(self) -> str:
-        """The last line that a process printed before it ended."""
+    def _failure_text(self) -> str:
+        """The last line that the process printed before it ended."""
         self._printed.seek(0)
         lines = self._printed.read().splitlines()
         return f"its process ended: {lines[-1] if lines else 'nothing was printed'}"

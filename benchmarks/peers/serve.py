@@ -34,8 +34,8 @@ class Embedding:
 
 
 def answer(documents=50):
-    """What a peer stores per entry: scores of documents as JSON, 1.3 KB."""
-    return json.dumps({f"passage-{place}": round(place * 0.371 - 9, 4) for place in range(documents)})
+    """The answer that a peer stores per entry: scores of documents as JSON, 1.3 KB."""
+    return json.dumps({f"passage-{rank}": round(rank * 0.371 - 9, 4) for rank in range(documents)})
 
 
 def serve(make):
@@ -56,7 +56,7 @@ def serve(make):
                 reply = {}
             else:
                 reply = _look_up(peer, workload, request["kind"], request["numbers"])
-        except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the benchmark is told what
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the benchmark gets the message
             reply = {"error": f"{type(error).__name__}: {error}"}
         out.write(json.dumps(reply) + "\n")
 

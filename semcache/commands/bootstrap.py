@@ -3,10 +3,8 @@
 No distribution is assumed, which suits durations and losses: both are skewed (Efron, 1979).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +23,7 @@ def bounds(figures: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_interval(values: Floats, weights: Floats, clusters: Sequence[object], seed: int = 0) -> tuple[float, float]:
+def mean_interval(values: Floats, weights: Floats, clusters: ArrayLike, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of a weighted mean. ``clusters`` says which values belong together.
 
     Whole clusters are drawn: requests for the same query are not independent, and drawing them one by one would make
