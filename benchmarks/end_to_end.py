@@ -39,7 +39,7 @@ def measure(quick: bool) -> ExperimentResult:
     found: dict[Side, list[tuple[float, int]]] = {}
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
-        pipelines = {name: stack.enter_context(_pipeline(url, reranker, name, settings)) for name in BACKENDS}
+        pipelines = {name: stack.enter_context(_pipeline(url, reranker, name)) for name in BACKENDS}
         for at, topic in enumerate(topics):
             steps = list(_requests(pipelines, reranker, topic, QUICK_REWRITES if quick else None))
             for step in steps if at % 2 == 0 else steps[::-1]:
@@ -72,13 +72,17 @@ def measure(quick: bool) -> ExperimentResult:
     )
 
 
-def _pipeline(url: str, reranker: OnnxCrossEncoder, backend: str, settings: Settings) -> OptimizedRerankerPipeline:
+def _pipeline(url: str, reranker: OnnxCrossEncoder, backend: str) -> OptimizedRerankerPipeline:
     embedder = SentenceTransformerEmbedder(backend=backend)
     embedder.embed(["warm up"])
-    # A threshold that nothing reaches: a slow machine must not be answered by a fallback here.
-    return OptimizedRerankerPipeline(
-        reranker, None, url, None, settings.reuse.trust_threshold, 60.0, embedding_model=embedder, settings=settings
+    settings = Settings(
+        redis={"url": url},
+        cache={"ttl_s": None},
+        # A threshold that no answer reaches, and no fallback: on a slow machine, the primary must answer all the same.
+        monitor={"p95_threshold_s": 60.0},
+        rerankers=[{"kind": "retrieval-order"}],
     )
+    return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
 
 
 def _row(what: str, backend: str, samples: Sequence[tuple[float, int]], seconds: Seconds) -> dict[str, Any]:

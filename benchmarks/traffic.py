@@ -25,7 +25,7 @@ from semcache.embedders import SentenceTransformerEmbedder
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.protocols import FloatArray, Reranker
 from semcache.ranking import Status
-from semcache.rerankers import EmbeddingReranker, OnnxCrossEncoder
+from semcache.rerankers import OnnxCrossEncoder
 from semcache.settings import Settings
 
 SEED = 20_050_601
@@ -141,17 +141,13 @@ def _measured(requests: Sequence[StreamRequest]) -> tuple[Any, list[Served], lis
 
 
 def _pipeline(url: str, embedder: SentenceTransformerEmbedder, reranker: Reranker) -> OptimizedRerankerPipeline:
-    settings = Settings(redis={"timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S})
-    return OptimizedRerankerPipeline(
-        reranker,
-        EmbeddingReranker(embedder),
-        url,
-        settings.cache.ttl_s,
-        settings.reuse.trust_threshold,
-        P95_S,
-        embedding_model=embedder,
-        settings=settings,
+    settings = Settings(
+        redis={"url": url, "timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S},
+        monitor={"p95_threshold_s": P95_S},
+        # The first rung is the given reranker, whatever kind stands here.
+        rerankers=[{"kind": "retrieval-order"}, {"kind": "embedding"}],
     )
+    return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
 
 
 def _replayed(

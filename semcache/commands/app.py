@@ -1,9 +1,10 @@
 """Puts the commands together into one application."""
 
-from importlib.metadata import version
+from importlib import metadata
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from semcache.commands.bench.command import bench
 from semcache.commands.calibration.command import calibrate
@@ -23,17 +24,9 @@ for command in (config, redis, demo, calibrate, bench):
     app.command()(command)
 
 
-def _print_version(is_asked_for: bool) -> None:
-    if is_asked_for:
-        typer.echo(version("redis-semcache"))
+# Invoked without a command too, as in ``semcache --version``.
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(metadata.version("redis-semcache"))
         raise typer.Exit
-
-
-@app.callback()
-def _options(
-    _: Annotated[
-        # Eager options are handled before typer complains that no command was given.
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None: ...

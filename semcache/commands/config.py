@@ -51,20 +51,17 @@ def _table(lines: Sequence[Explained]) -> Table:
         # What the user has set stands out; defaults are dim.
         style = "dim" if line.source in (PACKAGED, "default") else "bold"
         source = f"[{style}]{escape(line.source)}[/{style}]"
-        if not isinstance(line.value, list):
-            table.add_row(line.setting, escape(_with_unit(line.value, line.unit)), source)
+        value = line.value
+        if not isinstance(value, list):
+            # Booleans as YAML writes them, and 0.25 or 3600 instead of 3600.0.
+            text = str(value).lower() if isinstance(value, bool | None) else str(value)
+            text = f"{value:g}" if isinstance(value, float) else text
+            unit = f" {line.unit}" if value is not None and line.unit in _SHOWN_UNITS else ""
+            table.add_row(line.setting, escape(f"{text}{unit}"), source)
             continue
         # The only list is the ladder of rerankers, which gets a row per rung.
-        for number, rung in enumerate(line.value):
+        for number, rung in enumerate(value):
             limits = f"{rung['max_length']} tokens, {rung['batch_size']} pairs"
             model = f" {rung['model']} ({limits})" if rung["model"] else ""
             table.add_row(f"{line.setting}.{number}", escape(f"{rung['kind']}{model}"), source)
     return table
-
-
-def _with_unit(value: object, unit: str) -> str:
-    if value is None:
-        return "none"
-    # Booleans as YAML writes them, and 0.25 or 3600 instead of 3600.0.
-    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{text} {unit}" if unit in _SHOWN_UNITS else text

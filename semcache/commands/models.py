@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from semcache.cache import embedder_of
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.protocols import Embedder, FloatArray, Pair, Reranker
 from semcache.rerankers.build import build
@@ -23,7 +24,7 @@ def configured_models(settings: Settings) -> Models:
 
     Raises ConfigurationError when there is no such model, MissingExtraError when its library is not installed.
     """
-    embedder = SentenceTransformerEmbedder(settings.embedder.model, settings.embedder.backend)
+    embedder = embedder_of(settings.embedder.model, settings)
     return Models(embedder, build(settings.rerankers[0], embedder))
 
 

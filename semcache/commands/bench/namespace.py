@@ -1,10 +1,14 @@
-"""A namespace of its own on the user's Redis: the settings for it, and its removal."""
+"""A pipeline in a namespace of its own on the user's Redis, which is removed at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from secrets import token_hex
 
+from semcache.commands.models import Models
 from semcache.errors import StoreError
+from semcache.events import CacheFailed, Event
+from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.server_info import ServerInfo
 from semcache.redis.namespace import remove_namespace
@@ -37,6 +41,8 @@ def settings_apart(settings: Settings, documents: int) -> Settings:
             ),
             # An audit would call the reranker in the background, and share the processor with what is timed.
             "reuse": reuse.model_copy(update={"trust_threshold": 0.97, "reuse_threshold": 0.6, "audit_rate": 0.0}),
+            # Only the primary is measured: the models of the other rungs would be loaded for nothing.
+            "rerankers": settings.rerankers[:1],
             "redis": settings.redis.model_copy(update={"timeout_s": max(settings.redis.timeout_s, _TIMEOUT_S)}),
         }
     )
@@ -63,18 +69,43 @@ def check_memory(info: ServerInfo, entries: int, dims: int, documents: int) -> N
 
 
 @contextmanager
-def removed_after(settings: Settings) -> Iterator[None]:
-    """Remove everything in the namespace of these settings at the end of the block, also when the block raises."""
+def pipeline_apart(settings: Settings, models: Models) -> Iterator[OptimizedRerankerPipeline]:
+    """A pipeline with the settings of ``settings_apart``. Its namespace is removed at the end, also after an error.
+
+    A StoreError of the block gets the latest failure of the cache added to its message.
+    """
+    failure = _LatestFailure()
     try:
-        yield
+        with OptimizedRerankerPipeline.from_settings(
+            settings, primary=models.reranker, embedder=models.embedder, observers=[failure]
+        ) as pipeline:
+            try:
+                yield pipeline
+            except StoreError as error:
+                # A cache that fails answers as if it had found nothing, so the cause is in its events.
+                if failure.text is None:
+                    raise
+                raise StoreError(f"{error}; the latest failure: {failure.text}") from error
     finally:
         try:
-            # A new connection: the one of the block may have been interrupted in the middle of a reply.
+            # After the pipeline, which may still write until it is closed. By a new connection, since that of the
+            # block may have been interrupted in the middle of a reply.
             with connected(settings) as connection:
                 remove_namespace(connection, settings.cache.namespace)
-        # A second Ctrl-C stops the removal. The user is then told what is left, instead of seeing a clean exit.
+        # A second Ctrl-C stops the removal. The user must then learn what is left.
         except (StoreError, KeyboardInterrupt) as error:
             raise StoreError(
                 f"namespace {settings.cache.namespace} could not be removed ({error or 'stopped'}); its entries expire "
                 "in about an hour, its indexes (FT._LIST names them) go with FT.DROPINDEX"
             ) from error
+
+
+@dataclass(slots=True)
+class _LatestFailure:
+    """An observer that keeps the text of the latest failure of the cache."""
+
+    text: str | None = None
+
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, CacheFailed):
+            self.text = event.error

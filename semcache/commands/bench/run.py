@@ -1,19 +1,16 @@
 """The measurement from start to end: connect, load, store, measure, remove."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from semcache.commands.bench.entries import SyntheticEntries
 from semcache.commands.bench.machine import describe_machine
 from semcache.commands.bench.measuring import Budget, Timing, alternate
-from semcache.commands.bench.namespace import check_memory, connected, removed_after, settings_apart
+from semcache.commands.bench.namespace import check_memory, connected, pipeline_apart, settings_apart
 from semcache.commands.bench.operations import bare_commands, look_ups, model_calls, writes
 from semcache.commands.bench.result import BenchOptions, BenchResult
 from semcache.commands.demo.corpus import load_corpus
 from semcache.commands.models import Models, UnusedModel, warm_models
-from semcache.errors import StoreError
-from semcache.events import CacheFailed, Event
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, translated
@@ -57,18 +54,11 @@ def run_bench(
             loaded = load_models(apart)
         models = loaded or Models(UnusedModel(), UnusedModel())
         check_memory(info, options.entries, models.embedder.dims, options.documents)
-        failure = _LatestFailure()
-        # The removal stands outermost, so that it comes after the pipeline has stopped writing.
-        with removed_after(apart), _opened(apart, models, failure) as pipeline:
+        with pipeline_apart(apart, models) as pipeline:
             try:
                 timings = _measured(options, pipeline, connection, loaded, progress)
             except FOREIGN as error:  # raised by the bare commands, which call redis-py themselves
                 raise translated(error, connection.where) from error
-            except StoreError as error:
-                # A cache that fails answers as if it had found nothing, so the cause is in its events.
-                if failure.text is None:
-                    raise
-                raise StoreError(f"{error}; the latest failure: {failure.text}") from error
     return BenchResult(
         options=options,
         where=connection.where,
@@ -77,31 +67,6 @@ def run_bench(
         reranker=None if loaded is None else loaded.reranker.name,
         machine=machine,
         timings=timings,
-    )
-
-
-@dataclass(slots=True)
-class _LatestFailure:
-    """An observer that keeps the text of the latest failure of the cache."""
-
-    text: str | None = None
-
-    def __call__(self, event: Event, /) -> None:
-        if isinstance(event, CacheFailed):
-            self.text = event.error
-
-
-def _opened(settings: Settings, models: Models, observer: _LatestFailure) -> OptimizedRerankerPipeline:
-    return OptimizedRerankerPipeline(
-        models.reranker,
-        None,
-        settings.redis.url.get_secret_value(),
-        settings.cache.ttl_s,
-        settings.reuse.trust_threshold,
-        settings.monitor.p95_threshold_s,
-        embedding_model=models.embedder,
-        settings=settings,
-        observers=[observer],
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import check_query, texts_of
@@ -17,6 +18,32 @@ class Logged:
     query: str
     documents: tuple[str, ...]
 
+    @classmethod
+    def of_line(cls, line: bytes, where: str) -> Self:
+        """Read a line of a log. ``where`` names the line in the error that a wrong one raises."""
+        try:
+            content = json.loads(line.decode("utf-8"))
+        # The order matters: an error of decoding is a ValueError too.
+        except UnicodeDecodeError as error:
+            raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
+        except ValueError as error:
+            raise InvalidInputError(f"{where}: not JSON ({error}); {_REMEDY}") from error
+        if not isinstance(content, dict):
+            raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; {_REMEDY}")
+        for name in ("query", "documents"):
+            if name not in content:
+                raise InvalidInputError(f'{where}: "{name}" is missing, found {list(content)!r:.60}; {_REMEDY}')
+        if not content["documents"]:
+            raise InvalidInputError(
+                f'{where}: "documents" is {content["documents"]!r:.60}; give some, or drop the line'
+            )
+        try:
+            # The checks of a real request, so that a log has what the cache would accept, and nothing else.
+            check_query(content["query"])
+            return cls(content["query"], tuple(dict.fromkeys(texts_of(content["documents"]))))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{where}: {error}") from error
+
 
 def read_log(path: Path) -> list[Logged]:
     """All requests, in the order of the file. Blank lines are skipped.
@@ -29,30 +56,7 @@ def read_log(path: Path) -> list[Logged]:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise InvalidInputError(f"cannot read {path}: {error.strerror}; name a file of JSON lines") from error
-    requests = [_logged(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    requests = [Logged.of_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not requests:
         raise InvalidInputError(f"{path} holds no request; {_REMEDY}")
     return requests
-
-
-def _logged(line: bytes, where: str) -> Logged:
-    try:
-        content = json.loads(line.decode("utf-8"))
-    # The order matters: an error of decoding is a ValueError too.
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
-    except ValueError as error:
-        raise InvalidInputError(f"{where}: not JSON ({error}); {_REMEDY}") from error
-    if not isinstance(content, dict):
-        raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; {_REMEDY}")
-    for name in ("query", "documents"):
-        if name not in content:
-            raise InvalidInputError(f'{where}: "{name}" is missing, found {list(content)!r:.60}; {_REMEDY}')
-    if not content["documents"]:
-        raise InvalidInputError(f'{where}: "documents" is {content["documents"]!r:.60}; give some, or drop the line')
-    try:
-        # The checks of a real request, so that a log has what the cache would accept, and nothing else.
-        check_query(content["query"])
-        return Logged(content["query"], tuple(dict.fromkeys(texts_of(content["documents"]))))
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{where}: {error}") from error

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from semcache.cache import RedisSemanticCache
+from semcache.cache import RedisSemanticCache, reuse_policy
 from semcache.commands import models
 from semcache.commands.calibration.log import Logged
 from semcache.commands.calibration.replay import distinct_queries, query_name, replay
@@ -51,16 +51,8 @@ class CalibrationOptions:
     def of(cls, settings: Settings, budget: float | None, max_requests: int, max_pairs: int, seed: int) -> Self:
         """The settings in force. ``budget`` None is that of the settings."""
         knobs = settings.reuse
-        rule = ReusePolicy(
-            knobs.trust_threshold,
-            knobs.reuse_threshold,
-            knobs.confidence,
-            knobs.max_rounds,
-            knobs.max_pairs_share,
-            knobs.drift_limit,
-        )
         return cls(
-            rule=rule,
+            rule=reuse_policy(knobs, knobs.trust_threshold),
             budget=knobs.quality_budget if budget is None else budget,
             max_requests=max_requests,
             max_pairs=max_pairs,
