@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from semcache.backend import Backend
+from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
@@ -17,6 +18,7 @@ from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.requests import (
     Request,
+    by_position,
     caller_positions,
     check_tenant,
     check_ttl,
@@ -57,7 +59,9 @@ class RedisSemanticCache:
     ``redis_url`` may be ``"embedded"``. ``embedding_model`` is a hub name or folder, or anything ``adapt_embedder``
     takes. ``similarity_threshold`` is the cosine in [-1, 1] from which another query's scores are served unasked.
     ``ttl`` is in seconds; None means no expiry. ``reranker`` names what computes the scores: caches of different names
-    share nothing. All other knobs come from ``settings`` (environment and YAML unless given).
+    share nothing. ``text`` says what of a document is scored: a function that gives its text, or names of fields, which
+    are joined by line breaks; None takes the text that ``semcache.documents.text_of`` finds. All other knobs come from
+    ``settings`` (environment and YAML unless given).
 
     No method waits for Redis longer than its timeouts, and none raises because of it: a step that fails finds nothing,
     and observers are told. A Redis that answers but cannot be used (no search module, wrong password) raises
@@ -73,11 +77,13 @@ class RedisSemanticCache:
         *,
         reranker: str = "default",
         guard: Guard | None = CueGuard(),  # noqa: B008 - has no state
+        text: TextOf | None = None,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         settings = settings or Settings()
         check_ttl(ttl)
+        self.read = reader_of(text)
         observers = tuple(observers)
         policy = FlowPolicy(
             reuse_policy(settings.reuse, similarity_threshold), guard, max_query_chars=settings.cache.max_query_chars
@@ -114,13 +120,22 @@ class RedisSemanticCache:
             observers=observers,
         )
 
-    def of(self, reranker: str, *, listwise: bool = False, observers: Sequence[Observer] = ()) -> Self:
+    def of(
+        self,
+        reranker: str,
+        *,
+        listwise: bool = False,
+        observers: Sequence[Observer] = (),
+        read: Reader | None = None,
+    ) -> Self:
         """The cache of another reranker's scores, over the same connection and embedder.
 
         ``observers`` are told what happens to requests over it, and those of this cache's constructor are told as well.
+        ``read`` gives the text of a document (None: as in this cache).
         """
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
+        other.read = read or self.read
         other._serve(reranker, listwise=listwise, observers=observers)
         return other
 
@@ -157,14 +172,14 @@ class RedisSemanticCache:
 
         ``vector`` is the query's unit vector, if the caller has it already.
         """
-        request = checked_request(query, documents, 1, tenant)
+        request = checked_request(query, documents, 1, tenant, self.read)
         return _lookup(request, run(self._find(request, vector), self.calls()))
 
     async def alookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
-        request = checked_request(query, documents, 1, tenant)
+        request = checked_request(query, documents, 1, tenant, self.read)
         return _lookup(request, await arun(self._find(request, vector), self.async_calls()))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
@@ -208,7 +223,7 @@ class RedisSemanticCache:
         tenant: str,
         ttl: float | None,
     ) -> Generator[Step, Any, bool]:
-        request = checked_request(query, documents, 1, tenant)
+        request = checked_request(query, documents, 1, tenant, self.read)
         if ttl is not None:
             check_ttl(ttl)
         return remember(request, self.policy(), records(request, scores), self._checked(vector), ttl)
@@ -240,13 +255,13 @@ class RedisSemanticCache:
         is forgotten everywhere. Gives the number of entries touched. Raises StoreUnavailableError when Redis cannot be
         asked, since something that had to be forgotten is then still there.
         """
-        return self.store.forget(tenant, **forgotten(query, document, tenant))
+        return self.store.forget(tenant, **forgotten(query, document, tenant, self.read))
 
     async def aforget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
     ) -> int:
         """``forget`` for an event loop."""
-        return await self.async_store.forget(tenant, **forgotten(query, document, tenant))
+        return await self.async_store.forget(tenant, **forgotten(query, document, tenant, self.read))
 
     def clear(self) -> int:
         """Remove every entry of this namespace, reranker and embedder, of all tenants; gives their number."""
@@ -262,14 +277,17 @@ class RedisSemanticCache:
         None unless every document is known. A remembered list that was shorter than its candidates is served only
         when all of it is among ``documents``.
         """
-        request = checked_request(query, documents, 1)
+        request = checked_request(query, documents, 1, read=self.read)
         order = run(find_order(request, self.policy()), self._results().calls())
-        return None if order is None else [documents[index] for index in caller_positions(request.places, order)]
+        if order is None:
+            return None
+        documents = by_position(documents)
+        return [documents[index] for index in caller_positions(request.places, order)]
 
     def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
-        request = checked_request(query, documents, 1)
-        run(remember(request, self.policy(), places(request, results)), self._results().calls())
+        request = checked_request(query, documents, 1, read=self.read)
+        run(remember(request, self.policy(), places(request, results, self.read)), self._results().calls())
 
     def _results(self) -> Self:
         # Stored are positions in an order, which must not mix with scores.

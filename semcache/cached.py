@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
 from semcache.cache import RedisSemanticCache
+from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
 from semcache.events import Reranked
 from semcache.flow.answers import ranking
 from semcache.flow.drive import arun, arun_many, run, run_many
-from semcache.flow.requests import Request, checked_request
+from semcache.flow.requests import Request, checked_request, deadline_after
 from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
 from semcache.observers import Counters
@@ -32,6 +33,9 @@ class CachedReranker:
     ``reranker`` is anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included, or a
     DegradableReranker. Equal requests in flight share one computation. Safe to use from several threads and tasks.
 
+    ``text`` says what of a document is scored and remembered: a function that gives its text, or names of fields, such
+    as ``("title", "body")``, which are joined by line breaks; None takes the text as the cache does.
+
     ``observers`` are told what happens to requests of this reranker; observers of the cache are told that, too.
     ``counters`` count its requests, and the failures of their cache steps; by default it has its own. Rerankers that
     are made per request may share one Counters, and need not be closed.
@@ -47,6 +51,7 @@ class CachedReranker:
         reranker: object,
         cache: RedisSemanticCache,
         *,
+        text: TextOf | None = None,
         observers: Sequence[Observer] = (),
         counters: Counters | None = None,
     ) -> None:
@@ -54,7 +59,12 @@ class CachedReranker:
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a thread of the audit keeps may lead back to this object: applications drop it
         # without close(), and it is to vanish then.
-        self.cache = cache.of(self.ladder.name, listwise=self.ladder.listwise, observers=(self.counters, *observers))
+        self.cache = cache.of(
+            self.ladder.name,
+            listwise=self.ladder.listwise,
+            observers=(self.counters, *observers),
+            read=None if text is None else reader_of(text),
+        )
         self.cache.backend.join(self, self.cache.store, self.counters)
         self._calls = self.cache.calls(self.ladder.score)
         self._async_calls = self.cache.async_calls(self.ladder.ascore)
@@ -78,7 +88,7 @@ class CachedReranker:
         with a fallback answers within it. Raises InvalidInputError before any work is done.
         """
         started = monotonic()
-        request = checked_request(query, documents, top_k, tenant)
+        request = checked_request(query, documents, top_k, tenant, self.cache.read)
         deadline = deadline_after(started, deadline_s)
         outcome = self._flights.do(_key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline))
         return self._answered(request, documents, outcome, started)
@@ -94,7 +104,7 @@ class CachedReranker:
     ) -> Ranking[Any]:
         """``rerank`` for an event loop."""
         started = monotonic()
-        request = checked_request(query, documents, top_k, tenant)
+        request = checked_request(query, documents, top_k, tenant, self.cache.read)
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
             _key(request, deadline_s),
@@ -107,7 +117,7 @@ class CachedReranker:
     ) -> list[Ranking[Any]]:
         """One ranking per query, in order; looked up and embedded together, scored in common batches."""
         started = monotonic()
-        request = _requests(queries, documents_list, top_k, tenant)
+        request = _requests(queries, documents_list, top_k, tenant, self.cache.read)
         distinct = {_key(one, None): one for one in request}
         outcomes = run_many(map(self._flow, distinct.values()), self._calls)
         return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
@@ -117,7 +127,7 @@ class CachedReranker:
     ) -> list[Ranking[Any]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
-        request = _requests(queries, documents_list, top_k, tenant)
+        request = _requests(queries, documents_list, top_k, tenant, self.cache.read)
         distinct = {_key(one, None): one for one in request}
         outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
         return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
@@ -127,7 +137,7 @@ class CachedReranker:
         log = iter(requests)
         scored = 0
         while chunk := list(islice(log, _WARM_CHUNK)):
-            request = [checked_request(query, documents, 1, tenant) for query, documents in chunk]
+            request = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
             flows = (self._flow(one, exactly=True) for one in request)
             scored += sum(outcome.asked for outcome in run_many(flows, self._calls))
         return scored
@@ -200,21 +210,12 @@ class CachedReranker:
         return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
 
 
-def deadline_after(started: float, deadline_s: float | None) -> float | None:
-    """The time of ``time.monotonic`` by which the answer is due. Raises InvalidInputError for no time at all."""
-    if deadline_s is None:
-        return None
-    if not isinstance(deadline_s, int | float) or not deadline_s > 0:
-        raise InvalidInputError(f"deadline_s must be a number of seconds above 0, or None, got {deadline_s!r}")
-    return started + deadline_s
-
-
 def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:
     return request.tenant, request.query, request.fingerprints, request.top_k, deadline_s
 
 
 def _requests(
-    queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int, tenant: str
+    queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int, tenant: str, read: Reader
 ) -> list[Request]:
     if isinstance(queries, str) or len(queries) != len(documents_list):
         raise InvalidInputError(
@@ -222,7 +223,7 @@ def _requests(
             "lists of documents"
         )
     return [
-        checked_request(query, documents, top_k, tenant)
+        checked_request(query, documents, top_k, tenant, read)
         for query, documents in zip(queries, documents_list, strict=True)
     ]
 

@@ -1,13 +1,22 @@
 """Documents that callers may pass, and the text of one that is sent to the reranker."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from semcache.errors import InvalidInputError, described
+from semcache.errors import ConfigurationError, InvalidInputError, described
 
 # LangChain's name is page_content, Haystack's content; LlamaIndex and most plain code use text.
 _TEXT_NAMES = ("page_content", "content", "text")
+# LangChain and LlamaIndex; Haystack.
+_METADATA_NAMES = ("metadata", "meta")
+
+TextOf = Callable[[Any], str] | Sequence[str]
+"""Says what of a document is scored: a function that gives its text, or the names of the fields that make it up."""
+
+Reader = Callable[[Any], str]
+"""Gives the text of a document, or raises InvalidInputError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,8 @@ class Document:
 def text_of(document: object) -> str:
     """The text of a ``str``, a mapping, or a LangChain, LlamaIndex, Haystack or semcache document.
 
-    Raises InvalidInputError when the document has no text, or when its text is not a string.
+    Raises InvalidInputError when the document has no text, an empty one (as image nodes have), or one that is not a
+    string. A plain ``str`` may be empty.
 
     Example:
         >>> text_of({"content": "a passage", "source": "manual.pdf"})
@@ -32,21 +42,83 @@ def text_of(document: object) -> str:
     if isinstance(document, str):
         return document
     for name in _TEXT_NAMES:
-        text = getattr(document, name, None)
+        text = _attribute(document, name)
         if text is not None:
-            return text if type(text) is str else _checked(text, document)
+            return text if text and type(text) is str else _checked(text, document)
     if isinstance(document, Mapping):
         text = next((document[name] for name in _TEXT_NAMES if document.get(name) is not None), None)
         if text is not None:
             return _checked(text, document)
     else:
-        get_content = getattr(document, "get_content", None)  # LlamaIndex NodeWithScore
+        get_content = getattr(document, "get_content", None)  # LlamaIndex's nodes
         if callable(get_content):
             return _checked(get_content(), document)
     raise InvalidInputError(
         f"no text found in {described(document)}; pass a string, a mapping with one of the keys "
-        f"{', '.join(_TEXT_NAMES)}, or an object with such an attribute"
+        f"{', '.join(_TEXT_NAMES)}, or an object with such an attribute, or say by text= what of it is scored"
     )
+
+
+def reader_of(text: TextOf | None) -> Reader:
+    """How the text of a document is read: by a function, from the fields of these names, or (None) by ``text_of``.
+
+    A field is a key of a mapping, an attribute, or a key of the document's metadata. The fields are joined by line
+    breaks; those that are None or empty are left out. The result is what is scored and fingerprinted. Raises
+    ConfigurationError for anything else.
+
+    Example:
+        >>> reader_of(("title", "body"))({"title": "Berlin", "body": "A city.", "id": 7})
+        'Berlin\\nA city.'
+    """
+    if text is None:
+        return text_of
+    if callable(text):
+        return partial(_by_function, text)
+    fields = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Sequence) else ()
+    if not fields or not all(isinstance(name, str) and name for name in fields):
+        raise ConfigurationError(
+            f"text must be a function of a document, or names of fields such as ('title', 'body'), got {text!r:.80}"
+        )
+    return partial(_by_fields, fields)
+
+
+def _by_function(function: Callable[[Any], str], document: object) -> str:
+    try:
+        text = function(document)
+    except Exception as error:  # the caller's own code: whatever it raises, the document is what has to be shown
+        raise InvalidInputError(
+            f"text={function!r} failed for {described(document)}: {type(error).__name__}: {error}"
+        ) from error
+    return _checked(text, document)
+
+
+def _by_fields(fields: Sequence[str], document: object) -> str:
+    if isinstance(document, str):
+        return document
+    parts = [_field(document, name) for name in fields]
+    return _checked("\n".join(_checked(part, document) for part in parts if part not in (None, "")), document)
+
+
+def _field(document: object, name: str) -> Any:
+    holders = [document, *(_attribute(document, metadata) for metadata in _METADATA_NAMES)]
+    for holder in holders:
+        if isinstance(holder, Mapping) and name in holder:
+            return holder[name]
+    if hasattr(type(document), name) or name in getattr(document, "__dict__", ()):
+        value = _attribute(document, name)
+        if value is not None or name not in _TEXT_NAMES:
+            return value
+    # Every library has a name of its own for the text, so that any of them means it.
+    if name in _TEXT_NAMES:
+        return text_of(document)
+    raise InvalidInputError(f"{described(document)} has no field {name!r}, which text= names; correct one of them")
+
+
+def _attribute(document: object, name: str) -> Any:
+    try:
+        return getattr(document, name, None)
+    except Exception:  # noqa: BLE001 - a property of another library: LlamaIndex's NodeWithScore.text raises for most nodes
+        return None
 
 
 def _checked(text: object, document: object) -> str:
@@ -54,5 +126,11 @@ def _checked(text: object, document: object) -> str:
     if not isinstance(text, str):
         raise InvalidInputError(
             f"the text of a document must be a string, not {type(text).__name__} as in {described(document)}"
+        )
+    # All documents without text would have the same fingerprint, so each would be served the score of another.
+    if not text:
+        raise InvalidInputError(
+            f"the text of {described(document)} is empty, so that there is nothing to score; leave it out, or say by "
+            "text= what of it is scored"
         )
     return text

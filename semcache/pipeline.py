@@ -11,6 +11,7 @@ from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
+from semcache.documents import TextOf
 from semcache.observers import Counters, notify
 from semcache.protocols import Observer
 from semcache.rerankers.build import build
@@ -24,7 +25,8 @@ class OptimizedRerankerPipeline(CachedReranker):
     ``fallback_reranker`` answers while more than 5 % of the primary's calls take longer than ``p95_threshold`` seconds;
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
-    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. All other knobs come from
+    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``text`` says
+    what of a document is scored: a function that gives its text, or names of fields. All other knobs come from
     ``settings`` (environment and YAML unless given). Close it, or use it in a ``with`` or ``async with`` block.
     """
 
@@ -39,6 +41,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         *,
         embedding_model: object = "all-MiniLM-L6-v2",
         rungs: Sequence[object] = (),
+        text: TextOf | None = None,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -73,7 +76,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         cache = RedisSemanticCache(
             redis_url, embedding_model, similarity_threshold, cache_ttl, settings=settings, observers=observers
         )
-        super().__init__(self._degradable, cache, counters=counters)
+        super().__init__(self._degradable, cache, text=text, counters=counters)
 
     @classmethod
     def from_settings(
@@ -82,12 +85,14 @@ class OptimizedRerankerPipeline(CachedReranker):
         *,
         primary: object | None = None,
         embedder: object | None = None,
+        text: TextOf | None = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
         """Everything from the environment and YAML, the ladder of rerankers included.
 
         ``primary`` is used instead of the first reranker of the ladder, ``embedder`` instead of the model that the
-        settings name. They are anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take.
+        settings name. They are anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``text`` says
+        what of a document is scored, as for the constructor.
 
         Example:
             OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
@@ -106,6 +111,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             settings.monitor.p95_threshold_s,
             embedding_model=embedder,
             rungs=rungs[1:],
+            text=text,
             settings=settings,
             observers=observers,
         )

@@ -1,6 +1,7 @@
 """How much one call of a model may merge, and how much may wait for it."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from semcache.batching.admission import merging_time_s
 from semcache.errors import ConfigurationError, SemcacheError
@@ -29,14 +30,14 @@ class Limits:
         for name in ("max_requests", "max_pairs", "max_queue_pairs"):
             check_count(name, getattr(self, name))
         # Written so that NaN, which is above nothing, is refused.
-        if not (isinstance(self.max_batch_s, int | float) and self.max_batch_s > 0):
+        if not (isinstance(self.max_batch_s, Real) and self.max_batch_s > 0):
             raise ConfigurationError(f"max_batch_s must be a number of seconds above 0, got {self.max_batch_s!r}")
 
 
 def check_count(name: str, value: object, error: type[SemcacheError] = ConfigurationError) -> None:
     """Raises ``error`` unless the value is a whole number of at least 1."""
     # bool is a subclass of int, but True is a mistake here and not the number 1.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise error(f"{name} must be a whole number of at least 1, got {value!r}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULTS
+from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
 from semcache.flow.answers import ranking
 from semcache.flow.requests import Request, checked_request
@@ -28,7 +29,8 @@ class AsyncBatchReranker:
     the model's own record; a single request that is larger goes alone. How many of these pairs pass through the network
     at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait. ``max_workers`` counts only for
     rerankers that can be called from several threads at once and say so by ``concurrency``; others have one worker.
-    Raises ConfigurationError for bounds that are not above 0.
+    ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
+    that ``semcache.documents.text_of`` finds. Raises ConfigurationError for bounds that are not above 0.
 
     It is a Reranker itself, so that it can be the primary of a DegradableReranker. Close it, or use ``with``.
 
@@ -46,6 +48,7 @@ class AsyncBatchReranker:
         max_pairs: int = DEFAULTS.max_pairs,
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
+        text: TextOf | None = None,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class AsyncBatchReranker:
             on_event=on_event,
         )
         self._clock = clock
+        self._read = reader_of(text)
         self._window_pairs = max_queue_pairs
 
     @property
@@ -84,7 +88,7 @@ class AsyncBatchReranker:
         Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError if too many pairs wait already, and
         what the reranker raised.
         """
-        request = checked_request(query, documents, top_k)
+        request = checked_request(query, documents, top_k, read=self._read)
         scores = self.batcher.score(_pairs(request), deadline=self._deadline(deadline_s))
         return self._ranking(request, documents, scores)
 
@@ -92,7 +96,7 @@ class AsyncBatchReranker:
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = checked_request(query, documents, top_k)
+        request = checked_request(query, documents, top_k, read=self._read)
         scores = await self.batcher.ascore(_pairs(request), deadline=self._deadline(deadline_s))
         return self._ranking(request, documents, scores)
 
@@ -104,7 +108,7 @@ class AsyncBatchReranker:
         Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not. Raises what the reranker raised
         for the first request that it could not score.
         """
-        requests = _requests(queries, documents_list, top_k)
+        requests = _requests(queries, documents_list, top_k, self._read)
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
@@ -115,7 +119,7 @@ class AsyncBatchReranker:
         self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
     ) -> list[Ranking[D]]:
         """``batch_rerank`` without blocking the event loop."""
-        requests = _requests(queries, documents_list, top_k)
+        requests = _requests(queries, documents_list, top_k, self._read)
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
@@ -159,7 +163,7 @@ class AsyncBatchReranker:
                 future.cancel()
 
     def _deadline(self, deadline_s: float | None) -> float | None:
-        return None if deadline_s is None else self._clock() + deadline_s
+        return None if deadline_s is None else self._clock() + float(deadline_s)
 
     def _ranking(self, request: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
         return ranking(request, documents, answered(request, Scored(scores, self.name)))
@@ -169,12 +173,17 @@ def _pairs(request: Request) -> list[Pair]:
     return [(request.query, text) for text in request.texts]
 
 
-def _requests(queries: Sequence[str], documents_list: Sequence[Sequence[object]], top_k: int) -> list[Request]:
+def _requests(
+    queries: Sequence[str], documents_list: Sequence[Sequence[object]], top_k: int, read: Reader
+) -> list[Request]:
     if len(queries) != len(documents_list):
         raise InvalidInputError(
             f"{len(queries)} queries but {len(documents_list)} lists of documents; pass one list per query"
         )
-    return [checked_request(query, documents, top_k) for query, documents in zip(queries, documents_list, strict=True)]
+    return [
+        checked_request(query, documents, top_k, read=read)
+        for query, documents in zip(queries, documents_list, strict=True)
+    ]
 
 
 def _windows(requests: Sequence[Request], max_pairs: int) -> Iterator[list[Request]]:

@@ -18,6 +18,7 @@ from semcache.degradation.breaker import Breaker, BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
 from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.degradation.shared_breaker import SharedBreaker
+from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
 from semcache.flow.answers import ranking
@@ -47,9 +48,10 @@ class DegradableReranker:
 
     While a rung is busy, a request waits for it only if wait and service take at most ``max_wait_s`` seconds, by
     default ``admission_factor`` (above 0, at most 1) of the monitor's threshold; a threshold per pair is multiplied by
-    the pairs of a full call for that. ``breaker`` says when the primary is left alone and tried again, ``rng`` gives
-    numbers in [0, 1) for its jitter, and ``on_event`` is called with every event. Raises ConfigurationError for a
-    factor out of range.
+    the pairs of a full call for that. ``text`` says what of a document ``rerank`` scores: a function that gives its
+    text, or names of fields; None takes the text that ``semcache.documents.text_of`` finds. ``breaker`` says when the
+    primary is left alone and tried again, ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called
+    with every event. Raises ConfigurationError for a factor out of range.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
@@ -70,6 +72,7 @@ class DegradableReranker:
         rungs: Sequence[Any] = (),
         admission_factor: float = _ADMISSION_FACTOR,
         max_wait_s: float | None = None,
+        text: TextOf | None = None,
         clock: Clock = monotonic,
         rng: Callable[[], float] = random.random,
         on_event: Observer | None = None,
@@ -77,6 +80,7 @@ class DegradableReranker:
         if not 0 < admission_factor <= 1:
             raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
         self.monitor = monitor
+        self._read = reader_of(text)
         self._clock = clock
         self._notify = partial(notify, () if on_event is None else (on_event,))
         machine = Breaker(monitor, breaker)
@@ -119,7 +123,7 @@ class DegradableReranker:
 
         Raises only InvalidInputError.
         """
-        request = checked_request(query, documents, top_k)
+        request = checked_request(query, documents, top_k, read=self._read)
         scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 
@@ -127,7 +131,7 @@ class DegradableReranker:
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = checked_request(query, documents, top_k)
+        request = checked_request(query, documents, top_k, read=self._read)
         scored = await self.ascore(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 
@@ -225,7 +229,7 @@ class DegradableReranker:
     def _deadline(self, deadline_s: float | None) -> float | None:
         if deadline_s is not None and isnan(deadline_s):
             raise InvalidInputError("deadline_s is not a number; pass seconds from now, or None")
-        return None if deadline_s is None else self._clock() + deadline_s
+        return None if deadline_s is None else self._clock() + float(deadline_s)
 
     def _counted(self, scored: Scored) -> Scored:
         """The answer as it is, after it was counted and, if degraded, reported to observers."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from semcache.flow.requests import Request, caller_positions
+from semcache.flow.requests import Request, by_position, caller_positions
 from semcache.flow.rerank import Outcome
 from semcache.ranking import Ranking
 
@@ -14,6 +14,7 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
     """The best ``top_k`` documents, equal texts side by side in the caller's order."""
     best = tuple(caller_positions(request.places, outcome.order)[: request.top_k])
     scores = outcome.scores
+    documents = by_position(documents)
     return Ranking(
         documents=tuple(documents[index] for index in best),
         indices=best,

@@ -1,13 +1,17 @@
 """A rerank request as the flow sees it: checked, with every distinct text once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from numbers import Real
+from operator import index
+from typing import Any, TypeGuard, TypeVar, cast
 
-from semcache.documents import text_of
+from semcache.documents import Reader, text_of
 from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
 from semcache.errors import ConfigurationError, InvalidInputError
+
+D = TypeVar("D")
 
 
 @dataclass(slots=True)
@@ -26,12 +30,14 @@ class Request:
     top_k: int
 
 
-def checked_request(query: str, documents: Sequence[object], top_k: int, tenant: str = "") -> Request:
-    """Check what a caller sent, before any work is done. Raises InvalidInputError."""
+def checked_request(
+    query: str, documents: Sequence[object], top_k: int, tenant: str = "", read: Reader = text_of
+) -> Request:
+    """Check what a caller sent, before any work is done. ``read`` gives a document's text. Raises InvalidInputError."""
     check_query(query)
-    check_top_k(top_k)
+    top_k = checked_top_k(top_k)
     check_tenant(tenant)
-    texts = texts_of(documents)
+    texts = texts_of(documents, read)
     # A dict keeps the order of first appearance, which is the retriever's.
     distinct = tuple(dict.fromkeys(texts))
     places: Sequence[int] = range(len(texts))
@@ -41,14 +47,33 @@ def checked_request(query: str, documents: Sequence[object], top_k: int, tenant:
     return Request(query, tenant, distinct, document_fingerprints(distinct), places, min(top_k, len(texts)))
 
 
-def texts_of(documents: Sequence[object]) -> list[str]:
+def texts_of(documents: Sequence[object], read: Reader = text_of) -> list[str]:
     """The texts of the caller's documents, in order. The list itself is never changed."""
-    if type(documents) is not list and (isinstance(documents, str | bytes) or not isinstance(documents, Sequence)):
+    documents = by_position(documents)
+    if read is not text_of:
+        return list(map(read, documents))
+    # Most are strings already, and a call for each would cost as much as hashing them.
+    return [document if type(document) is str else text_of(document) for document in documents]
+
+
+def by_position(documents: Sequence[D]) -> Sequence[D]:
+    """The caller's documents so that each is found by its position: a list as it is, an array or a column as a list.
+
+    Raises InvalidInputError for what has no order, is no collection, or has more than one dimension.
+    """
+    if isinstance(documents, list | tuple):
+        return documents
+    is_text = isinstance(documents, str | bytes | bytearray | memoryview)
+    if isinstance(documents, Sequence) and not is_text:
+        return documents
+    # Arrays of numpy, and columns of pandas, polars and datasets, are no Sequence. An index of pandas finds its labels
+    # instead of positions, so that they become lists. A table would give the names of its columns.
+    is_column = isinstance(documents, Sized) and isinstance(documents, Iterable) and hasattr(documents, "__getitem__")
+    if not is_column or is_text or isinstance(documents, Mapping | Set) or getattr(documents, "ndim", 1) != 1:
         raise InvalidInputError(
             f"documents must be a list of documents, got {type(documents).__name__}; put a single document in a list"
         )
-    # Most are strings already, and a call for each would cost as much as hashing them.
-    return [document if type(document) is str else text_of(document) for document in documents]
+    return list(cast("Iterable[D]", documents))
 
 
 def caller_positions(places: Sequence[int], order: Sequence[int]) -> list[int]:
@@ -73,7 +98,7 @@ def records(request: Request, scores: Sequence[float]) -> list[tuple[bytes, floa
     return [(request.fingerprints[text], float(score)) for text, score in zip(request.places, scores, strict=True)]
 
 
-def forgotten(query: str | None, document: object, tenant: str | None) -> dict[str, Any]:
+def forgotten(query: str | None, document: object, tenant: str | None, read: Reader = text_of) -> dict[str, Any]:
     """What is to be forgotten, checked: a query or a document (text or fingerprint), or a tenant alone."""
     if (query is not None and document is not None) or (query is None and document is None and tenant is None):
         raise InvalidInputError(
@@ -85,18 +110,23 @@ def forgotten(query: str | None, document: object, tenant: str | None) -> dict[s
         check_tenant(tenant)
     if document is None or isinstance(document, bytes):
         return {"query": query, "document": document}
-    return {"query": query, "document": document_fingerprint(text_of(document))}
+    return {"query": query, "document": document_fingerprint(read(document))}
 
 
 def is_ttl(ttl_s: object) -> bool:
     """True if entries can live for ``ttl_s``: a finite number of seconds above 0, or None for no expiry."""
-    return ttl_s is None or (isinstance(ttl_s, int | float) and 0 < ttl_s < float("inf"))
+    return ttl_s is None or (is_number(ttl_s) and 0 < ttl_s < float("inf"))
 
 
 def check_ttl(ttl_s: object) -> None:
     """Raises ConfigurationError unless ``is_ttl``."""
     if not is_ttl(ttl_s):
         raise ConfigurationError(f"ttl is {ttl_s!r}; give a number of seconds above 0, or None for no expiry")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """True for numbers of Python and numpy alike."""
+    return isinstance(value, Real)
 
 
 def check_query(query: object) -> None:
@@ -107,10 +137,29 @@ def check_query(query: object) -> None:
         raise InvalidInputError(f"query is blank ({query!r:.40}); pass the text of the question")
 
 
-def check_top_k(top_k: object) -> None:
-    """``top_k`` is a whole number of documents, at least 1."""
-    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
+def checked_top_k(top_k: object) -> int:
+    """``top_k`` as an ``int``. Raises InvalidInputError unless it is a whole number of documents, at least 1."""
+    try:
+        # By its index, so that the whole numbers of numpy and torch count, and 2.0 does not.
+        number = index(cast("Any", top_k))
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(top_k, bool):
         raise InvalidInputError(f"top_k must be a whole number of at least 1, got {top_k!r}")
+    return number
+
+
+def deadline_after(started: float, deadline_s: object) -> float | None:
+    """The time by which the answer is due, on the clock of ``started``, or None without a deadline.
+
+    Raises InvalidInputError unless ``deadline_s`` is None or a number of seconds above 0.
+    """
+    if deadline_s is None:
+        return None
+    if not is_number(deadline_s) or not deadline_s > 0:
+        raise InvalidInputError(f"deadline_s must be a number of seconds above 0, or None, got {deadline_s!r}")
+    # A numpy.float32 would round the sum to its own precision, which is many seconds on a machine that runs for long.
+    return started + float(deadline_s)
 
 
 def check_tenant(tenant: object) -> None:

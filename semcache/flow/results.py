@@ -8,6 +8,7 @@ caller's candidates, since what would follow it is not known.
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from semcache.documents import Reader, text_of
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import InvalidInputError
@@ -18,10 +19,10 @@ from semcache.flow.steps import Embed, FindNeighbours, ReadExact, Step
 _LEFT_OUT = -1e30
 
 
-def places(request: Request, results: Sequence[object]) -> list[tuple[bytes, float]]:
+def places(request: Request, results: Sequence[object], read: Reader = text_of) -> list[tuple[bytes, float]]:
     """What to store: a place for every result, and the mark for every other candidate."""
     candidates = set(request.fingerprints)
-    ranked = [document_fingerprint(text) for text in texts_of(results)]
+    ranked = [document_fingerprint(text) for text in texts_of(results, read)]
     for result, fingerprint in zip(results, ranked, strict=True):
         if fingerprint not in candidates:
             raise InvalidInputError(

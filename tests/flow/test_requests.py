@@ -2,11 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from semcache.documents import Document, text_of
 from semcache.errors import InvalidInputError
-from semcache.flow.requests import checked_request
+from semcache.flow.answers import ranking
+from semcache.flow.requests import checked_request, deadline_after, is_ttl
+from semcache.flow.rerank import Outcome
+from semcache.ranking import Status
 
 
 @pytest.mark.parametrize(
@@ -88,3 +92,79 @@ def test_the_callers_list_is_not_changed():
     documents = ["b", "a", "b"]
     checked_request("q", documents, 2)
     assert documents == ["b", "a", "b"]
+
+
+class LabelledColumn:
+    """A pandas Series: found by label in brackets, by position only in a loop."""
+
+    ndim = 1
+
+    def __init__(self, texts):
+        self._texts = texts
+
+    def __len__(self):
+        return len(self._texts)
+
+    def __iter__(self):
+        return iter(self._texts)
+
+    def __getitem__(self, label):
+        raise KeyError(label)
+
+
+@pytest.mark.parametrize(
+    "documents", [("a", "b"), np.array(["a", "b"]), np.array(["a", "b"], dtype=object), LabelledColumn(["a", "b"])]
+)
+def test_arrays_and_columns_are_lists_of_documents(documents):
+    wanted = checked_request("q", documents, 2)
+    best = Outcome((1, 0), (1.0, 2.0), Status.FRESH, "any")
+    assert wanted.texts == ("a", "b")
+    assert list(ranking(wanted, documents, best)) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [np.array([["a", "b"]]), np.array("a"), {"a", "b"}, (text for text in "ab"), b"ab", bytearray(b"ab"), {}.keys()],
+    ids=lambda documents: type(documents).__name__,
+)
+def test_what_has_no_order_or_more_than_one_dimension_is_no_list(documents):
+    with pytest.raises(InvalidInputError, match="documents must be a list of documents, got"):
+        checked_request("q", documents, 2)
+
+
+@pytest.mark.parametrize("top_k", [2, np.int64(2), np.uint8(2), np.array(2)])
+def test_whole_numbers_of_numpy_are_numbers(top_k):
+    wanted = checked_request(np.str_("q"), list(np.array(["a", "b", "c"])), top_k)
+    assert wanted.top_k == 2
+    assert type(wanted.top_k) is int
+
+
+@pytest.mark.parametrize("top_k", [np.float64(2), np.bool_(True), "2", np.array([2, 3]), np.int64(0)])
+def test_other_values_of_numpy_are_no_whole_numbers(top_k):
+    with pytest.raises(InvalidInputError, match="top_k must be a whole number of at least 1"):
+        checked_request("q", ["a"], top_k)
+
+
+def test_a_deadline_in_single_precision_keeps_the_precision_of_the_clock():
+    uptime_s = 40_000_000.3  # more than a year, where a float32 counts in steps of 4 seconds
+    assert deadline_after(uptime_s, np.float32(0.5)) == uptime_s + 0.5
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1.0, float("nan"), "5", np.float32(0), np.array([1.0])])
+def test_no_time_at_all_is_no_deadline(deadline_s):
+    with pytest.raises(InvalidInputError, match="deadline_s must be a number of seconds above 0, or None"):
+        deadline_after(0.0, deadline_s)
+
+
+def test_a_time_to_live_may_be_a_number_of_numpy():
+    assert is_ttl(np.int64(60)) and is_ttl(np.float32(0.5))
+    assert not is_ttl(np.float32(0)) and not is_ttl(np.float64("inf"))
+
+
+def test_what_is_scored_of_a_document_is_what_is_fingerprinted():
+    page = {"title": "Berlin", "body": "A city."}
+    wanted = checked_request(
+        "q", [page, "Berlin"], 2, read=lambda document: dict(document)["title"] if document is page else "x"
+    )
+    assert wanted.texts == ("Berlin", "x")
+    assert wanted.fingerprints[0] == checked_request("q", ["Berlin"], 1).fingerprints[0]
