@@ -34,7 +34,7 @@ from semcache.guards import CueGuard
 from semcache.observers import notify
 from semcache.protocols import AsyncStore, Embedder, FloatArray, Guard, Observer, Store
 from semcache.ranking import Status
-from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.connection import DEFAULT_URL, RedisConnection
 from semcache.settings import Reuse as ReuseKnobs
 from semcache.settings import Settings
 
@@ -56,12 +56,13 @@ class Lookup:
 class RedisSemanticCache:
     """Scores of one reranker, remembered in Redis by query and found again by meaning.
 
-    ``redis_url`` may be ``"embedded"``. ``embedding_model`` is a hub name or folder, or anything ``adapt_embedder``
-    takes. ``similarity_threshold`` is the cosine in [-1, 1] from which another query's scores are served unasked.
-    ``ttl`` is in seconds; None means no expiry. ``reranker`` names what computes the scores: caches of different names
-    share nothing. ``text`` says what of a document is scored: a function that gives its text, or names of fields, which
-    are joined by line breaks; None takes the text that ``semcache.documents.text_of`` finds. All other knobs come from
-    ``settings`` (environment and YAML unless given).
+    ``redis_url`` may be ``"embedded"``. ``redis_client`` stands in its place: a redis-py client or connection pool, for
+    threads or for event loops, whose address and login are taken; it is neither used nor closed. ``embedding_model`` is
+    a hub name or folder, or anything ``adapt_embedder`` takes. ``similarity_threshold`` is the cosine in [-1, 1] from
+    which another query's scores are served unasked. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
+    what computes the scores: caches of different names share nothing. ``text`` says what of a document is scored: a
+    function that gives its text, or names of fields, which are joined by line breaks; None takes the text that
+    ``semcache.documents.text_of`` finds. All other knobs come from ``settings`` (environment and YAML unless given).
 
     No method waits for Redis longer than its timeouts, and none raises because of it: a step that fails finds nothing,
     and observers are told. A Redis that answers but cannot be used (no search module, wrong password) raises
@@ -70,11 +71,12 @@ class RedisSemanticCache:
 
     def __init__(
         self,
-        redis_url: str = "redis://localhost:6379",
+        redis_url: str = DEFAULT_URL,
         embedding_model: str | object = "all-MiniLM-L6-v2",
         similarity_threshold: float = 0.95,
         ttl: float | None = 3600,
         *,
+        redis_client: object | None = None,
         reranker: str = "default",
         guard: Guard | None = CueGuard(),  # noqa: B008 - has no state
         text: TextOf | None = None,
@@ -89,14 +91,7 @@ class RedisSemanticCache:
             reuse_policy(settings.reuse, similarity_threshold), guard, max_query_chars=settings.cache.max_query_chars
         )
         embedder = embedder_of(embedding_model, settings)
-        connection = RedisConnection(
-            redis_url,
-            timeout_s=settings.redis.timeout_s,
-            connect_timeout_s=settings.redis.connect_timeout_s,
-            retry_after_s=settings.redis.retry_after_s,
-            max_retry_after_s=settings.redis.max_retry_after_s,
-            on_event=partial(notify, observers),
-        )
+        connection = RedisConnection.of(redis_url, redis_client, settings.redis, partial(notify, observers))
         self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
         self._serve(reranker, listwise=False)
         try:
@@ -108,14 +103,21 @@ class RedisSemanticCache:
             raise
 
     @classmethod
-    def from_settings(cls, settings: Settings | None = None, *, observers: Sequence[Observer] = ()) -> Self:
-        """A cache with everything from the environment and YAML."""
+    def from_settings(
+        cls,
+        settings: Settings | None = None,
+        *,
+        redis_client: object | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Self:
+        """A cache with everything from the environment and YAML; ``redis_client`` replaces the url given there."""
         settings = settings or Settings()
         return cls(
-            settings.redis.url.get_secret_value(),
+            settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL,
             settings.embedder.model,
             settings.reuse.trust_threshold,
             settings.cache.ttl_s,
+            redis_client=redis_client,
             settings=settings,
             observers=observers,
         )

@@ -54,6 +54,14 @@ class CacheRecovered:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionIgnored:
+    """An option of the Redis url was left out at the set-up, because semcache decides it itself."""
+
+    option: str
+    instead: str  # what holds instead, or which setting to use
+
+
+@dataclass(frozen=True, slots=True)
 class IndexCreated:
     """A vector index was created, or created again after it had vanished."""
 
@@ -133,6 +141,7 @@ Event = (
     Reranked
     | CacheFailed
     | CacheRecovered
+    | OptionIgnored
     | IndexCreated
     | NeighboursSkipped
     | TrustRefused

@@ -14,6 +14,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
 from semcache.observers import Counters, notify
 from semcache.protocols import Observer
+from semcache.redis.client.connection import DEFAULT_URL
 from semcache.rerankers.build import build
 from semcache.settings import Settings
 
@@ -25,20 +26,22 @@ class OptimizedRerankerPipeline(CachedReranker):
     ``fallback_reranker`` answers while more than 5 % of the primary's calls take longer than ``p95_threshold`` seconds;
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
-    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``text`` says
-    what of a document is scored: a function that gives its text, or names of fields. All other knobs come from
-    ``settings`` (environment and YAML unless given). Close it, or use it in a ``with`` or ``async with`` block.
+    ``embedding_model`` is a name, a folder, or any embedder; ``redis_client`` stands in the place of ``redis_url``, see
+    RedisSemanticCache; ``rungs`` are further fallbacks. ``text`` says what of a document is scored: a function that
+    gives its text, or names of fields. All other knobs come from ``settings`` (environment and YAML unless given).
+    Close it, or use it in a ``with`` or ``async with`` block.
     """
 
     def __init__(
         self,
         primary_reranker: object,
         fallback_reranker: object | None = None,
-        redis_url: str = "redis://localhost:6379",
+        redis_url: str = DEFAULT_URL,
         cache_ttl: float | None = 3600,
         similarity_threshold: float = 0.95,
         p95_threshold: float = 2.0,
         *,
+        redis_client: object | None = None,
         embedding_model: object = "all-MiniLM-L6-v2",
         rungs: Sequence[object] = (),
         text: TextOf | None = None,
@@ -74,7 +77,13 @@ class OptimizedRerankerPipeline(CachedReranker):
         )
         # The cache comes last: it opens connections, which nobody would close if a reranker could not be used.
         cache = RedisSemanticCache(
-            redis_url, embedding_model, similarity_threshold, cache_ttl, settings=settings, observers=observers
+            redis_url,
+            embedding_model,
+            similarity_threshold,
+            cache_ttl,
+            redis_client=redis_client,
+            settings=settings,
+            observers=observers,
         )
         super().__init__(self._degradable, cache, text=text, counters=counters)
 
@@ -86,13 +95,15 @@ class OptimizedRerankerPipeline(CachedReranker):
         primary: object | None = None,
         embedder: object | None = None,
         text: TextOf | None = None,
+        redis_client: object | None = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
         """Everything from the environment and YAML, the ladder of rerankers included.
 
         ``primary`` is used instead of the first reranker of the ladder, ``embedder`` instead of the model that the
         settings name. They are anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``text`` says
-        what of a document is scored, as for the constructor.
+        what of a document is scored, as for the constructor. ``redis_client`` is used instead of the url that the
+        settings name, see RedisSemanticCache.
 
         Example:
             OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
@@ -105,10 +116,11 @@ class OptimizedRerankerPipeline(CachedReranker):
         return cls(
             primary,
             None if not rungs else rungs[0],
-            settings.redis.url.get_secret_value(),
+            settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL,
             settings.cache.ttl_s,
             settings.reuse.trust_threshold,
             settings.monitor.p95_threshold_s,
+            redis_client=redis_client,
             embedding_model=embedder,
             rungs=rungs[1:],
             text=text,

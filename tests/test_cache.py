@@ -209,5 +209,5 @@ async def test_the_asynchronous_methods_do_the_same(redis_url, namespace):
 
 def test_its_repr_says_where_without_the_password():
     cache = RedisSemanticCache("redis://user:secret@localhost:1/0", WordEmbedder())
-    assert repr(cache) == "<RedisSemanticCache of 'default' in Redis at redis://localhost:1/0>"
+    assert repr(cache) == "<RedisSemanticCache of 'default' in Redis at redis://localhost:1>"
     cache.close()

@@ -3,7 +3,7 @@
 An observer is any callable that takes one event; ``semcache.events`` lists them all:
 
     request       Reranked, Degraded
-    cache         CacheFailed, CacheRecovered, IndexCreated, NeighboursSkipped
+    cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped
     trust         TrustRefused, TrustChanged, AuditDropped
     rerankers     RungFailed, BreakerChanged, BatchScored
 

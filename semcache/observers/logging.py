@@ -11,6 +11,7 @@ from semcache.events import (
     Degraded,
     Event,
     IndexCreated,
+    OptionIgnored,
     RungFailed,
     State,
     TrustChanged,
@@ -20,6 +21,7 @@ from semcache.events import (
 _LEVELS: Mapping[type, int] = {
     CacheRecovered: logging.INFO,
     IndexCreated: logging.INFO,
+    OptionIgnored: logging.WARNING,
     RungFailed: logging.WARNING,
     Degraded: logging.INFO,  # the failure or the breaker behind it has its own warning
 }

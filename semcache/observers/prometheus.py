@@ -14,6 +14,7 @@ from semcache.events import (
     Event,
     IndexCreated,
     NeighboursSkipped,
+    OptionIgnored,
     Reranked,
     RungFailed,
     State,
@@ -39,6 +40,7 @@ _COUNTERS = {
     "requests": ("requests", "Answered requests", ("status", "reason")),
     "pairs": ("pairs", "(query, document) pairs, asked of a reranker or reused", ("source",)),
     "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
+    "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
     "indexes": ("indexes_created", "Vector indexes created", ()),
     "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
     "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
@@ -92,6 +94,7 @@ class PrometheusObserver:
         self._recorders: Mapping[type, Callable[[Any], None]] = {
             CacheFailed: lambda event: self._metrics["cache_failures"].labels(event.step).inc(),
             CacheRecovered: lambda event: self._metrics["outage"].observe(event.after_s),
+            OptionIgnored: lambda event: self._metrics["options_ignored"].labels(event.option).inc(),
             IndexCreated: lambda event: self._metrics["indexes"].inc(),
             NeighboursSkipped: lambda event: self._metrics["skipped"].inc(event.count),
             TrustRefused: lambda event: self._metrics["refused"].labels(event.difference).inc(),

@@ -1,12 +1,10 @@
 """The connection to one Redis: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
 
 import asyncio
-import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -15,18 +13,21 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from semcache.errors import ConfigurationError
-from semcache.events import Event
+from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
+from semcache.redis.client.address import ASYNC, SYNC, Address
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, RedisStep, Replies
 from semcache.redis.client.failures import FOREIGN, translated
+from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
-from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.redis.client.url import address_of_url
+from semcache.redis.server.shared import SHARED_SERVER
 from semcache.settings import Redis as RedisKnobs
 
-_SCHEMES = ("redis", "rediss", "unix")
 _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
+DEFAULT_URL = _DEFAULTS.url.get_secret_value()
 
 
 class _LoopConnections(NamedTuple):
@@ -40,9 +41,10 @@ class RedisConnection:
     """One Redis, for any number of threads and event loops.
 
     ``url`` is ``redis://``, ``rediss://``, ``unix://``, or ``embedded`` for a private server that all such connections
-    of the process share and that ends with the last of them. No command waits longer than ``timeout_s``, opening a
-    connection no longer than ``connect_timeout_s`` (seconds); after a failure Redis is left alone for ``retry_after_s``
-    seconds, doubling up to ``max_retry_after_s``. Nothing is opened until the first command.
+    of the process share and that ends with the last of them; or it is the ``Address`` of a server. No command waits
+    longer than ``timeout_s``, opening a connection no longer than ``connect_timeout_s`` (seconds); after a failure
+    Redis is left alone for ``retry_after_s`` seconds, doubling up to ``max_retry_after_s``. Nothing is opened until the
+    first command. Raises ConfigurationError for an address that cannot be used.
 
     Example:
         with RedisConnection("redis://localhost:6379", timeout_s=0.1) as connection:
@@ -51,7 +53,7 @@ class RedisConnection:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         timeout_s: float = _DEFAULTS.timeout_s,
         connect_timeout_s: float = _DEFAULTS.connect_timeout_s,
@@ -61,9 +63,12 @@ class RedisConnection:
         clock: Clock = time.monotonic,
     ) -> None:
         self.breaker = RedisCircuitBreaker(retry_after_s, max_retry_after_s, clock=clock, on_event=on_event)
-        self._embedded = url == "embedded"
-        self._url = _shared_server.acquire() if self._embedded else url
-        self.where = f"Redis at {_without_secrets(self._url)}"
+        self._lease = SHARED_SERVER.acquire() if url == "embedded" else None
+        url = url if self._lease is None else self._lease.url
+        self._address = url if isinstance(url, Address) else address_of_url(url)
+        self.where = self._address.where
+        for option, instead in self._address.ignored.items():
+            on_event(OptionIgnored(option, instead))
         self._options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": connect_timeout_s,
@@ -73,30 +78,51 @@ class RedisConnection:
             "protocol": 2,
         }
         # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
-        if not self._url.startswith("unix:"):
+        if self._address.kind != "unix":
             self._options["socket_keepalive"] = True
         self._timeouts = timeout_s, connect_timeout_s
-        self.client: redis.Redis = self._build(redis.Redis, Retry)
+        pool = self._redis_pool(redis.ConnectionPool, SYNC, Retry)
+        self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
-        self._pool = ConnectionPool(_connect_like(self.client.connection_pool))
+        self._pool = ConnectionPool(_connect_like(pool))
         # Each loop reads and writes its own item only, so threads that run loops need no lock. Weak, because a loop may
         # end without a word (asyncio.run): its sockets are then collected with it.
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
             weakref.WeakKeyDictionary()
         )
 
-    def _build(self, kind: Any, retry: Any, **options: Any) -> Any:
+    @classmethod
+    def of(cls, url: str, client: object | None, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
+        """The connection that ``knobs`` set up, to the server of a url, or else of a redis-py client.
+
+        Raises ConfigurationError when both are given; the default url counts as none.
+        """
+        if client is not None and url != DEFAULT_URL:
+            raise ConfigurationError("redis_url and redis_client are both given; pass one of them")
+        return cls(
+            url if client is None else address_of_client(client),
+            timeout_s=knobs.timeout_s,
+            connect_timeout_s=knobs.connect_timeout_s,
+            retry_after_s=knobs.retry_after_s,
+            max_retry_after_s=knobs.max_retry_after_s,
+            on_event=on_event,
+        )
+
+    def _redis_pool(self, kind: Any, connections: Mapping[Any, Any], retry: Any, **options: Any) -> Any:
         # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
         # server that hangs would cost it twice.
         once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
+        # Our own options come last: an address never changes how replies are read, or how long is waited.
+        arguments = {**self._address.parameters, "retry": once, **self._options, **options}
         try:
-            return kind.from_url(self._url, retry=once, **{**self._options, **options})
-        except (ValueError, TypeError):
+            pool = kind(connection_class=connections[self._address.kind], **arguments)
+            _connect_like(pool)()  # opens nothing, but checks the arguments
+        except (ValueError, TypeError, redis.RedisError) as error:
             # Not chained: redis-py's message may quote the password.
             raise ConfigurationError(
-                f"cannot use the Redis url {_without_secrets(self._url)}; write redis://[user:password@]host:port/db, "
-                "rediss://..., unix:///path/to/socket or embedded, with special characters percent-encoded"
+                f"the connection parameters of {self.where} cannot be used ({type(error).__name__})"
             ) from None
+        return pool
 
     def execute(self, step: RedisStep) -> Any:
         """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
@@ -133,9 +159,9 @@ class RedisConnection:
         loop = asyncio.get_running_loop()
         own = self._loops.get(loop)
         if own is None:
-            client = self._build(redis.asyncio.Redis, AsyncRetry)
+            client = redis.asyncio.Redis.from_pool(self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry))
             # No timeout per read: the pool bounds whole batches, which costs less.
-            unbounded = self._build(redis.asyncio.ConnectionPool, AsyncRetry, socket_timeout=None)
+            unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
             own = _LoopConnections(client, PipelinedPool(_connect_like(unbounded), *self._timeouts))
             self._loops[loop] = own
         return own
@@ -147,9 +173,8 @@ class RedisConnection:
         """
         self._pool.close()
         self.client.close()
-        if self._embedded:
-            self._embedded = False
-            _shared_server.release()
+        if self._lease is not None:
+            self._lease.end()
 
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
@@ -182,44 +207,3 @@ def _connect_like(pool: Any) -> Callable[[], Any]:
     The pool's own ``make_connection`` counts every connection and refuses beyond a maximum, but never counts down.
     """
     return lambda: pool.connection_class(**pool.connection_kwargs)
-
-
-def _without_secrets(url: str) -> str:
-    """Scheme, host, port and path of a url; never user, password or query (``?password=``)."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES:  # it may be a password that was given in the place of a url
-            return "(not a Redis url)"
-        address = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
-    except ValueError:  # such as a password with an unescaped "/" or "#", which then stands where the port should
-        return "(unreadable url)"
-    return f"{parts.scheme}://{address}{parts.path}"
-
-
-class _SharedServer:
-    """The embedded server of all connections of this process with the url ``embedded``; ends with its last user."""
-
-    def __init__(self) -> None:
-        # Held while the server starts or stops: a second caller needs the url of a server that answers.
-        self._lock = threading.Lock()
-        self._server: EmbeddedRedis | None = None
-        self._users = 0
-
-    def acquire(self) -> str:
-        """The url of the server, which is started for its first user."""
-        with self._lock:
-            if self._server is None:
-                self._server = EmbeddedRedis().start()
-            self._users += 1
-            return self._server.url
-
-    def release(self) -> None:
-        """Stop the server if this was its last user."""
-        with self._lock:
-            self._users -= 1
-            if self._users == 0 and self._server is not None:
-                self._server.close()
-                self._server = None
-
-
-_shared_server = _SharedServer()

@@ -1,12 +1,12 @@
-"""A connection refuses bad urls, shows no secrets, and shares one embedded server."""
+"""A connection shows no secrets, keeps its own options, and shares one embedded server."""
 
 from pathlib import Path
 
 import pytest
 
-from semcache.errors import ConfigurationError
+from semcache.events import Event, OptionIgnored
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import RedisStore
+from semcache.redis.store import AsyncRedisStore, RedisStore
 from tests.redis.conftest import LAYOUT, fingerprint, vector
 
 A = fingerprint(1)
@@ -14,21 +14,12 @@ A = fingerprint(1)
 
 class TestConnections:
     @pytest.mark.parametrize(
-        "url",
-        ["redis://:se/cret@host:1", "redis://:se#cret@host", "http://u:secret@host", "secret", "redis://h:port", ""],
-    )
-    def test_a_bad_url_is_refused_without_being_quoted(self, url: str) -> None:
-        with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
-            RedisConnection(url)
-        assert "cret" not in str(caught.value)
-        assert caught.value.__cause__ is None
-
-    @pytest.mark.parametrize(
         ("url", "shown"),
         [
-            ("redis://user:secret@host:6380/1", "redis://host:6380/1"),
+            ("redis://user:secret@host:6380/0", "redis://host:6380"),
+            ("redis://host?password=secret", "redis://host:6379"),
             ("unix://user:secret@/tmp/s?password=secret", "unix:///tmp/s"),
-            ("rediss://:secret@[::1]:1?password=secret", "rediss://::1:1"),
+            ("rediss://:secret@[::1]:1?password=secret", "rediss://[::1]:1"),
         ],
     )
     def test_no_secret_is_shown(self, url: str, shown: str) -> None:
@@ -37,6 +28,34 @@ class TestConnections:
             assert repr(connection) == f"<RedisConnection to Redis at {shown}>"
             assert "secret" not in repr(store)
             assert shown in repr(store)
+
+    def test_options_of_the_url_that_are_semcaches_own_change_nothing_and_are_told(
+        self, redis_url: str, namespace: str
+    ) -> None:
+        events: list[Event] = []
+        options = "decode_responses=True&protocol=3&socket_timeout=0.000001&retry_on_timeout=yes&max_connections=1"
+        with RedisConnection(f"{redis_url}?{options}&client_name=app", on_event=events.append) as connection:
+            store = RedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            store.remember("", "q", vector(1), [(A, 1.0)])
+            assert store.read_exact("", "q") == {A: 1.0}
+            assert store.find_neighbours("", vector(1), 1)[0].scores == {A: 1.0}
+            assert connection.client.client_getname() == "app"
+        ignored = {event.option: event.instead for event in events if isinstance(event, OptionIgnored)}
+        assert ignored.keys() == {
+            "decode_responses",
+            "protocol",
+            "socket_timeout",
+            "retry_on_timeout",
+            "max_connections",
+        }
+        assert ignored["socket_timeout"] == "set redis.timeout_s (SEMCACHE_REDIS__TIMEOUT_S)"
+
+    async def test_they_change_nothing_in_an_event_loop(self, redis_url: str, namespace: str) -> None:
+        async with RedisConnection(f"{redis_url}?decode_responses=True&protocol=3") as connection:
+            store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            await store.remember("", "q", vector(1), [(A, 1.0)])
+            assert await store.read_exact("", "q") == {A: 1.0}
+            assert (await store.find_neighbours("", vector(1), 1))[0].scores == {A: 1.0}
 
     def test_embedded_is_one_server_for_all_until_the_last_has_closed(self) -> None:
         with RedisConnection("embedded") as first:

@@ -1,0 +1,96 @@
+"""Takes the address and the credentials from a redis-py client of the application, and leaves the client alone."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.sentinel
+import redis.cluster
+import redis.sentinel
+from redis.credentials import CredentialProvider
+
+from semcache.errors import ConfigurationError
+from semcache.redis.client.address import ASYNC, ONLY_SYNC, SYNC, TLS_OPTIONS, Address
+
+_POOLS = (redis.ConnectionPool, redis.asyncio.ConnectionPool)
+_CLIENTS = (redis.Redis, redis.asyncio.Redis)
+_CLUSTERS = (redis.cluster.RedisCluster, redis.asyncio.RedisCluster)
+_SENTINELS = (
+    *(redis.sentinel.Sentinel, redis.sentinel.SentinelConnectionPool),
+    *(redis.asyncio.sentinel.Sentinel, redis.asyncio.sentinel.SentinelConnectionPool),
+)
+_TAKEN = frozenset(
+    {
+        *("host", "port", "path", "db", "username", "password", "credential_provider"),
+        *("client_name", "lib_name", "lib_version", "driver_info", "health_check_interval"),
+        *("socket_type", "socket_keepalive_options"),
+        *TLS_OPTIONS,
+    }
+)
+
+
+def address_of_client(client: object) -> Address:
+    """The address of a redis-py client or connection pool, for threads or for event loops.
+
+    Nothing is sent over the client. Raises ConfigurationError for a client whose connections cannot be made anew: of a
+    Redis Cluster or Sentinel, of a class that redis-py does not know (a fake, for one), with a ``redis_connect_func``.
+    """
+    pool = client if isinstance(client, _POOLS) else getattr(client, "connection_pool", None)
+    if isinstance(client, _CLUSTERS):
+        raise _refused(client, "a Redis Cluster is not supported yet; use one Redis without cluster mode")
+    if isinstance(client, _SENTINELS) or isinstance(pool, _SENTINELS):
+        raise _refused(client, "Sentinel is not supported yet; pass a client or the url of the primary itself")
+    if not isinstance(client, (*_CLIENTS, *_POOLS)) or not isinstance(pool, _POOLS):
+        raise _refused(client, "pass a redis.Redis, a redis.asyncio.Redis, or a connection pool of one of them")
+    kinds = {connection: kind for known in (SYNC, ASYNC) for kind, connection in known.items()}
+    # Not by isinstance: a subclass may connect to something that is no server, as fakes do.
+    if pool.connection_class not in kinds:
+        raise _refused(client, f"connections of class {pool.connection_class.__name__} cannot be made anew")
+    return Address(kinds[pool.connection_class], _taken(client, pool.connection_kwargs))
+
+
+def _taken(client: object, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ("redis_connect_func", *sorted(ONLY_SYNC)):
+        if arguments.get(name):
+            raise _refused(client, f"{name} cannot be taken over; for logins use a credential_provider")
+    taken = {name: value for name, value in arguments.items() if name in _TAKEN and value is not None}
+    if "credential_provider" in taken:
+        taken["credential_provider"] = _Credentials(taken["credential_provider"])
+    return taken
+
+
+class _Credentials(CredentialProvider):
+    """The application's credential provider. What it raises becomes redis-py's error for a failed connection.
+
+    A service that hands out tokens may be away for a while, as Redis may.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def get_credentials(self) -> Any:
+        try:
+            return self._provider.get_credentials()
+        except Exception as error:  # the provider is the application's code and may raise anything
+            raise _failed(error) from error
+
+    async def get_credentials_async(self) -> Any:
+        own = getattr(type(self._provider), "get_credentials_async", None)
+        try:
+            if own is None or own is CredentialProvider.get_credentials_async:  # it only knows how to block
+                return await asyncio.to_thread(self._provider.get_credentials)
+            return await self._provider.get_credentials_async()
+        except Exception as error:  # the provider is the application's code and may raise anything
+            raise _failed(error) from error
+
+
+def _failed(error: Exception) -> redis.ConnectionError:
+    # The message of the error is left out, since it may quote a secret.
+    return redis.ConnectionError(f"the credential provider raised {type(error).__name__}")
+
+
+def _refused(client: object, remedy: str) -> ConfigurationError:
+    # The class alone: the repr of a client shows its password.
+    return ConfigurationError(f"redis_client is a {type(client).__module__}.{type(client).__name__}: {remedy}")
