@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from benchmarks import experiment, machine, plots, server, workload
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.timing import ratio, summary
-from benchmarks.trec import Topic, data_folder, load_topics
+from benchmarks.trec import data_folder, load_topics
 from semcache import OptimizedRerankerPipeline, Ranking
 from semcache.commands.bench.measuring import Seconds
 from semcache.embedders import SentenceTransformerEmbedder
@@ -30,6 +32,8 @@ BARE, EXACT, SEMANTIC, VERIFIED = "reranker alone", "exact", "semantic", "verifi
 Side = tuple[str, str]
 """(status, or the bare reranker; backend of the embedder)"""
 
+Measured = Iterator[tuple[Side, float, int]]
+
 
 def measure(quick: bool) -> ExperimentResult:
     """Measure whole requests by status against the bare cross-encoder, on real passages, queries and rewrites."""
@@ -41,12 +45,14 @@ def measure(quick: bool) -> ExperimentResult:
         url = stack.enter_context(server.started())
         pipelines = {name: stack.enter_context(_pipeline(url, reranker, name)) for name in BACKENDS}
         for at, topic in enumerate(topics):
-            steps = list(_requests(pipelines, reranker, topic, QUICK_REWRITES if quick else None))
-            for step in steps if at % 2 == 0 else steps[::-1]:
-                for side, seconds, asked in step():
-                    found.setdefault(side, []).append((seconds, asked))
+            texts = list(map(topic.documents.__getitem__, topic.runs["bm25"][:PASSAGES]))
+            query, *rewrites = topic.queries
+            requests = _Requests(pipelines, reranker, query, texts)
+            requests.remember()
+            calls = _in_order(requests, rewrites[: QUICK_REWRITES if quick else None])
+            for side, seconds, asked in chain.from_iterable(call() for call in calls[:: 1 if at % 2 == 0 else -1]):
+                found.setdefault(side, []).append((seconds, asked))
         described = machine.describe(url)
-    timings = {side: np.array([seconds for seconds, _ in samples]) for side, samples in found.items()}
     return ExperimentResult(
         name="end_to_end",
         question=f"How much faster is a request than reranking {PASSAGES} passages afresh?",
@@ -61,13 +67,13 @@ def measure(quick: bool) -> ExperimentResult:
             "passages": PASSAGES,
             "top_k": TOP_K,
             "reranker": reranker.name,
-            "embedders": [pipeline.cache.backend.embedder.name for pipeline in pipelines.values()],
+            "embedders": [pipelines[backend].cache.backend.embedder.name for backend in BACKENDS],
             "trust_threshold": settings.reuse.trust_threshold,
             "reuse_threshold": settings.reuse.reuse_threshold,
         },
         machine=described,
-        rows=[_row(*side, samples, timings[side]) for side, samples in sorted(found.items())],
-        targets=list(_targets(timings)),
+        rows=[_row(*side, samples) for side, samples in sorted(found.items())],
+        targets=list(_targets({side: np.array(samples)[:, 0] for side, samples in found.items()})),
         seed=workload.SEED,
     )
 
@@ -85,49 +91,50 @@ def _pipeline(url: str, reranker: OnnxCrossEncoder, backend: str) -> OptimizedRe
     return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
 
 
-def _row(what: str, backend: str, samples: Sequence[tuple[float, int]], seconds: Seconds) -> dict[str, Any]:
-    asked = float(np.mean([asked for _, asked in samples]))
-    return {"status": what, "embedder": backend, **summary(seconds), "pairs_asked": asked}
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """The requests of a topic, each as its side, its duration in seconds, and the number of pairs asked about."""
 
+    pipelines: Mapping[str, OptimizedRerankerPipeline]
+    reranker: OnnxCrossEncoder
+    query: str
+    texts: list[str]
 
-Measured = Iterator[tuple[Side, float, int]]
+    def remember(self) -> None:
+        """Put the query into all caches. They share a server, but not a scope: their embedders differ."""
+        scores = self.reranker.score([(self.query, text) for text in self.texts]).tolist()
+        for pipeline in self.pipelines.values():
+            pipeline.cache.remember(self.query, self.texts, scores)
 
-
-def _requests(
-    pipelines: Mapping[str, OptimizedRerankerPipeline], reranker: OnnxCrossEncoder, topic: Topic, most: int | None
-) -> Iterator[Callable[[], Measured]]:
-    """The requests of a topic, after its query was remembered."""
-    texts = [topic.documents[position] for position in topic.runs["bm25"][:PASSAGES]]
-    query, *rewrites = topic.queries
-    remembered = reranker.score([(query, text) for text in texts])
-    for pipeline in pipelines.values():
-        pipeline.cache.remember(query, texts, remembered.tolist())
-
-    def alone() -> Measured:
+    def bare(self) -> Measured:
         started = perf_counter()
-        scores = reranker.score([(query, text) for text in texts])
+        scores = self.reranker.score([(self.query, text) for text in self.texts])
         np.argsort(-scores, kind="stable")[:TOP_K]
-        yield (BARE, "none"), perf_counter() - started, len(texts)
+        yield (BARE, "none"), perf_counter() - started, len(self.texts)
 
-    def through(backend: str, query: str) -> Measured:
-        started = perf_counter()
-        ranking: Ranking[str] = pipelines[backend].rerank(query, texts, TOP_K)
-        yield (str(ranking.status), backend), perf_counter() - started, ranking.asked
-
-    def again(backend: str) -> Measured:
+    def repeated(self, backend: str) -> Measured:
         for _ in range(EXACT_REPEATS):
-            yield from through(backend, query)
+            yield self._through(backend, self.query)
 
-    def rewritten(backend: str, rewrite: str) -> Measured:
-        yield from through(backend, rewrite)
-        pipelines[backend].cache.forget(query=rewrite)
+    def rewritten(self, backend: str, rewrite: str) -> Measured:
+        yield self._through(backend, rewrite)
+        # The next rewrite must be served from the original query, not from this one.
+        self.pipelines[backend].cache.forget(query=rewrite)
 
-    yield alone
-    for backend in pipelines:
-        yield partial(again, backend)
-    for rewrite in rewrites[:most]:
-        for backend in pipelines:
-            yield partial(rewritten, backend, rewrite)
+    def _through(self, backend: str, query: str) -> tuple[Side, float, int]:
+        started = perf_counter()
+        ranking: Ranking[str] = self.pipelines[backend].rerank(query, self.texts, TOP_K)
+        return (str(ranking.status), backend), perf_counter() - started, ranking.asked
+
+
+def _in_order(requests: _Requests, rewrites: Sequence[str]) -> list[Callable[[], Measured]]:
+    calls = [requests.bare, *(partial(requests.repeated, backend) for backend in BACKENDS)]
+    return calls + [partial(requests.rewritten, backend, rewrite) for rewrite in rewrites for backend in BACKENDS]
+
+
+def _row(what: str, backend: str, samples: Sequence[tuple[float, int]]) -> dict[str, Any]:
+    seconds, asked = np.array(samples).T
+    return {"status": what, "embedder": backend, **summary(seconds), "pairs_asked": float(np.mean(asked))}
 
 
 def _targets(timings: Mapping[Side, Seconds]) -> Iterator[Target]:

@@ -28,6 +28,7 @@ COMPLEX = 8
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_NAMES = (ast.Name, ast.Attribute)
 _BRANCHES = (*_FUNCTIONS, ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _SILENCER = re.compile(r"(#\s*(noqa|type:\s*ignore)(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w\s,-]*\])?\s*)+")
@@ -52,11 +53,10 @@ def read(path: Path, name: str) -> Module:
     source = path.read_text("utf-8")
     lines = source.splitlines()
     nodes = list(ast.walk(ast.parse(source)))
-    texts = [node.value for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
-    texts = [text for text in texts if isinstance(text.value, str)]
+    constants = (node.value for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    texts = [constant for constant in constants if isinstance(constant.value, str)]
     written = {number for number, line in enumerate(lines, start=1) if line.strip() and line.strip()[0] != "#"}
     tokens = tokenize.generate_tokens(StringIO(source).readline)
-    names = (node for node in nodes if isinstance(node, ast.Name | ast.Attribute))
     return Module(
         name,
         lines,
@@ -64,7 +64,7 @@ def read(path: Path, name: str) -> Module:
         sum(token.type == tokenize.COMMENT and not _SILENCER.fullmatch(token.string) for token in tokens),
         [str(text.value) for text in texts],
         [node for node in nodes if isinstance(node, _FUNCTIONS)],
-        Counter(node.id if isinstance(node, ast.Name) else node.attr for node in names),
+        Counter(getattr(node, "id", getattr(node, "attr", "")) for node in nodes if isinstance(node, _NAMES)),
     )
 
 
@@ -86,8 +86,6 @@ def figures(root: Path) -> tuple[dict[str, object], dict[str, list[str]]]:
 def _code(modules: Sequence[Module]) -> dict[str, object]:
     functions = [(module, function) for module in modules for function in module.functions]
     once = used_once(modules)
-    code = sum(len(module.code_lines) for module in modules)
-    docstrings = [text for module in modules for text in module.docstrings]
     spans = [(module.code_lines, range(each.body[0].lineno, _end(each) + 1)) for module, each in functions]
     bodies = sorted(len(code_lines.intersection(span)) for code_lines, span in spans)
     module_lines, longest = max((len(module.lines), module.name) for module in modules)
@@ -96,10 +94,7 @@ def _code(modules: Sequence[Module]) -> dict[str, object]:
         "functions": len(functions),
         "private helpers used once": once,
         "their share of functions": f"{once / len(functions):.1%}",
-        "comments per 100 code lines": f"{100 * sum(module.comments for module in modules) / code:.1f}",
-        "code lines": code,
-        "docstrings": len(docstrings),
-        "beginning What/Who/Whoever/Nobody": sum(bool(_EVASIVE.match(text)) for text in docstrings),
+        **_explanations(modules),
         "longest module, lines": f"{module_lines} {longest}",
         f"functions over complexity {COMPLEX}": sum(complexity(each) > COMPLEX for _, each in functions),
         "comprehensions not counted": sum(complexity(each, _BRANCHES) > COMPLEX for _, each in functions),
@@ -109,8 +104,19 @@ def _code(modules: Sequence[Module]) -> dict[str, object]:
     }
 
 
+def _explanations(modules: Sequence[Module]) -> dict[str, object]:
+    code = sum(len(module.code_lines) for module in modules)
+    docstrings = [text for module in modules for text in module.docstrings]
+    return {
+        "comments per 100 code lines": f"{100 * sum(module.comments for module in modules) / code:.1f}",
+        "code lines": code,
+        "docstrings": len(docstrings),
+        "beginning What/Who/Whoever/Nobody": sum(bool(_EVASIVE.match(text)) for text in docstrings),
+    }
+
+
 def used_once(modules: Sequence[Module]) -> int:
-    """Private functions and methods that one place uses; modules that define the same name are told apart."""
+    """The number of private functions and methods with one use. Equal names in several modules are distinguished."""
     defined = {module.name: Counter(each.name for each in module.functions) for module in modules}
     private = [(module, name) for module in modules for name in defined[module.name] if re.match("_(?!_)", name)]
     once = 0
@@ -141,7 +147,7 @@ def passed_by(root: Path) -> dict[str, list[str]]:
     # A process of its own imports the package of ``root``, in an empty folder and without settings of this machine.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEMCACHE_")}
     environment |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    # -P keeps this folder off the path: its statistics.py would hide the standard library's.
+    # -P keeps this folder off the path, where a module of its own could hide one of the standard library.
     command = [sys.executable, "-P", __file__, "--trace", str(root)]
     with tempfile.TemporaryDirectory() as empty:
         done = subprocess.run(command, cwd=empty, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +40,25 @@ Timings = dict[tuple[int, str, str], Seconds]
 
 def measure(quick: bool) -> ExperimentResult:
     """Measure the look-up latency of all sides, by kind and number of entries."""
+    sizes, budget = (QUICK_SIZES, QUICK_BUDGET) if quick else (SIZES, BUDGET)
     timings: Timings = {}
     notes: list[str] = []
     with ExitStack() as stack:
         url = stack.enter_context(server.started())
         cache = stack.enter_context(library.opened(url))
         peers = [stack.enter_context(Peer(kind, url)) for kind in KINDS if kind.is_installed]
-        notes += [f"{kind.name}: not installed, see README" for kind in KINDS if not kind.is_installed]
         done = 0
-        for size in QUICK_SIZES if quick else SIZES:
+        for size in sizes:
             work = _loaded(url, cache, peers, size, done)
             done = size
             for kind in workload.KINDS:
                 ours = library.LookUp(cache, work, kind)
                 sides = {LOOKUP: timed(ours), **dict(_sides(url, cache, work, kind, peers))}
-                found = take_turns(sides, QUICK_BUDGET if quick else BUDGET)
+                found = take_turns(sides, budget)
                 timings |= {(size, kind, side): seconds for side, seconds in found.items()}
                 notes.append(f"answers of semcache, {kind} {size:,}: {ours.found()} as expected")
-        notes += [f"{peer.kind.name}: {peer.failure}" for peer in peers if peer.failure]
-        notes += list(_hit_shares(peers))
+        notes += list(_notes_on(peers))
         described = machine.describe(url)
-    sizes = sorted({size for size, _, _ in timings})
     return ExperimentResult(
         name="lookup",
         question="How long does a look-up take?",
@@ -73,7 +72,7 @@ def measure(quick: bool) -> ExperimentResult:
         parameters={
             "sizes": sizes,
             "documents": workload.DOCUMENTS,
-            "budget": QUICK_BUDGET if quick else BUDGET,
+            "budget": budget,
             "threshold": workload.THRESHOLD,
         },
         machine=described,
@@ -81,7 +80,7 @@ def measure(quick: bool) -> ExperimentResult:
             {"entries": size, "kind": kind, "side": side, **summary(seconds)}
             for (size, kind, side), seconds in timings.items()
         ],
-        targets=[target for size in sizes for target in _targets_at(size, timings)],
+        targets=list(chain.from_iterable(_targets_at(size, timings) for size in sizes)),
         notes=notes,
         seed=workload.SEED,
     )
@@ -128,8 +127,10 @@ def _scan(url: str, work: Workload, kind: str) -> Any:
     return lambda at: cache.get(texts[at % len(texts)], ())
 
 
-def _hit_shares(peers: list[Peer]) -> Iterator[str]:
-    """The shares of hits of the peers: a peer that misses what it should find is fast, and would look good."""
+def _notes_on(peers: list[Peer]) -> Iterator[str]:
+    """Failures and shares of hits: a peer that misses what it should find is fast, and would look good."""
+    yield from (f"{kind.name}: not installed, see README" for kind in KINDS if not kind.is_installed)
+    yield from (f"{peer.kind.name}: {peer.failure}" for peer in peers if peer.failure)
     for peer in peers:
         shares = ", ".join(f"{kind} {size:,}: {share:.0%}" for (kind, size), share in peer.hits.items())
         yield f"hits of {peer.kind.name}: {shares}"

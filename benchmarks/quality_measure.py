@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ def summary(given: Sequence[Answer], requests: Sequence[Request], top_k: int) ->
     ours = np.array([_ndcg(request, answer.order, top_k) for request, answer in zip(requests, given, strict=True)])
     change = ours - fresh
     topics = np.array([int(request.topic.id) for request in requests])
-    avoided = np.array([1 - answer.asked / len(request.truth) for request, answer in zip(requests, given, strict=True)])
-    same_top = [_same_top(request, answer, top_k) for request, answer in zip(requests, given, strict=True)]
+    asked, rounds, stopped = np.array([(answer.asked, answer.rounds, answer.reason is not None) for answer in given]).T
+    avoided = 1 - asked / [len(request.truth) for request in requests]
+    same_top = [*map(_same_top, requests, given, repeat(top_k))]
     return {
         "requests": len(requests),
         "topics": len(np.unique(topics)),
@@ -34,9 +36,9 @@ def summary(given: Sequence[Answer], requests: Sequence[Request], top_k: int) ->
         "worst": float(np.quantile(change, 0.05)),
         "mean_of_worst": float(np.sort(change)[: max(1, len(change) // 20)].mean()),
         "avoided": _mean(avoided, topics),
-        "rounds": float(np.mean([answer.rounds for answer in given])),
+        "rounds": float(rounds.mean()),
         "same_top": float(np.mean(same_top)),
-        "stopped": float(np.mean([answer.reason is not None for answer in given])),
+        "stopped": float(stopped.mean()),
     }
 
 

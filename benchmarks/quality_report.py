@@ -99,22 +99,21 @@ def plot(result: Row, path: Path) -> None:
 def _trade(axes: Any, result: Row) -> None:
     for rule, colour in (("verified", "tab:blue"), ("steps of five", "tab:grey")):
         rows = [row for row in result["confidence"] if row["known"] == "all" and row["rule"] == rule]
-        avoided = [100 * row["avoided"]["mean"] for row in rows]
-        axes.plot(avoided, [row["worst"] for row in rows], "o-", color=colour, label=f"{rule}: worst 5 %")
-        axes.plot(avoided, [row["change"]["mean"] for row in rows], "s--", color=colour, label=f"{rule}: mean")
+        points = [(100 * row["avoided"]["mean"], row["worst"], row["change"]["mean"]) for row in rows]
+        avoided, worst, means = zip(*points, strict=True)
+        axes.plot(avoided, worst, "o-", color=colour, label=f"{rule}: worst 5 %")
+        axes.plot(avoided, means, "s--", color=colour, label=f"{rule}: mean")
+        beside = {"xytext": (-34, -10) if rule == "verified" else (6, 2), "textcoords": "offset points"}
         for at, row in zip(avoided, rows, strict=True):
-            beside = (-34, -10) if rule == "verified" else (6, 2)
-            axes.annotate(
-                f"z {row['confidence']:g}", (at, row["worst"]), beside, textcoords="offset points", color=colour
-            )
-    main = [r for r in result["settings"] if (r["known"], r["candidates"], r["top_k"]) == ("all", 50, 10)]
+            axes.annotate(f"z {row['confidence']:g}", (at, row["worst"]), color=colour, **beside)
     colours = {
         "plain": "tab:red",
         "retriever's first, same cost": "tab:orange",
         "embedding's first, same cost": "tab:green",
     }
-    for row in main:
-        if row["retriever"] == "any" and row["rule"] in colours:
+    for row in result["settings"]:
+        setting = row["known"], row["candidates"], row["top_k"], row["retriever"]
+        if setting == ("all", 50, 10, "any") and row["rule"] in colours:
             at, label = 100 * row["avoided"]["mean"], f"{row['rule']}: mean (worst 5 %: {row['worst']:+.2f})"
             axes.plot(at, row["change"]["mean"], "D", color=colours[row["rule"]], label=label)
     axes.axhline(0, color="black", linewidth=0.8)
@@ -142,7 +141,7 @@ def _interval(value: Row, form: str) -> str:
 
 
 def _table(keys: Sequence[str], rows: Iterable[Row]) -> str:
-    """Rows that are told apart by the columns ``keys``, with all measured columns."""
+    """A table of rows: first the columns ``keys``, which distinguish them, then all measured columns."""
     headings = [*keys, *(name for name, _ in MEASURED)]
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     for row in rows:

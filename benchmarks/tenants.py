@@ -44,15 +44,12 @@ def measure(quick: bool) -> ExperimentResult:
             library.load(cache, work, entries.start, entries.stop, tenant)
         budget = QUICK_BUDGET if quick else BUDGET
         for kind in ("semantic", "miss"):
-            sides = {NONE: library.LookUp(cache, work, kind), "100 %": library.LookUp(alone, work, kind, "100 %")}
+            look_ups = {NONE: library.LookUp(cache, work, kind), "100 %": library.LookUp(alone, work, kind, "100 %")}
             for tenant in SHARES:
-                sides[tenant] = library.LookUp(cache, workload.aimed_at(work, tenants[tenant]), kind, tenant)
-            found = take_turns({name: timed(side) for name, side in sides.items()}, budget)
-            timings |= {(kind, name): seconds for name, seconds in found.items()}
-            notes += [f"{kind}, {name}: {side.found()} as expected" for name, side in sides.items()]
-        client = server.client(url)
-        policies = take_turns({name: timed(op) for name, op in _policies(client, work, tenants)}, budget)
-        timings |= {("FT.SEARCH alone", name): seconds for name, seconds in policies.items()}
+                look_ups[tenant] = library.LookUp(cache, workload.aimed_at(work, tenants[tenant]), kind, tenant)
+            timings |= _in_turn(kind, look_ups, budget)
+            notes += [f"{kind}, {name}: {look_up.found()} as expected" for name, look_up in look_ups.items()]
+        timings |= _in_turn("FT.SEARCH alone", dict(_policies(server.client(url), work, tenants)), budget)
         described = machine.describe(url)
     return ExperimentResult(
         name="tenants",
@@ -69,6 +66,11 @@ def measure(quick: bool) -> ExperimentResult:
         notes=notes,
         seed=workload.SEED,
     )
+
+
+def _in_turn(kind: str, calls: Mapping[str, Callable[[int], object]], budget: Budget) -> dict[tuple[str, str], Seconds]:
+    found = take_turns({name: timed(call) for name, call in calls.items()}, budget)
+    return {(kind, name): seconds for name, seconds in found.items()}
 
 
 def _tenants(size: int) -> dict[str, range]:

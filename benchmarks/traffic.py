@@ -30,7 +30,7 @@ from semcache.settings import Settings
 
 SEED = 20_050_601
 REQUESTS = 400
-"""About 11 minutes of one quiet core, where 50 pairs take 1.3 s. Repeats grow with the stretch: see --requests."""
+"""About 11 minutes of one quiet core, where 50 pairs take 1.3 s. A longer part of the log has more repeats."""
 QUICK_REQUESTS = 40
 CANDIDATES = 50
 TOP_K = 10

@@ -124,17 +124,13 @@ def notes(served: Sequence[Served], fresh: Sequence[np.ndarray | None]) -> Seque
 def stream(served: Sequence[Served]) -> Mapping[str, Any]:
     """Shares of statuses, pairs avoided and the size of the cache, for the points at which the cache was read."""
     statuses = np.array([answer.ranking.status.value for answer in served])
-    asked = np.cumsum([answer.ranking.asked for answer in served])
-    pairs = np.cumsum([len(answer.request.documents) for answer in served])
-    at = [number for number, answer in enumerate(served) if answer.entries is not None]
+    asked, pairs = np.cumsum([(answer.ranking.asked, len(answer.request.documents)) for answer in served], axis=0).T
+    at = np.flatnonzero([answer.entries is not None for answer in served])
+    occurring = (status.value for status in Status if status.value in statuses)
     return {
-        "requests": [number + 1 for number in at],
-        "shares": {
-            status.value: [float(np.mean(statuses[: number + 1] == status.value)) for number in at]
-            for status in Status
-            if status.value in statuses
-        },
-        "pairs_avoided": [float(1 - asked[number] / pairs[number]) for number in at],
+        "requests": (at + 1).tolist(),
+        "shares": {status: (np.cumsum(statuses == status)[at] / (at + 1)).tolist() for status in occurring},
+        "pairs_avoided": (1 - asked / pairs)[at].tolist(),
         "entries": [served[number].entries for number in at],
         "used_bytes": [served[number].used_bytes for number in at],
     }

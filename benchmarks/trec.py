@@ -91,8 +91,8 @@ def _topic(
         id=qid,
         queries=(query, *(text for text, _ in rewrites)),
         kinds=("original", *(kind for _, kind in rewrites)),
-        documents=tuple(texts[name] for name in names),
-        runs={name: np.array([position[hit] for hit in run]) for name, run in hits.items()},
+        documents=tuple(map(texts.__getitem__, names)),
+        runs={name: np.array(list(map(position.__getitem__, run))) for name, run in hits.items()},
         grades=np.array([max(grades.get(name, 0), 0) for name in names], dtype=float),
         ideal=np.array(sorted((grade for grade in grades.values() if grade > 0), reverse=True), dtype=float),
     )

@@ -96,7 +96,7 @@ def _writes(
 def _churn(cache: RedisSemanticCache, work: Workload, base: int, duration_s: float) -> Iterator[dict[str, Any]]:
     """Look-ups alone, then beside a writer whose entries expire."""
     look_up = library.neighbours(cache, work, "semantic")
-    yield {"what": "neighbours, nobody writes", **summary(_repeated(look_up, duration_s / 4))}
+    yield {"what": "neighbours, no writer", **summary(_repeated(look_up, duration_s / 4))}
     stop, written = Event(), []
     writer = Thread(target=_write_until, args=(cache, work, base, duration_s * TTL_SHARE, stop, written))
     writer.start()

@@ -13,36 +13,38 @@ from tests.commands.demo.conftest import REQUESTS, Steps
 class TestReplay:
     def test_every_request_is_answered_with_its_own_documents(self, result: DemoResult) -> None:
         assert len(result.served) == REQUESTS
-        for one in result.served:
-            assert all(any(document is own for own in one.documents) for document in one.ranking)
+        for answered in result.served:
+            assert all(any(document is own for own in answered.documents) for document in answered.ranking)
 
     @pytest.mark.parametrize("status", list(Status))
     def test_every_status_occurs(self, result: DemoResult, status: Status) -> None:
-        assert any(one.ranking.status is status for one in result.served)
+        assert any(answered.ranking.status is status for answered in result.served)
 
     def test_only_the_slow_spell_degrades_and_the_primary_comes_back(self, result: DemoResult) -> None:
         first = int(SLOW_SPELL[0] * REQUESTS)
-        degraded = [number for number, one in enumerate(result.served) if one.ranking.status is Status.DEGRADED]
+        degraded = [
+            number for number, answered in enumerate(result.served) if answered.ranking.status is Status.DEGRADED
+        ]
         assert min(degraded) > first
         assert result.transitions[0][1].new == "open" and result.transitions[0][0] >= first
         assert result.served[-1].ranking.status is not Status.DEGRADED or result.transitions[-1][1].new == "closed"
 
     def test_exact_and_semantic_answers_ask_nothing(self, result: DemoResult) -> None:
-        for one in result.served:
-            if one.ranking.status in (Status.EXACT, Status.SEMANTIC):
-                assert (one.ranking.asked, one.ranking.reused) == (0, CANDIDATES)
+        for answered in result.served:
+            if answered.ranking.status in (Status.EXACT, Status.SEMANTIC):
+                assert (answered.ranking.asked, answered.ranking.reused) == (0, CANDIDATES)
 
     def test_pairs_add_up(self, result: DemoResult) -> None:
-        answered = [one for one in result.served if one.ranking.status is not Status.DEGRADED]
+        answered = [answered for answered in result.served if answered.ranking.status is not Status.DEGRADED]
         assert sum(pairs_of(result.served)) == CANDIDATES * len(answered)
 
     def test_the_sample_without_a_cache_is_an_eighth(self, result: DemoResult) -> None:
-        assert [one.served for one in result.uncached] == list(result.served[::8])
+        assert [again.served for again in result.uncached] == list(result.served[::8])
         assert total_without_s(result) > 0
 
     def test_exact_answers_are_those_of_fresh_scoring(self, result: DemoResult) -> None:
-        exact = [one for one in result.uncached if one.served.ranking.status is Status.EXACT]
-        assert exact and all(one.overlap == 1 for one in exact)
+        exact = [again for again in result.uncached if again.served.ranking.status is Status.EXACT]
+        assert exact and all(again.overlap == 1 for again in exact)
 
     def test_progress_is_shown_to_the_end(self, steps: Steps, result: DemoResult) -> None:
         last = {task: (step, of) for task, step, of in steps}
