@@ -36,6 +36,8 @@ class CachedReranker:
     ``text`` says what of a document is scored and remembered: a function that gives its text, or names of fields, such
     as ``("title", "body")``, which are joined by line breaks; None takes the text as the cache does.
 
+    Scores are shared by name. ``name``, ``version`` and ``probe`` say whose scores they are, as for ``adapt``.
+
     ``observers`` are told what happens to requests of this reranker; observers of the cache are told that, too.
     ``counters`` count its requests, and the failures of their cache steps; by default it has its own. Rerankers that
     are made per request may share one Counters, and need not be closed.
@@ -52,10 +54,13 @@ class CachedReranker:
         cache: RedisSemanticCache,
         *,
         text: TextOf | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        probe: bool = True,
         observers: Sequence[Observer] = (),
         counters: Counters | None = None,
     ) -> None:
-        self.ladder = as_ladder(reranker)
+        self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a thread of the audit keeps may lead back to this object: applications drop it
         # without close(), and it is to vanish then.

@@ -28,8 +28,9 @@ class OptimizedRerankerPipeline(CachedReranker):
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
     ``embedding_model`` is a name, a folder, or any embedder; ``redis_client`` stands in the place of ``redis_url``, see
     RedisSemanticCache; ``rungs`` are further fallbacks. ``text`` says what of a document is scored: a function that
-    gives its text, or names of fields. All other knobs come from ``settings`` (environment and YAML unless given).
-    Close it, or use it in a ``with`` or ``async with`` block.
+    gives its text, or names of fields. ``name``, ``version`` and ``probe`` say whose scores those of the primary are,
+    as for ``adapt``. All other knobs come from ``settings`` (environment and YAML unless given). Close it, or use it in
+    a ``with`` or ``async with`` block.
     """
 
     def __init__(
@@ -45,6 +46,9 @@ class OptimizedRerankerPipeline(CachedReranker):
         embedding_model: object = "all-MiniLM-L6-v2",
         rungs: Sequence[object] = (),
         text: TextOf | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        probe: bool = True,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -58,6 +62,9 @@ class OptimizedRerankerPipeline(CachedReranker):
             max_pairs=batching.max_pairs,
             max_batch_s=merging_time_s(p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
+            name=name,
+            version=version,
+            probe=probe,
             on_event=on_event,
         )
         self._degradable = DegradableReranker(

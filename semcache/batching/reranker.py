@@ -14,6 +14,7 @@ from semcache.errors import InvalidInputError
 from semcache.flow.answers import ranking
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import answered
+from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
@@ -30,7 +31,8 @@ class AsyncBatchReranker:
     at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait. ``max_workers`` counts only for
     rerankers that can be called from several threads at once and say so by ``concurrency``; others have one worker.
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
-    that ``semcache.documents.text_of`` finds. Raises ConfigurationError for bounds that are not above 0.
+    that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
+    ConfigurationError for bounds that are not above 0.
 
     It is a Reranker itself, so that it can be the primary of a DegradableReranker. Close it, or use ``with``.
 
@@ -49,11 +51,14 @@ class AsyncBatchReranker:
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         text: TextOf | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        probe: bool = True,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
         self.batcher = Batcher(
-            adapt(reranker),
+            adapt(reranker, name=name, version=version, probe=probe),
             max_requests=batch_size,
             max_pairs=max_pairs,
             max_batch_s=max_batch_s,
@@ -75,6 +80,16 @@ class AsyncBatchReranker:
     def listwise(self) -> bool:
         """True if scores are comparable only within one call; requests are not merged then."""
         return self.batcher.reranker.listwise
+
+    @property
+    def identified_by(self) -> IdentifiedBy:
+        """What stands behind the name of the reranker inside."""
+        return identified_by(self.batcher.reranker)
+
+    @property
+    def content(self) -> str:
+        """A digest of what can be read of the reranker inside, beyond its name."""
+        return getattr(self.batcher.reranker, "content", "")
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One float32 per pair, in the order of the pairs."""

@@ -29,6 +29,7 @@ from semcache.observers import notify
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
+from semcache.rerankers.named import refuse_options
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
 
@@ -51,7 +52,8 @@ class DegradableReranker:
     the pairs of a full call for that. ``text`` says what of a document ``rerank`` scores: a function that gives its
     text, or names of fields; None takes the text that ``semcache.documents.text_of`` finds. ``breaker`` says when the
     primary is left alone and tried again, ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called
-    with every event. Raises ConfigurationError for a factor out of range.
+    with every event. ``name``, ``version`` and ``probe`` are the primary's, as for ``adapt``. Raises ConfigurationError
+    for a factor out of range.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
@@ -73,6 +75,9 @@ class DegradableReranker:
         admission_factor: float = _ADMISSION_FACTOR,
         max_wait_s: float | None = None,
         text: TextOf | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        probe: bool = True,
         clock: Clock = monotonic,
         rng: Callable[[], float] = random.random,
         on_event: Observer | None = None,
@@ -90,6 +95,10 @@ class DegradableReranker:
         # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
         self._own: list[Batcher] = []
         batchers: list[Batcher] = []
+        if isinstance(primary_reranker, AsyncBatchReranker):
+            refuse_options(primary_reranker, name=name, version=version, probe=probe)
+        else:
+            primary_reranker = adapt(primary_reranker, name=name, version=version, probe=probe)
         # The retriever's order always answers, so rungs below it would never be called.
         below = takewhile(lambda rung: not isinstance(rung, RetrievalOrder | None), (fallback_reranker, *rungs))
         for rung in (primary_reranker, *below):

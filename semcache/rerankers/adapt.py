@@ -11,6 +11,7 @@ from semcache.protocols import Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.function import function_reranker
 from semcache.rerankers.listwise import ListwiseReranker
+from semcache.rerankers.named import NamedReranker
 from semcache.rerankers.naming import name_of
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.pairs import PairReranker
@@ -24,17 +25,27 @@ _LOOKED_FOR = (
 )
 
 
-def adapt(reranker: Any, *, name: str | None = None) -> Reranker:
+def adapt(reranker: Any, *, name: str | None = None, version: str | None = None, probe: bool = True) -> Reranker:
     """A Reranker for a model name or folder, or for an object, picked by the methods that the object has.
 
-    Scores for pairs are preferred to an order. ``name`` is for functions without one, and for objects whose class and
-    model name do not tell two configurations apart: scores under one name are shared. Raises InvalidInputError
-    for any other object; the message lists the methods that were looked for.
+    Scores for pairs are preferred to an order. ``name`` replaces the name that is made of class, model or function.
+    Functions, clients and unknown objects are also told apart by what they say about a few fixed probe pairs.
+    ``version`` is a text that changes with everything that changes a score: name and version are then the identity, and
+    no probe is asked. ``probe=False`` trusts the name alone. Raises InvalidInputError for an object that is no
+    reranker, and the message lists the methods that were looked for.
 
     Example:
         adapt("cross-encoder/ms-marco-MiniLM-L-12-v2")
         adapt(lambda query, texts: [len(text) for text in texts], name="longest-first")
+        adapt(client.rerank, name="our-service", version="2024-06")
     """
+    adapted = _adapted(reranker, name)
+    if name in (None, adapted.name) and version is None and probe:
+        return adapted
+    return NamedReranker(adapted, name=name, version=version, probe=probe)
+
+
+def _adapted(reranker: Any, name: str | None) -> Reranker:
     if isinstance(reranker, (str, Path)):
         # A folder with an ONNX graph and no torch weights, as the packaged ones are, runs by onnxruntime.
         folder = find_folder(reranker, "onnx-int8")

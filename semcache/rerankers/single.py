@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from semcache.protocols import Ladder, Reranker, Scored
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
 
 
@@ -61,6 +62,12 @@ class SingleRung:
         return f"<SingleRung {self.name}>"
 
 
-def as_ladder(reranker: object) -> Ladder:
-    """A ladder as it is, and any reranker as a ladder of one rung."""
-    return reranker if isinstance(reranker, Ladder) else SingleRung(adapt(reranker))
+def as_ladder(reranker: object, *, name: str | None = None, version: str | None = None, probe: bool = True) -> Ladder:
+    """A ladder as it is, and any reranker as a ladder of one rung; the options are those of ``adapt``.
+
+    Raises ConfigurationError for options beside a ladder, whose primary has its name already.
+    """
+    if not isinstance(reranker, Ladder):
+        return SingleRung(adapt(reranker, name=name, version=version, probe=probe))
+    refuse_options(reranker, name=name, version=version, probe=probe)
+    return reranker
