@@ -13,7 +13,7 @@ from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries.entry import Neighbour
-from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
+from semcache.errors import ConfigurationError, InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.requests import (
@@ -21,6 +21,7 @@ from semcache.flow.requests import (
     by_position,
     caller_positions,
     check_tenant,
+    check_threshold,
     check_ttl,
     checked_request,
     forgotten,
@@ -34,7 +35,7 @@ from semcache.guards import CueGuard
 from semcache.observers import notify
 from semcache.protocols import AsyncStore, Embedder, FloatArray, Guard, Observer, Store
 from semcache.ranking import Status
-from semcache.redis.client.connection import DEFAULT_URL, RedisConnection
+from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
 from semcache.settings import Reuse as ReuseKnobs
 from semcache.settings import Settings
 
@@ -83,15 +84,15 @@ class RedisSemanticCache:
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
+        check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, ttl)
         settings = settings or Settings()
-        check_ttl(ttl)
         self.read = reader_of(text)
         observers = tuple(observers)
         policy = FlowPolicy(
             reuse_policy(settings.reuse, similarity_threshold), guard, max_query_chars=settings.cache.max_query_chars
         )
         embedder = embedder_of(embedding_model, settings)
-        connection = RedisConnection.of(redis_url, redis_client, settings.redis, partial(notify, observers))
+        connection = RedisConnection.of(server_of(redis_url, redis_client), settings.redis, partial(notify, observers))
         self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
         self._serve(reranker, listwise=False)
         try:
@@ -332,6 +333,25 @@ def _lookup(request: Request, found: Found) -> Lookup:
     if not isinstance(request.places, range):  # a text came twice
         scores = list(map(scores.__getitem__, request.places))
     return Lookup(tuple(scores), status, similarity)
+
+
+def check_arguments(
+    redis_url: object,
+    redis_client: object,
+    embedding_model: object,
+    threshold: object,
+    ttl: object,
+    ttl_name: str = "ttl",
+) -> None:
+    """Raise ConfigurationError for an argument of the constructor that cannot be used; loads and opens nothing."""
+    server_of(redis_url, redis_client)
+    check_threshold(threshold)
+    check_ttl(ttl, ttl_name)
+    if embedding_model is None or (isinstance(embedding_model, str) and not embedding_model.strip()):
+        raise ConfigurationError(
+            f"embedding_model is {embedding_model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
+            "an embedder"
+        )
 
 
 def embedder_of(model: object, settings: Settings) -> Embedder:

@@ -1,5 +1,7 @@
 """The errors that semcache raises; each message says what was wrong, the value, and what to do."""
 
+from typing import Any
+
 
 class SemcacheError(Exception):
     """Base of all errors that semcache raises on purpose."""
@@ -16,10 +18,19 @@ class ConfigurationError(SemcacheError, ValueError):
 
 
 class MissingExtraError(SemcacheError, ImportError):
-    """An optional library is not installed; the message contains the ``pip install`` line."""
+    """An optional library is not installed; the message contains the ``pip install`` line.
+
+    ``what`` is missing, and ``extra`` of this package brings it.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; run: pip install 'redis-semcache[{extra}]'")
+        self.what = what
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled by calling its class with ``args``, which hold the message alone.
+        return type(self), (self.what, self.extra), self.__dict__
 
 
 class EmbedderError(SemcacheError):

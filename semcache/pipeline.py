@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
-from semcache.cache import RedisSemanticCache, embedder_of
+from semcache.cache import RedisSemanticCache, check_arguments, embedder_of
 from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
@@ -52,6 +52,8 @@ class OptimizedRerankerPipeline(CachedReranker):
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
+        # First of all, since a reranker may take long to load.
+        check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl")
         settings = settings or Settings()
         batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
         counters = Counters()

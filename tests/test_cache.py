@@ -1,5 +1,7 @@
 """The cache by itself, on a real Redis."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from semcache.documents import Document
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
 from semcache.events import CacheFailed
+from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.ranking import Status
 from semcache.settings import Settings
 from tests.fakes import WordEmbedder
@@ -158,16 +161,44 @@ def test_only_one_finite_score_per_document_is_remembered(cache, scores, said):
     assert cache.lookup("how far is the moon", DOCUMENTS).status is None
 
 
-@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "3600"])
-def test_a_ttl_is_a_number_of_seconds(ttl):
-    with pytest.raises(ConfigurationError, match=r"ttl is .*; give a number of seconds above 0, or None for no expiry"):
-        RedisSemanticCache("redis://localhost:1", WordEmbedder(), ttl=ttl)
+@pytest.mark.parametrize(
+    ("argument", "value", "remedy"),
+    [
+        *(("redis_url", url, "write redis://") for url in (None, "", 6379, "localhost:6379")),
+        *(
+            ("similarity_threshold", threshold, "give a cosine from -1 to 1")
+            for threshold in (1.5, -2, float("nan"), "0.9", None, True, [0.9])
+        ),
+        *(
+            ("ttl", ttl, "give a number of seconds above 0 and up to 315360000 .*, or None for no expiry")
+            for ttl in (0, -1, float("nan"), float("inf"), "3600", True, 1e18, time.time())
+        ),
+        *(("embedding_model", model, "give the name of a model") for model in (None, "", " ")),
+    ],
+)
+@pytest.mark.parametrize("kind", [RedisSemanticCache, OptimizedRerankerPipeline])
+def test_a_wrong_argument_is_named_with_the_remedy_before_anything_is_loaded(kind, argument, value, remedy):
+    given = {argument: value}
+    if kind is OptimizedRerankerPipeline:
+        argument = "cache_ttl" if argument == "ttl" else argument
+        given = {"primary_reranker": NeverLoaded(), argument: value}
+    said = f"Redis url cannot be read.*{remedy}" if value == "localhost:6379" else f"^{argument} is .*{remedy}"
+    with pytest.raises(ConfigurationError, match=said):
+        kind(**given)
 
 
-@pytest.mark.parametrize("threshold", [1.5, -2, float("nan")])
-def test_a_threshold_is_a_cosine(threshold):
-    with pytest.raises(ConfigurationError, match=r"trust_threshold is .*; give a cosine from -1 to 1"):
-        RedisSemanticCache("redis://localhost:1", WordEmbedder(), threshold)
+class NeverLoaded:
+    """A reranker that must not be looked at."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"asked for {name}")
+
+
+@pytest.mark.parametrize("ttl", [1e-9, 315_360_000, None])
+def test_the_longest_and_the_shortest_life_are_stored(redis_url, namespace, ttl):
+    settings = Settings(cache={"namespace": namespace})
+    with RedisSemanticCache(redis_url, WordEmbedder(), ttl=ttl, settings=settings) as cache:
+        assert cache.remember("how far is the moon", DOCUMENTS, SCORES)
 
 
 def test_a_threshold_of_zero_is_not_the_default(redis_url):

@@ -113,15 +113,30 @@ def forgotten(query: str | None, document: object, tenant: str | None, read: Rea
     return {"query": query, "document": document_fingerprint(read(document))}
 
 
+MAX_TTL_S = 10 * 365 * 24 * 3600.0
+"""Ten years, in seconds. A longer life is a mistake of the unit (milliseconds) or a point of time, and Redis itself
+refuses what does not fit into 63 bits of milliseconds, with each write. Entries that never expire have None."""
+
+
 def is_ttl(ttl_s: object) -> bool:
-    """True if entries can live for ``ttl_s``: a finite number of seconds above 0, or None for no expiry."""
-    return ttl_s is None or (is_number(ttl_s) and 0 < ttl_s < float("inf"))
+    """True if entries can live for ``ttl_s``: a number of seconds above 0, at most MAX_TTL_S, or None for no expiry."""
+    return ttl_s is None or (is_number(ttl_s) and not isinstance(ttl_s, bool) and 0 < ttl_s <= MAX_TTL_S)
 
 
-def check_ttl(ttl_s: object) -> None:
-    """Raises ConfigurationError unless ``is_ttl``."""
+def check_ttl(ttl_s: object, name: str = "ttl") -> None:
+    """Raises ConfigurationError, which calls the argument ``name``, unless ``is_ttl``."""
     if not is_ttl(ttl_s):
-        raise ConfigurationError(f"ttl is {ttl_s!r}; give a number of seconds above 0, or None for no expiry")
+        raise ConfigurationError(
+            f"{name} is {ttl_s!r:.80}; give a number of seconds above 0 and up to {MAX_TTL_S:.0f} (ten years), or None "
+            "for no expiry"
+        )
+
+
+def check_threshold(threshold: object) -> None:
+    """Raises ConfigurationError unless the argument ``similarity_threshold`` is a cosine."""
+    # Written so that NaN, which is between no numbers, is refused.
+    if not is_number(threshold) or isinstance(threshold, bool) or not -1 <= threshold <= 1:
+        raise ConfigurationError(f"similarity_threshold is {threshold!r:.80}; give a cosine from -1 to 1, such as 0.95")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, field_validator, model_validator
 
-from semcache.flow.requests import is_ttl
+from semcache.flow.requests import MAX_TTL_S, is_ttl
 from semcache.settings.knobs import Section, hidden, knob
 
 
@@ -146,7 +146,10 @@ class Cache(Section):
     @classmethod
     def _lives(cls, ttl_s: float | None) -> float | None:
         if not is_ttl(ttl_s):
-            raise ValueError("must be more than 0 seconds; for entries that never expire use none (null in YAML)")
+            raise ValueError(
+                f"must be more than 0 seconds and at most {MAX_TTL_S:.0f} (ten years); for entries that never expire "
+                "use none (null in YAML)"
+            )
         return ttl_s
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from dotenv import dotenv_values
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from semcache.errors import ConfigurationError
+from semcache.settings.environment import is_of_a_service, read_dotenv
 from semcache.settings.knobs import (
     Path,
     Section,
@@ -59,7 +59,7 @@ class Layer:
 def read_layers(model: type[BaseModel], constructor: Mapping[str, Any]) -> Sequence[Layer]:
     """All sources, strongest first. Raises ConfigurationError for unknown variables and unreadable files."""
     environment = dict(os.environ)
-    dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    dotenv = read_dotenv(FilePath(".env"))
     chosen = environment.get(CONFIG) or dotenv.get(CONFIG)
     yaml_file = FilePath(chosen).expanduser() if chosen else schema_path("pipeline.yaml")
     # A section whose members are all commented out reads as null, which gives no value.
@@ -102,6 +102,7 @@ def variables_layer(model: type[BaseModel], environment: Mapping[str, str], labe
     """The values of the ``SEMCACHE_*`` variables. An empty variable counts as not set, as in ``NAME=${OTHER:-}``.
 
     Raises ConfigurationError for a variable that sets no knob, and for two that set one knob to different values.
+    Variables that Kubernetes sets for a service called semcache are left alone.
     """
     known, former = variables(model), former_variables(model)
     names: dict[Path, str] = {}
@@ -111,6 +112,8 @@ def variables_layer(model: type[BaseModel], environment: Mapping[str, str], labe
         # In upper case, so that "semcache_ttl" is an error and not ignored.
         upper = name.upper()
         if not text or not upper.startswith(PREFIX) or upper == CONFIG or upper.startswith(_NOT_SETTINGS):
+            continue
+        if name not in known and is_of_a_service(name, text):
             continue
         if name in former:
             warn_of_former_name(name, former[name], label)

@@ -18,7 +18,11 @@ ENVIRONMENT_MISTAKES = [
         r"trust_threshold 0.5 is below reuse_threshold 0.6; .* \(trust_threshold from environment "
         r"SEMCACHE_SIMILARITY_THRESHOLD, reuse_threshold from packaged YAML\)",
     ),
-    ({"SEMCACHE_TTL": "0"}, "is '0': must be more than 0 seconds; for entries that never expire use none"),
+    (
+        {"SEMCACHE_TTL": "0"},
+        "is '0': must be more than 0 seconds and at most .*; for entries that never expire use none",
+    ),
+    ({"SEMCACHE_TTL": "1e18"}, r"is '1e18': .*at most 315360000 \(ten years\)"),
     ({"SEMCACHE_TTL": "-5"}, "is '-5': must be more than 0 seconds"),
     ({"SEMCACHE_TTL": "inf"}, "is 'inf': must be a number"),
     ({"SEMCACHE_NAMESPACE": "a b"}, "is 'a b': must match"),

@@ -4,7 +4,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import redis
 import redis.asyncio
@@ -22,12 +22,24 @@ from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 from semcache.redis.client.url import address_of_url
-from semcache.redis.server.shared import SHARED_SERVER
+from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 DEFAULT_URL = _DEFAULTS.url.get_secret_value()
+
+
+def server_of(redis_url: object, redis_client: object | None = None) -> "Address | Literal['embedded']":
+    """The server of a url, or else of a redis-py client; asks it nothing.
+
+    Raises ConfigurationError for what cannot be used, and for both at once; the default url counts as none.
+    """
+    if redis_client is None:
+        return "embedded" if redis_url == "embedded" else address_of_url(redis_url)
+    if redis_url != DEFAULT_URL:
+        raise ConfigurationError("redis_url and redis_client are both given; pass one of them")
+    return address_of_client(redis_client)
 
 
 class _LoopConnections(NamedTuple):
@@ -63,9 +75,13 @@ class RedisConnection:
         clock: Clock = time.monotonic,
     ) -> None:
         self.breaker = RedisCircuitBreaker(retry_after_s, max_retry_after_s, clock=clock, on_event=on_event)
-        self._lease = SHARED_SERVER.acquire() if url == "embedded" else None
-        url = url if self._lease is None else self._lease.url
-        self._address = url if isinstance(url, Address) else address_of_url(url)
+        server = url if isinstance(url, Address) else server_of(url)
+        self._lease: Lease | None = None
+        if isinstance(server, Address):
+            self._address = server
+        else:
+            self._lease = SHARED_SERVER.acquire()
+            self._address = address_of_url(self._lease.url)
         self.where = self._address.where
         for option, instead in self._address.ignored.items():
             on_event(OptionIgnored(option, instead))
@@ -92,15 +108,10 @@ class RedisConnection:
         )
 
     @classmethod
-    def of(cls, url: str, client: object | None, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
-        """The connection that ``knobs`` set up, to the server of a url, or else of a redis-py client.
-
-        Raises ConfigurationError when both are given; the default url counts as none.
-        """
-        if client is not None and url != DEFAULT_URL:
-            raise ConfigurationError("redis_url and redis_client are both given; pass one of them")
+    def of(cls, server: str | Address, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
+        """The connection to a server with the times that the settings name."""
         return cls(
-            url if client is None else address_of_client(client),
+            server,
             timeout_s=knobs.timeout_s,
             connect_timeout_s=knobs.connect_timeout_s,
             retry_after_s=knobs.retry_after_s,

@@ -85,14 +85,14 @@ def test_everything_from_settings_but_the_client(socket: str, namespace: str) ->
 
 def test_the_parameters_are_taken_and_the_rest_is_semcaches_own() -> None:
     lent = redis.Redis(
-        "h", 7, username="u", password="p", ssl=True, ssl_cert_reqs="none", client_name="app", retry_on_timeout=True
+        "h", 7, username="u", password="p", ssl=True, ssl_cert_reqs="none", client_name="app", socket_timeout=9
     )
     address = address_of_client(lent)
     assert address.kind == "tls"
     assert address.where == "Redis at rediss://h:7"
     expected = {"host": "h", "port": 7, "username": "u", "password": "p", "ssl_cert_reqs": "none", "client_name": "app"}
     assert expected.items() <= address.parameters.items()
-    assert not address.parameters.keys() & {"retry", "retry_on_timeout", "socket_timeout", "protocol"}
+    assert not address.parameters.keys() & {"retry", "socket_timeout", "protocol"}
 
 
 class Elsewhere(redis.Connection):
