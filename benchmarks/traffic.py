@@ -144,8 +144,8 @@ def _pipeline(url: str, embedder: SentenceTransformerEmbedder, reranker: Reranke
     settings = Settings(
         redis={"url": url, "timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S},
         monitor={"p95_threshold_s": P95_S},
-        # The first rung is the given reranker, whatever kind stands here.
-        rerankers=[{"kind": "retrieval-order"}, {"kind": "embedding"}],
+        # The given reranker takes the place of the first rung.
+        rerankers=[{"kind": "embedding"}, {"kind": "embedding"}],
     )
     return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
 
