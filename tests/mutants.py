@@ -23,7 +23,6 @@ from itertools import permutations
 from pathlib import Path
 from queue import SimpleQueue
 
-_GUARDS = ("tests/guards/test_cue_guard.py",)
 PURE_ROOMS: Mapping[str, tuple[str, ...]] = {
     "semcache/flow/rerank.py": ("tests/flow/test_rerank.py",),
     "semcache/flow/reuse.py": ("tests/flow/test_reuse.py",),
@@ -32,18 +31,21 @@ PURE_ROOMS: Mapping[str, tuple[str, ...]] = {
     "semcache/flow/results.py": ("tests/flow/test_rerank.py",),
     "semcache/entries/codec.py": ("tests/entries/test_codec.py",),
     "semcache/entries/fingerprint.py": ("tests/entries/test_fingerprint.py",),
-    "semcache/guards/order.py": _GUARDS,
-    "semcache/guards/numbers.py": _GUARDS,
-    "semcache/guards/cues.py": _GUARDS,
-    "semcache/guards/cue_guard.py": _GUARDS,
-    "semcache/guards/reading.py": _GUARDS,
+    "semcache/guards/cue_guard.py": ("tests/guards/test_cue_guard.py",),
+    "semcache/guards/cues.py": ("tests/guards/test_cues.py", "tests/guards/test_cue_guard.py"),
+    "semcache/guards/lexicon.py": ("tests/guards/test_lexicon.py",),
+    "semcache/guards/measures.py": ("tests/guards/test_measures.py",),
+    "semcache/guards/numbers.py": ("tests/guards/test_numbers.py",),
+    "semcache/guards/order.py": ("tests/guards/test_order.py",),
+    "semcache/guards/reading.py": ("tests/guards/test_reading.py",),
+    "semcache/guards/stems.py": ("tests/guards/test_stems.py",),
     "semcache/degradation/breaker.py": ("tests/degradation/test_breaker.py",),
     "semcache/degradation/monitor.py": ("tests/degradation/test_monitor.py", "tests/degradation/test_breaker.py"),
     "semcache/batching/plan.py": ("tests/batching/test_plan.py",),
     "semcache/batching/admission.py": ("tests/batching/test_admission.py",),
-    "semcache/quality/sequential_test.py": ("tests/quality/test_quality.py",),
-    "semcache/quality/statistics.py": ("tests/quality/test_quality.py",),
-    "semcache/quality/trust.py": ("tests/quality/test_quality.py",),
+    "semcache/quality/sequential_test.py": ("tests/quality/test_sequential_test.py",),
+    "semcache/quality/statistics.py": ("tests/quality/test_statistics.py",),
+    "semcache/quality/trust.py": ("tests/quality/test_trust.py",),
 }
 """Modules that only decide, each with the test files that should notice a mistake in it."""
 

@@ -1,5 +1,6 @@
 """Looks up a written token: which kind of cue it is, and which word it stands for."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,17 +29,20 @@ _SIGNS = {
     "%": Lexeme(Kind.WORD, "percent", "%"),
 }
 """Signs that are words or nothing; every other sign counts as code."""
-_UNSPACED = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\u0e00", "\u0e7f"))
-"""Kana, Han and Thai: written without spaces, so each letter is taken for a word."""
+# Kana, Han and Thai are written without spaces, so each letter is taken for a word.
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 
 
 class Lexicon:
     """Looks up tokens in a vocabulary. Thread-safe; the last 16,384 tokens are remembered."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._scopes = {stem(word): stem(value) for word, value in vocabulary.scopes.items()}
-        self._same = {stem(word): stem(value) for word, value in vocabulary.same.items()}
-        self._listed = _listed(vocabulary)
+        self._by_spelling = _by_spelling(vocabulary)
+        # Scopes over synonyms, as over units below: to miss an opposition is worse than to see a needless difference.
+        self._by_stem: dict[str, tuple[int, str]] = {
+            **{stem(word): (Kind.WORD, stem(value)) for word, value in vocabulary.same.items()},
+            **{stem(word): (Kind.SCOPE, stem(value)) for word, value in vocabulary.scopes.items()},
+        }
         # Per instance, because another vocabulary gives other lexemes. Queries repeat the words of earlier ones.
         self.look_up: Callable[[str], tuple[Lexeme, ...]] = lru_cache(maxsize=16384)(self._look_up)
 
@@ -53,29 +57,26 @@ class Lexicon:
         if "'" in word and not word.endswith("n't"):
             # "france's" and "france" are the same, "i'd" is "i".
             word = word.split("'", maxsplit=1)[0]
-        if any(low <= first <= high for low, high in _UNSPACED):
+        if _UNSPACED.match(written):
             return tuple(Lexeme(Kind.WORD, letter, letter) for letter in word)
         # The tokens that contain these signs are code such as "get_a" or "c++"; no vocabulary changes that.
         if "_" in word or word[-1] in "+#":
             return (Lexeme(Kind.CODE, word, word),)
-        return (self._listed.get(word) or self._by_stem(word),)
-
-    def _by_stem(self, word: str) -> Lexeme:
-        if word.endswith("n't"):
-            return Lexeme(Kind.NEGATION, "not", word)
-        root = stem(word)
-        if root in self._scopes:
-            return Lexeme(Kind.SCOPE, self._scopes[root], word)
-        # After the scopes: without a number "min" is a minimum, while "minutes" is a unit in any case.
-        if word in UNITS and word not in ONLY_BEHIND_NUMBERS:
-            return Lexeme(Kind.WORD, UNITS[word], word)
-        return Lexeme(Kind.WORD, self._same.get(root, root), word)
+        listed = self._by_spelling.get(word)
+        if listed is None:
+            root = stem(word)
+            tag, value = (Kind.NEGATION, "not") if word.endswith("n't") else self._by_stem.get(root, (Kind.WORD, root))
+            listed = Lexeme(tag, value, word)
+        return (listed,)
 
 
-def _listed(vocabulary: Vocabulary) -> dict[str, Lexeme]:
+def _by_spelling(vocabulary: Vocabulary) -> dict[str, Lexeme]:
     """Words that are looked up by their spelling and not by their stem."""
+    scopes = set(map(stem, vocabulary.scopes))
     # From the weakest list to the strongest: a word in several belongs to the last one.
     lists: tuple[tuple[int, Mapping[str, str]], ...] = (
+        # Units without a number. "Min" is not among them: there it is a minimum, a scope.
+        (Kind.WORD, {word: UNITS[word] for word in UNITS.keys() - ONLY_BEHIND_NUMBERS if stem(word) not in scopes}),
         (Kind.DATE, WEEKDAYS | MONTHS),
         (Kind.QUESTION, vocabulary.questions),
         (Kind.NEGATION, dict.fromkeys(vocabulary.negations, "not")),

@@ -11,24 +11,20 @@ def stem(word: str) -> str:
     """
     if len(word) <= 3:
         return word
-    # In this order: "cities" loses its plural first, and "organised" its tense before "is" can become "iz".
-    word = _without_tense(_singular(word))
+    # Plural.
+    if word.endswith("ies") and len(word) > 4:
+        word = word[:-3] + "y"
+    elif word.endswith(("ches", "shes", "sses", "xes", "toes")):
+        word = word[:-2]
+    elif word.endswith("ves") and len(word) > 5 and not word.endswith(("aves", "eves", "oves", "ives")):
+        word = word[:-3] + "f"  # "wolves", but not "caves", "sleeves", "stoves" or "drives"
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    # Tense after it, and spelling at last: "organised" ends in "is" only then.
+    word = _without_tense(word)
     if len(word) > 5:
         word = word.replace("our", "or")  # colour, but not "four" or "hour"
     return word[:-2] + "iz" if len(word) > 5 and word.endswith("is") else word
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "sses", "xes", "toes")):
-        return word[:-2]
-    # "wolves", but not "caves", "sleeves", "stoves" or "drives", whose singular ends in "ve".
-    if word.endswith("ves") and len(word) > 5 and not word.endswith(("aves", "eves", "oves", "ives")):
-        return word[:-3] + "f"
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
 
 
 def _without_tense(word: str) -> str:

@@ -45,11 +45,19 @@ class LoggingObserver:
         level = self._level(event)
         if self._logger.isEnabledFor(level):
             values = {field.name: getattr(event, field.name) for field in fields(event)}
-            shown = " ".join(f"{name}={_shown(value)}" for name, value in values.items() if value is not None)
+            words: list[str] = []
+            for name, value in values.items():
+                if isinstance(value, float):
+                    words.append(f"{name}={value:.4g}")
+                elif isinstance(value, str) and value.split() != [value]:
+                    # Quoted, so that a line can be split at its spaces.
+                    words.append(f"{name}={value!r}")
+                elif value is not None:
+                    words.append(f"{name}={value}")
             # Prefixed, because logging refuses fields that a record has itself, such as "name".
             extra = {f"semcache_{name}": value for name, value in values.items()}
             event_name = type(event).__name__
-            self._logger.log(level, "%s %s", event_name, shown, extra={"semcache_event": event_name, **extra})
+            self._logger.log(level, "%s %s", event_name, " ".join(words), extra={"semcache_event": event_name, **extra})
 
     def _level(self, event: Event) -> int:
         match event:
@@ -67,10 +75,3 @@ class LoggingObserver:
 
     def __repr__(self) -> str:
         return f"<LoggingObserver to {self._logger.name!r}>"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    # Quoted where the line could not be split at spaces otherwise.
-    return repr(value) if isinstance(value, str) and (not value or any(map(str.isspace, value))) else str(value)

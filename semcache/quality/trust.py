@@ -45,7 +45,7 @@ BandStatistics = Mapping[str, ReuseStatistics]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is trusted: near queries from similarity ``near`` on, and the same query if ``exact``.
+    """The cached scores that are trusted: of near queries from similarity ``near`` on, of the same query if ``exact``.
 
     ``near`` is a cosine; 0 leaves the user's threshold as it is. ``reason`` says what changed the trust last.
     ``is_cleared`` means that near queries proved good although cached orders are useless for far ones, as for
@@ -77,10 +77,24 @@ def decide(trust: Trust, statistics: BandStatistics, user_threshold: float, budg
     """
     # Withdrawing goes first: where one band is bad and another good, the bad one must not wait.
     withdrawn = _withdrawn(trust, statistics, user_threshold, budget)
-    return withdrawn or _restored(trust, statistics, user_threshold, budget) or trust
+    if withdrawn is not None:
+        return withdrawn
+    if not trust.exact:
+        # Near queries follow in a later decision: their scores are no better than those of the same query.
+        if not _is_under(_pooled(statistics, [EXACT]), _exact_limit(budget)):
+            return trust
+        return replace(trust, exact=True, reason="the same query is scored alike again")
+    threshold = trust.threshold(user_threshold)
+    # From the lowest threshold up, so that trust returns as far as the evidence goes in one decision.
+    for step in (user_threshold, *_HIGHER_THRESHOLDS):
+        if step < threshold and _is_under(_near(statistics, step), budget):
+            near = 0.0 if step == user_threshold else step
+            return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
+    return trust
 
 
 def _withdrawn(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust | None:
+    """Less trust, if the statistics are against the present one."""
     # The same query first: if its own scores are wrong, the reranker has changed, and no band of near queries is right.
     if trust.exact and _is_over(_pooled(statistics, [EXACT]), _exact_limit(budget)):
         return Trust(NEVER, exact=False, reason="the same query was scored differently")
@@ -96,21 +110,6 @@ def _withdrawn(trust: Trust, statistics: BandStatistics, user_threshold: float, 
     far = set(BANDS[1:]) - set(bands_from(user_threshold))
     if not trust.is_cleared and _is_over(_pooled(statistics, far), USELESS):
         return replace(trust, near=NEVER, reason="cached orders are worth nothing")
-    return None
-
-
-def _restored(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust | None:
-    if not trust.exact:
-        # Near queries follow in a later decision: their scores are no better than those of the same query.
-        if not _is_under(_pooled(statistics, [EXACT]), _exact_limit(budget)):
-            return None
-        return replace(trust, exact=True, reason="the same query is scored alike again")
-    threshold = trust.threshold(user_threshold)
-    # From the lowest threshold up, so that trust returns as far as the evidence goes in one decision.
-    for step in (user_threshold, *_HIGHER_THRESHOLDS):
-        if step < threshold and _is_under(_near(statistics, step), budget):
-            near = 0.0 if step == user_threshold else step
-            return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
     return None
 
 

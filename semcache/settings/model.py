@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from semcache.errors import ConfigurationError
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.knobs import Path, hidden, is_list, is_secret, knob, knobs, unit_of
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import merged, read_layers
-from semcache.settings.validation_errors import configuration_error, origin
+from semcache.settings.validation_errors import message_of, origin
 
 # The packaged weights of extra "offline" are found under this model name, and so is the model on the hub.
 DEFAULT_LADDER = (
@@ -56,8 +57,9 @@ class Settings(BaseSettings):
         try:
             super().__init__(**everything.values)
         except ValidationError as error:
+            messages = [message_of(detail, type(self), everything.origins) for detail in error.errors()]
             # Without the cause: pydantic's text may show secrets, and ours says all that it does.
-            raise configuration_error(error, type(self), everything.origins) from None
+            raise ConfigurationError("\n".join(messages)) from None
         self._origins.update(everything.origins)
 
     @classmethod

@@ -3,22 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from semcache.errors import ConfigurationError
 from semcache.settings.knobs import Path, allowed, hidden, is_secret, knobs, section_of
 from semcache.settings.suggestions import did_you_mean
 
 _MAX_SHOWN = 80
-
-
-def configuration_error(
-    error: ValidationError, model: type[BaseModel], origins: Mapping[Path, str]
-) -> ConfigurationError:
-    """One error for everything that pydantic found, one line each."""
-    return ConfigurationError("\n".join(_message(detail, model, origins) for detail in error.errors()))
 
 
 def origin(path: Path, origins: Mapping[Path, str]) -> str:
@@ -32,8 +24,9 @@ def origin(path: Path, origins: Mapping[Path, str]) -> str:
     return next((source for inner, source in origins.items() if inner[: len(path)] == path), "default")
 
 
-def _message(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Path, str]) -> str:
-    path = tuple(str(part) for part in detail["loc"])
+def message_of(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Path, str]) -> str:
+    """One line about one of the errors that pydantic found in ``model``; ``origins`` are the sources of the values."""
+    path = tuple(map(str, detail["loc"]))
     name, value = ".".join(path), detail["input"]
     field = _field(model, detail["loc"])
     # Our own validators raise ValueError, and their text says what to do.
@@ -43,26 +36,19 @@ def _message(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Path
     if field is None or section_of(field):
         if own_text:
             # About several members of a section, which may come from different sources.
-            return f"{name}: {own_text}{_sources_of_members(own_text, value, path, origins)}"
+            words = own_text.replace(";", " ").replace(",", " ").split()
+            named = [member for member in value if member in words] if isinstance(value, Mapping) else []
+            sources = ", ".join(f"{member} from {origin((*path, member), origins)}" for member in named)
+            return f"{name}: {own_text}" + (f" ({sources})" if sources else "")
         return f"{name} ({origin(path, origins)}) must be a mapping of names to values"
     shown = repr(value)
     if is_secret(field):
         shown = repr(hidden(value)) if isinstance(value, str) else type(value).__name__
     elif len(shown) > _MAX_SHOWN:
         shown = f"{shown[:_MAX_SHOWN]}..."
-    remedy = own_text or f"must be {allowed(field)}"
-    if detail["type"] == "string_pattern_mismatch":
-        remedy = f"must match {detail['ctx']['pattern']}"
-    return f"{name} ({origin(path, origins)}) is {shown}: {remedy}"
-
-
-def _sources_of_members(text: str, section: object, path: Path, origins: Mapping[Path, str]) -> str:
-    """The sources of those members of a section that a message names."""
-    if not isinstance(section, Mapping):
-        return ""
-    words = text.replace(";", " ").replace(",", " ").split()
-    sources = [f"{name} from {origin((*path, name), origins)}" for name in section if name in words]
-    return f" ({', '.join(sources)})" if sources else ""
+    is_pattern = detail["type"] == "string_pattern_mismatch"
+    allowed_values = f"match {detail['ctx']['pattern']}" if is_pattern else f"be {allowed(field)}"
+    return f"{name} ({origin(path, origins)}) is {shown}: {own_text or f'must {allowed_values}'}"
 
 
 def _field(model: type[BaseModel], loc: Sequence[int | str]) -> FieldInfo | None:

@@ -49,17 +49,17 @@ def load_yaml(path: Path) -> dict[str, Any]:
 class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses a key that stands twice in one mapping, as YAML 1.1 demands; PyYAML silently takes the later one."""
 
+    def construct_unique_mapping(self, node: Any) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        # After the check: a key of the mapping itself may override one that is merged in with "<<".
+        self.flatten_mapping(node)
+        # Deep, so that a mapping is checked before another one merges it, which changes its node.
+        return self.construct_mapping(node, deep=True)
 
-def _construct_unique_mapping(loader: Any, node: Any) -> Any:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
-        seen.add(key.value)
-    # After the check: a key of the mapping itself may override one that is merged in with "<<".
-    loader.flatten_mapping(node)
-    # Deep, so that a mapping is checked before another one merges it, which changes its node.
-    return loader.construct_mapping(node, deep=True)
 
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _UniqueKeys.construct_unique_mapping)

@@ -1,0 +1,116 @@
+"""How far cached scores are trusted, by what their reuse was seen to cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semcache.quality.statistics import BANDS, EXACT, Observation, ReuseStatistics
+from semcache.quality.trust import EXACT_NOISE, NEVER, Trust, decide
+from tests.quality.samples import LOSSES, add, histogram, reuse
+
+
+class TestDecide:
+    USER_THRESHOLD, BUDGET = 0.97, 0.01
+    GOOD, BAD, USELESS = [0.002] * 500, [0.1] * 60, [0.45] * 60
+
+    def decide(self, trust: Trust, bands: Mapping[str, Sequence[float]]) -> Trust:
+        return decide(trust, {band: reuse(losses) for band, losses in bands.items()}, self.USER_THRESHOLD, self.BUDGET)
+
+    @pytest.mark.parametrize(
+        ("bands", "near", "exact"),
+        [
+            ({}, 0.0, True),
+            ({"exact": GOOD, "0.98": GOOD, "0.8": [0.08] * 300}, 0.0, True),
+            ({"0.97": BAD}, 0.98, True),
+            ({"0.97": BAD, "0.98": BAD}, 0.99, True),
+            ({"0.97": BAD, "0.98": BAD, "0.99": BAD}, 0.995, True),
+            ({"0.97": BAD, "0.98": BAD, "0.99": BAD, "0.995": BAD}, NEVER, True),
+            ({"0.96": BAD, "0.9": BAD}, 0.0, True),
+            ({"exact": BAD}, NEVER, False),
+            ({"0.8": USELESS}, NEVER, True),
+            ({"0.98": [1.0]}, 0.0, True),
+        ],
+    )
+    def test_from_full_trust(self, bands: Mapping[str, Sequence[float]], near: float, exact: bool) -> None:
+        decided = self.decide(Trust(), bands)
+        assert (decided.near, decided.exact) == (near, exact)
+        assert bool(decided.reason) == (decided != Trust())
+
+    @pytest.mark.parametrize(
+        ("before", "bands", "near", "exact"),
+        [
+            (Trust(NEVER), {}, NEVER, True),
+            (Trust(NEVER), {"0.97": [0.002] * 25}, NEVER, True),
+            (Trust(NEVER), {"0.97": [0.0] * 40}, NEVER, True),
+            (Trust(NEVER), {"0.97": [0.009] * 1000}, 0.0, True),
+            (Trust(NEVER), {"0.97": [0.0, 0.2] * 500}, NEVER, True),
+            (Trust(NEVER), {"0.97": GOOD}, 0.0, True),
+            (Trust(NEVER), {"0.97": BAD, "0.98": GOOD}, 0.98, True),
+            (Trust(0.99), {"0.98": GOOD, "0.97": BAD}, 0.98, True),
+            (Trust(NEVER, exact=False), {"0.97": GOOD}, NEVER, False),
+            (Trust(NEVER, exact=False), {"exact": GOOD, "0.97": GOOD}, NEVER, True),
+            (Trust(is_cleared=True), {"0.8": USELESS}, 0.0, True),
+        ],
+    )
+    def test_from_less_trust(
+        self, before: Trust, bands: Mapping[str, Sequence[float]], near: float, exact: bool
+    ) -> None:
+        decided = self.decide(before, bands)
+        assert (decided.near, decided.exact) == (near, exact)
+
+    def test_a_good_past_does_not_hide_a_bad_present(self) -> None:
+        past = ReuseStatistics(older=histogram([0.0] * 1000))
+        present = ReuseStatistics(recent=histogram([0.1] * 40))
+        assert decide(Trust(), {"0.98": past + present}, self.USER_THRESHOLD, self.BUDGET).near > self.USER_THRESHOLD
+
+    def test_noise_of_the_model_is_no_alarm(self) -> None:
+        assert self.decide(Trust(), {EXACT: [EXACT_NOISE / 2] * 1000}) == Trust()
+
+    @given(st.dictionaries(st.sampled_from(BANDS), LOSSES, max_size=6), st.sampled_from([0.0, 0.98, 0.995, NEVER]))
+    @settings(max_examples=50, deadline=None)
+    def test_a_decision_is_never_taken_back_at_once(self, seen: dict[str, list[float]], near: float) -> None:
+        statistics = {band: reuse(losses) for band, losses in seen.items()}
+        first = decide(Trust(near), statistics, self.USER_THRESHOLD, self.BUDGET)
+        if first.is_stricter_than(Trust(near)):
+            # Withdrawing starts the counting anew.
+            assert decide(first, {}, self.USER_THRESHOLD, self.BUDGET) is first
+        else:
+            assert not decide(first, statistics, self.USER_THRESHOLD, self.BUDGET).is_stricter_than(first)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_a_healthy_scope_is_never_trusted_less(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        sums: dict[str, dict[str, float]] = {EXACT: {}, "0.97": {}, "0.8": {}}
+        for _ in range(400):
+            fresh = rng.normal(0, 4, 50)
+            for band, noise in ((EXACT, 0.16), ("0.97", 0.3), ("0.8", 1.5)):
+                add(sums[band], Observation(band, fresh + rng.normal(0, noise, 50), fresh))
+            statistics = {band: ReuseStatistics.of(numbers) for band, numbers in sums.items()}
+            assert decide(Trust(), statistics, self.USER_THRESHOLD, self.BUDGET) == Trust()
+
+    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("agreement", [0.0, 0.7])
+    def test_another_reranker_is_noticed_within_60_observations(self, seed: int, agreement: float) -> None:
+        """Also one whose scores have a correlation of 0.7 with the old one's."""
+        rng = np.random.default_rng(seed)
+        numbers: dict[str, float] = {}
+        trust, count = Trust(), 0
+        while trust == Trust():
+            count += 1
+            fresh = rng.normal(0, 4, 50)
+            cached = agreement * fresh + math.sqrt(1 - agreement**2) * rng.normal(0, 4, 50)
+            add(numbers, Observation(EXACT, cached, fresh))
+            trust = decide(trust, {EXACT: ReuseStatistics.of(numbers)}, self.USER_THRESHOLD, self.BUDGET)
+        assert count <= 60
+        assert not trust.exact
+
+
+def test_thresholds_in_force_never_fall_below_the_users() -> None:
+    assert Trust().threshold(0.99) == 0.99
+    assert Trust(0.98).threshold(0.99) == 0.99
+    assert replace(Trust(), near=NEVER).threshold(0.99) == NEVER
