@@ -2,7 +2,17 @@
 
 import pytest
 
-from semcache.guards.numbers import MONTHS, NUMERALS, WEEKDAYS, is_year, month_name, number_text, scaled
+from semcache.guards.numbers import (
+    MONTHS,
+    NUMERALS,
+    ONLY_BEHIND_NUMBERS,
+    SCALES,
+    WEEKDAYS,
+    is_year,
+    month_name,
+    number_text,
+    scaled,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +66,38 @@ def test_month_name(number: str, expected: str) -> None:
     assert month_name(number) == expected
 
 
-def test_spelt_numbers_months_and_days() -> None:
-    assert [NUMERALS[word] for word in ("zero", "two", "nineteen", "first", "second", "third", "sixteenth")] == [
-        *(0, 2, 19, 1, 2, 3, 16),
-    ]
-    assert [NUMERALS[word] for word in ("twenty", "ninety", "dozen", "xiv")] == [20, 90, 12, 14]
-    assert "one" not in NUMERALS and "_" not in NUMERALS
-    assert (MONTHS["feb"], MONTHS["sept"], WEEKDAYS["fridays"], WEEKDAYS["tues"]) == (
-        *("february", "september", "friday", "tuesday"),
-    )
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        *[("zero", 0), ("first", 1), ("two second ii", 2), ("three third iii", 3), ("seven seventh vii", 7)],
+        *[("eight viii", 8), ("twelve twelfth dozen xii", 12), ("thirteen xiii", 13), ("xiv", 14)],
+        *[("sixteen sixteenth xvi", 16), ("nineteen", 19), ("twenty twentieth", 20), ("fifty fiftieth", 50)],
+        *[("ninety", 90), ("hundredth", 100)],
+    ],
+)
+def test_spelt_numbers(words: str, value: int) -> None:
+    assert {NUMERALS[word] for word in words.split()} == {value}
+
+
+@pytest.mark.parametrize(
+    ("words", "zeros"),
+    [
+        *[("hundred", 2), ("thousand k", 3), ("lakh lakhs", 5), ("million millions mn", 6), ("crore crores", 7)],
+        *[("billion billions bn", 9), ("trillion", 12)],
+    ],
+)
+def test_scales(words: str, zeros: int) -> None:
+    assert {SCALES[word] for word in words.split()} == {10**zeros}
+
+
+def test_words_that_are_often_no_numbers_or_units() -> None:
+    assert NUMERALS.keys().isdisjoint({"one", "_", "iv", "vi"})
+    assert {"m", "g", "s", "x", "min", "am", "pound"} <= ONLY_BEHIND_NUMBERS
+    assert ONLY_BEHIND_NUMBERS.isdisjoint({"km", "kg", "minutes", "dollar", "$", "%"})
+
+
+def test_months_and_days() -> None:
+    months = [MONTHS[word] for word in ("feb", "february", "may", "sept", "sep")]
+    assert months == ["february", "february", "may", "september", "september"]
+    days = [WEEKDAYS[word] for word in ("friday", "fridays", "tues", "thurs")]
+    assert days == ["friday", "friday", "tuesday", "thursday"]

@@ -32,6 +32,8 @@ def words(text: str) -> list[Word]:
         # A pivot with one word before and one after it.
         ("a p b", "b p a", True),
         ("a p b", "a p b", False),
+        ("a p b c", "b p a c", True),
+        ("c a p b", "c b p a", True),
         ("a p", "p a", False),
         ("a b p", "p a b", False),
         ("p a b", "a b p", False),

@@ -1,6 +1,6 @@
 """One event of every kind."""
 
-from typing import get_args
+from typing import Any, get_args
 
 from semcache.events import (
     AuditDropped,
@@ -20,9 +20,9 @@ from semcache.events import (
 )
 
 
-def reranked(status="fresh", **changed):
+def reranked(status: str = "fresh", **changed: Any) -> Reranked:
     """A request with ten documents."""
-    values = {
+    values: dict[str, Any] = {
         "status": status,
         "reason": None,
         "reranker": "ce",
@@ -38,7 +38,7 @@ def reranked(status="fresh", **changed):
     return Reranked(**values | changed)
 
 
-ONE_OF_EACH = [
+ONE_OF_EACH: list[Event] = [
     reranked("verified", asked=4, reused=6, similarity=0.83, drift=-1.5),
     CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
     CacheRecovered(3.0),

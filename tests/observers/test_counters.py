@@ -1,24 +1,25 @@
-"""Counters: what get_stats answers."""
+"""Counters, which get_stats returns."""
 
 import threading
+from typing import Any
 
 import pytest
 
-from semcache.events import CacheFailed, NeighboursSkipped, RungFailed, TrustRefused
+from semcache.events import CacheFailed, Event, NeighboursSkipped, RungFailed, TrustRefused
 from semcache.observers import Counters
 from semcache.ranking import Status
 from tests.observers.samples import ONE_OF_EACH, reranked
 
 
-def told(*events):
+def counts_after(*events: Event) -> dict[str, Any]:
     counters = Counters()
     for event in events:
         counters(event)
     return counters.snapshot()
 
 
-def test_nothing_happened():
-    counts = told()
+def test_nothing_happened() -> None:
+    counts = counts_after()
     assert (counts["requests"], counts["cache_hits"], counts["cache_misses"]) == (0, 0, 0)
     assert counts["hit_rate"] == "0.00%"
     assert counts["by_status"] == dict.fromkeys([status.value for status in Status], 0)
@@ -27,23 +28,23 @@ def test_nothing_happened():
 @pytest.mark.parametrize(
     ("status", "hits"), [("exact", 1), ("semantic", 1), ("verified", 1), ("partial", 1), ("fresh", 0), ("degraded", 0)]
 )
-def test_what_counts_as_a_hit(status, hits):
-    counts = told(reranked(status))
+def test_what_counts_as_a_hit(status: str, hits: int) -> None:
+    counts = counts_after(reranked(status))
     assert (counts["cache_hits"], counts["cache_misses"]) == (hits, 1 - hits)
     assert counts["by_status"][status] == 1
 
 
-def test_the_rate_has_two_digits():
-    assert told(reranked("exact"), reranked("partial"), reranked("fresh"))["hit_rate"] == "66.67%"
+def test_the_rate_has_two_digits() -> None:
+    assert counts_after(reranked("exact"), reranked("partial"), reranked("fresh"))["hit_rate"] == "66.67%"
 
 
-def test_a_request_without_documents_is_neither_hit_nor_miss():
-    counts = told(reranked("exact", documents=0, asked=0))
+def test_a_request_without_documents_is_neither_hit_nor_miss() -> None:
+    counts = counts_after(reranked("exact", documents=0, asked=0))
     assert (counts["requests"], counts["cache_hits"], counts["cache_misses"]) == (1, 0, 0)
 
 
-def test_pairs_and_reasons_add_up():
-    counts = told(
+def test_pairs_and_reasons_add_up() -> None:
+    counts = counts_after(
         reranked("partial", asked=3, reused=7),
         reranked("degraded", reason="open", asked=0),
         reranked("degraded", reason="open", asked=0),
@@ -53,17 +54,19 @@ def test_pairs_and_reasons_add_up():
     assert counts["by_reason"] == {"open": 2, "budget": 1}
 
 
-def test_what_went_wrong_is_counted():
-    counts = told(CacheFailed("Embed", "x"), NeighboursSkipped(3), RungFailed("a", "x"), TrustRefused("number", 0.98))
+def test_what_went_wrong_is_counted() -> None:
+    counts = counts_after(
+        CacheFailed("Embed", "x"), NeighboursSkipped(3), RungFailed("a", "x"), TrustRefused("number", 0.98)
+    )
     assert counts["cache_failures"] == counts["rung_failures"] == counts["trust_refused"] == 1
     assert counts["neighbours_skipped"] == 3
 
 
-def test_every_kind_of_event_is_taken():
-    assert told(*ONE_OF_EACH)["requests"] == 1
+def test_every_kind_of_event_is_taken() -> None:
+    assert counts_after(*ONE_OF_EACH)["requests"] == 1
 
 
-def test_threads_lose_no_count():
+def test_threads_lose_no_count() -> None:
     counters = Counters()
     threads = [threading.Thread(target=lambda: [counters(reranked("exact")) for _ in range(500)]) for _ in range(8)]
     for thread in threads:
@@ -74,7 +77,7 @@ def test_threads_lose_no_count():
     assert repr(counters) == "<Counters 4000 requests, 100.00% hits>"
 
 
-def test_a_snapshot_does_not_change_later():
+def test_a_snapshot_does_not_change_later() -> None:
     counters = Counters()
     before = counters.snapshot()
     counters(reranked("degraded", reason="open"))

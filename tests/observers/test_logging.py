@@ -5,13 +5,14 @@ from dataclasses import fields
 
 import pytest
 
-from semcache.events import BreakerChanged, CacheFailed, CacheRecovered, IndexCreated, TrustChanged
+from semcache.events import BreakerChanged, CacheFailed, CacheRecovered, Event, IndexCreated, TrustChanged
 from semcache.observers import LoggingObserver
 from tests.observers.samples import ONE_OF_EACH, reranked
 
 
 @pytest.fixture
-def told(caplog):
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Everything that goes to the library's logger."""
     caplog.set_level(logging.DEBUG, "semcache")
     return caplog
 
@@ -31,48 +32,55 @@ def told(caplog):
         (TrustChanged("s", 0.98, 0.97, "evidence"), "INFO"),
     ],
 )
-def test_level(told, event, level):
+def test_level(logged: pytest.LogCaptureFixture, event: Event, level: str) -> None:
     LoggingObserver()(event)
-    assert [record.levelname for record in told.records] == [level]
+    assert [record.levelname for record in logged.records] == [level]
 
 
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
-def test_every_event_is_one_record_with_all_its_fields(told, event):
+def test_every_event_is_one_record_with_all_its_fields(logged: pytest.LogCaptureFixture, event: Event) -> None:
     LoggingObserver()(event)
-    [record] = told.records
-    assert record.semcache_event == type(event).__name__
+    [record] = logged.records
+    assert record.__dict__["semcache_event"] == type(event).__name__
     for field in fields(event):
         assert getattr(record, f"semcache_{field.name}") == getattr(event, field.name)
 
 
-def test_the_line_reads_well(told):
+def test_the_line_reads_well(logged: pytest.LogCaptureFixture) -> None:
     LoggingObserver()(BreakerChanged("half-open", "open", "probe slow", 2.51234))
-    assert told.records[0].getMessage() == "BreakerChanged old=half-open new=open reason='probe slow' p95_s=2.512"
+    assert logged.records[0].getMessage() == "BreakerChanged old=half-open new=open reason='probe slow' p95_s=2.512"
 
 
-def test_an_outage_warns_once_per_step_until_it_is_over(told):
+def test_an_outage_warns_once_per_step_until_it_is_over(logged: pytest.LogCaptureFixture) -> None:
     observer = LoggingObserver()
     down = CacheFailed("ReadExact", "x")
     for event in (down, down, CacheFailed("Remember", "x"), down, CacheRecovered(2.0), down):
         observer(event)
-    levels = [record.levelname for record in told.records]
+    levels = [record.levelname for record in logged.records]
     assert levels == ["WARNING", "DEBUG", "WARNING", "DEBUG", "INFO", "WARNING"]
 
 
-def test_another_logger_can_be_given(caplog):
+def test_another_logger_can_be_given(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mine")
     LoggingObserver(logging.getLogger("mine"))(IndexCreated("i"))
     assert [record.name for record in caplog.records] == ["mine"]
 
 
-def test_nothing_is_configured():
+def test_nothing_is_configured() -> None:
     logger = logging.getLogger("semcache")
     before = (list(logger.handlers), logger.level, logger.propagate)
     LoggingObserver()(IndexCreated("i"))
     assert (list(logger.handlers), logger.level, logger.propagate) == before
 
 
-def test_what_is_below_the_level_is_not_even_built(caplog):
+def test_what_is_below_the_level_is_not_even_built(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "semcache")
     LoggingObserver()(reranked())
     assert not caplog.records
+
+
+def test_texts_with_spaces_are_quoted_and_none_is_left_out(logged: pytest.LogCaptureFixture) -> None:
+    LoggingObserver()(reranked("degraded", reason="open", tenant="", reranker="a b"))
+    line = logged.records[0].getMessage()
+    assert "reason=open" in line and "tenant=''" in line and "reranker='a b'" in line
+    assert "similarity" not in line

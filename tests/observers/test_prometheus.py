@@ -12,11 +12,11 @@ from tests.observers.samples import ONE_OF_EACH, reranked
 
 
 @pytest.fixture
-def registry():
+def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def test_every_event_changes_a_metric(registry):
+def test_every_event_changes_a_metric(registry: CollectorRegistry) -> None:
     observer = PrometheusObserver(registry)
     for event in ONE_OF_EACH:
         before = generate_latest(registry)
@@ -52,14 +52,14 @@ def test_every_event_changes_a_metric(registry):
         ("semcache_audits_dropped_total", {"reason": "busy"}, 1),
     ],
 )
-def test_metric(registry, metric, labels, value):
+def test_metric(registry: CollectorRegistry, metric: str, labels: dict[str, str], value: float) -> None:
     observer = PrometheusObserver(registry)
     for event in ONE_OF_EACH:
         observer(event)
     assert registry.get_sample_value(metric, labels) == value
 
 
-def test_the_breaker_starts_closed_and_is_in_one_state(registry):
+def test_the_breaker_starts_closed_and_is_in_one_state(registry: CollectorRegistry) -> None:
     observer = PrometheusObserver(registry)
     assert registry.get_sample_value("semcache_breaker_state", {"state": "closed"}) == 1
     observer(BreakerChanged("open", "half-open", "open time over", None))
@@ -69,24 +69,24 @@ def test_the_breaker_starts_closed_and_is_in_one_state(registry):
     assert sum(states) == 1
 
 
-def test_a_request_without_a_neighbour_says_nothing_of_similarity(registry):
+def test_a_request_without_a_neighbour_says_nothing_of_similarity(registry: CollectorRegistry) -> None:
     PrometheusObserver(registry)(reranked("fresh"))
     assert registry.get_sample_value("semcache_similarity_count") == 0
     assert registry.get_sample_value("semcache_drift_count") == 0
 
 
-def test_tenants_are_no_labels(registry):
+def test_tenants_are_no_labels(registry: CollectorRegistry) -> None:
     PrometheusObserver(registry)(reranked(tenant="acme"))
     assert b"acme" not in generate_latest(registry)
 
 
-def test_two_on_one_registry_is_a_clear_error(registry):
+def test_two_on_one_registry_is_a_clear_error(registry: CollectorRegistry) -> None:
     PrometheusObserver(registry)
     with pytest.raises(ConfigurationError, match="share one PrometheusObserver"):
         PrometheusObserver(registry)
 
 
-def test_without_the_library_the_error_says_how_to_get_it(monkeypatch):
+def test_without_the_library_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[prometheus\]'"):
         PrometheusObserver()
