@@ -200,6 +200,15 @@ def test_cues_of_nothing_or_of_another_vocabulary_are_not_compared() -> None:
     assert GUARD.difference(GUARD.cues("a dog"), other.cues("a dog")) == "format"
 
 
+def test_cues_that_are_stored_stay_readable() -> None:
+    """Behind the header. Where the bytes have to change, raise the format in cue_guard.py: it keeps old cues apart."""
+    everything = 'who does not fly from Paris to Rome by 5 May 2020 for $5 with get_a "x y" enabled'
+    assert GUARD.cues(everything).hex()[4:] == (
+        "70fcf21016b38027428165b58308d92356d53331b83054052056d5407c9450f6cc80269d8092996023cb907138"
+    )
+    assert GUARD.cues("miles to km caused by pain").hex()[4:] == "824e11833bff8384eb83fb1e"
+
+
 def test_cues_hold_no_text() -> None:
     assert b"password" not in GUARD.cues("reset my password")
     assert len(GUARD.cues("reset my password")) == 2 + 2 * 3

@@ -18,6 +18,13 @@ def test_a_cue_holds_kind_and_role_and_a_hash() -> None:
     assert cue[1:] != encode_cue(Kind.WORD, Role.TARGET, "passwords")[1:]
 
 
+def test_kinds_and_roles_are_different_and_fit_into_four_bits() -> None:
+    for names in (Kind, Role):
+        values = [value for value in vars(names).values() if isinstance(value, int)]
+        assert len(set(values)) == len(values)
+        assert set(values) <= set(range(16))
+
+
 @given(CUES, st.binary(max_size=20))
 def test_a_blob_is_decoded_into_what_was_encoded(cues: list[bytes], rest: bytes) -> None:
     blob = encode(b"hd", cues, rest)

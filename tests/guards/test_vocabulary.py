@@ -1,5 +1,10 @@
 """A vocabulary of the user's own."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from semcache.guards import ENGLISH, CueGuard, Vocabulary
 from semcache.guards.vocabulary import grouped
 
@@ -34,3 +39,23 @@ def test_extending_leaves_the_original_alone() -> None:
     assert "kindest" in extended.ignored and "the" in extended.ignored
     assert "resync" not in ENGLISH.scopes and "kindest" not in ENGLISH.ignored
     assert extended.questions == ENGLISH.questions and extended.phrases == ENGLISH.phrases
+
+
+def test_of_phrases_that_begin_alike_the_longest_is_meant() -> None:
+    guard = CueGuard(Vocabulary(phrases={("aa", "bb"): "xx", ("aa", "bb", "cc"): "yy", ("aa",): "zz"}))
+    assert difference_of("aa bb cc", "yy", guard) is None
+    assert difference_of("aa bb dd", "xx dd", guard) is None
+    assert difference_of("aa dd", "zz dd", guard) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *[{"ignored": frozenset({"x"})}, {"negations": frozenset({"x"})}, {"sources": frozenset({"x"})}],
+        *[{"targets": frozenset({"x"})}, {"questions": {"x": "y"}}, {"scopes": {"x": "y"}}, {"same": {"x": "y"}}],
+        *[{"phrases": {("x",): "y"}}, {"same": {"x": "z"}}],
+    ],
+)
+def test_cues_of_another_vocabulary_are_not_compared(changed: dict[str, Any]) -> None:
+    ours, theirs = CueGuard(Vocabulary(same={"a": "b"})), CueGuard(replace(Vocabulary(same={"a": "b"}), **changed))
+    assert ours.difference(ours.cues("dog"), theirs.cues("dog")) == "format"
