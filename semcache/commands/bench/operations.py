@@ -36,7 +36,7 @@ def look_ups(
 ) -> Iterator[Operation]:
     """Reads of ``stored`` entries. Vectors are given, so nothing is embedded."""
     cache = pipeline.cache
-    findable = _findable(pipeline, entries, stored)
+    findable = findable_entries(pipeline, entries, stored)
     yield Operation(
         EXACT,
         lambda number: (entries.query(number % stored), entries.texts(number % stored)),
@@ -92,8 +92,11 @@ def model_calls(models: Models, entries: SyntheticEntries) -> Iterator[Operation
     )
 
 
-def _findable(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> list[int]:
-    """Numbers of entries that their rewordings find."""
+def findable_entries(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> list[int]:
+    """Numbers of stored entries, up to 400, that a look-up of their rewording finds.
+
+    Raises StoreError when there are none.
+    """
     # The graph of an HNSW index links near vectors. Random vectors are all equally far from each other, unlike real
     # ones, so the search through the graph does not reach every one of them.
     probes = range(0, stored, max(1, stored // _PROBES))

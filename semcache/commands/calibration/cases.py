@@ -68,6 +68,16 @@ class Case:
             return Status.VERIFIED
         return Status.PARTIAL if self.exact else Status.FRESH
 
+    def needed(self) -> dict[str, set[bytes]]:
+        """The documents whose scores are needed to try this case at every threshold, by query."""
+        # All for the query itself, since losses are measured against its fresh order. For a neighbour only those whose
+        # score would be taken from it, with the guard and without.
+        documents = {self.query: set(self.fingerprints)}
+        alike = [near for near in self.near if near.is_alike] if self.trust_from >= 0 else []
+        for near, taken in (*sources(self.near), *sources(alike)):
+            documents.setdefault(near.query, set()).update(taken)
+        return documents
+
     def _covered_from(self, nears: Iterable[Near]) -> float:
         """The similarity of the last neighbour that is needed for every document to have a score."""
         missing = set(self.fingerprints) - self.exact

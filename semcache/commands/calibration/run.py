@@ -160,5 +160,5 @@ def _score(log: Sequence[Logged], sample: Sample, reranker: Reranker, book: Scor
             pairs = [(queries[call.query], texts[fingerprint]) for fingerprint in missing]
             scores = checked_scores(reranker.score(pairs), len(pairs), reranker.name).tolist()
             book.add(call.query, dict(zip(missing, scores, strict=True)))
-        done += len(call.fingerprints)
+        done += len(call)
     progress("scoring", done, sample.pairs)

@@ -3,11 +3,11 @@
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from semcache.commands.calibration.cases import Case, sources
+from semcache.commands.calibration.cases import Case
 from semcache.errors import InvalidInputError
 
 # Bounds of similarity between strata. Trust is decided near 1, where requests are few: a sample drawn from all
@@ -22,6 +22,10 @@ class Call:
     query: str
     fingerprints: tuple[bytes, ...]
 
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.fingerprints)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -34,7 +38,7 @@ class Sample:
     @property
     def pairs(self) -> int:
         """Pairs that the calls score."""
-        return sum(len(call.fingerprints) for call in self.calls)
+        return sum(map(len, self.calls))
 
 
 def draw_sample(cases: Sequence[Case], max_pairs: int, seed: int) -> Sample:
@@ -48,8 +52,13 @@ def draw_sample(cases: Sequence[Case], max_pairs: int, seed: int) -> Sample:
     planned: dict[str, set[bytes]] = {}
     left = max_pairs
     for case in candidates:
-        needed = _calls(case, planned)
-        left -= sum(len(call.fingerprints) for call in needed)
+        needed = [
+            # In the retriever's order, since a set has none: equal plans then make equal calls, and equal batches.
+            Call(query, tuple(fingerprint for fingerprint in case.fingerprints if fingerprint in new))
+            for query, documents in case.needed().items()
+            if (new := documents - planned.get(query, set()))
+        ]
+        left -= sum(map(len, needed))
         # Stops here instead of looking for a cheaper case: the sample would otherwise prefer cases of few documents.
         if left < 0:
             break
@@ -83,21 +92,3 @@ def _in_turn(cases: Sequence[Case], seed: int) -> list[Case]:
     for members in ordered:
         chance.shuffle(members)
     return [case for turn in zip_longest(*ordered) for case in turn if case is not None]
-
-
-def _calls(case: Case, planned: Mapping[str, set[bytes]]) -> list[Call]:
-    """The calls that a case needs beyond those that are planned already."""
-    # All documents for the query itself: losses are measured against its fresh order. For a neighbour only those whose
-    # score would be taken from it, with the guard and without.
-    documents = {case.query: set(case.fingerprints)}
-    alike = [near for near in case.near if near.is_alike]
-    for nears in (case.near, alike if case.trust_from >= 0 else ()):
-        for near, taken in sources(nears):
-            documents.setdefault(near.query, set()).update(taken)
-    calls = []
-    for query, fingerprints in documents.items():
-        new = fingerprints - planned.get(query, set())
-        if new:
-            # In the retriever's order, since a set has none: equal plans then make equal calls, and equal batches.
-            calls.append(Call(query, tuple(fingerprint for fingerprint in case.fingerprints if fingerprint in new)))
-    return calls
