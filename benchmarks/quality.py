@@ -16,7 +16,7 @@ from benchmarks.reuse_requests import KNOWN, Evidence, Request, crowds, pairs
 from benchmarks.reuse_rules import first_by_embedding, first_of_retriever, plain, plain_from, steps_of_five, verified
 from benchmarks.trec import RETRIEVERS, check_loader, data_folder, load_topics
 from semcache.commands.bootstrap import RESAMPLES
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.policy import ReusePolicy
 
 RESULTS = Path(__file__).parent / "results"
 POLICY = ReusePolicy()

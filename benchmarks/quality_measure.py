@@ -11,7 +11,8 @@ from benchmarks.reuse_requests import Request
 from benchmarks.reuse_rules import Answer, Rule, best_first, verified
 from benchmarks.trec import ndcg
 from semcache.commands.bootstrap import mean_interval
-from semcache.flow.reuse import Prior, ReusePolicy, next_to_ask, settle
+from semcache.flow.policy import ReusePolicy
+from semcache.flow.reuse import Prior, next_to_ask, settle
 
 Row = dict[str, Any]
 SEED = 20191120

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.reuse_requests import Floats, Request
-from semcache.flow.reuse import ReusePolicy, next_to_ask, settle
+from semcache.flow.policy import ReusePolicy
+from semcache.flow.reuse import next_to_ask, settle
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semcache.batching.reranker import AsyncBatchReranker
-    from semcache.cache import Lookup, RedisSemanticCache
+    from semcache.cache import RedisSemanticCache
     from semcache.cached import CachedReranker
     from semcache.degradation.monitor import LatencyMonitor
     from semcache.degradation.reranker import DegradableReranker
     from semcache.documents import Document
     from semcache.entries.entry import Neighbour
     from semcache.errors import SemcacheError
+    from semcache.flow.outcome import Lookup
     from semcache.pipeline import OptimizedRerankerPipeline
     from semcache.ranking import Ranking, Status
     from semcache.redis.server.embedded import EmbeddedRedis
@@ -25,7 +26,7 @@ _ROOMS = {
     "Document": "documents",
     "EmbeddedRedis": "redis.server.embedded",
     "LatencyMonitor": "degradation.monitor",
-    "Lookup": "cache",
+    "Lookup": "flow.outcome",
     "Neighbour": "entries.entry",
     "OptimizedRerankerPipeline": "pipeline",
     "Ranking": "ranking",

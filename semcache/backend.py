@@ -6,11 +6,13 @@ from functools import partial
 from threading import Lock
 from weakref import WeakKeyDictionary
 
+from semcache.errors import ConfigurationError
 from semcache.events import Event
-from semcache.flow.rerank import FlowPolicy
+from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.flow.requests import check_threshold, check_ttl
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
-from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import Reuse as ReuseKnobs
@@ -19,8 +21,8 @@ from semcache.settings import Reuse as ReuseKnobs
 class Backend:
     """Opens stores when they are first asked for, and everything it opened is closed with it.
 
-    ``observers`` are told every event that happens over this backend; the tuple is the backend's and never changes.
-    ``policy`` is what the user allows.
+    ``observers`` are told every event that happens over this backend; they never change. ``policy`` is what the user
+    allows. Safe to use from several threads.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Backend:
         self.ttl_s = ttl_s
         self.reuse_knobs = reuse_knobs
         self._restricted: dict[str, FlowPolicy] = {}
+        # Guards the two dicts below. Neither Redis nor an observer is called while it is held.
         self._lock = Lock()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Weak, since applications build a reranker per request and drop it without closing it.
@@ -60,8 +63,8 @@ class Backend:
             "store_queries": self.knobs.store_queries,
             "on_event": partial(self._on_store_event, reranker, listwise),
         }
-        # One pair for all who ask, since stores learn what their index is like. The lock is held while it is made: to
-        # make one takes no time, and two threads must not get two.
+        # All rerankers of one name share a pair, since stores learn what their index is like. It is made under the
+        # lock, so that two threads do not make two; making one asks Redis nothing.
         with self._lock:
             both = self._stores.get((reranker, listwise))
             if both is None:
@@ -74,7 +77,8 @@ class Backend:
 
         A request takes its policy once, when it begins.
         """
-        # Read by every request while a quality thread may write: a dict's get and set are atomic, and policies frozen.
+        # Every request reads this without a lock while a quality thread may write: a dict's get and set are atomic, and
+        # policies are frozen.
         return self._restricted.get(reranker, self.policy)
 
     def restrict(self, reranker: str, policy: FlowPolicy) -> FlowPolicy:
@@ -96,7 +100,7 @@ class Backend:
             self._users[user] = store, counters
 
     def leave(self, user: object) -> bool:
-        """Whether nobody else has joined, so that the backend may be closed."""
+        """Forget a user. Returns True if no other one has joined, so that the backend may be closed."""
         with self._lock:
             self._users.pop(user, None)
             return not self._users
@@ -131,3 +135,35 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<Backend at {self.connection.where} with {self.embedder.name}>"
+
+
+def check_arguments(
+    redis_url: object,
+    redis_client: object,
+    embedding_model: object,
+    threshold: object,
+    ttl: object,
+    ttl_name: str = "ttl",
+) -> None:
+    """Raises ConfigurationError for an argument of a cache or pipeline that cannot be used. Loads and opens nothing."""
+    server_of(redis_url, redis_client)
+    check_threshold(threshold)
+    check_ttl(ttl, ttl_name)
+    if embedding_model is None or (isinstance(embedding_model, str) and not embedding_model.strip()):
+        raise ConfigurationError(
+            f"embedding_model is {embedding_model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
+            "an embedder"
+        )
+
+
+def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:
+    """How near queries are reused according to the settings, trusted from ``trust_threshold`` on."""
+    return ReusePolicy(
+        trust_threshold=trust_threshold,
+        # A caller who trusts at less than the reuse threshold leaves nothing to verify.
+        reuse_threshold=min(knobs.reuse_threshold, trust_threshold),
+        confidence=knobs.confidence,
+        max_rounds=knobs.max_rounds,
+        max_pairs_share=knobs.max_pairs_share,
+        drift_limit=knobs.drift_limit,
+    )

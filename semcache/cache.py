@@ -2,72 +2,51 @@
 
 from collections.abc import Generator, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
-from semcache.backend import Backend
+from semcache.backend import Backend, check_arguments, reuse_policy
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
-from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.entries.entry import Neighbour
-from semcache.errors import ConfigurationError, InvalidInputError, StoreError, StoreUnavailableError
+from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
-from semcache.flow.requests import (
-    Request,
-    by_position,
-    caller_positions,
-    check_tenant,
-    check_threshold,
-    check_ttl,
-    checked_request,
-    forgotten,
-    records,
-)
-from semcache.flow.rerank import FindFlow, FlowPolicy, Found, find, remember
-from semcache.flow.results import find_order, places
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.outcome import Lookup, lookup
+from semcache.flow.policy import FlowPolicy
+from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
+from semcache.flow.rerank import FindFlow, find, remember
+from semcache.flow.results import find_results, ranks
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
 from semcache.observers import notify
-from semcache.protocols import AsyncStore, Embedder, FloatArray, Guard, Observer, Store
-from semcache.ranking import Status
+from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
-from semcache.settings import Reuse as ReuseKnobs
 from semcache.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """What the cache knows about a request.
-
-    ``scores`` has one score per document of the caller, None where unknown. ``status`` is EXACT or SEMANTIC when every
-    score is known, PARTIAL when this query is known but not every document, None for a miss. ``similarity`` is the
-    cosine of the nearest entry that may be reused.
-    """
-
-    scores: tuple[float | None, ...]
-    status: Status | None
-    similarity: float | None
-
-
 class RedisSemanticCache:
-    """Scores of one reranker, remembered in Redis by query and found again by meaning.
+    """Scores of one reranker, remembered in Redis by query and found again by exact query or by meaning.
 
     ``redis_url`` may be ``"embedded"``. ``redis_client`` stands in its place: a redis-py client or connection pool, for
     threads or for event loops, whose address and login are taken; it is neither used nor closed. ``embedding_model`` is
     a hub name or folder, or anything ``adapt_embedder`` takes. ``similarity_threshold`` is the cosine in [-1, 1] from
     which another query's scores are served unasked. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
-    what computes the scores: caches of different names share nothing. ``text`` says what of a document is scored: a
-    function that gives its text, or names of fields, which are joined by line breaks; None takes the text that
-    ``semcache.documents.text_of`` finds. All other knobs come from ``settings`` (environment and YAML unless given).
+    the model that computes the scores: caches of different names share nothing. ``text`` says what of a document is
+    scored: a function that gives its text, or names of fields, which are joined by line breaks; None means
+    ``semcache.documents.text_of``. ``settings`` has all other knobs (environment and YAML unless given). ``observers``
+    are told every event over this cache, those of rerankers over it included.
 
-    No method waits for Redis longer than its timeouts, and none raises because of it: a step that fails finds nothing,
-    and observers are told. A Redis that answers but cannot be used (no search module, wrong password) raises
-    StoreError here, in the constructor.
+    No method waits for Redis longer than its timeouts. Only ``forget`` and ``clear`` raise when Redis cannot be asked;
+    in all others a step that fails finds nothing, and observers are told. A Redis that answers but cannot be used (no
+    search module, wrong password) raises StoreError in the constructor.
+
+    Example:
+        >>> with RedisSemanticCache("redis://localhost:6379", ttl=600) as cache:
+        ...     cache.remember("how far is the moon", ["384,400 km", "a red car"], scores=[9.2, -4.0])
+        ...     cache.lookup("how far is the moon", ["a red car"]).scores
+        (-4.0,)
     """
 
     def __init__(
@@ -88,16 +67,16 @@ class RedisSemanticCache:
         settings = settings or Settings()
         self.read = reader_of(text)
         observers = tuple(observers)
-        policy = FlowPolicy(
-            reuse_policy(settings.reuse, similarity_threshold), guard, max_query_chars=settings.cache.max_query_chars
-        )
-        embedder = embedder_of(embedding_model, settings)
+        reuse = reuse_policy(settings.reuse, similarity_threshold)
+        policy = FlowPolicy(reuse, guard, max_query_chars=settings.cache.max_query_chars)
+        # Models are loaded before anything is opened that a failure would leave open.
+        embedder = adapt_embedder(embedding_model, backend=settings.embedder.backend)
         connection = RedisConnection.of(server_of(redis_url, redis_client), settings.redis, partial(notify, observers))
         self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
         self._serve(reranker, listwise=False)
         try:
             self.store.check()
-        except StoreUnavailableError as error:  # may come back at any time; until then answers go on without a cache
+        except StoreUnavailableError as error:  # it may come back at any time; until then answers go on without it
             self.on_event(CacheFailed("Connect", str(error)))
         except StoreError:
             self.backend.close()
@@ -133,8 +112,9 @@ class RedisSemanticCache:
     ) -> Self:
         """The cache of another reranker's scores, over the same connection and embedder.
 
-        ``observers`` are told what happens to requests over it, and those of this cache's constructor are told as well.
-        ``read`` gives the text of a document (None: as in this cache).
+        A ``listwise`` reranker's scores are places in an order, which replace each other as a whole. ``observers`` are
+        told what happens to requests over the new cache, beside the observers of this one's constructor. ``read`` gives
+        the text of a document (None: as in this cache).
         """
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
@@ -146,25 +126,26 @@ class RedisSemanticCache:
         self.reranker = reranker
         self.listwise = listwise
         self.store, self.async_store = self.backend.stores(reranker, listwise=listwise)
-        # An observer may have been given to the cache and to a reranker over it, and is told once.
-        ours = self.backend.observers
-        self._observers = (*ours, *(observer for observer in observers if observer not in ours))
+        # An observer that was given to both the cache and a reranker over it is told once. Compared by equality, as
+        # Python makes a new bound method, such as ``events.append``, each time that one is named.
+        shared = self.backend.observers
+        self._observers = (*shared, *(observer for observer in observers if observer not in shared))
 
     def on_event(self, event: Event) -> None:
-        """Tell the observers of the whole cache and those given to ``of``."""
+        """Tell the observers of the whole cache, and those that were given to ``of``."""
         notify(self._observers, event)
 
     def policy(self) -> FlowPolicy:
-        """What the flow may do with this reranker's scores now."""
+        """What a flow may do with this reranker's scores now."""
         return self.backend.policy_for(self.reranker)
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
-        """How a driver carries out the steps of a flow over this cache; ``k`` neighbours (None: as set up)."""
+        """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
         return Calls(self.store, self.backend.embed, score, neighbours, self.on_event)
 
     def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
-        """``calls`` for an asynchronous driver."""
+        """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
         return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event)
 
@@ -176,14 +157,14 @@ class RedisSemanticCache:
         ``vector`` is the query's unit vector, if the caller has it already.
         """
         request = checked_request(query, documents, 1, tenant, self.read)
-        return _lookup(request, run(self._find(request, vector), self.calls()))
+        return lookup(request, run(self._find(request, vector), self.calls()))
 
     async def alookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
         request = checked_request(query, documents, 1, tenant, self.read)
-        return _lookup(request, await arun(self._find(request, vector), self.async_calls()))
+        return lookup(request, await arun(self._find(request, vector), self.async_calls()))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
         return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=self._checked(vector))
@@ -198,11 +179,12 @@ class RedisSemanticCache:
         tenant: str = "",
         ttl: float | None = None,
     ) -> bool:
-        """Store the scores that the reranker computed for this query and these documents; whether they were stored.
+        """Store the scores that the reranker computed for this query, one per document. True if they were stored.
 
-        ``ttl`` in seconds overrides the cache's. Never pass scores of another query, or of another reranker.
+        ``ttl`` in seconds replaces the cache's for a new entry. Never pass scores of another query or reranker.
         """
-        return run(self._remember(query, documents, scores, vector, tenant, ttl), self.calls())
+        request = checked_request(query, documents, 1, tenant, self.read)
+        return run(self._remember(request, scores, vector, ttl), self.calls())
 
     async def aremember(
         self,
@@ -215,24 +197,21 @@ class RedisSemanticCache:
         ttl: float | None = None,
     ) -> bool:
         """``remember`` for an event loop."""
-        return await arun(self._remember(query, documents, scores, vector, tenant, ttl), self.async_calls())
+        request = checked_request(query, documents, 1, tenant, self.read)
+        return await arun(self._remember(request, scores, vector, ttl), self.async_calls())
 
     def _remember(
-        self,
-        query: str,
-        documents: Sequence[Any],
-        scores: Sequence[float],
-        vector: FloatArray | None,
-        tenant: str,
-        ttl: float | None,
+        self, request: Request, scores: Sequence[float], vector: FloatArray | None, ttl: float | None
     ) -> Generator[Step, Any, bool]:
-        request = checked_request(query, documents, 1, tenant, self.read)
-        if ttl is not None:
-            check_ttl(ttl)
+        check_ttl(ttl)
         return remember(request, self.policy(), records(request, scores), self._checked(vector), ttl)
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
-        """The k nearest entries, nearest first; fewer where there are fewer, none when Redis cannot be asked."""
+        """At most k entries, nearest first; none when Redis cannot be asked. ``vector`` has one float per dimension.
+
+        Example:
+            >>> [(near.similarity, near.created_at) for near in cache.neighbours(embedder.embed(["the moon"])[0], k=2)]
+        """
         return list(run(self._neighbours(vector, tenant), self.calls(k=k)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
@@ -244,7 +223,8 @@ class RedisSemanticCache:
         unit = self._checked(vector)
         if unit is None:
             raise InvalidInputError("vector is None; pass the unit vector of a query")
-        return (yield FindNeighbours(tenant, unit))  # type: ignore[no-any-return]
+        near: Sequence[Neighbour] = yield FindNeighbours(tenant, unit)
+        return near
 
     def _checked(self, vector: FloatArray | None) -> FloatArray | None:
         return None if vector is None else given_vector(vector, self.backend.embedder.dims)
@@ -254,20 +234,25 @@ class RedisSemanticCache:
     ) -> int:
         """Remove what is remembered of a query, of a document (its text or its fingerprint), or of a tenant.
 
-        ``query`` and ``document`` are those of ``tenant``, the default tenant unless given; a document without a tenant
-        is forgotten everywhere. Gives the number of entries touched. Raises StoreUnavailableError when Redis cannot be
-        asked, since something that had to be forgotten is then still there.
+        A query without a tenant is the default tenant's; a document without a tenant is forgotten in all of them.
+        Returns the number of entries touched. Raises StoreUnavailableError when Redis cannot be asked; what had to be
+        forgotten may then still be there.
+
+        Example:
+            >>> cache.forget(document="a text that was withdrawn"), cache.forget(tenant="shop-a")
         """
-        return self.store.forget(tenant, **forgotten(query, document, tenant, self.read))
+        fingerprint = checked_forget(query, document, tenant, self.read)
+        return self.store.forget(tenant, query=query, document=fingerprint)
 
     async def aforget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
     ) -> int:
         """``forget`` for an event loop."""
-        return await self.async_store.forget(tenant, **forgotten(query, document, tenant, self.read))
+        fingerprint = checked_forget(query, document, tenant, self.read)
+        return await self.async_store.forget(tenant, query=query, document=fingerprint)
 
     def clear(self) -> int:
-        """Remove every entry of this namespace, reranker and embedder, of all tenants; gives their number."""
+        """Remove every entry of this namespace, reranker and embedder, of all tenants. Returns their number."""
         return self.store.clear()
 
     async def aclear(self) -> int:
@@ -275,29 +260,24 @@ class RedisSemanticCache:
         return await self.async_store.clear()
 
     def get(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
-        """The caller's documents in the order that ``set`` remembered for this query or a trusted one, or None.
+        """The caller's documents in the order of ``set`` for this query or a trusted one; None unless all are known.
 
-        None unless every document is known. A remembered list that was shorter than its candidates is served only
-        when all of it is among ``documents``.
+        A remembered list that was shorter than its candidates is served only when all of it is among ``documents``.
         """
         request = checked_request(query, documents, 1, read=self.read)
-        order = run(find_order(request, self.policy()), self._results().calls())
-        if order is None:
-            return None
-        documents = by_position(documents)
-        return [documents[index] for index in caller_positions(request.places, order)]
+        return run(find_results(request, documents, self.policy()), self._results().calls())
 
     def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
         request = checked_request(query, documents, 1, read=self.read)
-        run(remember(request, self.policy(), places(request, results, self.read)), self._results().calls())
+        run(remember(request, self.policy(), ranks(request, results, self.read)), self._results().calls())
 
     def _results(self) -> Self:
-        # Stored are positions in an order, which must not mix with scores.
+        # Lists are stored as ranks, which must not mix with scores: they have a scope of their own.
         return self.of(f"{self.reranker} (results)", listwise=True, observers=self._observers)
 
     def close(self) -> None:
-        """Close the connections, and the embedded server if this was its last user."""
+        """Close the connections, for every reranker over them, and the embedded server if this was its last user."""
         self.backend.close()
 
     async def aclose(self) -> None:
@@ -318,57 +298,3 @@ class RedisSemanticCache:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.reranker!r} in {self.backend.connection.where}>"
-
-
-def _lookup(request: Request, found: Found) -> Lookup:
-    scores: Sequence[float | None]
-    status: Status | None
-    if found.outcome is not None:
-        scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
-    else:
-        known = found.exact or {}
-        scores = list(map(known.get, request.fingerprints))
-        status = Status.PARTIAL if found.exact else None
-        similarity = found.neighbours[0].similarity if found.neighbours else None
-    if not isinstance(request.places, range):  # a text came twice
-        scores = list(map(scores.__getitem__, request.places))
-    return Lookup(tuple(scores), status, similarity)
-
-
-def check_arguments(
-    redis_url: object,
-    redis_client: object,
-    embedding_model: object,
-    threshold: object,
-    ttl: object,
-    ttl_name: str = "ttl",
-) -> None:
-    """Raise ConfigurationError for an argument of the constructor that cannot be used; loads and opens nothing."""
-    server_of(redis_url, redis_client)
-    check_threshold(threshold)
-    check_ttl(ttl, ttl_name)
-    if embedding_model is None or (isinstance(embedding_model, str) and not embedding_model.strip()):
-        raise ConfigurationError(
-            f"embedding_model is {embedding_model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
-            "an embedder"
-        )
-
-
-def embedder_of(model: object, settings: Settings) -> Embedder:
-    """The model of this name or folder with the backend of the settings; any other embedder by ``adapt_embedder``."""
-    if isinstance(model, str | Path):
-        return SentenceTransformerEmbedder(model, settings.embedder.backend)
-    return adapt_embedder(model)
-
-
-def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:
-    """How near queries are reused according to the settings, trusted from ``trust_threshold`` on."""
-    return ReusePolicy(
-        trust_threshold=trust_threshold,
-        # A caller who trusts at less than the reuse threshold leaves nothing to verify.
-        reuse_threshold=min(knobs.reuse_threshold, trust_threshold),
-        confidence=knobs.confidence,
-        max_rounds=knobs.max_rounds,
-        max_pairs_share=knobs.max_pairs_share,
-        drift_limit=knobs.drift_limit,
-    )

@@ -5,20 +5,19 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
 from semcache.cache import RedisSemanticCache
-from semcache.documents import Reader, TextOf, reader_of
-from semcache.errors import InvalidInputError
+from semcache.documents import TextOf, reader_of
 from semcache.events import Reranked
-from semcache.flow.answers import ranking
 from semcache.flow.drive import arun, arun_many, run, run_many
-from semcache.flow.requests import Request, checked_request, deadline_after
-from semcache.flow.rerank import Flow, FlowPolicy, Outcome, rerank
+from semcache.flow.outcome import Outcome, ranking
+from semcache.flow.policy import FlowPolicy
+from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
+from semcache.flow.rerank import Flow, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
-from semcache.observers import Counters
+from semcache.observers.counters import Counters
 from semcache.protocols import Observer
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
@@ -28,24 +27,24 @@ _WARM_CHUNK = 32
 
 
 class CachedReranker:
-    """``rerank`` as before, with what the reranker said remembered in ``cache``.
+    """A reranker whose scores are remembered in ``cache``. Safe to use from several threads and event loops.
 
-    ``reranker`` is anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included, or a
-    DegradableReranker. Equal requests in flight share one computation. Safe to use from several threads and tasks.
+    ``reranker`` is anything that ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included, or
+    a DegradableReranker. Equal requests in flight share one computation.
 
     ``text`` says what of a document is scored and remembered: a function that gives its text, or names of fields, such
     as ``("title", "body")``, which are joined by line breaks; None takes the text as the cache does.
 
     Scores are shared by name. ``name``, ``version`` and ``probe`` say whose scores they are, as for ``adapt``.
 
-    ``observers`` are told what happens to requests of this reranker; observers of the cache are told that, too.
-    ``counters`` count its requests, and the failures of their cache steps; by default it has its own. Rerankers that
-    are made per request may share one Counters, and need not be closed.
+    ``observers`` are told what happens to requests of this reranker; the observers of the cache are told that, too.
+    ``counters`` count its requests and the failures of their cache steps; None makes a Counters of its own. Rerankers
+    that are made per request may share one Counters, and need not be closed.
 
     Example:
-        cache = RedisSemanticCache("redis://localhost:6379")
-        with CachedReranker(CrossEncoder("cross-encoder/ms-marco-MiniLM-L-12-v2"), cache) as reranker:
-            ranking = reranker.rerank("how far is the moon", documents, top_k=5)
+        >>> cache = RedisSemanticCache("redis://localhost:6379")
+        >>> with CachedReranker(CrossEncoder("cross-encoder/ms-marco-MiniLM-L-12-v2"), cache) as reranker:
+        ...     ranking = reranker.rerank("how far is the moon", documents, top_k=5)
     """
 
     def __init__(
@@ -62,8 +61,8 @@ class CachedReranker:
     ) -> None:
         self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         self.counters = Counters() if counters is None else counters
-        # Nothing that the backend or a thread of the audit keeps may lead back to this object: applications drop it
-        # without close(), and it is to vanish then.
+        # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
+        # without closing it, and it has to be freed then.
         self.cache = cache.of(
             self.ladder.name,
             listwise=self.ladder.listwise,
@@ -71,6 +70,7 @@ class CachedReranker:
             read=None if text is None else reader_of(text),
         )
         self.cache.backend.join(self, self.cache.store, self.counters)
+        # Made once: they are the same for every request.
         self._calls = self.cache.calls(self.ladder.score)
         self._async_calls = self.cache.async_calls(self.ladder.ascore)
         knobs = cache.backend.reuse_knobs
@@ -89,8 +89,12 @@ class CachedReranker:
     ) -> Ranking[Any]:
         """The best ``top_k`` of the caller's own documents, best first.
 
-        ``tenant`` is a wall: nothing is read or written across it. ``deadline_s`` is in seconds from now; a reranker
-        with a fallback answers within it. Raises InvalidInputError before any work is done.
+        Nothing is read or written across a ``tenant``. ``deadline_s`` is in seconds from now; a reranker with a
+        fallback answers within it. Raises InvalidInputError before any work is done, and what the reranker raises.
+
+        Example:
+            >>> ranking = reranker.rerank("how far is the moon", documents, top_k=5, tenant="shop-a", deadline_s=1.5)
+            >>> ranking[0], ranking.scores[0], ranking.status
         """
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
@@ -112,63 +116,88 @@ class CachedReranker:
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
-            _key(request, deadline_s),
-            lambda: arun(self._flow(request), self._async_calls, deadline),
+            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline)
         )
         return self._answered(request, documents, outcome, started)
 
     def rerank_many(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
     ) -> list[Ranking[Any]]:
-        """One ranking per query, in order; looked up and embedded together, scored in common batches."""
+        """One ranking per query, in order; looked up and embedded together, scored in common batches.
+
+        Example:
+            >>> rankings = reranker.rerank_many(["red apples", "cold wind"], [documents, other_documents], top_k=3)
+        """
         started = monotonic()
-        request = _requests(queries, documents_list, top_k, tenant, self.cache.read)
-        distinct = {_key(one, None): one for one in request}
+        requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
+        distinct = {_key(request, None): request for request in requests}
         outcomes = run_many(map(self._flow, distinct.values()), self._calls)
-        return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     async def arerank_many(
         self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
     ) -> list[Ranking[Any]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
-        request = _requests(queries, documents_list, top_k, tenant, self.cache.read)
-        distinct = {_key(one, None): one for one in request}
+        requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
+        distinct = {_key(request, None): request for request in requests}
         outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
-        return self._all_answered(request, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
-        """Score every (query, documents) of a log that is not known exactly yet; gives the number of pairs scored."""
+        """Score every (query, documents) of a log that is not known exactly yet. Returns the number of pairs scored.
+
+        Example:
+            >>> reranker.warm((line["query"], line["documents"]) for line in log)
+        """
         log = iter(requests)
         scored = 0
         while chunk := list(islice(log, _WARM_CHUNK)):
-            request = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
-            flows = (self._flow(one, exactly=True) for one in request)
+            policy = self.cache.policy()
+            if policy.reuse is not None:
+                # Takes nothing from neighbours, and yet stores vectors, so that later queries find these entries.
+                # Without a policy for reuse no vector would be stored.
+                policy = replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
+            requests_ = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
+            flows = [self._flow(request, policy) for request in requests_]
             scored += sum(outcome.asked for outcome in run_many(flows, self._calls))
         return scored
 
-    def _flow(self, request: Request, *, exactly: bool = False) -> Flow:
-        policy = self.cache.policy()
-        if exactly:
-            policy = _nothing_near(policy)
+    def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
+        # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
+        policy = self.cache.policy() if policy is None else policy
         outcome = yield from rerank(request, policy, self.cache.reranker, listwise=self.cache.listwise)
         self.audit.consider(request, outcome)
         return outcome
 
     def _all_answered(
         self,
-        request: Sequence[Request],
+        requests: Sequence[Request],
         documents_list: Sequence[Sequence[Any]],
         outcomes: dict[Any, Outcome],
         started: float,
     ) -> list[Ranking[Any]]:
         return [
-            self._answered(one, documents, outcomes[_key(one, None)], started)
-            for one, documents in zip(request, documents_list, strict=True)
+            self._answered(request, documents, outcomes[_key(request, None)], started)
+            for request, documents in zip(requests, documents_list, strict=True)
         ]
 
     def _answered(self, request: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
-        self.cache.on_event(_reranked(request, outcome, monotonic() - started))
+        """The ranking for one caller. Callers that shared one computation each have their documents and their event."""
+        reranked = Reranked(
+            status=outcome.status,
+            reason=outcome.reason,
+            reranker=outcome.reranker,
+            tenant=request.tenant,
+            documents=len(request.text_positions),
+            asked=outcome.asked,
+            reused=outcome.reused,
+            rounds=outcome.rounds,
+            similarity=outcome.similarity,
+            drift=None if outcome.drift is None else outcome.drift.median,
+            duration_s=monotonic() - started,
+        )
+        self.cache.on_event(reranked)
         return ranking(request, documents, outcome)
 
     def get_stats(self) -> dict[str, Any]:
@@ -180,6 +209,7 @@ class CachedReranker:
 
     def close(self) -> None:
         """Close the ladder, and the cache unless another reranker over it is still open. Can be repeated."""
+        # In this order: an audit under way asks the ladder and writes to the cache.
         self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
         closing()
@@ -198,17 +228,13 @@ class CachedReranker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -216,41 +242,5 @@ class CachedReranker:
 
 
 def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:
+    # With the deadline, since a caller without one must not get the answer of a fallback that was in a hurry.
     return request.tenant, request.query, request.fingerprints, request.top_k, deadline_s
-
-
-def _requests(
-    queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int, tenant: str, read: Reader
-) -> list[Request]:
-    if isinstance(queries, str) or len(queries) != len(documents_list):
-        raise InvalidInputError(
-            f"{len(queries)} queries for {len(documents_list)} lists of documents; pass a list of queries and as many "
-            "lists of documents"
-        )
-    return [
-        checked_request(query, documents, top_k, tenant, read)
-        for query, documents in zip(queries, documents_list, strict=True)
-    ]
-
-
-def _nothing_near(policy: FlowPolicy) -> FlowPolicy:
-    """The policy that takes nothing from neighbours, and yet stores vectors, so that others may find the entry."""
-    if policy.reuse is None:
-        return policy
-    return replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
-
-
-def _reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
-    return Reranked(
-        status=outcome.status,
-        reason=outcome.reason,
-        reranker=outcome.reranker,
-        tenant=request.tenant,
-        documents=len(request.places),
-        asked=outcome.asked,
-        reused=outcome.reused,
-        rounds=outcome.rounds,
-        similarity=outcome.similarity,
-        drift=None if outcome.drift is None else outcome.drift.median,
-        duration_s=duration_s,
-    )

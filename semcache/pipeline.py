@@ -1,17 +1,19 @@
-"""The whole of semcache in one object: cache, batches, breaker and fallbacks round a reranker."""
+"""The whole of semcache in one object: a reranker with cache, batches, breaker and fallbacks."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
+from semcache.backend import check_arguments
 from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
-from semcache.cache import RedisSemanticCache, check_arguments, embedder_of
+from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
+from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, notify
 from semcache.protocols import Observer
 from semcache.redis.client.connection import DEFAULT_URL
@@ -20,17 +22,21 @@ from semcache.settings import Settings
 
 
 class OptimizedRerankerPipeline(CachedReranker):
-    """``rerank`` that asks ``primary_reranker`` only what the cache does not know, and never waits for it too long.
+    """A reranker that is asked only what the cache does not know, and that no request waits for too long.
 
     Rerankers are anything ``semcache.rerankers.adapt`` takes, a sentence-transformers CrossEncoder included.
     ``fallback_reranker`` answers while more than 5 % of the primary's calls take longer than ``p95_threshold`` seconds;
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
-    ``embedding_model`` is a name, a folder, or any embedder; ``redis_client`` stands in the place of ``redis_url``, see
-    RedisSemanticCache; ``rungs`` are further fallbacks. ``text`` says what of a document is scored: a function that
-    gives its text, or names of fields. ``name``, ``version`` and ``probe`` say whose scores those of the primary are,
-    as for ``adapt``. All other knobs come from ``settings`` (environment and YAML unless given). Close it, or use it in
-    a ``with`` or ``async with`` block.
+    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``redis_client`` stands
+    in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache. ``name``,
+    ``version`` and ``probe`` say whose scores those of the primary are, as for ``adapt``. ``observers`` are told every
+    event. All other knobs come from ``settings`` (environment and YAML unless given). Close it, or use it in a ``with``
+    or ``async with`` block.
+
+    Example:
+        >>> with OptimizedRerankerPipeline(my_cross_encoder, None, "redis://localhost:6379") as pipeline:
+        ...     ranking = pipeline.rerank("how far is the moon", documents, top_k=5)
     """
 
     def __init__(
@@ -55,9 +61,9 @@ class OptimizedRerankerPipeline(CachedReranker):
         # First of all, since a reranker may take long to load.
         check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl")
         settings = settings or Settings()
-        batching, monitor, breaker = settings.batching, settings.monitor, settings.breaker
+        batching, monitor = settings.batching, settings.monitor
         counters = Counters()
-        # The ladder belongs to this pipeline: of all counters over the cache, only these count its failures.
+        # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
         self._primary = AsyncBatchReranker(
             primary_reranker,
@@ -73,18 +79,12 @@ class OptimizedRerankerPipeline(CachedReranker):
             self._primary,
             fallback_reranker,
             LatencyMonitor(monitor.window_size, p95_threshold, monitor.min_samples),
-            breaker=BreakerPolicy(
-                open_s=breaker.open_s,
-                max_open_s=breaker.max_open_s,
-                probes=breaker.probes,
-                probe_factor=breaker.probe_factor,
-                errors=breaker.errors,
-            ),
+            breaker=BreakerPolicy(**settings.breaker.model_dump()),
             rungs=rungs,
             admission_factor=batching.admission_factor,
             on_event=on_event,
         )
-        # The cache comes last: it opens connections, which nobody would close if a reranker could not be used.
+        # The cache comes last: it opens connections, which would stay open if a reranker could not be used.
         cache = RedisSemanticCache(
             redis_url,
             embedding_model,
@@ -109,16 +109,18 @@ class OptimizedRerankerPipeline(CachedReranker):
     ) -> Self:
         """Everything from the environment and YAML, the ladder of rerankers included.
 
-        ``primary`` is used instead of the first reranker of the ladder, ``embedder`` instead of the model that the
-        settings name. They are anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``text`` says
-        what of a document is scored, as for the constructor. ``redis_client`` is used instead of the url that the
-        settings name, see RedisSemanticCache.
+        ``primary`` replaces the first reranker of the ladder, ``embedder`` the model that the settings name. They are
+        anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``redis_client`` replaces the url that
+        the settings name; it and ``text`` are those of the constructor.
 
         Example:
-            OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
+            >>> OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
         """
         settings = settings or Settings()
-        embedder = embedder_of(settings.embedder.model if embedder is None else embedder, settings)
+        embedder = adapt_embedder(
+            settings.embedder.model if embedder is None else embedder, backend=settings.embedder.backend
+        )
+        # The rung that is replaced is not built: it may name a model that is not on this machine.
         if primary is None:
             primary = build(settings.rerankers[0], embedder)
         rungs = [build(rung, embedder) for rung in settings.rerankers[1:]]
@@ -147,8 +149,9 @@ class OptimizedRerankerPipeline(CachedReranker):
         return {"cache": super().get_stats(), "reranker": self._degradable.get_stats()}
 
     def close(self) -> None:
-        """Score what waits, then end the threads, the connections, and the embedded server."""
+        """Score what waits, then end the threads; and the connections, unless another reranker uses the cache."""
         super().close()
+        # DegradableReranker leaves it open, as one that callers share.
         self._primary.close()
 
     async def aclose(self) -> None:

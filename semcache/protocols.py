@@ -1,13 +1,16 @@
-"""The sockets of semcache: what an embedder, a reranker, a store, an observer, a guard and a clock must offer."""
+"""What an embedder, a reranker, a store, an observer, a guard and a clock must offer to be used by semcache.
 
-from collections.abc import Callable, Mapping, Sequence
+These are protocols, not base classes: any object with such methods will do, and nothing needs to be registered.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semcache.entries.entry import Neighbour
+from semcache.entries.entry import Neighbour, Scores
 from semcache.events import Event
 
 FloatArray = NDArray[np.float32]
@@ -18,9 +21,22 @@ Clock = Callable[[], float]
 """Seconds on a clock that never goes back, such as ``time.monotonic``."""
 
 
+# Checkable at run time where ``adapt`` picks by what an object can do. The check sees the names of methods only.
 @runtime_checkable
 class Embedder(Protocol):
-    """Text to unit vectors. ``name`` identifies model, revision and backend: vectors of different names never meet."""
+    """Turns texts into unit vectors, so that a dot product of two is their cosine.
+
+    ``name`` identifies model, revision and backend: vectors of different names are never compared. ``dims`` is the
+    length of a vector.
+
+    Example:
+        class Service:
+            name, dims = "our-service/v2", 384
+
+            def embed(self, texts: Sequence[str]) -> FloatArray:
+                rows = np.array(client.embed(list(texts)), dtype=np.float32)
+                return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    """
 
     @property
     def name(self) -> str: ...
@@ -29,17 +45,25 @@ class Embedder(Protocol):
     def dims(self) -> int: ...
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
-        """One row per text, shape ``(len(texts), dims)``, each of length 1. Safe to call from several threads."""
+        """One row per text, shape ``(len(texts), dims)``, each of length 1. Called from several threads."""
         ...
 
 
 @runtime_checkable
 class Reranker(Protocol):
-    """Scores for pairs; higher is better.
+    """Scores pairs; higher is better.
 
     ``name`` identifies everything that changes a score: model, revision, backend, activation, maximum length. Scores
-    of different names are never mixed. A ``listwise`` reranker says an order of one query's documents: its scores are
-    comparable only within one call, so one call carries exactly one query and all of its documents.
+    of different names are never mixed. A ``listwise`` reranker puts one query's documents in order: its scores are
+    comparable within one call only, so one call has exactly one query and all of its documents.
+
+    Example:
+        class SharedWords:
+            name, listwise = "shared-words/v1", False
+
+            def score(self, pairs: Sequence[Pair]) -> FloatArray:
+                shared = [len(set(query.split()) & set(text.split())) for query, text in pairs]
+                return np.array(shared, dtype=np.float32)
     """
 
     @property
@@ -57,11 +81,11 @@ class Reranker(Protocol):
 class Guard(Protocol):
     """Tells queries apart that an embedding confuses: negation, numbers, units, names in another order.
 
-    A guard never sees a stored query: it sees the cues it took from it, which are stored beside the vector.
+    A guard is never given a stored query, only the cues that it took from it: they are stored beside the vector.
     """
 
     def cues(self, query: str) -> bytes:
-        """What of this query must agree before another query's scores may be trusted for it; at most 255 bytes."""
+        """The parts of a query that must agree before another query's scores are trusted for it; at most 255 bytes."""
         ...
 
     def difference(self, ours: bytes, theirs: bytes) -> str | None:
@@ -70,14 +94,17 @@ class Guard(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what happened. Must be quick; what it raises is reported once and otherwise ignored."""
+    """Is called with every event, in the thread where it happened, and so must be quick.
+
+    What it raises is reported once and otherwise ignored.
+    """
 
     def __call__(self, event: Event, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a ladder of rerankers answered.
+    """The answer of a ladder of rerankers.
 
     With ``reason`` None the primary answered, and ``scores`` has one float per document that was asked about.
     Otherwise a lower rung answered: ``scores`` covers every document of the request, or is None for retrieval order.
@@ -90,7 +117,7 @@ class Scored:
 
 @runtime_checkable
 class Ladder(Protocol):
-    """Rerankers from best to cheapest. Always answers; which rung did is in the answer.
+    """Rerankers from best to cheapest. Always answers, and says which rung did.
 
     ``documents`` are all texts of the request, ``ask`` the positions of those that the primary is needed for. A lower
     rung ranks all of ``documents``, since its scores cannot be mixed with the primary's. Raises only when no rung
@@ -122,16 +149,21 @@ class Store(Protocol):
     space or Unicode normal form are one query (``semcache.entries.fingerprint.normalised_query``). Documents are named
     by 16 bytes (``document_fingerprint``), vectors are float32 of length 1. Methods are called from several threads.
 
-    A method may raise whatever it likes: the step then counts as a miss, an observer is told, and the request goes on.
-    Only ``forget``, ``clear`` and ``count`` pass their errors on to the caller. ``semcache.testing.StoreContract``
-    checks an implementation.
+    When a method raises, the step counts as a miss, observers are told, and the request goes on; only errors of
+    ``forget``, ``clear`` and ``count`` reach the caller. ``semcache.testing.StoreContract`` checks an implementation.
+
+    Example:
+        >>> store.remember("", "how far is the moon", vector, [(document_fingerprint("384,400 km"), 9.2)])
+        True
+        >>> store.read_exact("", "how far is the moon")[document_fingerprint("384,400 km")]
+        9.2
     """
 
-    def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None:
+    def read_exact(self, tenant: str, query: str) -> Scores | None:
         """All scores of the entry of exactly this query, by fingerprint; None where there is no entry."""
         ...
 
-    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Mapping[bytes, float] | None]:
+    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Scores | None]:
         """``read_exact`` of each query, in order."""
         ...
 
@@ -142,7 +174,10 @@ class Store(Protocol):
     def find_neighbours(
         self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0
     ) -> Sequence[Neighbour]:
-        """At most k entries of at least this cosine similarity to the vector, nearest first."""
+        """At most k entries of at least this cosine similarity to the vector, nearest first.
+
+        ``Neighbour.id`` is ``entry_id(tenant, query)``, by which a flow knows its own query's entry.
+        """
         ...
 
     def find_neighbours_many(
@@ -163,8 +198,10 @@ class Store(Protocol):
     ) -> bool:
         """Add scores to the query's entry, the new score of a document in place of its old one; False without scores.
 
-        A listwise store replaces the whole entry instead, since scores of two orders cannot be compared. An entry that
-        has no vector yet takes this one, and ``cues`` with it; without a vector it is found by its exact query only.
+        A listwise store replaces all scores of the entry instead: places in two orders cannot be compared. An entry
+        that has no vector yet takes this one, and ``cues`` with it; without a vector it is found by its exact query
+        only.
+        Several threads and processes may add to an entry at once, and no score may be lost.
         ``ttl_s`` is how many seconds a new entry lives (None: as the store is set up); an entry that is there keeps its
         end.
         """
@@ -191,9 +228,9 @@ class Store(Protocol):
 class AsyncStore(Protocol):
     """``Store`` for event loops: the same methods as coroutines, called from any number of loops."""
 
-    async def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None: ...
+    async def read_exact(self, tenant: str, query: str) -> Scores | None: ...
 
-    async def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Mapping[bytes, float] | None]: ...
+    async def read_exact_many(self, tenant: str, queries: Sequence[str]) -> Sequence[Scores | None]: ...
 
     async def read_vector(self, tenant: str, query: str) -> FloatArray | None: ...
 

@@ -9,7 +9,7 @@ import pytest
 from semcache.redis.server.embedded import EmbeddedRedis
 
 pytest_plugins = ["tests.fixtures_models"]
-pytest.register_assert_rewrite("semcache.testing")
+pytest.register_assert_rewrite("semcache.testing.scenarios")
 
 
 # A shell that starts the tests in the background lets them, and every process they start, ignore Ctrl-C.

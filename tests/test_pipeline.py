@@ -196,7 +196,7 @@ def test_everything_from_settings_with_the_real_models(namespace):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"similarity_threshold": 1.2}, "trust_threshold is 1.2; give a cosine from -1 to 1"),
+        ({"similarity_threshold": 1.2}, "similarity_threshold is 1.2; give a cosine from -1 to 1"),
         ({"cache_ttl": -1}, "ttl is -1; give a number of seconds above 0"),
         ({"redis_url": "localhost:6379"}, "redis://"),
     ],

@@ -1,7 +1,7 @@
-"""Takes from the answers of a cache what they teach about its quality; some are scored afresh for that.
+"""Learns from the answers of a cache how good they are; some are scored afresh for that.
 
 Every verified reuse is an observation for free. Of the answers that asked no reranker a sampled share is scored afresh
-in the background: a few pairs at a time, and only while nobody else needs the reranker.
+in the background: a few pairs at a time, and only while no request needs the reranker.
 """
 
 import random
@@ -18,15 +18,16 @@ from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
 from semcache.events import AuditDropped
 from semcache.flow.drive import run
+from semcache.flow.outcome import Evidence, Outcome
 from semcache.flow.requests import Request
-from semcache.flow.rerank import Evidence, Outcome, remember
+from semcache.flow.rerank import remember
 from semcache.protocols import Clock, Ladder, Scored
 from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status
 
-# A request that arrives during an audit waits for one such piece: about 0.1 s on two CPU cores.
+# Pairs per call of an audit. A request that arrives during an audit waits for one such call at most.
 _PIECE = 8
-# Each holds the texts of a request. Who samples faster than the reranker scores has too high a rate.
+# Audits that wait each hold the texts of a request. A queue that is full says that the rate is too high for the model.
 _MOST_WAITING = 4
 # Fewer documents say little about an order, unless a request has no more.
 _MIN_DOCUMENTS = 5
@@ -41,8 +42,8 @@ class Auditor:
 
     ``audit_rate`` is the share of answers without a model call that are scored afresh; 0 turns all watching off.
     ``quality_budget`` is the mean ``order_loss`` that trusted near queries may cost before they are trusted less.
-    Orders of a listwise reranker are not watched: such models (often language models) answer differently from call to
-    call, which proves nothing. ``rng`` gives numbers from 0 to 1.
+    ``rng`` gives numbers from 0 to 1. Orders of a listwise reranker are not watched: such models (often language
+    models) answer differently from call to call, which says nothing about the cache.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Auditor:
         clock: Clock = monotonic,
     ) -> None:
         self._cache = cache
-        # A ladder that cannot tell when it has time to spare is not disturbed; verified reuses still teach.
+        # A ladder without this method cannot tell when it is idle, and is not disturbed; verified reuses still teach.
         self._score_when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
         self._rate = 0.0 if cache.listwise else audit_rate
         self._rng = rng
@@ -64,16 +65,19 @@ class Auditor:
         self._thread = Background(_MOST_WAITING, "semcache-audit")
         self.watch = QualityWatch(cache, quality_budget, clock=clock)
         if self._rate:
+            # Trust that other processes have withdrawn must not wait for the first request here.
             self.watch.keep_up()
 
     def consider(self, request: Request, outcome: Outcome) -> None:
-        """See whether an answer teaches anything. Waits for nothing."""
+        """Learn from an answer in the background, if it teaches anything. Waits for nothing."""
         if not self._rate:
             return
         self.watch.keep_up()
         if outcome.status is Status.EXACT or outcome.status is Status.SEMANTIC:
-            if self._score_when_idle is not None and len(outcome.order) > 1 and self._rng() < self._rate:
-                self._audit_soon(request, outcome, self._score_when_idle)
+            # One document has only one order, so its audit could not find a loss.
+            score = self._score_when_idle if len(outcome.order) > 1 and self._rng() < self._rate else None
+            if score is not None and not self._thread.submit(partial(self._audit, request, outcome, score)):
+                self._drop("queue")
         elif outcome.evidence is not None:
             self.watch.observe(partial(self._observation, request, outcome.evidence))
 
@@ -82,64 +86,61 @@ class Auditor:
         return self.watch.snapshot()
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything that was considered so far is counted and followed; False if that takes longer."""
+        """Wait until everything considered so far is counted. Returns False if that takes longer than ``timeout_s``."""
+        # Audits first: they end by handing an observation to the watch.
         return self._thread.drain(timeout_s) and self.watch.drain(timeout_s)
 
     def close(self, timeout_s: float | None = 5.0) -> None:
         """Drop what waits; wait at most ``timeout_s`` seconds for the piece of an audit that is being scored."""
+        # Read by the audit between two pieces, so that closing waits for one piece and not for a whole audit.
         self.is_closed = True
         self._thread.close(timeout_s)
         self.watch.close(timeout_s)
 
-    def _audit_soon(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
-        if not self._thread.submit(partial(self._audit, request, outcome, score)):
-            self._dropped("queue")
-
     def _audit(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
-        fresh = self._afresh(request, score)
+        """Compare an answer with fresh scores; runs in the audit thread."""
+        fresh = self._score_afresh(request, score)
         if fresh is None or outcome.scores is None:
             return
         band = EXACT
         if outcome.status is Status.SEMANTIC:
             band = band_of(outcome.similarity or 0.0)
-            # True scores of this very query, and paid for.
+            # True scores of this very query, which cost a model call: the next request for it is answered exactly.
             scores = list(zip(request.fingerprints, fresh.tolist(), strict=True))
             run(remember(request, self._cache.policy(), scores), self._cache.calls())
         observation = Observation(band, np.array(outcome.scores, dtype=float), fresh)
         self.watch.observe(lambda: observation)
 
-    def _afresh(self, request: Request, score: ScoreWhenIdle) -> Floats | None:
-        """The primary's scores of all documents, or None when somebody else needs it, or it does not answer."""
+    def _score_afresh(self, request: Request, score: ScoreWhenIdle) -> Floats | None:
+        """The primary's scores of all documents; None when a request needs the primary, or it does not answer."""
         pieces: list[Floats] = []
         for start in range(0, len(request.texts), _PIECE):
-            places = range(start, min(start + _PIECE, len(request.texts)))
-            scored = self._piece(request, places, score)
+            positions = range(start, min(start + _PIECE, len(request.texts)))
+            nothing = partial(Scored, None, self._cache.reranker)
+            try:
+                scored = nothing("closed") if self.is_closed else score(request.query, request.texts, positions)
+            except Exception:  # noqa: BLE001 - no caller waits for an audit; that it was dropped is an event
+                scored = nothing("error")
             if scored.reason is not None or scored.scores is None:
-                self._dropped(scored.reason or "error")
+                self._drop(scored.reason or "error")
                 return None
             pieces.append(scored.scores.astype(float))
         return np.concatenate(pieces)
 
-    def _piece(self, request: Request, places: Sequence[int], score: ScoreWhenIdle) -> Scored:
-        if self.is_closed:
-            return Scored(None, self._cache.reranker, "closed")
-        try:
-            return score(request.query, request.texts, places)
-        except Exception:  # noqa: BLE001 - whatever a reranker raises, nobody waits for this; that it was dropped is told
-            return Scored(None, self._cache.reranker, "error")
-
     def _observation(self, request: Request, evidence: Evidence) -> Observation | None:
-        """What a verification saw; None if it says too little, or a guard would not have trusted this neighbour."""
+        """The observation of a verification; None if it says too little, or a guard would not have trusted it."""
         if len(evidence.fresh) < min(_MIN_DOCUMENTS, max(2, len(request.texts))):
             return None
+        # Its own entry is verified like a neighbour only while exact scores are not trusted.
         if evidence.id == entry_id(request.tenant, request.query):
             return Observation(EXACT, evidence.cached, evidence.fresh, evidence.worst)
+        # What the guard keeps from being trusted says nothing about what is trusted.
         guard = self._cache.policy().guard
         if guard is not None and guard.difference(guard.cues(request.query), evidence.cues) is not None:
             return None
         return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst)
 
-    def _dropped(self, reason: str) -> None:
+    def _drop(self, reason: str) -> None:
         self._cache.on_event(AuditDropped(reason))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Work that nobody waits for: on one thread, bounded, and without a thread while there is nothing to do."""
+"""A thread for work that no caller waits for: jobs are bounded, and without jobs there is no thread."""
 
 from collections import deque
 from collections.abc import Callable
@@ -14,41 +14,42 @@ class Background:
     def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._name = name
-        self._jobs: deque[Callable[[], None]] = deque()
+        # The condition guards everything below. No job runs while it is held.
         self._change = Condition()
+        self._jobs: deque[Callable[[], None]] = deque()
         self._is_running = False
         self._is_closed = False
 
     def submit(self, job: Callable[[], None]) -> bool:
-        """Whether the job will be done; not when too many wait, or after ``close``."""
+        """Queue a job. Returns False if it will not be done, because too many wait or after ``close``."""
         with self._change:
             if self._is_closed or len(self._jobs) >= self._most:
                 return False
             self._jobs.append(job)
             if not self._is_running:
+                # Set here and not by the thread itself, or a second submit would start a second thread.
                 self._is_running = True
                 Thread(target=self._work, name=self._name, daemon=True).start()
         return True
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while True:
+            with self._change:
+                if not self._jobs:
+                    # Decided under the lock: a job that is submitted from now on starts a new thread.
+                    self._is_running = False
+                    self._change.notify_all()
+                    return
+                job = self._jobs.popleft()
             job()
 
-    def _next(self) -> Callable[[], None] | None:
-        with self._change:
-            if self._jobs:
-                return self._jobs.popleft()
-            self._is_running = False
-            self._change.notify_all()
-        return None
-
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything is done; False if it is not after ``timeout_s`` seconds."""
+        """Wait until everything is done. Returns False if that takes longer than ``timeout_s`` seconds."""
         with self._change:
             return self._change.wait_for(lambda: not self._is_running, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Drop what waits, take no more, and wait at most ``timeout_s`` seconds for the job under way."""
+        """Drop the jobs that wait, take no more, and wait at most ``timeout_s`` seconds for the job under way."""
         with self._change:
             self._is_closed = True
             self._jobs.clear()

@@ -1,4 +1,4 @@
-"""Counts together with other processes what reuses cost, and follows what is decided from that."""
+"""Measures together with other processes what reuses cost, and withdraws trust that costs too much."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,27 +10,28 @@ from typing import Any
 from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.events import CacheFailed, TrustChanged
-from semcache.flow.rerank import FlowPolicy
+from semcache.flow.policy import FlowPolicy
 from semcache.protocols import Clock
 from semcache.quality.statistics import Observation
 from semcache.quality.trust import NEVER, Trust, decide
 from semcache.redis.quality_state import QualityState, QualityStore
 
-# A burst of verified reuses; beyond that, older ones give way to newer ones.
+# Enough for a burst of verified reuses; of more, the oldest are dropped.
 _MOST_WAITING = 256
-# Reading the whole state takes about a millisecond of the interpreter; an alarm may be late by as many observations.
+# The whole state is read after so many observations and not after each: an alarm may come later by as many.
 _READ_EVERY = 8
-# How late a process that observes nothing itself follows the others.
+# A process that observes nothing itself follows the decisions of the others with this delay at most, in seconds.
 _REFRESH_S = 10.0
 
 Observed = Callable[[], Observation | None]
-"""Makes an observation, or finds that there is none to make; called in the background."""
+"""Makes an observation, or None when there is nothing to learn; called in the quality thread."""
 
 
 class QualityWatch:
-    """Adds observations to the state in Redis and sets the policy that the cache has in force, all in the background.
+    """Adds observations of one reranker's scores to the state in Redis, and puts the policy in force that follows.
 
-    ``budget`` is the mean ``order_loss`` that trusted near queries may cost.
+    All of that happens in a background thread. ``budget`` is the mean ``order_loss`` that trusted near queries may
+    cost.
     """
 
     def __init__(self, cache: RedisSemanticCache, budget: float, *, clock: Clock = monotonic) -> None:
@@ -39,42 +40,46 @@ class QualityWatch:
         self._budget = budget
         self._clock = clock
         self._store = QualityStore(backend.connection, backend.knobs.namespace, cache.reranker, backend.embedder.name)
+        # Replaced as a whole by the quality thread and read by any other: a reader sees the old or the new one.
         self._state = QualityState(Trust(), {})
+        # Appending and popping at opposite ends of a deque needs no lock.
         self._observed: deque[Observed] = deque(maxlen=_MOST_WAITING)
+        # Requests write these two without a lock, and so does the quality thread. A lost write costs one look at Redis
+        # too many or too late.
         self._unread = 0
         self._due = -inf
-        self._thread = Background(1, "semcache-quality")  # one waiting job does all that is waiting then
+        # One waiting job is enough: it takes all observations that wait when its turn comes.
+        self._thread = Background(1, "semcache-quality")
 
     def observe(self, make: Observed) -> None:
-        """Count an observation soon."""
+        """Count an observation soon. It is made in the background, since guards and statistics take time."""
         self._observed.append(make)
         self._thread.submit(self._work)
 
     def keep_up(self) -> None:
-        """Look soon at what others have decided, if that was long ago."""
+        """Look soon at what other processes have decided, if the last look was long ago. Waits for nothing."""
         if self._clock() >= self._due:
             self._due = self._clock() + _REFRESH_S
             self._unread = _READ_EVERY
             self._thread.submit(self._work)
 
-    def threshold(self) -> float | None:
-        """The similarity from which near queries are trusted now; None: none is."""
-        reuse = self._cache.backend.policy.reuse
-        threshold = NEVER if reuse is None else self._state.trust.threshold(reuse.trust_threshold)
-        return None if threshold == NEVER else threshold
-
     def snapshot(self) -> dict[str, Any]:
-        """What is trusted, why, and what was seen by band of similarity; as of the last look at Redis."""
+        """What is trusted, why, and what was seen by band of similarity; as of the last look at Redis.
+
+        ``trust_threshold`` is the similarity from which near queries are trusted, None if none is.
+        """
         state = self._state
+        reuse = self._cache.backend.policy.reuse
+        threshold = NEVER if reuse is None else state.trust.threshold(reuse.trust_threshold)
         return {
-            "trust_threshold": self.threshold(),
+            "trust_threshold": None if threshold == NEVER else threshold,
             "trust_exact": state.trust.exact,
             "reason": state.trust.reason or None,
-            "bands": {band: one.summary() for band, one in state.statistics.items()},
+            "bands": {band: statistics.summary() for band, statistics in state.statistics.items()},
         }
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything observed so far is counted; False if that takes longer."""
+        """Wait until everything observed so far is counted. Returns False if that takes longer than ``timeout_s``."""
         return self._thread.drain(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> None:
@@ -84,10 +89,11 @@ class QualityWatch:
     def _work(self) -> None:
         try:
             self._count()
-        except Exception as error:  # noqa: BLE001 - nobody waits for this thread; what is lost is told, and a few counts
+        except Exception as error:  # noqa: BLE001 - no caller waits for this thread; a few observations are lost
             self._cache.on_event(CacheFailed("Quality", f"{type(error).__name__}: {error}"))
 
     def _count(self) -> None:
+        # As many as there are now: requests may add more meanwhile, and those have submitted a job of their own.
         waiting = [self._observed.popleft() for _ in range(len(self._observed))]
         observations = [observation for make in waiting if (observation := make()) is not None]
         self._unread += len(observations)
@@ -98,19 +104,18 @@ class QualityWatch:
             state = self._store.read() if read else None
         if state is not None:
             self._unread = 0
-            self._follow(self._judged(state))
-
-    def _judged(self, state: QualityState) -> QualityState:
-        reuse = self._cache.backend.policy.reuse
-        wanted = NEVER if reuse is None else reuse.trust_threshold
-        trust = decide(state.trust, state.statistics, wanted, self._budget)
-        return state if trust is state.trust else self._store.change(state, trust)
+            self._follow(state)
 
     def _follow(self, state: QualityState) -> None:
+        """Decide what the state in Redis says about trust, and put the policy in force that follows."""
+        policy = self._cache.backend.policy
+        trust = decide(state.trust, state.statistics, _threshold(policy), self._budget)
+        if trust is not state.trust:
+            # Another process may have decided first. Then its decision is what comes back, and it counts.
+            state = self._store.change(state, trust)
         old, self._state = self._state, state
         if (old.trust.near, old.trust.exact) == (state.trust.near, state.trust.exact):
             return
-        policy = self._cache.backend.policy
         after = restricted(policy, state.trust)
         before = self._cache.backend.restrict(self._cache.reranker, after)
         scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
@@ -121,7 +126,7 @@ class QualityWatch:
 
 
 def restricted(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
-    """What a flow may do, of what the user allows, with as much trust as there is."""
+    """The policy that the user allows, with only as much trust as there is."""
     policy = replace(policy, trust_near=trust.near < NEVER, trust_exact=trust.exact)
     if policy.reuse is None or not policy.trust_near:
         return policy
@@ -130,4 +135,5 @@ def restricted(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
 
 
 def _threshold(policy: FlowPolicy) -> float:
+    """The similarity from which near queries are trusted; infinite if none is."""
     return policy.reuse.trust_threshold if policy.trust_near and policy.reuse is not None else NEVER

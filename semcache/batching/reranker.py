@@ -11,9 +11,8 @@ from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULTS
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
-from semcache.flow.answers import ranking
+from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import Request, checked_request
-from semcache.flow.rerank import answered
 from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking

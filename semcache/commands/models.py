@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from semcache.cache import embedder_of
+from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.protocols import Embedder, FloatArray, Pair, Reranker
 from semcache.rerankers.build import build
@@ -24,7 +24,7 @@ def configured_models(settings: Settings) -> Models:
 
     Raises ConfigurationError when there is no such model, MissingExtraError when its library is not installed.
     """
-    embedder = embedder_of(settings.embedder.model, settings)
+    embedder = adapt_embedder(settings.embedder.model, backend=settings.embedder.backend)
     return Models(embedder, build(settings.rerankers[0], embedder))
 
 

@@ -21,10 +21,9 @@ from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Degraded
-from semcache.flow.answers import ranking
 from semcache.flow.drive import adrive, drive
+from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
-from semcache.flow.rerank import answered
 from semcache.observers import notify
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking

@@ -9,21 +9,25 @@ from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.embedders.torch import is_sentence_transformer
 from semcache.errors import InvalidInputError
 from semcache.models.foreign import has_methods
+from semcache.models.names import DEFAULT_BACKEND, ModelBackend
 from semcache.protocols import Embedder
 
 
-def adapt_embedder(embedder: Any, *, name: str | None = None) -> Embedder:  # noqa: PLR0911 - one per kind of object
+def adapt_embedder(  # noqa: PLR0911 - one per kind of object
+    embedder: Any, *, name: str | None = None, backend: ModelBackend = DEFAULT_BACKEND
+) -> Embedder:
     """An Embedder for a model name or folder, or for an object, picked by the methods that the object has.
 
-    ``name`` is for functions without one, and for objects whose class and model name do not tell them apart. Raises
-    InvalidInputError for any other object; the message lists the methods that were looked for.
+    ``backend`` is for model names and folders; a loaded model has its own. ``name`` is for functions without one, and
+    for objects whose class and model name do not tell them apart. Raises InvalidInputError for any other object; the
+    message lists the methods that were looked for.
 
     Example:
         adapt_embedder("all-MiniLM-L6-v2")
         adapt_embedder(lambda texts: client.embed(texts).vectors, name="our-service/v2")
     """
     if isinstance(embedder, (str, Path)):
-        return SentenceTransformerEmbedder(embedder)
+        return SentenceTransformerEmbedder(embedder, backend)
     # Before our own protocol, which RedisVL's vectorizers seem to fit: they have dims and embed, but for one text.
     if has_methods(embedder, "embed_many"):
         return RedisVLEmbedder(embedder, name)

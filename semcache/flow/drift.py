@@ -1,4 +1,4 @@
-"""What the scores made for a query say about those remembered of near queries: how far off, and how surely."""
+"""Learns from the scores made for a query how far off the cached scores of near queries are, and how surely."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,20 @@ Positions = NDArray[np.intp]
 UNKNOWN = -1
 """The source of a document that no neighbour has a score for."""
 
-# All constants are relative to the spread of the cached scores themselves, so that they fit any reranker's scale.
+# All constants are relative to the spread of the cached scores themselves, so that they fit any reranker's scale. They
+# were chosen together with the defaults of ReusePolicy, which benchmarks/results/quality.md measures; no result shows
+# what another value of a single one would do.
 SPREAD = 1.5
-"""Spread of the drift at similarity s, before any of it was seen: 1.5 x sqrt(1 - s) standard deviations of the cached
-scores. Measured on rewrites of TREC DL 2019 queries: 1.6 at 0.70 and 0.85, 1.7 at 0.93, 2.2 at 0.98."""
-FLOOR = 0.001
-"""The least 1 - similarity that is believed: embeddings are rounded, and rerankers see more than they do."""
+"""Spread of the drift at similarity s before any drift was seen: 1.5 x sqrt(1 - s) standard deviations of the cached
+scores. The cosine's distance to 1 grows with the square of the angle, hence the root."""
+LEAST_DISTANCE = 0.001
+"""1 - similarity counts as at least this much: embeddings are rounded, and rerankers see differences that they miss."""
 SPREAD_SAMPLES = 15.0
-"""How many documents' drift that expectation is worth: as much as one or two rounds show. From 2 to 15 the loss at
-equal cost hardly changes; 15 loses least."""
+"""How many documents' drift that expectation is worth: as much as one or two rounds show."""
 OFFSET_SAMPLES = 2.0
 """How many documents' drift the offset over all neighbours is worth in the offset of one neighbour."""
 SLOPE_SAMPLES = 10.0
-"""How many documents, one standard deviation from the mean, an unchanged order of magnitude (slope 1) is worth.
+"""How many documents, one standard deviation from the mean, a slope of 1 (drifts do not depend on the score) is worth.
 Without it, a slope fitted to the dozen best documents swings; without a slope, low documents are underestimated."""
 
 
@@ -57,33 +58,46 @@ class Expected:
 
 
 def expect(prior: Prior, fresh: Floats) -> Expected:
-    """Corrects cached scores by the drift seen on the documents that have a fresh score too (nan: not asked).
+    """Corrects cached scores by the drift seen on the documents that have a fresh score too.
 
-    Per neighbour an offset, over all a slope and, per neighbour again, a spread; each is shrunk towards what is
-    expected without samples, by the number of samples it rests on.
+    ``fresh`` has one score per document, nan where it was not asked about. Learned are an offset per neighbour, a slope
+    over all of them and a spread per neighbour; each is shrunk towards what is expected without samples, by the number
+    of samples that it rests on.
+
+    Example:
+        >>> cached = Prior(np.array([3.0, 1.0]), np.array([0, 0]), similarity=np.array([0.9]))
+        >>> expect(cached, np.array([2.0, np.nan])).drift  # document 0 lost a point, so document 1 is expected to
+        Drift(median=-1.0, spread=0.0, samples=1)
     """
     known = prior.source != UNKNOWN
     if not known.any():
         return Expected(prior.scores, prior.scores, None, None)
+    # Equal cached scores have no spread of their own, and nothing may be divided by 0.
     unit = max(float(prior.scores[known].std()), 1e-12)
-    before = SPREAD * unit * np.sqrt(np.maximum(1 - prior.similarity, FLOOR))
+    before = SPREAD * unit * np.sqrt(np.maximum(1 - prior.similarity, LEAST_DISTANCE))
     both = np.flatnonzero(known & ~np.isnan(fresh))
     if not both.size:
         return Expected(prior.scores, np.where(known, before[prior.source], np.nan), None, None)
-    scores, surprise = _corrected(prior, fresh, both, unit)
-    spread = np.where(known, _spreads(prior.source[both], surprise, before)[prior.source], np.nan)
-    drift = _seen(prior, fresh, both)
-    return Expected(scores, spread, drift, max(abs(drift.median), float(spread[known].mean())) / unit)
+    scores, residuals = _corrected(prior, fresh, both, unit)
+    # UNKNOWN, -1, picks the last neighbour's spread; the mask takes it out again.
+    spread = np.where(known, _spreads(prior.source[both], residuals, before)[prior.source], np.nan)
+    moved = fresh[both] - prior.scores[both]
+    median = _median(moved)
+    # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
+    drift = Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))
+    return Expected(scores, spread, drift, max(abs(median), float(spread[known].mean())) / unit)
 
 
 def _corrected(prior: Prior, fresh: Floats, both: Positions, unit: float) -> tuple[Floats, Floats]:
-    """Expected scores of all documents, and how far off they are for those in ``both``."""
+    """Expected scores of all documents, and the residuals: how far off they are for those in ``both``."""
     source, cached = prior.source[both], prior.scores[both]
     moved = fresh[both] - cached
     counts = np.bincount(source, minlength=len(prior.similarity))
     # Around each neighbour's own means: what differs between neighbours is offset, not slope.
     across = cached - (_sums(source, cached, counts) / np.maximum(counts, 1))[source]
+    # Ridge regression: the added term stands for SLOPE_SAMPLES documents whose drift does not depend on the score.
     slope = float(across @ moved) / (float(across @ across) + SLOPE_SAMPLES * unit**2)
+    # The slope turns round the middle of what was asked about, where the drift is known best.
     center = float(cached.mean())
     level = moved - slope * (cached - center)
     offset = (_sums(source, level, counts) + OFFSET_SAMPLES * level.mean()) / (counts + OFFSET_SAMPLES)
@@ -91,10 +105,11 @@ def _corrected(prior: Prior, fresh: Floats, both: Positions, unit: float) -> tup
     return scores, fresh[both] - scores[both]
 
 
-def _spreads(source: Positions, surprise: Floats, before: Floats) -> Floats:
-    """One spread per neighbour: the expected one, raised or lowered by how surprising its scores were."""
-    squares = (surprise / before[source]) ** 2
+def _spreads(source: Positions, residuals: Floats, before: Floats) -> Floats:
+    """One spread per neighbour: the one expected ``before``, raised or lowered by how large its residuals are."""
+    squares = (residuals / before[source]) ** 2
     counts = np.bincount(source, minlength=len(before))
+    # Two steps of shrinking: all neighbours together towards the expectation, and each of them towards all.
     overall = (SPREAD_SAMPLES + squares.sum()) / (SPREAD_SAMPLES + len(source))
     own = (SPREAD_SAMPLES * overall + _sums(source, squares, counts)) / (SPREAD_SAMPLES + counts)
     # A neighbour's own offset is as unsure as a single document's drift until some of its scores were seen.
@@ -103,16 +118,11 @@ def _spreads(source: Positions, surprise: Floats, before: Floats) -> Floats:
 
 
 def _sums(source: Positions, values: Floats, counts: Positions) -> Floats:
+    """The sum of the values of each neighbour."""
     return np.bincount(source, weights=values, minlength=len(counts)).astype(float)
 
 
-def _seen(prior: Prior, fresh: Floats, both: Positions) -> Drift:
-    moved = fresh[both] - prior.scores[both]
-    median = _median(moved)
-    return Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))
-
-
 def _median(values: Floats) -> float:
-    # np.median takes ten times as long for a dozen values, and every round of every request needs two.
+    # np.median takes several times as long for a dozen values, and every round of every request needs two.
     ordered = np.sort(values)
     return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -32,6 +32,12 @@ def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
 
     An error of ``perform`` is raised inside the generator, at the step that caused it: the generator may handle it, and
     otherwise the caller gets it. Interrupts such as KeyboardInterrupt are not offered to the generator.
+
+    Example:
+        >>> def double(number):
+        ...     return 2 * (yield f"what is {number}?")
+        >>> drive(double(3), perform=lambda question: int(question[8:-1]))
+        6
     """
     try:
         step = next(steps)
@@ -64,10 +70,15 @@ async def adrive(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[A
 def lockstep(flows: Iterable[Generator[S, Any, T]]) -> Generator[list[S], Sequence[Any], list[T]]:
     """Many generators as one, which yields the steps they wait for in groups of one type; returns their results.
 
-    A group is answered by one answer per step, in order. All groups of a round are answered before any generator goes
-    on, so that generators that take the same way stay together and their steps can be performed by one call.
+    A group is answered by one answer per step, in order. An error that is thrown in at a group ends all generators.
+
+    Example:
+        >>> groups = lockstep([double(1), double(2)])
+        >>> next(groups)
+        ['what is 1?', 'what is 2?']
     """
     running = list(flows)
+    # By the generator's number, since those that have ended drop out.
     results: dict[int, T] = {}
     answers: dict[int, Any] = dict.fromkeys(range(len(running)))
     while answers:
@@ -79,6 +90,8 @@ def lockstep(flows: Iterable[Generator[S, Any, T]]) -> Generator[list[S], Sequen
                 results[index] = done.value
             else:
                 groups.setdefault(type(step), {})[index] = step
+        # All groups of a round are answered before any generator goes on. Generators that take the same way then stay
+        # together, and one call can perform their steps.
         answers = {}
         for group in groups.values():
             answers.update(zip(group, (yield list(group.values())), strict=True))
@@ -115,9 +128,11 @@ class Calls(Generic[StoreT]):
         """
         if isinstance(step, Score):
             return (yield self._score_call(step, deadline))
+        # An event takes no time, so a refusal is an event also after the deadline.
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
         elif deadline is None or monotonic() < deadline:
+            # What is left of a deadline belongs to the reranker. A cache call under way is bounded by Redis' timeouts.
             try:
                 answer = yield self._cache_call(step)
                 return answer[0] if isinstance(step, Embed) else answer
@@ -178,6 +193,7 @@ class Calls(Generic[StoreT]):
         if self.score is None:
             raise TypeError("this flow asks for scores, and there is no reranker to give them")
         score = self.score
+        # A ladder that is given 0 answers at once, by its last rung.
         left_s = None if deadline is None else max(0.0, deadline - monotonic())
         return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
 
@@ -186,11 +202,19 @@ class Calls(Generic[StoreT]):
 
 
 def _miss(step: Step) -> Any:
+    """The answer to a cache step when nothing was found."""
     return () if isinstance(step, FindNeighbours) else None
 
 
 def run(flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | None = None) -> T:
-    """Drive one flow to its result. Only what ``Score`` raises is raised; ``deadline`` is a ``time.monotonic``."""
+    """Drive one flow to its result. Only what ``Score`` raises is raised; ``deadline`` is a ``time.monotonic``.
+
+    Example:
+        >>> calls = Calls(store, embedder.embed, ladder.score, neighbours=4, on_event=print)
+        >>> outcome = run(rerank(request, policy, ladder.name), calls)
+    """
+    # The inner loop performs the calls of one step, and there a failed cache call ends. The error of a ``Score`` goes
+    # through it, is raised inside the flow, and from there reaches the caller.
     return drive(flow, lambda step: drive(calls.answer(step, deadline), invoke))
 
 
@@ -200,7 +224,11 @@ async def arun(flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline
 
 
 def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> list[T]:
-    """Drive flows of one tenant together: equal steps are performed by one call, scores are asked for at once."""
+    """Drive flows of one tenant together: one call performs equal steps, and scores are asked for at once.
+
+    The first error of a ``Score`` is raised, and the other flows are given up.
+    """
+    # A pool per call: its threads start only when there are scores to ask for, and none is left behind.
     with ThreadPoolExecutor(_SCORING_THREADS, thread_name_prefix="semcache-many") as pool:
 
         def perform(call: Call | tuple[Call, ...]) -> Any:

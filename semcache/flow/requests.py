@@ -9,46 +9,74 @@ from typing import Any, TypeGuard, TypeVar, cast
 
 from semcache.documents import Reader, text_of
 from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError, described
 
 D = TypeVar("D")
 
 
 @dataclass(slots=True)
 class Request:
-    """One query and its distinct document texts.
+    """One query and its distinct document texts. Treat it as immutable; it is not frozen for speed, like the steps.
 
-    ``places`` says for every document of the caller which distinct text it is: equal texts are scored once, and each
-    of them comes back. ``top_k`` is at most the number of the caller's documents.
+    ``text_positions`` has the position in ``texts`` for every document of the caller: equal texts are scored once, and
+    each of their documents is returned. ``top_k`` is at most the number of the caller's documents.
     """
 
     query: str
     tenant: str
     texts: tuple[str, ...]
     fingerprints: tuple[bytes, ...]
-    places: Sequence[int]
+    # A range when no text comes twice, as nearly always: others test for that and then need no look-ups.
+    text_positions: Sequence[int]
     top_k: int
 
 
 def checked_request(
     query: str, documents: Sequence[object], top_k: int, tenant: str = "", read: Reader = text_of
 ) -> Request:
-    """Check what a caller sent, before any work is done. ``read`` gives a document's text. Raises InvalidInputError."""
+    """The request for these arguments of a caller, checked before any work is done. Raises InvalidInputError.
+
+    ``read`` gives the text of a document.
+
+    Example:
+        >>> checked_request("q", ["b", "a", "b"], top_k=5).text_positions
+        (0, 1, 0)
+    """
     check_query(query)
     top_k = checked_top_k(top_k)
     check_tenant(tenant)
     texts = texts_of(documents, read)
     # A dict keeps the order of first appearance, which is the retriever's.
     distinct = tuple(dict.fromkeys(texts))
-    places: Sequence[int] = range(len(texts))
+    text_positions: Sequence[int] = range(len(texts))
     if len(distinct) < len(texts):
-        place_of = {text: place for place, text in enumerate(distinct)}
-        places = tuple(map(place_of.__getitem__, texts))
-    return Request(query, tenant, distinct, document_fingerprints(distinct), places, min(top_k, len(texts)))
+        position_of = {text: position for position, text in enumerate(distinct)}
+        text_positions = tuple(map(position_of.__getitem__, texts))
+    return Request(query, tenant, distinct, document_fingerprints(distinct), text_positions, min(top_k, len(texts)))
+
+
+def checked_requests(
+    queries: Sequence[str],
+    documents_list: Sequence[Sequence[object]],
+    top_k: int,
+    tenant: str = "",
+    read: Reader = text_of,
+) -> list[Request]:
+    """One request per query; all of them are checked before any work is done. Raises InvalidInputError."""
+    # A string is a sequence of strings, too, but a caller who passes one has forgotten the list.
+    if isinstance(queries, str) or len(queries) != len(documents_list):
+        raise InvalidInputError(
+            f"{len(queries)} queries for {len(documents_list)} lists of documents; pass a list of queries and as many "
+            "lists of documents"
+        )
+    return [
+        checked_request(query, documents, top_k, tenant, read)
+        for query, documents in zip(queries, documents_list, strict=True)
+    ]
 
 
 def texts_of(documents: Sequence[object], read: Reader = text_of) -> list[str]:
-    """The texts of the caller's documents, in order. The list itself is never changed."""
+    """The texts of the caller's documents, in order. The caller's list is never changed."""
     documents = by_position(documents)
     if read is not text_of:
         return list(map(read, documents))
@@ -59,8 +87,9 @@ def texts_of(documents: Sequence[object], read: Reader = text_of) -> list[str]:
 def by_position(documents: Sequence[D]) -> Sequence[D]:
     """The caller's documents so that each is found by its position: a list as it is, an array or a column as a list.
 
-    Raises InvalidInputError for what has no order, is no collection, or has more than one dimension.
+    Raises InvalidInputError for an object that has no order, is no collection, or has more than one dimension.
     """
+    # Most callers pass a list; the tests below cost more than this one.
     if isinstance(documents, list | tuple):
         return documents
     is_text = isinstance(documents, str | bytes | bytearray | memoryview)
@@ -76,30 +105,43 @@ def by_position(documents: Sequence[D]) -> Sequence[D]:
     return list(cast("Iterable[D]", documents))
 
 
-def caller_positions(places: Sequence[int], order: Sequence[int]) -> list[int]:
-    """The caller's positions in the order of their texts; equal texts stay together, in the caller's order."""
-    if isinstance(places, range):  # no text twice
+def caller_positions(text_positions: Sequence[int], order: Sequence[int]) -> list[int]:
+    """The positions of the caller's documents in the order of their texts, equal texts side by side.
+
+    Example:
+        >>> caller_positions((0, 1, 0), order=[1, 0])
+        [1, 0, 2]
+    """
+    if isinstance(text_positions, range):
         return list(order)
-    positions: dict[int, list[int]] = {}
-    for position, place in enumerate(places):
-        positions.setdefault(place, []).append(position)
-    return [position for place in order for position in positions[place]]
+    documents_of: dict[int, list[int]] = {}
+    for document, text in enumerate(text_positions):
+        documents_of.setdefault(text, []).append(document)
+    return [document for text in order for document in documents_of[text]]
 
 
 def records(request: Request, scores: Sequence[float]) -> list[tuple[bytes, float]]:
     """Scores of the caller's documents by fingerprint. Raises InvalidInputError unless each has one finite score."""
-    if len(scores) != len(request.places):
+    if len(scores) != len(request.text_positions):
         raise InvalidInputError(
-            f"{len(scores)} scores for {len(request.places)} documents; pass one score per document"
+            f"{len(scores)} scores for {len(request.text_positions)} documents; pass one score per document"
         )
-    for place, score in enumerate(scores):
+    for position, score in enumerate(scores):
         if not isfinite(score):
-            raise InvalidInputError(f"the score of document {place} is {score!r}; only finite scores can be compared")
-    return [(request.fingerprints[text], float(score)) for text, score in zip(request.places, scores, strict=True)]
+            raise InvalidInputError(
+                f"the score of document {position} is {score!r}; only finite scores can be compared"
+            )
+    return [
+        (request.fingerprints[text], float(score)) for text, score in zip(request.text_positions, scores, strict=True)
+    ]
 
 
-def forgotten(query: str | None, document: object, tenant: str | None, read: Reader = text_of) -> dict[str, Any]:
-    """What is to be forgotten, checked: a query or a document (text or fingerprint), or a tenant alone."""
+def checked_forget(query: str | None, document: object, tenant: str | None, read: Reader = text_of) -> bytes | None:
+    """Check the arguments of ``forget``, and give the fingerprint of the document; None without a document.
+
+    ``document`` is a document, its text or its fingerprint. Raises InvalidInputError unless there is either a query or
+    a document, or a tenant alone.
+    """
     if (query is not None and document is not None) or (query is None and document is None and tenant is None):
         raise InvalidInputError(
             "pass a query, a document or a tenant to forget(), and not both of the first; clear() removes everything"
@@ -109,8 +151,8 @@ def forgotten(query: str | None, document: object, tenant: str | None, read: Rea
     if tenant is not None:
         check_tenant(tenant)
     if document is None or isinstance(document, bytes):
-        return {"query": query, "document": document}
-    return {"query": query, "document": document_fingerprint(read(document))}
+        return document
+    return document_fingerprint(read(document))
 
 
 MAX_TTL_S = 10 * 365 * 24 * 3600.0
@@ -145,20 +187,21 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def check_query(query: object) -> None:
-    """A query is a string with something to read in it."""
+    """Raises InvalidInputError unless the query is a string that is not blank."""
     if not isinstance(query, str):
-        raise InvalidInputError(f"query must be a string, got {type(query).__name__} {query!r:.80}; pass the text")
+        raise InvalidInputError(f"query must be a string, got {described(query)}; pass the text")
     if not query or query.isspace():
         raise InvalidInputError(f"query is blank ({query!r:.40}); pass the text of the question")
 
 
 def checked_top_k(top_k: object) -> int:
-    """``top_k`` as an ``int``. Raises InvalidInputError unless it is a whole number of documents, at least 1."""
+    """``top_k`` as an ``int``. Raises InvalidInputError unless it is a whole number of at least 1."""
     try:
         # By its index, so that the whole numbers of numpy and torch count, and 2.0 does not.
         number = index(cast("Any", top_k))
     except TypeError:
         number = 0
+    # bool is a subclass of int, but True is a mistake here and not the number 1.
     if number < 1 or isinstance(top_k, bool):
         raise InvalidInputError(f"top_k must be a whole number of at least 1, got {top_k!r}")
     return number
@@ -171,6 +214,7 @@ def deadline_after(started: float, deadline_s: object) -> float | None:
     """
     if deadline_s is None:
         return None
+    # Written so that NaN, which is above nothing, is refused.
     if not is_number(deadline_s) or not deadline_s > 0:
         raise InvalidInputError(f"deadline_s must be a number of seconds above 0, or None, got {deadline_s!r}")
     # A numpy.float32 would round the sum to its own precision, which is many seconds on a machine that runs for long.
@@ -178,8 +222,6 @@ def deadline_after(started: float, deadline_s: object) -> float | None:
 
 
 def check_tenant(tenant: object) -> None:
-    """A tenant is any string; the empty one is the default tenant."""
+    """Raises InvalidInputError unless the tenant is a string; any string will do."""
     if not isinstance(tenant, str):
-        raise InvalidInputError(
-            f"tenant must be a string, got {type(tenant).__name__} {tenant!r:.80}; use '' for the default tenant"
-        )
+        raise InvalidInputError(f"tenant must be a string, got {described(tenant)}; use '' for the default tenant")

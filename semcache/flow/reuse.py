@@ -16,51 +16,20 @@ from math import isfinite
 import numpy as np
 
 from semcache.entries.entry import Neighbour
-from semcache.errors import ConfigurationError
 from semcache.flow.drift import UNKNOWN, Expected, Floats, Positions, Prior, expect
+from semcache.flow.policy import ReusePolicy
 from semcache.ranking import Drift
 
-__all__ = ["UNKNOWN", "Prior", "ReusePolicy", "Settled", "next_to_ask", "prior", "settle"]
+__all__ = ["UNKNOWN", "Prior", "Settled", "next_to_ask", "prior", "settle"]
 
-EXTRA = 2
-"""How many more than top_k the first round asks for: a worse document among them raises the bar for all others. Two
-more save about 0.4 rounds but ask for documents that the bound would have skipped."""
-STEP = 0.6
-"""Most documents of one round between the first and the last, as a share of top_k. Smaller steps ask for less and take
-more rounds; at equal cost the loss is the same from 0.3 to 0.6."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReusePolicy:
-    """From which similarity scores are reused, and how sure the skipping has to be.
-
-    Thresholds are cosines in [-1, 1]. ``confidence`` is in spreads of the drift. ``max_pairs_share`` is the share of
-    the candidates that may be scored although a neighbour knows them. ``drift_limit`` is for median and spread of the
-    drift, in standard deviations of the candidates' cached scores: above it everything is asked; None for no limit.
-    """
-
-    trust_threshold: float = 0.97  # unasked reuse loses 0.05 nDCG on its worst 5 % above it, 0.16 from 0.90
-    reuse_threshold: float = 0.60  # benchmarks/results/quality.md: no band down to 0.45 loses on average
-    confidence: float = 1.0  # 0.5 asks for 5 % of the pairs less and misses twice as much; 2 asks for 12 % more
-    max_rounds: int = 3  # two lose more at equal cost, four gain nothing
-    max_pairs_share: float = 1.0  # a query that drifts far is scored afresh: as expensive as without a cache, no worse
-    drift_limit: float | None = None  # the bound widens with the drift by itself; a limit asks more and gains nothing
-
-    def __post_init__(self) -> None:
-        for name in ("trust_threshold", "reuse_threshold"):
-            _require(-1 <= getattr(self, name) <= 1, name, getattr(self, name), "give a cosine from -1 to 1")
-        _require(
-            self.trust_threshold >= self.reuse_threshold,
-            "trust_threshold",
-            self.trust_threshold,
-            f"it must not be below reuse_threshold, {self.reuse_threshold!r}; raise it or lower that",
-        )
-        _require(0 <= self.confidence < np.inf, "confidence", self.confidence, "give a number of spreads, 0 or more")
-        _require(self.max_rounds >= 1, "max_rounds", self.max_rounds, "give 1 or more")
-        share = self.max_pairs_share
-        _require(0 < share <= 1, "max_pairs_share", share, "give a share above 0 and up to 1")
-        if self.drift_limit is not None:
-            _require(self.drift_limit > 0, "drift_limit", self.drift_limit, "give more than 0, or None for no limit")
+FIRST_ROUND_EXTRA = 2
+"""How many documents more than top_k the first round asks about. A worse document among them raises the bar for all
+others; with many more, it would ask about documents that the bound would have skipped."""
+MIDDLE_ROUND_SHARE = 0.6
+"""Most documents of a round between the first and the last, as a share of top_k. Smaller rounds ask for fewer pairs, as
+each answer moves the bar, and take more calls of the model."""
+MIDDLE_ROUND_LEAST = 3
+"""The same for a small top_k: a call of the model costs something, however few pairs it has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,17 +47,25 @@ class Settled:
 
 
 def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Prior:
-    """Every document takes the score of the nearest neighbour that has it; of equally near ones, the first's."""
+    """Every document takes the score of the nearest neighbour that has it; of equally near ones, the first's.
+
+    Example:
+        >>> near = [Neighbour("id", 0.9, {b"a": 2.0}, created_at=0.0)]
+        >>> prior([b"a", b"b"], near).scores
+        array([ 2., nan])
+    """
     scores = [np.nan] * len(fingerprints)
     source = [UNKNOWN] * len(fingerprints)
     missing = list(range(len(fingerprints)))
-    for at in sorted(range(len(neighbours)), key=lambda at: -neighbours[at].similarity):
-        known = neighbours[at].scores
-        for place in missing:
-            score = known.get(fingerprints[place])
+    # sorted() keeps the order of equal elements, so of equally near neighbours the first one comes first.
+    for index in sorted(range(len(neighbours)), key=lambda index: -neighbours[index].similarity):
+        known = neighbours[index].scores
+        for position in missing:
+            score = known.get(fingerprints[position])
+            # A store may hold anything; a score that is not finite would spoil every mean below.
             if score is not None and isfinite(score):
-                scores[place], source[place] = score, at
-        missing = [place for place in missing if source[place] == UNKNOWN]
+                scores[position], source[position] = score, index
+        missing = [position for position in missing if source[position] == UNKNOWN]
     similarity = [neighbour.similarity for neighbour in neighbours]
     return Prior(np.array(scores, dtype=float), np.array(source, dtype=np.intp), np.array(similarity, dtype=float))
 
@@ -101,67 +78,68 @@ def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: Re
     if rounds >= policy.max_rounds:
         return np.empty(0, dtype=np.intp)
     expected = expect(prior, fresh)
-    wanted = _first(expected, fresh, top_k) if rounds == 0 and top_k < len(fresh) else fresh[:0].astype(np.intp)
-    if not wanted.size:
-        wanted = _could_reach(expected, fresh, top_k, policy)
-        if 0 < rounds < policy.max_rounds - 1 and not _is_adrift(expected, policy):
-            wanted = wanted[: max(3, round(STEP * top_k))]
-    return np.sort(_within_budget(wanted, prior, fresh, policy))
+    # With as many places as documents, all of them are in the top k, and the bound below asks about all at once.
+    if rounds == 0 and top_k < len(fresh):
+        chosen = _first_round(expected, fresh, top_k)
+        # Scores of this query that are known already may have answered the first round.
+        if chosen.size:
+            return np.sort(_within_budget(chosen, prior, fresh, policy))
+    chosen = _could_reach(expected, fresh, top_k, policy)
+    is_between = 0 < rounds < policy.max_rounds - 1
+    if is_between and not _is_adrift(expected, policy):
+        chosen = chosen[: max(MIDDLE_ROUND_LEAST, round(MIDDLE_ROUND_SHARE * top_k))]
+    return np.sort(_within_budget(chosen, prior, fresh, policy))
 
 
 def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Settled:
-    """The order that follows from what is known now."""
+    """The order that follows from the fresh scores so far; ``fresh`` is as in ``next_to_ask``."""
     expected = expect(prior, fresh)
     unasked = np.isnan(fresh)
     scores = np.where(unasked, expected.scores, fresh)
+    # Fresh scores come first, whatever is expected of the others: no expected score may get into the top k.
     order = np.lexsort((-scores, unasked))
-    wanted = _could_reach(expected, fresh, top_k, policy)
+    left = _could_reach(expected, fresh, top_k, policy)
     reason = None
-    if wanted.size:
-        reason = "rounds" if _within_budget(wanted, prior, fresh, policy).size else "budget"
+    if left.size:
+        reason = "rounds" if _within_budget(left, prior, fresh, policy).size else "budget"
     return Settled(order, scores, expected.drift, reason)
 
 
-def _first(expected: Expected, fresh: Floats, top_k: int) -> Positions:
-    """Unknown documents, and what is unasked among those that look best now."""
+def _first_round(expected: Expected, fresh: Floats, top_k: int) -> Positions:
+    """Unknown documents, and those that are not asked about yet among the ones that look best now."""
     looks = np.where(np.isnan(fresh), expected.scores, fresh)
     unknown = np.isnan(looks)
-    best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + EXTRA]
+    best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
     best = best[np.isnan(fresh[best]) & ~unknown[best]]
     return np.concatenate([np.flatnonzero(unknown), best])
 
 
 def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
-    """Unasked documents that could be among the top k, the most promising first; all of them when adrift."""
+    """Documents that are not asked about and could be in the top k, the most promising first; all of them if adrift."""
     unasked = np.isnan(fresh)
     if _is_adrift(expected, policy):
         return np.flatnonzero(unasked)
+    # Nothing is expected of an unknown document, so it could reach anything.
     reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + policy.confidence * expected.spread)
-    wanted = np.flatnonzero(unasked & (reach > _bar(fresh[~unasked], top_k)))
-    return wanted[np.argsort(-reach[wanted], kind="stable")]
-
-
-def _bar(scores: Floats, top_k: int) -> float:
-    """The k-th best score, which a document has to beat to get in."""
-    return float(np.sort(scores)[-top_k]) if len(scores) >= top_k else -np.inf
+    scored = fresh[~unasked]
+    bar = float(np.sort(scored)[-top_k]) if len(scored) >= top_k else -np.inf
+    # To be in the top k a document has to beat the k-th best; one that equals it stays behind.
+    above = np.flatnonzero(unasked & (reach > bar))
+    return above[np.argsort(-reach[above], kind="stable")]
 
 
 def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:
+    """True if the drift is above the limit, so that the cached scores say too little about this query."""
     if policy.drift_limit is None or expected.distance is None:
         return False
     return expected.distance > policy.drift_limit
 
 
-def _within_budget(wanted: Positions, prior: Prior, fresh: Floats, policy: ReusePolicy) -> Positions:
-    """The first of ``wanted`` that the budget still pays for; unknown documents cost nothing of it."""
+def _within_budget(chosen: Positions, prior: Prior, fresh: Floats, policy: ReusePolicy) -> Positions:
+    """The first of ``chosen`` that the budget still pays for; unknown documents cost nothing of it."""
     known = prior.source != UNKNOWN
     spent = np.count_nonzero(known & ~np.isnan(fresh))
     room = int(policy.max_pairs_share * len(fresh)) - spent
-    priced = known[wanted]
-    affordable: Positions = wanted[~priced | (np.cumsum(priced) <= room)]
+    priced = known[chosen]
+    affordable: Positions = chosen[~priced | (np.cumsum(priced) <= room)]
     return affordable
-
-
-def _require(met: bool, name: str, value: object, remedy: str) -> None:
-    if not met:
-        raise ConfigurationError(f"{name} is {value!r}; {remedy}")

@@ -1,7 +1,7 @@
-"""Equal requests in flight share one computation; whoever gives up never takes the others along."""
+"""Equal requests in flight share one computation. A caller that gives up does not disturb the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
@@ -11,12 +11,17 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """For threads: the first caller computes, the others wait for its result or its error.
+    """For threads: the first caller of a key computes, the others wait for its result or its error.
 
-    A leader that is interrupted (KeyboardInterrupt, SystemExit) hands over: a follower computes instead.
+    A caller that is interrupted while it computes (KeyboardInterrupt, SystemExit) hands over: another one computes.
+
+    Example:
+        >>> SingleFlight().do("key", lambda: 6 * 7)
+        42
     """
 
     def __init__(self) -> None:
+        # Guards the dict; it is never held while something is computed or waited for.
         self._lock = Lock()
         self._flights: dict[Hashable, Future[T] | None] = {}
 
@@ -26,22 +31,8 @@ class SingleFlight(Generic[T]):
             try:
                 return flight.result()
             except _LeaderLeftError:
+                # All followers come here at once. The first to join again leads, and the others follow it.
                 continue
-        return self._lead(key, compute)
-
-    def _join(self, key: Hashable) -> "Future[T] | None":
-        """The flight under way, or None for whoever is to lead it."""
-        with self._lock:
-            if key not in self._flights:
-                # Most flights have no follower, and a future costs more than everything else here.
-                self._flights[key] = None
-                return None
-            flight = self._flights[key]
-            if flight is None:
-                flight = self._flights[key] = Future()
-            return flight
-
-    def _lead(self, key: Hashable, compute: Callable[[], T]) -> T:
         try:
             result = compute()
         except BaseException as error:  # also an interrupt: the followers must not wait for ever
@@ -49,30 +40,49 @@ class SingleFlight(Generic[T]):
             if flight is not None:
                 flight.set_exception(error if isinstance(error, Exception) else _LeaderLeftError())
             raise
+        # Landed before the result is set: a caller that joins from now on computes anew and gets no old result.
         flight = self._land(key)
         if flight is not None:
             flight.set_result(result)
         return result
 
+    def _join(self, key: Hashable) -> "Future[T] | None":
+        """The flight under way; None if there is none, and then the caller has to lead one."""
+        with self._lock:
+            if key not in self._flights:
+                # Most flights have no follower, and a future costs more than everything else here: the first follower
+                # makes it.
+                self._flights[key] = None
+                return None
+            flight = self._flights[key]
+            if flight is None:
+                flight = self._flights[key] = Future()
+            return flight
+
     def _land(self, key: Hashable) -> "Future[T] | None":
         with self._lock:
             return self._flights.pop(key)
 
+    def __repr__(self) -> str:
+        return f"<SingleFlight: {len(self._flights)} under way>"
+
 
 class AsyncSingleFlight(Generic[T]):
-    """For tasks of one event loop: the computation is a task of its own, cancelled only when nobody waits any more."""
+    """For tasks of event loops: the computation is a task of its own, cancelled only when no caller waits any more."""
 
     def __init__(self) -> None:
+        # No lock: a loop touches only the keys that carry its own id, and nothing is awaited between look and write.
         self._flights: dict[Hashable, _Flight[T]] = {}
 
-    async def do(self, key: Hashable, compute: Callable[[], Awaitable[T]]) -> T:
+    async def do(self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """``await compute()``, or the result of the equal call that is under way in this event loop."""
         loop = asyncio.get_running_loop()
-        place = (id(loop), key)
-        flight = self._flights.get(place)
+        # A task cannot be awaited in another loop.
+        own_key = (id(loop), key)
+        flight = self._flights.get(own_key)
         if flight is None or flight.task.done():
-            flight = self._flights[place] = _Flight(loop.create_task(_awaited(compute)))
-            flight.task.add_done_callback(partial(self._land, place, flight))
+            flight = self._flights[own_key] = _Flight(loop.create_task(compute()))
+            flight.task.add_done_callback(partial(self._land, own_key, flight))
         flight.waiting += 1
         try:
             # The shield takes the cancellation of this caller; the task goes on for the others.
@@ -80,13 +90,17 @@ class AsyncSingleFlight(Generic[T]):
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
-                self._land(place, flight)
+                # Landed at once, since a cancelled task ends later: a caller that comes in between needs a new one.
+                self._land(own_key, flight)
                 flight.task.cancel()
 
-    def _land(self, place: Hashable, flight: "_Flight[T]", _: object = None) -> None:
-        # A flight that everybody left may have been followed by another one of the same key.
-        if self._flights.get(place) is flight:
-            del self._flights[place]
+    def _land(self, own_key: Hashable, flight: "_Flight[T]", _task: object = None) -> None:
+        # A flight that all callers left may have been followed by another one of the same key.
+        if self._flights.get(own_key) is flight:
+            del self._flights[own_key]
+
+    def __repr__(self) -> str:
+        return f"<AsyncSingleFlight: {len(self._flights)} under way>"
 
 
 class _Flight(Generic[T]):
@@ -99,7 +113,3 @@ class _Flight(Generic[T]):
 
 class _LeaderLeftError(Exception):
     """The leader was interrupted before it had a result."""
-
-
-async def _awaited(compute: Callable[[], Awaitable[Any]]) -> Any:
-    return await compute()

@@ -1,6 +1,7 @@
-"""What a flow asks its driver for, one value per kind of step; the docstrings say what the answer is.
+"""The steps that a flow yields, one class per kind of step. Each docstring says what answer is sent back.
 
-Nobody changes a step, yet none is frozen: to make one would take twice as long, on the path of every request.
+Treat steps as immutable. They are not frozen because constructing a frozen dataclass takes twice as long, and every
+request constructs some.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from semcache.protocols import FloatArray
 
 @dataclass(slots=True)
 class ReadExact:
-    """Scores by fingerprint of the entry of exactly this query, or None."""
+    """Answered by the scores by fingerprint of the entry of exactly this query, or None."""
 
     tenant: str
     query: str
@@ -18,14 +19,14 @@ class ReadExact:
 
 @dataclass(slots=True)
 class Embed:
-    """The unit vector of the query, or None."""
+    """Answered by the unit vector of the query, or None."""
 
     query: str
 
 
 @dataclass(slots=True)
 class ReadVector:
-    """The stored unit vector of exactly this query, or None; saves the embedding."""
+    """Answered by the stored unit vector of exactly this query, or None. Reading it is cheaper than embedding."""
 
     tenant: str
     query: str
@@ -33,7 +34,7 @@ class ReadVector:
 
 @dataclass(slots=True)
 class FindNeighbours:
-    """Entries near a vector, nearest first, of at least this similarity (a cosine; less is of no use)."""
+    """Answered by entries near the vector, nearest first. The flow has no use for any below ``min_similarity``."""
 
     tenant: str
     vector: FloatArray
@@ -42,16 +43,17 @@ class FindNeighbours:
 
 @dataclass(slots=True)
 class Score:
-    """A ``Scored`` for the documents at the positions ``ask``."""
+    """Answered by a ``Scored`` for the documents at the positions ``ask`` of ``texts``."""
 
     query: str
+    # All texts of the request: a lower rung of the ladder ranks all of them.
     texts: tuple[str, ...]
     ask: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Remember:
-    """Store true scores of this query; whether they were stored."""
+    """Store true scores of this query, as (document fingerprint, score). Answered by True if they were stored."""
 
     tenant: str
     query: str
@@ -63,7 +65,7 @@ class Remember:
 
 @dataclass(slots=True)
 class Refuse:
-    """Tell the observers that a guard refused trust; the answer is not looked at."""
+    """Notify observers that a guard refused to trust a neighbour. The answer is None."""
 
     difference: str
     similarity: float

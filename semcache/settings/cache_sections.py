@@ -5,8 +5,12 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import MAX_TTL_S, is_ttl
 from semcache.settings.knobs import Section, hidden, knob
+
+# The policies stand below the settings and have the defaults; the knobs add the reasons.
+_REUSE = ReusePolicy()
 
 
 class Redis(Section):
@@ -125,7 +129,7 @@ class Cache(Section):
         reason="queries may be personal data; no look-up needs the text",
     )
     max_query_chars: int = knob(
-        512,
+        FlowPolicy(_REUSE).max_query_chars,
         "Longer queries are only looked up exactly: an embedder cuts them, and two that differ only behind the cut "
         "would look equal",
         unit="characters",
@@ -157,7 +161,7 @@ class Reuse(Section):
     """When scores of a similar query are used, and how they are verified."""
 
     trust_threshold: float = knob(
-        0.97,
+        _REUSE.trust_threshold,
         "Cosine similarity from which a similar query's scores are served without asking the reranker",
         reason="unasked reuse loses 0.05 nDCG@10 on its worst 5 % of requests from 0.97 on, 0.09 from 0.95 to 0.97 "
         "(benchmarks/results/quality.md)",
@@ -165,7 +169,7 @@ class Reuse(Section):
         le=1,
     )
     reuse_threshold: float = knob(
-        0.60,
+        _REUSE.reuse_threshold,
         "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",
         reason="verified from 0.60 on, TREC DL 2019: nDCG@10 +0.009, worst 5 % -0.022, 65 % of the pairs avoided "
         "(benchmarks/results/quality.md)",
@@ -173,7 +177,7 @@ class Reuse(Section):
         le=1,
     )
     confidence: float = knob(
-        1.0,
+        _REUSE.confidence,
         "z: a document is scored while its cached score + median drift + z x spread could reach the top k",
         unit="spreads",
         reason="z 0 loses 0.059 nDCG@10 on the worst 5 % of requests and avoids 74 % of the pairs; z 1 0.022 and 65 "
@@ -182,7 +186,7 @@ class Reuse(Section):
         le=10,
     )
     max_rounds: int = knob(
-        3,
+        _REUSE.max_rounds,
         "How often one verification asks the reranker at most; after that it stops, and the ranking says so",
         unit="rounds",
         reason="the best-looking documents, then the most promising, then all that could still reach the top k; two "
@@ -191,7 +195,7 @@ class Reuse(Section):
         le=100,
     )
     max_pairs_share: float = knob(
-        1.0,
+        _REUSE.max_pairs_share,
         "Share of the candidates that a verification may have scored although a similar query's scores of them are "
         "known; then it stops, and the ranking says so",
         reason="below 1 a top k may hold scores made for another query",
@@ -200,7 +204,7 @@ class Reuse(Section):
         le=1,
     )
     drift_limit: float | None = knob(
-        None,
+        _REUSE.drift_limit,
         "Drift (median or spread) above which all candidates are scored; none: no limit",
         unit="standard deviations of the candidates' cached scores",
         reason="the bound grows with the spread by itself, so a limit only has more documents scored",

@@ -7,7 +7,7 @@ import pytest
 
 from semcache.documents import Document, text_of
 from semcache.errors import InvalidInputError
-from semcache.flow.answers import ranking
+from semcache.flow.outcome import ranking
 from semcache.flow.requests import checked_request, deadline_after, is_ttl
 from semcache.flow.rerank import Outcome
 from semcache.ranking import Status
@@ -75,7 +75,7 @@ def test_bad_input_is_named_with_its_remedy(arguments, said):
 def test_equal_texts_are_one_text_in_order_of_appearance():
     wanted = checked_request("q", ["b", "a", Document("b"), "c", "a"], 4)
     assert wanted.texts == ("b", "a", "c")
-    assert wanted.places == (0, 1, 0, 2, 1)
+    assert wanted.text_positions == (0, 1, 0, 2, 1)
     assert wanted.top_k == 4
 
 

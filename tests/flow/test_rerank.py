@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from semcache.entries.fingerprint import document_fingerprint, entry_id
 from semcache.events import CacheFailed, Event, TrustRefused
 from semcache.flow.drive import Calls, run, run_many
+from semcache.flow.outcome import Outcome
+from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
-from semcache.flow.rerank import FlowPolicy, Outcome, rerank
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.rerank import rerank
 from semcache.ranking import Status
 from tests.fakes import CountingOrder, CountingReranker, MemoryStore, OneRung, WordEmbedder
 

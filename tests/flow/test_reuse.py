@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError
-from semcache.flow.reuse import UNKNOWN, Prior, ReusePolicy, Settled, next_to_ask, prior, settle
+from semcache.flow.policy import ReusePolicy
+from semcache.flow.reuse import UNKNOWN, Prior, Settled, next_to_ask, prior, settle
 
 NAN = float("nan")
 

@@ -130,7 +130,7 @@ async def test_the_computation_is_cancelled_when_nobody_waits_and_starts_anew_fo
         return "new"
 
     assert await flight.do("key", quick) == "new"
-    assert flight._flights == {}
+    assert repr(flight) == "<AsyncSingleFlight: 0 under way>"
 
 
 async def test_an_error_reaches_every_waiting_task():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from semcache.degradation.breaker import BreakerPolicy
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.policy import ReusePolicy
 from semcache.settings import Breaker, Reuse, Rung, Settings, template
 from semcache.settings.knobs import knobs, reason_of
 from semcache.settings.yaml_files import load_yaml, schema_path

@@ -11,7 +11,7 @@ from semcache.commands.calibration.figures import Figures
 from semcache.commands.calibration.sampling import Sample
 from semcache.commands.calibration.scores import Scores
 from semcache.commands.calibration.trial import Trials, try_case
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.policy import ReusePolicy
 
 # As many as fit on a screen together with the tables.
 _EXAMPLES = 5

@@ -7,7 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from semcache.cache import RedisSemanticCache, reuse_policy
+from semcache.backend import reuse_policy
+from semcache.cache import RedisSemanticCache
 from semcache.commands import models
 from semcache.commands.calibration.log import Logged
 from semcache.commands.calibration.replay import distinct_queries, query_name, replay
@@ -18,7 +19,7 @@ from semcache.commands.calibration.stored import stored_cases
 from semcache.entries.entry import StoredEntry
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.policy import ReusePolicy
 from semcache.guards import CueGuard
 from semcache.protocols import Embedder, FloatArray, Guard, Reranker
 from semcache.rerankers.checked import checked_scores

@@ -11,9 +11,9 @@ from semcache.commands.calibration.cases import Case, Near, sources
 from semcache.commands.calibration.scores import Scores
 from semcache.entries.entry import Neighbour
 from semcache.flow.drive import drive
+from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import Request
-from semcache.flow.rerank import FlowPolicy, rerank
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.rerank import rerank
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, Step
 from semcache.protocols import Scored
 from semcache.quality.statistics import CUT, order_loss, top_overlap

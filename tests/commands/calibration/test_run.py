@@ -14,7 +14,7 @@ from semcache.commands.calibration.result import Calibration
 from semcache.commands.calibration.run import CalibrationOptions, calibrate_entries, calibrate_log, contiguous_sample
 from semcache.entries.entry import StoredEntry
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.flow.reuse import ReusePolicy
+from semcache.flow.policy import ReusePolicy
 from semcache.protocols import FloatArray, Pair
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
 

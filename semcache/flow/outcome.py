@@ -1,0 +1,137 @@
+"""What flows return, by distinct text of the request, and what callers get from it, by their own documents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from semcache.entries.entry import Neighbour, Scores
+from semcache.flow.drift import Floats
+from semcache.flow.requests import Request, by_position, caller_positions
+from semcache.protocols import FloatArray, Scored
+from semcache.ranking import Drift, Ranking, Status
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Cached and fresh scores of the same documents: what the reuse of the nearest neighbour really cost.
+
+    ``id`` and ``cues`` are the neighbour's. ``worst`` is the lowest score of all candidates, fresh or expected.
+    """
+
+    id: str
+    similarity: float
+    cues: bytes
+    cached: Floats
+    fresh: Floats
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The order of a request's distinct texts, best first, as positions in ``Request.texts``.
+
+    ``scores`` are by position, None for the retriever's order. The other fields are those of the Ranking.
+    """
+
+    order: Sequence[int]
+    scores: Sequence[float] | None
+    status: Status
+    reranker: str
+    reason: str | None = None
+    similarity: float | None = None
+    asked: int = 0
+    reused: int = 0
+    rounds: int = 0
+    drift: Drift | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cache knows about a request. ``outcome`` is set when no reranker needs to be asked.
+
+    ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
+    """
+
+    exact: Scores | None
+    vector: FloatArray | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the cache knows about the documents of a caller.
+
+    ``scores`` has one score per document, None where unknown. ``status`` is EXACT or SEMANTIC when every score is
+    known, PARTIAL when this query is known but not every document, None for a miss. ``similarity`` is the cosine of the
+    nearest entry that may be reused.
+    """
+
+    scores: tuple[float | None, ...]
+    status: Status | None
+    similarity: float | None
+
+
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Positions by falling score; equal scores stay in the caller's order."""
+    # reverse=True keeps the order of equal elements, unlike reversing afterwards.
+    return sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+
+
+def answered(request: Request, scored: Scored) -> Outcome:
+    """The outcome when a ladder was asked about every text: fresh, or degraded with its reason."""
+    status = Status.FRESH if scored.reason is None else Status.DEGRADED
+    count = len(request.texts)
+    if scored.scores is None:
+        return Outcome(range(count), None, status, scored.reranker, reason=scored.reason)
+    scores = scored.scores.tolist()
+    return Outcome(
+        best_first(scores), scores, status, scored.reranker, reason=scored.reason, asked=count, rounds=min(count, 1)
+    )
+
+
+def lookup(request: Request, found: Found) -> Lookup:
+    """What was found, by the caller's documents."""
+    scores: Sequence[float | None]
+    status: Status | None
+    if found.outcome is not None:
+        scores, status, similarity = found.outcome.scores or (), found.outcome.status, found.outcome.similarity
+    else:
+        known = found.exact or {}
+        scores = list(map(known.get, request.fingerprints))
+        status = Status.PARTIAL if found.exact else None
+        similarity = found.neighbours[0].similarity if found.neighbours else None
+    if not isinstance(request.text_positions, range):
+        scores = list(map(scores.__getitem__, request.text_positions))
+    return Lookup(tuple(scores), status, similarity)
+
+
+def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranking[D]:
+    """The best ``top_k`` of the caller's own documents, equal texts side by side in the caller's order.
+
+    Example:
+        >>> request = checked_request("red", ["a red car", "the moon"], top_k=1)
+        >>> scored = Scored(np.array([0.2, 0.9], dtype=np.float32), "a reranker")
+        >>> list(ranking(request, ["a red car", "the moon"], answered(request, scored)))
+        ['the moon']
+    """
+    positions = request.text_positions
+    best = tuple(caller_positions(positions, outcome.order)[: request.top_k])
+    scores = outcome.scores
+    documents = by_position(documents)
+    return Ranking(
+        documents=tuple(documents[index] for index in best),
+        indices=best,
+        scores=None if scores is None else tuple(scores[positions[index]] for index in best),
+        status=outcome.status,
+        reranker=outcome.reranker,
+        reason=outcome.reason,
+        similarity=outcome.similarity,
+        asked=outcome.asked,
+        reused=outcome.reused,
+        rounds=outcome.rounds,
+        drift=outcome.drift,
+    )
