@@ -10,7 +10,7 @@ from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
-from semcache.errors import InvalidInputError, StoreError, StoreUnavailableError
+from semcache.errors import InvalidInputError, TransientStoreError
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.outcome import Lookup, lookup
@@ -40,7 +40,8 @@ class RedisSemanticCache:
 
     No method waits for Redis longer than its timeouts. Only ``forget`` and ``clear`` raise when Redis cannot be asked;
     in all others a step that fails finds nothing, and observers are told. A Redis that answers but cannot be used (no
-    search module, wrong password) raises StoreError in the constructor.
+    search module or scripts, missing rights, a replica, cluster mode) raises StoreError in the constructor, which tries
+    every command that requests need. One that is away, full or busy raises nothing: it is used as soon as it can be.
 
     Example:
         >>> with RedisSemanticCache("redis://localhost:6379", ttl=600) as cache:
@@ -72,14 +73,16 @@ class RedisSemanticCache:
         # Models are loaded before anything is opened that a failure would leave open.
         embedder = adapt_embedder(embedding_model, backend=settings.embedder.backend)
         connection = RedisConnection.of(server_of(redis_url, redis_client), settings.redis, partial(notify, observers))
-        self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
-        self._serve(reranker, listwise=False)
         try:
+            self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
+            self._serve(reranker, listwise=False)
             self.store.check()
-        except StoreUnavailableError as error:  # it may come back at any time; until then answers go on without it
+        except TransientStoreError as error:
+            # It may be usable again at any time, and until then answers go on without a cache. An error here would
+            # take down every application that restarts meanwhile.
             self.on_event(CacheFailed("Connect", str(error)))
-        except StoreError:
-            self.backend.close()
+        except BaseException:  # also an interrupt: an embedded server would run on
+            connection.close()
             raise
 
     @classmethod

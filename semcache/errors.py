@@ -42,14 +42,18 @@ class RerankerError(SemcacheError):
 
 
 class StoreError(SemcacheError):
-    """Redis cannot be used as it is set up: no search module, a wrong password, an index of another kind."""
+    """Redis cannot be used as it is set up: no search module, missing rights, a wrong password, an unfit index."""
 
 
 class IndexMismatchError(StoreError):
     """An index of this name exists with other dims, vector type or metric; the message names both sides."""
 
 
-class StoreUnavailableError(StoreError):
+class TransientStoreError(StoreError):
+    """Redis cannot be used at the moment, but may be usable again without a change: full, read-only, busy, loading."""
+
+
+class StoreUnavailableError(TransientStoreError):
     """Redis did not answer in time or refused, or its circuit breaker is open after a recent failure."""
 
 

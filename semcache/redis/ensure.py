@@ -5,17 +5,21 @@ import numpy as np
 from semcache.errors import StoreError
 from semcache.events import IndexCreated
 from semcache.redis.client.commands import CreateIndex
-from semcache.redis.client.failures import is_missing_index
+from semcache.redis.client.failures import is_denial, is_missing_index
 from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
+from semcache.redis.probe import probe
 
 
 def check(state: StoreState) -> Operation[None]:
-    """Create the index, or check that the existing one fits.
+    """Try whether Redis can be used, and create the index, or check that the existing one fits. Two round trips.
 
-    Raises StoreError for a Redis that cannot be used, and IndexMismatchError for an index that does not fit.
+    Raises StoreError for a Redis that cannot be used, TransientStoreError for one that cannot be used at the moment,
+    and IndexMismatchError for an index that does not fit.
     """
+    # First, so that no index is left behind on a server that is refused.
+    yield from probe(state)
     yield from ensure_index(state, "")
 
 
@@ -53,6 +57,8 @@ def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
     (found,) = yield (("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2),)
     if is_missing_index(found):
         return False
+    if is_denial(found):  # FT.INFO may be denied as well, and is not what is missing most
+        state.value(found)
     if isinstance(found, Exception) or found[0] == 0:
         (info,) = yield (("FT.INFO", family.index),)
         check_index(family.index, state.layout.attributes, state.value(info))

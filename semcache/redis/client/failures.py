@@ -1,28 +1,36 @@
 """Translates redis-py's errors into semcache's, with the remedy and without any password."""
 
+import re
+from collections.abc import Iterable
+
 from redis import exceptions
 
-from semcache.errors import StoreError, StoreUnavailableError
+from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
 
 FOREIGN = (exceptions.RedisError, OSError)
 """The errors that redis-py raises: its own, and sometimes one of the operating system for the socket."""
+
+CLUSTER = (
+    *(exceptions.ClusterCrossSlotError, exceptions.AskError, exceptions.TryAgainError),  # MovedError is an AskError
+    exceptions.ClusterDownError,
+)
+"""Answers of a server in cluster mode alone."""
 
 _SEARCH_MISSING = (
     "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
     "(pip install 'redis-semcache[embedded]')"
 )
+_SCRIPTS_MISSING = (
+    "{where} has no scripting: {message}; entries are written by Lua scripts, so let the server keep EVAL and EVALSHA"
+)
 
-# The first row that fits counts. Refused passwords stand above ConnectionError, which they are subclasses of.
+# The first row that fits counts. Refused passwords and a server that loads stand above ConnectionError, which they are
+# subclasses of, and so does a replica without its primary above answers of a cluster.
 _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], str], ...] = (
     (
         (exceptions.AuthenticationError, exceptions.AuthorizationError),
         StoreError,
         "{where} refused the user name or password: {message}; correct them in the Redis url",
-    ),
-    (
-        (exceptions.NoPermissionError,),
-        StoreError,
-        "{where}: {message}; give this user the commands that semcache uses (GET, SET, FT.SEARCH, ...)",
     ),
     (
         (exceptions.MaxConnectionsError,),
@@ -31,17 +39,44 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
     ),
     ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {message}"),
     (
+        (exceptions.BusyLoadingError,),
+        StoreUnavailableError,
+        "{where} has just started: {message}; it answers when it has read its files",
+    ),
+    (
         (exceptions.ConnectionError, OSError),
         StoreUnavailableError,
         "{where} cannot be reached: {message}; check that Redis runs and the url is right",
     ),
     (
         (exceptions.OutOfMemoryError,),
-        StoreError,
+        TransientStoreError,
         "{where} is full: {message}; raise maxmemory, or set maxmemory-policy to allkeys-lru",
     ),
-    ((exceptions.ReadOnlyError,), StoreError, "{where} is a read-only replica: {message}; use the url of the primary"),
+    (
+        (exceptions.ReadOnlyError,),
+        TransientStoreError,
+        "{where} is a read-only replica: {message}; use the url of the primary",
+    ),
+    (
+        (exceptions.MasterDownError,),
+        TransientStoreError,
+        "{where} is a replica that has lost its primary: {message}; use the url of the primary",
+    ),
+    (
+        CLUSTER,
+        StoreError,
+        "{where} runs in cluster mode, which is not supported yet: {message}; use one Redis without cluster mode, with "
+        "replicas if you like",
+    ),
 )
+
+# Answers that redis-py has no class for, by their first word. All of them pass.
+_CODES = {
+    "BUSY": "{where} is held up by a script: {message}",
+    "MISCONF": "{where} refuses writes: {message}",  # it cannot save to disk
+    "NOREPLICAS": "{where} refuses writes: {message}; min-replicas-to-write asks for more replicas than there are",
+}
 
 _MISSING_INDEX = ("no such index", "unknown index name", "index_not_found")
 
@@ -51,15 +86,43 @@ def translated(error: BaseException, where: str) -> StoreError:
     if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, exceptions.RedisError):
         # The asynchronous client reports a refused password as a connection error that was caused by it.
         error = error.__cause__
+    if is_denial(error):
+        return denied([error], where)
     message = str(error)
     for kinds, ours, text in _TRANSLATIONS:
         if isinstance(error, kinds):
             return ours(text.format(where=where, message=message))
-    if "unknown command" in message.lower() and "ft." in message.lower():
-        return StoreError(_SEARCH_MISSING.format(where=where, message=message))
+    if text := _CODES.get(message.partition(" ")[0], ""):
+        return TransientStoreError(text.format(where=where, message=message))
+    if missing := re.match(r"unknown command\W+(ft|eval)", message, re.IGNORECASE):
+        text = _SEARCH_MISSING if missing[1].lower() == "ft" else _SCRIPTS_MISSING
+        return StoreError(text.format(where=where, message=message))
     return StoreError(f"{where} answered with an error: {message}")
 
 
 def is_missing_index(reply: object) -> bool:
     """Whether a reply says that the index does not exist. Each version of the search module words it differently."""
     return isinstance(reply, exceptions.ResponseError) and any(words in str(reply).lower() for words in _MISSING_INDEX)
+
+
+def is_denial(reply: object) -> bool:
+    """Whether a reply says that the user lacks a right, for a command or inside a script."""
+    return isinstance(reply, exceptions.NoPermissionError) or str(reply).startswith("ACL failure in script")
+
+
+def denied(errors: Iterable[BaseException], where: str) -> StoreError:
+    """One error for denials of several commands, which names each of them and how to allow them all."""
+    messages = [str(error) for error in errors]
+    text = " ".join(messages)
+    user = re.search(r"User (\S+) has no permissions", text)
+    commands = dict.fromkeys(re.findall(r"to run the '([^']+)' command", text))
+    rules = [f"+{command}" for command in commands]
+    if any("key" in message and "to run" not in message for message in messages):
+        rules.append("~semcache:*")
+    if not rules:
+        return StoreError(f"{where}: {'; '.join(messages)}; give this user the rights that semcache needs")
+    names = [*commands, *(["the keys semcache:*"] if rules[-1].startswith("~") else [])]
+    return StoreError(
+        f"{where}: the user has no permissions for {', '.join(names)}; allow them with "
+        f"ACL SETUSER {user[1] if user else '<user>'} {' '.join(rules)}"
+    )

@@ -3,7 +3,7 @@
 import pytest
 from redis import exceptions
 
-from semcache.errors import StoreError, StoreUnavailableError
+from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
 from semcache.redis.client.failures import is_missing_index, translated
 
 
@@ -11,14 +11,33 @@ from semcache.redis.client.failures import is_missing_index, translated
     ("error", "kind", "message"),
     [
         (exceptions.AuthenticationError("no"), StoreError, "here refused the user name or password: no; correct them"),
-        (exceptions.NoPermissionError("no"), StoreError, "here: no; give this user the commands"),
+        (exceptions.NoPermissionError("no"), StoreError, "here: no; give this user the rights"),
+        (
+            exceptions.NoPermissionError("User app has no permissions to run the 'get' command"),
+            StoreError,
+            "here: the user has no permissions for get; allow them with ACL SETUSER app +get",
+        ),
+        (
+            exceptions.ResponseError("ACL failure in script: No permissions to access a key script: 40fd"),
+            StoreError,
+            "here: the user has no permissions for the keys semcache:*; allow them with ACL SETUSER <user> ~semcache:*",
+        ),
         (exceptions.MaxConnectionsError("no"), StoreError, "here: no; more calls at once than the connection pool"),
         (exceptions.TimeoutError("no"), StoreUnavailableError, "here did not answer in time: no"),
         (TimeoutError("no"), StoreUnavailableError, "here did not answer in time: no"),
         (exceptions.ConnectionError("no"), StoreUnavailableError, "here cannot be reached: no; check that Redis runs"),
         (BrokenPipeError("no"), StoreUnavailableError, "here cannot be reached: no; check that Redis runs"),
-        (exceptions.OutOfMemoryError("no"), StoreError, "here is full: no; raise maxmemory"),
-        (exceptions.ReadOnlyError("no"), StoreError, "here is a read-only replica: no; use the url of the primary"),
+        (exceptions.BusyLoadingError("no"), StoreUnavailableError, "here has just started: no; it answers when"),
+        (exceptions.OutOfMemoryError("no"), TransientStoreError, "here is full: no; raise maxmemory"),
+        (exceptions.ReadOnlyError("no"), TransientStoreError, "here is a read-only replica: no; use the url of the"),
+        (exceptions.MasterDownError("no"), TransientStoreError, "here is a replica that has lost its primary: no"),
+        (exceptions.ResponseError("BUSY a script"), TransientStoreError, "here is held up by a script: BUSY a script"),
+        (exceptions.ResponseError("MISCONF no disk"), TransientStoreError, "here refuses writes: MISCONF no disk"),
+        (exceptions.ResponseError("NOREPLICAS no"), TransientStoreError, "here refuses writes: NOREPLICAS no; min-rep"),
+        (exceptions.ClusterCrossSlotError("no"), StoreError, "here runs in cluster mode, which is not supported yet"),
+        (exceptions.MovedError("1 h:1"), StoreError, "here runs in cluster mode, which is not supported yet: 1 h:1"),
+        (exceptions.ClusterDownError("no"), StoreError, "here runs in cluster mode, which is not supported yet: no"),
+        (exceptions.ResponseError("unknown command `EVALSHA`, with"), StoreError, "here has no scripting: unknown"),
         (exceptions.ResponseError("unknown command 'FT.SEARCH'"), StoreError, "here has no search module: unknown"),
         (exceptions.ResponseError("{x}"), StoreError, "here answered with an error: {x}"),
     ],

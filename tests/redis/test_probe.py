@@ -1,0 +1,339 @@
+"""What would fail with every request is found at the start, and said with the remedy; what may pass is no error."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis import exceptions
+
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
+from semcache.events import CacheFailed, Event
+from semcache.redis import ensure
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.operation import StoreState
+from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.redis.server.files import find_server_files
+from semcache.redis.store import AsyncRedisStore
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+from tests.redis.conftest import LAYOUT
+from tests.redis.test_round_trips import CommandCounter
+
+DOCUMENTS = ["one", "two", "three"]
+RULES = (Path(__file__).parents[2] / "docs" / "redis.md").read_text().split("ACL SETUSER semcache ")[1].split("```")[0]
+NEEDED = " ".join(RULES.splitlines()[1:4]).split()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedRedis]:
+    """A server whose users the tests of this module may change."""
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def admin(server: EmbeddedRedis) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as admin:
+        yield admin
+        admin.execute_command("ACL", "DELUSER", "app")
+        admin.flushall()
+
+
+def url_of_user(server: EmbeddedRedis, admin: redis.Redis, *rules: str) -> str:
+    """The url of a user with these rights."""
+    admin.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", *rules)
+    return server.url.replace("unix://", "unix://app:pw@")
+
+
+def cache_at(url: str, events: list[Event] | None = None, **settings: Any) -> RedisSemanticCache:
+    observers = [] if events is None else [events.append]
+    return RedisSemanticCache(url, WordEmbedder(), 0.9, settings=Settings(**settings), observers=observers)
+
+
+class TestNothingStays:
+    def test_no_key(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        cache_at(server.url).close()
+        assert admin.dbsize() == 0
+
+    def test_not_even_where_entries_could_not_be_given_an_end(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        with pytest.raises(StoreError, match="pexpire"):
+            cache_at(url_of_user(server, admin, "~*", "+@all", "-pexpire"))
+        assert admin.dbsize() == 0
+
+    def test_what_cannot_be_removed_expires(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        with pytest.raises(StoreError, match="unlink"):
+            cache_at(url_of_user(server, admin, "~*", "+@all", "-unlink"))
+        left = admin.keys("*")
+        assert left
+        assert all(0 < admin.pttl(key) <= 10_000 for key in left)
+
+    def test_no_index_on_a_server_that_is_refused(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        with pytest.raises(StoreError):
+            cache_at(url_of_user(server, admin, "~*", "+@all", "-mget"))
+        assert admin.execute_command("FT._LIST") == []
+
+    def test_nothing_of_others_is_touched(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        with cache_at(server.url) as first:
+            first.remember("how far is the moon", DOCUMENTS, [1.0, 2.0, 3.0])
+            before = {key: admin.dump(key) for key in admin.keys("*")}
+            with cache_at(server.url) as second:
+                vector = WordEmbedder().embed(["how far is the moon"])[0]
+                assert len(second.neighbours(vector)) == 1
+            assert {key: admin.dump(key) for key in admin.keys("*")} == before
+
+    def test_it_is_tried_once_and_not_by_requests(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        counter = CommandCounter(admin)
+        with CachedReranker(CountingReranker(), cache_at(server.url)) as reranker:
+            assert counter.since()["ft.create"] == 2  # the trial, and the index
+            reranker.rerank("q", DOCUMENTS)
+            reranker.rerank("q", DOCUMENTS)
+            assert "unlink" not in counter.since()
+
+
+class TestRights:
+    def test_those_that_are_documented_are_enough_for_everything(
+        self, server: EmbeddedRedis, admin: redis.Redis
+    ) -> None:
+        events: list[Event] = []
+        admin.execute_command("ACL", "LOG", "RESET")
+        url = url_of_user(server, admin, *RULES.split()[2:])
+        settings = {"reuse": {"audit_rate": 1.0, "reuse_threshold": 0.3}, "cache": {"store_queries": True}}
+        with CachedReranker(CountingReranker(), cache_at(url, events, **settings)) as reranker:
+            for tenant in ("", "t"):
+                seen = [
+                    reranker.rerank(query, documents, tenant=tenant).status.value
+                    for query, documents in (
+                        *(("how far is the moon", DOCUMENTS), ("how far is the moon", DOCUMENTS)),
+                        *(("is the moon how far", DOCUMENTS), ("how far is the moon", [*DOCUMENTS, "four"])),
+                        ("is the moon how near", [f"{n}" for n in range(9)]),
+                    )
+                ]
+                assert seen == ["fresh", "exact", "semantic", "partial", "fresh"]
+            reranker.rerank_many(["a b", "c d"], [DOCUMENTS, DOCUMENTS])
+            reranker.cache.set("q", DOCUMENTS, DOCUMENTS)
+            reranker.cache.set("q", DOCUMENTS, DOCUMENTS[:1])
+            assert reranker.cache.get("q", DOCUMENTS) == DOCUMENTS[:1]
+            assert reranker.audit.drain(10)
+            assert reranker.cache.store.count() > 0
+            assert reranker.cache.store.sample(1)
+            assert reranker.cache.forget(query="a b") == 1
+            assert reranker.cache.forget(document=DOCUMENTS[0]) > 1
+            assert reranker.cache.forget(tenant="t") > 1
+            assert reranker.cache.clear() > 0
+        assert not [event for event in events if isinstance(event, CacheFailed)]
+        assert admin.execute_command("ACL", "LOG") == []
+
+    @pytest.mark.parametrize("rule", NEEDED)
+    def test_a_command_that_is_missing_is_named(self, server: EmbeddedRedis, admin: redis.Redis, rule: str) -> None:
+        url = url_of_user(server, admin, *RULES.split()[2:], f"-{rule[1:]}")
+        with pytest.raises(
+            StoreError, match=rf"(?i)no permissions for .*\b{rule[1:]}\b.*ACL SETUSER app \{rule}"
+        ) as caught:
+            cache_at(url)
+        assert not isinstance(caught.value, TransientStoreError)
+
+    def test_all_that_are_missing_are_named_together(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        url = url_of_user(server, admin, "~semcache:*", "+@all", "-@scripting", "-mget", "-ft.info")
+        message = (
+            r"no permissions for eval, evalsha, mget, ft.info; .* ACL SETUSER app \+eval \+evalsha \+mget \+ft.info$"
+        )
+        with pytest.raises(StoreError, match=f"(?i){message}"):
+            cache_at(url)
+
+    @pytest.mark.parametrize("keys", [["~other:*"], ["%R~semcache:*"], []])
+    def test_keys_that_are_missing_are_named(self, server: EmbeddedRedis, admin: redis.Redis, keys: list[str]) -> None:
+        url = url_of_user(server, admin, *keys, "+@all")
+        with pytest.raises(StoreError, match=r"no permissions for the keys semcache:\*; .* <user> ~semcache:\*"):
+            cache_at(url)
+
+    def test_keys_of_its_own_namespace_are_enough(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        url = url_of_user(server, admin, *RULES.split()[2:], "resetkeys", "~semcache:mine:*")
+        with CachedReranker(CountingReranker(), cache_at(url, cache={"namespace": "mine"})) as reranker:
+            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+        with pytest.raises(StoreError, match="the keys semcache"):
+            cache_at(url, cache={"namespace": "theirs"})
+
+    async def test_an_event_loop_sees_the_same(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        async with RedisConnection(url_of_user(server, admin, "~*", "+@all", "-hset")) as connection:
+            with pytest.raises(StoreError, match=r"no permissions for hset; .* \+hset"):
+                await AsyncRedisStore(connection, **LAYOUT).check()
+
+
+class TestPassing:
+    """The constructor raises nothing, and the cache is used as soon as it can be."""
+
+    def cache_that_waits(self, url: str, said: str) -> CachedReranker:
+        events: list[Event] = []
+        reranker = CachedReranker(CountingReranker(), cache_at(url, events))
+        (event,) = events
+        assert isinstance(event, CacheFailed)
+        assert event.step == "Connect"
+        assert said in event.error
+        assert reranker.rerank("q", DOCUMENTS).status == "fresh"
+        return reranker
+
+    def test_full(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        admin.config_set("maxmemory", 1)
+        with self.cache_that_waits(server.url, "is full: ") as reranker:
+            admin.config_set("maxmemory", 0)
+            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+
+    def test_too_few_replicas(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        admin.config_set("min-replicas-to-write", 1)
+        with self.cache_that_waits(server.url, "refuses writes: NOREPLICAS") as reranker:
+            admin.config_set("min-replicas-to-write", 0)
+            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+
+    def test_held_up_by_a_script(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        def hold_up() -> None:
+            with redis.Redis.from_url(server.url) as other, pytest.raises(redis.ResponseError, match="killed"):
+                other.eval("while true do end", 0)
+
+        admin.config_set("lua-time-limit", 1)
+        held_up = threading.Thread(target=hold_up)
+        held_up.start()
+        try:
+            while not _is_busy(admin):
+                pass
+            reranker = self.cache_that_waits(server.url, "is held up by a script: BUSY")
+        finally:
+            admin.script_kill()
+            held_up.join()
+        with reranker:
+            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+
+    def test_a_replica_without_its_primary(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        admin.replicaof("127.0.0.1", "1")
+        try:
+            reranker = self.cache_that_waits(server.url, "is a read-only replica: ")
+        finally:
+            admin.replicaof("NO", "ONE")
+        with reranker:
+            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+
+
+def _is_busy(client: redis.Redis) -> bool:
+    try:
+        client.get("k")
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
+
+
+class TestOtherServers:
+    def test_cluster_mode_is_refused_also_with_one_shard(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            port, bus = one.getsockname()[1], other.getsockname()[1]
+        files = find_server_files()
+        command = [
+            *(files.server, "--port", str(port), "--cluster-enabled", "yes", "--cluster-port", str(bus)),
+            *("--save", "", "--loadmodule", files.search_module),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert any(b"Ready to accept connections" in line for line in process.stdout)
+            with redis.Redis(port=port) as node:
+                node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            with pytest.raises(StoreError, match="runs in cluster mode, which is not supported yet"):
+                cache_at(f"redis://127.0.0.1:{port}")
+            process.kill()
+
+    def test_a_replica_of_a_living_primary_says_where_that_is(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        admin.config_set("port", port)
+        admin.config_set("repl-diskless-sync-delay", 0)
+        with EmbeddedRedis() as other, redis.Redis.from_url(other.url) as replica:
+            replica.replicaof("127.0.0.1", str(port))
+            while replica.execute_command("ROLE")[3] != b"connected":
+                pass
+            with pytest.raises(StoreError, match=rf"is a read-only replica; its primary is 127.0.0.1:{port}") as caught:
+                cache_at(other.url)
+            assert not isinstance(caught.value, TransientStoreError)
+        admin.config_set("port", 0)
+
+
+Replies = Mapping[str, Any]
+
+
+def tried(connection: RedisConnection, replies: Replies) -> None:
+    """The trial against a server that gives these replies to commands by their names, and right ones otherwise."""
+    operation = ensure.check(StoreState.of("here", **LAYOUT))
+    commands = next(operation)
+    right = connection.execute(commands)
+    step = operation.send([replies.get(str(command[0]), reply) for command, reply in zip(commands, right, strict=True)])
+    assert step == (("ROLE",),)
+    operation.send([replies["ROLE"]])
+
+
+READ_ONLY = exceptions.ReadOnlyError("no")
+
+
+@pytest.mark.parametrize(
+    ("replies", "kind", "message"),
+    [
+        ({"GET": b"something else"}, TransientStoreError, "here did not give back what was just written"),
+        (
+            {"EVAL": exceptions.ResponseError("MISCONF cannot save")},
+            TransientStoreError,
+            "here refuses writes: MISCONF",
+        ),
+        ({"EVAL": exceptions.BusyLoadingError("loading")}, StoreUnavailableError, "here has just started: loading"),
+        (
+            {"EVAL": exceptions.ResponseError("NOREPLICAS no"), "EVALSHA": exceptions.NoScriptError("unknown")},
+            TransientStoreError,
+            "here refuses writes: NOREPLICAS no",
+        ),
+        ({"MGET": exceptions.MovedError("1 h:1")}, StoreError, "here runs in cluster mode"),
+        ({"GET": exceptions.MasterDownError("no link")}, TransientStoreError, "here is a replica that has lost its"),
+        ({"EVAL": exceptions.ResponseError("unknown command 'EVAL'")}, StoreError, "here has no scripting"),
+        (
+            {"FT.INFO": exceptions.ResponseError("unknown command 'FT.INFO', with args beginning with: 'x'")},
+            StoreError,
+            "here has no search module",
+        ),
+        (
+            {"EVAL": exceptions.OutOfMemoryError("full"), "MGET": exceptions.ClusterCrossSlotError("two slots")},
+            StoreError,
+            "here runs in cluster mode",
+        ),
+        (
+            {
+                "EVAL": exceptions.OutOfMemoryError("full"),
+                "HGET": exceptions.NoPermissionError("to run the 'hget' command"),
+            },
+            StoreError,
+            "here: the user has no permissions for hget; allow them with ACL SETUSER <user> +hget",
+        ),
+        (
+            {"EVAL": READ_ONLY, "ROLE": [b"slave", b"10.0.0.1", 6379, b"connected", 7]},
+            StoreError,
+            "here is a read-only replica; its primary is 10.0.0.1:6379",
+        ),
+        (
+            {"EVAL": READ_ONLY, "ROLE": [b"slave", b"10.0.0.1", 6379, b"sync", 7]},
+            TransientStoreError,
+            "here is a read-only replica: no",
+        ),
+        ({"EVAL": READ_ONLY, "ROLE": [b"master", 0, []]}, TransientStoreError, "here is a read-only replica: no"),
+        (
+            {"EVAL": READ_ONLY, "ROLE": exceptions.NoPermissionError("to run the 'role' command")},
+            TransientStoreError,
+            "here is a read-only replica: no",
+        ),
+    ],
+)
+def test_what_is_found_and_whether_it_may_pass(
+    server: EmbeddedRedis, replies: Replies, kind: type[StoreError], message: str
+) -> None:
+    with RedisConnection(server.url) as connection, pytest.raises(StoreError) as caught:
+        tried(connection, replies)
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(message)
