@@ -35,7 +35,7 @@ _WORDS = [
 @pytest.fixture(scope="session")
 def minilm() -> SentenceTransformerEmbedder:
     """The packaged all-MiniLM-L6-v2 by torch."""
-    return SentenceTransformerEmbedder()
+    return SentenceTransformerEmbedder(backend="torch")
 
 
 @pytest.fixture(scope="session")

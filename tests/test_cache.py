@@ -11,6 +11,7 @@ from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
 from semcache.events import CacheFailed
 from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.protocols import Embedder
 from semcache.ranking import Status
 from semcache.settings import Settings
 from tests.fakes import WordEmbedder
@@ -60,6 +61,22 @@ def test_rerankers_and_embedders_never_meet(cache, redis_url, namespace):
     settings = Settings(cache={"namespace": namespace})
     with RedisSemanticCache(redis_url, Other(), 0.9, settings=settings) as other:
         assert other.lookup("how far is the moon", DOCUMENTS).status is None
+
+
+def test_what_was_embedded_by_torch_is_found_by_onnx_and_not_by_8_bit_integers(
+    redis_url: str, namespace: str, minilm: Embedder, onnx_embedder: Embedder, int8_embedder: Embedder
+) -> None:
+    settings = Settings(cache={"namespace": namespace})
+    by_torch, by_onnx, by_int8 = (
+        RedisSemanticCache(redis_url, embedder, 0.5, guard=None, settings=settings)
+        for embedder in (minilm, onnx_embedder, int8_embedder)
+    )
+    with by_torch, by_onnx, by_int8:
+        by_torch.remember("how far is the moon", DOCUMENTS, SCORES)
+        near = by_onnx.lookup("distance of the moon", DOCUMENTS)
+        assert (near.status, near.scores) == (Status.SEMANTIC, tuple(SCORES))
+        assert near.similarity == pytest.approx(by_torch.lookup("distance of the moon", DOCUMENTS).similarity, abs=1e-5)
+        assert by_int8.lookup("distance of the moon", DOCUMENTS).status is None
 
 
 def test_a_given_vector_spares_the_embedding(cache):

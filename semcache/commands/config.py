@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -10,7 +10,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from semcache.commands.console import out
-from semcache.settings import PACKAGED, Explained, Settings, explain, template
+
+if TYPE_CHECKING:
+    from semcache.settings import Explained
 
 # Units that read well right after a number. The longer ones are shown by --json only.
 _SHOWN_UNITS = ("s", "pairs", "calls", "characters", "rounds")
@@ -25,6 +27,9 @@ def config(
     ] = False,
 ) -> None:
     """Show the settings in force and where each comes from. Passwords are hidden."""
+    # Imported here, since pydantic takes longer than all that the help of the other commands needs.
+    from semcache.settings import Settings, explain, template
+
     if as_template:
         # Without the settings of this machine: a template has defaults only, and a wrong setting must not prevent it.
         typer.echo(template(Settings), nl=False)
@@ -40,7 +45,9 @@ def config(
         out().print(_table(lines))
 
 
-def _table(lines: Sequence[Explained]) -> Table:
+def _table(lines: "Sequence[Explained]") -> Table:
+    from semcache.settings import PACKAGED
+
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "from", box=SIMPLE, pad_edge=False)
     last_section = ""
     for line in lines:

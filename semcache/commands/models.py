@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
@@ -38,8 +37,7 @@ def warm_models(settings: Settings) -> Models:
 
 def packaged_models() -> Models:
     """all-MiniLM-L6-v2 and the default cross-encoder. Both come with the package: nothing is downloaded."""
-    # onnxruntime embeds a query faster than torch, as benchmarks/results/embedding.md shows, but it is optional.
-    embedder = SentenceTransformerEmbedder(backend="onnx" if find_spec("onnxruntime") else "torch")
+    embedder = SentenceTransformerEmbedder()
     return Models(embedder, build(DEFAULT_LADDER[0], embedder))
 
 

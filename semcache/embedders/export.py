@@ -1,4 +1,4 @@
-"""Makes ONNX graphs of a model's weights, without the network."""
+"""Makes ONNX graphs by torch, of any transformer, and quantises them; without the network."""
 
 import inspect
 import warnings
@@ -7,27 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from semcache.embedders.folder import ModelFolder
-from semcache.errors import MissingExtraError
+from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.loading import without_logging_setup, without_progress_bars
-from semcache.models.names import WEIGHTS, required
 
 
 def export(folder: ModelFolder, path: Path) -> None:
     """Writes the transformer of a folder to ``path`` as a float32 graph from token ids to the last hidden state.
 
-    Raises ConfigurationError for a folder without weights, and MissingExtraError.
+    Raises ConfigurationError for a model that torch cannot load or trace, and MissingExtraError.
     """
-    required(folder.transformer, *WEIGHTS)
     try:
         import_module("onnx")  # torch.onnx.export needs it, and says so only at its end
         import torch
         from transformers import AutoModel
     except ImportError as error:
         raise MissingExtraError("onnx, torch or transformers, which make ONNX graphs,", "onnx") from error
-    # Eager attention, traced: onnxruntime recognises and fuses it. It does not recognise the attention in graphs of the
-    # newer exporter, which is built on torch.export; these give the same vectors more slowly.
-    with without_progress_bars():
-        model = AutoModel.from_pretrained(folder.transformer, attn_implementation="eager").eval()
+    try:
+        with without_progress_bars(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # tracing warns about its own internals, and that it is the older way
+            # Eager attention is traced, since the newer exporter, built on torch.export, gives the same vectors more
+            # slowly. In float32, since onnxruntime has no 16-bit operations for a CPU.
+            model = AutoModel.from_pretrained(folder.transformer, attn_implementation="eager").float().eval()
+            _trace(torch, model, path)
+    except Exception as error:  # torch and transformers raise errors of many classes about models that they cannot run
+        raise ConfigurationError(
+            f'{str(folder.path)!r} cannot be made an ONNX graph ({error}); use backend="torch"'
+        ) from error
+
+
+def _trace(torch: Any, model: Any, path: Path) -> None:
     # Two short texts of different length: a tracer takes a size that never differs for a constant.
     ids = torch.tensor([[5, 6, 7, 8, 9], [5, 6, 7, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -35,18 +43,16 @@ def export(folder: ModelFolder, path: Path) -> None:
     # DistilBERT and RoBERTa take no token types.
     accepted = inspect.signature(model.forward).parameters
     inputs = {name: value for name, value in example.items() if name in accepted}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # tracing warns about its own internals, and that it is the older way
-        torch.onnx.export(
-            _last_hidden_state(torch, model, tuple(inputs)),
-            tuple(inputs.values()),
-            str(path),
-            input_names=list(inputs),
-            output_names=["last_hidden_state"],
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in (*inputs, "last_hidden_state")},
-            opset_version=17,
-            dynamo=False,
-        )
+    torch.onnx.export(
+        _last_hidden_state(torch, model, tuple(inputs)),
+        tuple(inputs.values()),
+        str(path),
+        input_names=list(inputs),
+        output_names=["last_hidden_state"],
+        dynamic_axes={name: {0: "batch", 1: "length"} for name in (*inputs, "last_hidden_state")},
+        opset_version=17,
+        dynamo=False,
+    )
 
 
 def _last_hidden_state(torch: Any, model: Any, names: tuple[str, ...]) -> Any:

@@ -1,9 +1,11 @@
 """A sentence-transformers model as an ONNX graph: onnxruntime and tokenizers, pooled here, without torch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from semcache.embedders.folder import ModelFolder
 from semcache.models.onnx import OnnxModel
 from semcache.protocols import FloatArray
 
@@ -11,28 +13,31 @@ _POOLED_ALREADY = "sentence_embedding"  # sentence-transformers' name for it in 
 
 
 class OnnxEncoder:
-    """Vectors of texts, run in batches. Safe across threads: sessions and tokenizers are."""
+    """Vectors of texts. Safe across threads: sessions and tokenizers are.
 
-    def __init__(self, model: OnnxModel, pooling: str, dims: int, batch_size: int) -> None:
+    **A text's vector does not depend on the texts beside it**, to the last bit: each text is a run of its own. In a
+    batch, a graph of 8-bit integers rounds its activations by the range of the whole batch, which moves a vector by up
+    to 0.014 of cosine, and float32 sums in another order. On a CPU a run per text takes no longer than batches of 32
+    (benchmarks/results/embedding.md).
+    """
+
+    def __init__(self, model: OnnxModel, folder: ModelFolder) -> None:
         self._model = model
-        self._pooling = pooling
-        self._dims = dims
-        self._batch_size = batch_size
+        self._folder = folder
         names = model.outputs()
         self._pooled_output = names.index(_POOLED_ALREADY) if _POOLED_ALREADY in names else None
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """One vector per text, not normalised."""
-        vectors = np.empty((len(texts), self._dims), dtype=np.float32)
-        for batch, outputs, mask in self._model.batches(texts, self._batch_size):
-            tokens = outputs[0]
-            if self._pooled_output is not None:
-                vectors[batch] = outputs[self._pooled_output]
-            elif self._pooling == "cls":
-                vectors[batch] = tokens[:, 0]
-            else:
-                # The mean over a text's own tokens. Each text has at least its two special tokens, so that no weight
-                # is zero.
-                weights = mask[:, :, None].astype(np.float32)
-                vectors[batch] = (tokens * weights).sum(axis=1) / weights.sum(axis=1)
+        vectors = np.empty((len(texts), self._folder.dims), dtype=np.float32)
+        prompted = [self._folder.prompt + text for text in texts]
+        for row, encoding in enumerate(self._model.encode(prompted)):
+            outputs, _ = self._model.run([encoding])
+            vectors[row] = self._pooled(outputs)[: self._folder.dims]
         return vectors
+
+    def _pooled(self, outputs: Sequence[Any]) -> Any:
+        if self._pooled_output is not None:
+            return outputs[self._pooled_output][0]
+        tokens = outputs[0][0]
+        return tokens[0] if self._folder.pooling == "cls" else tokens.mean(axis=0)

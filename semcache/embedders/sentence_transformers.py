@@ -1,23 +1,25 @@
 """The embedder for sentence-transformers models: by torch, or as ONNX graph in float32 or 8-bit integers."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from semcache.embedders.checked import unit_vectors
-from semcache.embedders.folder import ModelFolder, read_folder
-from semcache.embedders.graphs import graph_of
+from semcache.embedders.folder import read_folder
+from semcache.embedders.graphs import graph_of, torch_identity
 from semcache.embedders.onnx import OnnxEncoder
 from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_sentence_transformer
-from semcache.errors import ConfigurationError, EmbedderError
+from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
 from semcache.models.names import (
     DEFAULT_BACKEND,
     DEFAULT_EMBEDDER,
-    WEIGHTS,
+    EmbedderBackend,
     ModelBackend,
-    content_hint,
     find_folder,
     folder_of,
     packaged,
@@ -27,8 +29,15 @@ from semcache.models.names import (
 from semcache.models.onnx import open_onnx
 from semcache.protocols import FloatArray
 
-_BACKENDS: tuple[ModelBackend, ...] = get_args(ModelBackend)
+_BACKENDS: tuple[EmbedderBackend, ...] = ("auto", *get_args(ModelBackend))
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+_SLOW = ("SkipLayerNormFusion",)
+"""What onnxruntime shall not do to a graph: its fused operation takes a tenth to a fifth longer on a CPU than the two
+that it replaces.
+"""
+
+_logger = logging.getLogger("semcache")
 
 
 class _Encoder(Protocol):
@@ -38,15 +47,21 @@ class _Encoder(Protocol):
 class SentenceTransformerEmbedder:
     """Unit vectors of a sentence-transformers model: a hub name, a folder, or a loaded ``SentenceTransformer``.
 
-    ``backend`` is ``"torch"``, ``"onnx"`` (same vectors, 2.5 times as fast for one query on a CPU) or ``"onnx-int8"``
-    (4.4 times as fast; mean cosine to torch's vectors 0.992), see benchmarks/results/embedding.md. The latter two need
-    no torch once their graph is made. Graphs are made on first use and kept in ``cache_dir`` (default
-    ``$XDG_CACHE_HOME/semcache`` or ``~/.cache/semcache``). With extra ``offline`` the default model is on the machine
-    already. ``device`` is for torch, ``threads`` for ONNX (None: one per core). ``batch_size`` is in texts.
+    ``backend`` is ``"torch"``, ``"onnx"`` (same vectors within 1e-5, 2.5 times as fast for one query on a CPU),
+    ``"onnx-int8"`` (4.4 times as fast; mean cosine to torch's vectors 0.992), see benchmarks/results/embedding.md, or
+    ``"auto"``: onnx where the extra ``onnx`` is installed, no ``device`` is given and the model lets it, else torch. It
+    is settled here; ``backend`` of the embedder says how. A model that torch alone can run is left to it. A graph that
+    cannot be made is an error for ``"onnx"``; ``"auto"`` logs a warning and takes torch.
 
-    The name holds model, content hash and backend, since vectors of different backends are not equal. Safe to call
-    from several threads; torch runs one call at a time. Raises ConfigurationError for a model that is not found or
-    that the backend cannot run, and MissingExtraError.
+    Graphs are made on first use and kept in ``cache_dir`` (default ``$XDG_CACHE_HOME/semcache`` or
+    ``~/.cache/semcache``): of BERT and its family in half a second without torch, of other models in some seconds by
+    torch. No network is used for it. With extra ``offline`` the default model is on the machine already. ``device`` and
+    ``batch_size`` (in texts) are for torch, ``threads`` for ONNX (None: one per core).
+
+    The name holds model, content hash and backend, since vectors of different backends are not equal; those of torch
+    and of a float32 graph that was made here are, and share it. By ONNX a text has the same vector, to the last bit,
+    whatever texts come with it. Safe to call from several threads; torch runs one call at a time. Raises
+    ConfigurationError for a model that is not found or that the backend cannot run, and MissingExtraError.
 
     Example:
         embedder = SentenceTransformerEmbedder("BAAI/bge-small-en-v1.5", "onnx-int8")
@@ -56,7 +71,7 @@ class SentenceTransformerEmbedder:
     def __init__(
         self,
         model: str | Path | Any = DEFAULT_EMBEDDER,
-        backend: ModelBackend = DEFAULT_BACKEND,
+        backend: EmbedderBackend = DEFAULT_BACKEND,
         *,
         device: str | None = None,
         threads: int | None = 1,  # a query is too short to share out; requests at once keep the other cores busy
@@ -68,34 +83,45 @@ class SentenceTransformerEmbedder:
         cache = Path(cache_dir).expanduser() if cache_dir else None
         # A loaded model comes first: it runs by torch, whatever the backend says.
         if not isinstance(model, (str, Path)):
-            self._encoder, self._dims, self._name = _of_instance(model, batch_size)
+            self._opened = _of_instance(model, batch_size)
         elif backend == "torch":
-            self._encoder, self._dims, self._name = _by_torch(model, device, batch_size)
+            self._opened = _by_torch(model, device, batch_size)
+        elif backend == "auto":
+            self._opened = _by_either(model, device, threads, batch_size, cache)
         else:
-            self._encoder, self._dims, self._name = _by_onnx(model, backend, threads, batch_size, cache)
+            self._opened = _by_onnx(model, backend, threads, cache)
 
     @property
     def name(self) -> str:
         """Model, content hash or revision, and backend."""
-        return self._name
+        return self._opened.name
 
     @property
     def dims(self) -> int:
         """Length of the vectors."""
-        return self._dims
+        return self._opened.dims
+
+    @property
+    def backend(self) -> ModelBackend:
+        """What runs the model; never ``"auto"``."""
+        return self._opened.backend
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """One unit vector per text. EmbedderError when the model gives something else."""
         if not texts:
-            return np.empty((0, self._dims), dtype=np.float32)
-        return unit_vectors(self._encoder.encode(texts), texts, self._dims, self._name)
+            return np.empty((0, self.dims), dtype=np.float32)
+        return unit_vectors(self._opened.encoder.encode(texts), texts, self.dims, self.name)
 
     def __repr__(self) -> str:
-        return f"<SentenceTransformerEmbedder {self._name}, {self._dims} dims>"
+        return f"<SentenceTransformerEmbedder {self.name} by {self.backend}, {self.dims} dims>"
 
 
-_Opened = tuple[_Encoder, int, str]
-"""(encoder, dims, name)"""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    encoder: _Encoder
+    dims: int
+    name: str
+    backend: ModelBackend
 
 
 def _of_instance(model: Any, batch_size: int) -> _Opened:
@@ -104,28 +130,46 @@ def _of_instance(model: Any, batch_size: int) -> _Opened:
         raise EmbedderError(f"{type(model).__name__} does not say its dims; wrap its encode in CallableEmbedder")
     # A model that was loaded from a folder is named by the folder's content, so that both share their entries.
     name = identity_of(model)
-    if Path(name).is_dir():
-        name = _content_name(Path(name).name, read_folder(Path(name)))
-    return TorchEncoder(lambda: model, batch_size), dims, f"{name}/torch"
+    path = Path(name)
+    name = f"{path.name}@{torch_identity(read_folder(path))}" if path.is_dir() else f"{name}/torch"
+    return _Opened(TorchEncoder(lambda: model, batch_size), dims, name, "torch")
+
+
+def _by_either(
+    model: str | Path, device: str | None, threads: int | None, batch_size: int, cache: Path | None
+) -> _Opened:
+    # Only torch has devices, so a caller who names one means torch.
+    is_wanted = device is None and all(find_spec(library) for library in ("onnxruntime", "tokenizers", "onnx"))
+    # A model that is not here, or that torch alone can run, is no failure of its graph.
+    if is_wanted and read_folder(_folder(model, "torch")).is_plain:
+        try:
+            return _by_onnx(model, "onnx", threads, cache)
+        except (ConfigurationError, MissingExtraError) as error:
+            _logger.warning("the embedder %s runs by torch, since its ONNX graph cannot be used: %s", model, error)
+    return _by_torch(model, device, batch_size)
 
 
 def _by_torch(model: str | Path, device: str | None, batch_size: int) -> _Opened:
     folder = read_folder(_folder(model, "torch"))
     # Dims and name are read from the files, so that exact hits, which need no vector, do not wait for torch to load.
     encoder = TorchEncoder(lambda: load_sentence_transformer(str(folder.path), device), batch_size)
-    return encoder, folder.dims, f"{_content_name(short_name(model), folder)}/torch"
+    return _Opened(encoder, folder.dims, f"{short_name(model)}@{torch_identity(folder)}", "torch")
 
 
-def _by_onnx(
-    model: str | Path, backend: ModelBackend, threads: int | None, batch_size: int, cache: Path | None
-) -> _Opened:
+def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cache: Path | None) -> _Opened:
     # Packaged folders lack the file that tells the pooling.
     known = packaged(model, backend)
     folder = read_folder(_folder(model, backend), known.pooling if known else "mean")
     graph = graph_of(folder, backend, cache)
-    opened = open_onnx(graph.path, required(folder.transformer, "tokenizer.json"), folder.max_length, threads)
-    encoder = OnnxEncoder(opened, folder.pooling, folder.dims, batch_size)
-    return encoder, folder.dims, f"{short_name(model)}@{graph.identity}"
+    opened = open_onnx(
+        graph.path,
+        required(folder.transformer, "tokenizer.json"),
+        folder.max_length,
+        threads,
+        is_lowered=folder.is_lowered,
+        unused_optimizers=_SLOW,
+    )
+    return _Opened(OnnxEncoder(opened, folder), folder.dims, f"{short_name(model)}@{graph.identity}", backend)
 
 
 def _folder(model: str | Path, backend: ModelBackend) -> Path:
@@ -135,10 +179,6 @@ def _folder(model: str | Path, backend: ModelBackend) -> Path:
         return found
     folder = folder_of(model, "torch", _FILES)
     # Older models have their weights in a pickle alone. It is fetched only then, since many models have both.
-    if not (folder / "model.safetensors").is_file():
+    if not any(folder.glob("*.safetensors")):
         folder = folder_of(model, "torch", (*_FILES, "pytorch_model.bin"))
     return folder
-
-
-def _content_name(name: str, folder: ModelFolder) -> str:
-    return f"{name}@{content_hint(required(folder.transformer, *WEIGHTS), required(folder.transformer, 'config.json'))}"

@@ -14,9 +14,12 @@ from semcache.settings import DEFAULT_LADDER, Embedder
 ModelBackend = Literal["torch", "onnx", "onnx-int8"]
 """The library and precision that a model runs by: torch, or onnxruntime in float32 or with 8-bit integer matrices."""
 
+EmbedderBackend = Literal["auto"] | ModelBackend
+"""What a caller may choose for an embedder: ``"auto"`` is ``"onnx"`` where that can run, else ``"torch"``."""
+
 # The settings hold the defaults and their reasons, so that constructors and settings cannot disagree.
 DEFAULT_EMBEDDER = Embedder().model
-DEFAULT_BACKEND: ModelBackend = Embedder().backend
+DEFAULT_BACKEND: EmbedderBackend = Embedder().backend
 DEFAULT_CROSS_ENCODER = str(DEFAULT_LADDER[0].model)
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")
@@ -101,7 +104,13 @@ def folder_of(model: str | Path, backend: ModelBackend, patterns: Iterable[str])
 
 
 def not_found(model: str) -> str:
-    """The error message for a model that is neither here nor packaged nor on the hub."""
+    """The error message for a model that is neither here nor packaged for this backend nor on the hub."""
+    other = _PACKAGED.get(model.casefold())
+    if other and other.path():
+        return (
+            f"model {model!r} could not be fetched from the hub; pass a folder, or use the packaged one with "
+            f"backend={' or '.join(sorted(other.backends))}"
+        )
     names = ", ".join(sorted({DEFAULT_EMBEDDER, DEFAULT_CROSS_ENCODER, "BAAI/bge-small-en-v1.5"}))
     return (
         f"model {model!r} is no folder here, not packaged, and could not be fetched from the hub; pass a folder, "
@@ -117,6 +126,19 @@ def required(folder: Path, *choices: str) -> Path:
     raise ConfigurationError(
         f"model folder {str(folder)!r} lacks {' or '.join(choices)}; add it or choose another model"
     )
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that hold a model's torch weights; ConfigurationError when there are none.
+
+    Large models have an index and several parts. The index alone says nothing about the weights: it stays the same when
+    the model is trained again.
+    """
+    found = required(folder, *WEIGHTS)
+    if found.suffix != ".json":
+        return (found,)
+    parts = dict.fromkeys(read_json(found).get("weight_map", {}).values())
+    return found, *(required(folder, str(part)) for part in parts)
 
 
 def read_json(path: Path) -> Any:

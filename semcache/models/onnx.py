@@ -71,16 +71,26 @@ class OnnxModel:
         return [output.name for output in self.session.get_outputs()]
 
 
-def open_onnx(graph: Path, tokenizer: Path, max_length: int, threads: int | None) -> OnnxModel:
+def open_onnx(
+    graph: Path,
+    tokenizer: Path,
+    max_length: int,
+    threads: int | None,
+    *,
+    is_lowered: bool = False,
+    unused_optimizers: Sequence[str] = (),
+) -> OnnxModel:
     """Opens a graph on the CPU. ``max_length`` is in tokens; ``threads`` None means one per core.
 
-    Raises ConfigurationError for a file that is no graph or takes no token ids, and MissingExtraError.
+    ``is_lowered`` puts texts in lower case before they are tokenized. ``unused_optimizers`` are onnxruntime's names of
+    changes to the graph that it shall not make. Raises ConfigurationError for a file that is no graph or takes no token
+    ids, and MissingExtraError.
     """
-    session = _session(graph, threads)
+    session = _session(graph, threads, unused_optimizers)
     inputs = frozenset(given.name for given in session.get_inputs())
     if "input_ids" not in inputs:
         raise ConfigurationError(f"{str(graph)!r} takes {sorted(inputs)}, not token ids; export the transformer itself")
-    opened, pad_id = _tokenizer(tokenizer, max_length)
+    opened, pad_id = _tokenizer(tokenizer, max_length, is_lowered)
     return OnnxModel(session, opened, max_length, inputs, pad_id)
 
 
@@ -92,7 +102,7 @@ def is_quantised(graph: Path) -> bool:
         return data.find(b"MatMulInteger") >= 0 or data.find(b"QLinearMatMul") >= 0
 
 
-def _session(graph: Path, threads: int | None) -> Any:
+def _session(graph: Path, threads: int | None, unused_optimizers: Sequence[str]) -> Any:
     try:
         # By name: its type hints refer to names that it does not export, which mypy refuses.
         onnxruntime: Any = import_module("onnxruntime")
@@ -102,14 +112,16 @@ def _session(graph: Path, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3  # errors only: warnings about foldable constants are of no use to a caller
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(unused_optimizers)
+        )
     except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
         raise ConfigurationError(f"{str(graph)!r} cannot be opened as an ONNX graph: {error}") from error
 
 
-def _tokenizer(path: Path, max_length: int) -> tuple[Any, int]:
+def _tokenizer(path: Path, max_length: int, is_lowered: bool) -> tuple[Any, int]:
     try:
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer, normalizers
     except ImportError as error:
         raise MissingExtraError("tokenizers", "onnx") from error
     tokenizer = Tokenizer.from_file(str(path))
@@ -117,6 +129,10 @@ def _tokenizer(path: Path, max_length: int) -> tuple[Any, int]:
     pad_id = (tokenizer.padding or {}).get("pad_id", 0)
     # Packaged files often pad every text to 128 or 512 tokens, where a query has ten; run() pads to the longest text.
     tokenizer.no_padding()
+    if is_lowered:
+        # In front of what the tokenizer does already, which may be to put in lower case, too.
+        steps = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(steps)
     # Longest first: a long document is cut and its query stays whole.
     tokenizer.enable_truncation(max_length, strategy="longest_first")
     return tokenizer, pad_id

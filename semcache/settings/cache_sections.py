@@ -85,11 +85,13 @@ class Embedder(Section):
         "offline)",
         min_length=1,
     )
-    backend: Literal["torch", "onnx", "onnx-int8"] = knob(
-        "torch",
-        "The library that runs the model; vectors of different backends are kept apart",
-        reason="needs no extra; onnx is 2.5 times as fast, onnx-int8 4.4 times, with a cosine of 0.992 to the vectors "
-        "of torch (benchmarks/results/embedding.md)",
+    backend: Literal["auto", "torch", "onnx", "onnx-int8"] = knob(
+        "auto",
+        "The library that runs the model: auto is onnx where the extra onnx is installed and the model has a graph or "
+        "one can be made, else torch. Both give the same vectors; those of onnx-int8 are kept apart",
+        reason="onnx needs 0.4 of the time of torch for a query and a tenth for the first one of a process "
+        "(benchmarks/results/embedding.md, startup.md); onnx-int8 is faster still, but its vectors have a cosine of "
+        "0.992 to the others",
     )
 
 

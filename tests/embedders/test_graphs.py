@@ -22,7 +22,9 @@ def test_makes_a_graph_once(tiny_embedder: Path, tmp_path: Path, backend: ModelB
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()} == made
     assert len(made) == (1 if backend == "onnx" else 2)
     assert first.name == second.name
-    assert first.embed(TEXTS) == pytest.approx(SentenceTransformerEmbedder(tiny_embedder).embed(TEXTS), abs=0.1)
+    assert first.embed(TEXTS) == pytest.approx(
+        SentenceTransformerEmbedder(tiny_embedder, "torch").embed(TEXTS), abs=0.1
+    )
 
 
 def test_setting_up_a_graph_prints_and_logs_nothing(
@@ -56,6 +58,37 @@ def test_says_what_making_a_graph_needs(
     with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[onnx\]'"):
         SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
     assert not list((tmp_path / "onnx").glob("*onnx-int8*"))
+
+
+def test_refuses_a_model_that_no_graph_can_hold(tiny_embedder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "large"
+    shutil.copytree(tiny_embedder, folder)
+    with (folder / "model.safetensors").open("r+b") as weights:
+        weights.truncate(2**31)  # a hole, which takes no room on disk
+    with pytest.raises(ConfigurationError, match=r"large' are too large for an ONNX graph, .* use backend=\"torch\""):
+        SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
+
+
+def test_a_torch_that_computes_in_16_bits_shares_no_name_with_a_graph(tiny_embedder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(tiny_embedder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    by_onnx, by_torch = (
+        SentenceTransformerEmbedder(folder, backend, cache_dir=tmp_path) for backend in ("onnx", "torch")
+    )
+    assert by_onnx.name != by_torch.name
+    assert by_onnx.embed(TEXTS) == pytest.approx(by_torch.embed(TEXTS), abs=1e-2)
+
+
+def test_a_graph_of_the_folder_has_a_name_of_its_own(tiny_embedder: Path, tmp_path: Path) -> None:
+    made = SentenceTransformerEmbedder(tiny_embedder, "onnx", cache_dir=tmp_path)
+    folder = tmp_path / tiny_embedder.name
+    shutil.copytree(tiny_embedder, folder)
+    (folder / "onnx").mkdir()
+    shutil.copy(next((tmp_path / "onnx").iterdir()), folder / "onnx" / "model.onnx")
+    # Nothing says that it was made of the weights beside it.
+    assert SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path).name != made.name
 
 
 def test_refuses_modules_that_only_torch_can_run(tiny_embedder: Path, tmp_path: Path) -> None:

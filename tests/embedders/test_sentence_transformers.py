@@ -9,9 +9,33 @@ import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
+from semcache.models.names import ModelBackend
 from tests.contracts.embedder import TEXTS, EmbedderContract
 
 RAG = ["How does RAG work?", "Explain how RAG functions"]
+
+# One of each kind of text that a tokenizer, a cut or a pooling might treat in its own way.
+TABLE = [
+    *RAG,
+    *TEXTS,
+    "",
+    " \n\t ",
+    ".",
+    "x",
+    "\u200b",
+    "\ud800 broken",
+    "where is the best pizza of the town? " * 200,  # longer than the model reads
+    "a" * 20_000,
+    "如何开启缓存",
+    "メロスは激怒した。" * 60,
+    "가격 비교",
+    "caf\u00e9 cafe\u0301 na\u00efve \u0130stanbul",
+    "😀" * 50,
+    "👩\u200d🔬 and 🏳️\u200d🌈",
+    "مرحبا بالعالم",
+    "SELECT * FROM t WHERE a <> 'b';",
+    "[CLS] [SEP] [PAD] [MASK]",
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +48,12 @@ def of_instance(tiny_embedder: Path) -> SentenceTransformerEmbedder:
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformerEmbedder(SentenceTransformer(str(tiny_embedder), device="cpu"))
+
+
+def assert_one_vector_per_text(embedder: SentenceTransformerEmbedder) -> None:
+    alone = {text: embedder.embed([text])[0] for text in TABLE}
+    for batch in (TABLE, TABLE[::-1], TABLE[3:5], [TABLE[0]] * 3):
+        assert np.array_equal(embedder.embed(batch), np.stack([alone[text] for text in batch]))
 
 
 class TestTorch(EmbedderContract):
@@ -44,11 +74,14 @@ class TestOnnx(EmbedderContract):
     def test_gives_the_vectors_of_torch(
         self, embedder: SentenceTransformerEmbedder, minilm: SentenceTransformerEmbedder
     ) -> None:
-        assert embedder.embed(RAG + TEXTS) == pytest.approx(minilm.embed(RAG + TEXTS), abs=1e-5)
+        assert embedder.embed(TABLE) == pytest.approx(minilm.embed(TABLE), abs=1e-5)
+
+    def test_gives_a_text_one_vector_whatever_comes_with_it(self, embedder: SentenceTransformerEmbedder) -> None:
+        assert_one_vector_per_text(embedder)
 
 
 class TestInt8(EmbedderContract):
-    tolerance = 0.05  # activations are rounded by the range of the batch
+    tolerance = 0.0
 
     @pytest.fixture
     def embedder(self, int8_embedder: SentenceTransformerEmbedder) -> SentenceTransformerEmbedder:
@@ -61,9 +94,12 @@ class TestInt8(EmbedderContract):
         rounded = np.concatenate([embedder.embed([text]) for text in RAG])
         assert ((exact * rounded).sum(axis=1) > 0.985).all()
 
+    def test_gives_a_text_one_vector_whatever_comes_with_it(self, embedder: SentenceTransformerEmbedder) -> None:
+        assert_one_vector_per_text(embedder)
+
 
 class TestPackagedBge(EmbedderContract):
-    tolerance = 0.05
+    tolerance = 0.0
 
     @pytest.fixture
     def embedder(self, bge_small: SentenceTransformerEmbedder) -> SentenceTransformerEmbedder:
@@ -86,31 +122,37 @@ class TestInstance(EmbedderContract):
         assert embedder.name == SentenceTransformerEmbedder(tiny_embedder).name
 
 
-def test_names_tell_backends_apart(
+def test_names_tell_vectors_apart_and_not_libraries(
     minilm: SentenceTransformerEmbedder,
     onnx_embedder: SentenceTransformerEmbedder,
     int8_embedder: SentenceTransformerEmbedder,
 ) -> None:
-    assert len({minilm.name, onnx_embedder.name, int8_embedder.name}) == 3
-    assert all(name.startswith("all-MiniLM-L6-v2@") for name in (minilm.name, onnx_embedder.name, int8_embedder.name))
+    assert minilm.name == onnx_embedder.name
+    assert int8_embedder.name != onnx_embedder.name
+    assert int8_embedder.name.startswith("all-MiniLM-L6-v2@")
+    assert [embedder.backend for embedder in (minilm, onnx_embedder, int8_embedder)] == ["torch", "onnx", "onnx-int8"]
 
 
 def test_both_spellings_of_the_default_are_one_model(minilm: SentenceTransformerEmbedder) -> None:
     assert SentenceTransformerEmbedder("sentence-transformers/all-MiniLM-L6-v2").name == minilm.name
 
 
-def test_names_follow_the_weights(tiny_embedder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_names_follow_the_weights(tiny_embedder: Path, tmp_path: Path, backend: ModelBackend) -> None:
     changed = tmp_path / tiny_embedder.name
     shutil.copytree(tiny_embedder, changed)
     weights = bytearray((changed / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (changed / "model.safetensors").write_bytes(weights)
-    assert SentenceTransformerEmbedder(changed).name != SentenceTransformerEmbedder(tiny_embedder).name
+    other, same = (
+        SentenceTransformerEmbedder(folder, backend, cache_dir=tmp_path) for folder in (changed, tiny_embedder)
+    )
+    assert other.name != same.name
 
 
 def test_dims_and_name_load_no_model(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it were not installed
-    embedder = SentenceTransformerEmbedder(tiny_embedder)
+    embedder = SentenceTransformerEmbedder(tiny_embedder, "torch")
     assert embedder.dims == 32
     assert "tiny-embedder" in embedder.name
     with pytest.raises(MissingExtraError):
@@ -118,7 +160,7 @@ def test_dims_and_name_load_no_model(tiny_embedder: Path, monkeypatch: pytest.Mo
 
 
 def test_refuses_an_unknown_backend() -> None:
-    with pytest.raises(ConfigurationError, match="backend must be one of torch, onnx, onnx-int8, got 'tf'"):
+    with pytest.raises(ConfigurationError, match="backend must be one of auto, torch, onnx, onnx-int8, got 'tf'"):
         SentenceTransformerEmbedder(backend="tf")  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ from semcache.models.names import (
     read_json,
     required,
     short_name,
+    weight_files,
 )
 
 
@@ -89,6 +90,24 @@ def test_a_content_hint_follows_content_and_order(tmp_path: Path) -> None:
         len({content_hint(first), content_hint(second), content_hint(first, second), content_hint(second, first)}) == 4
     )
     assert len(content_hint(first)) == 8
+
+
+def test_weights_in_parts_are_all_of_them(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(
+        '{"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors", "c": "part-1.safetensors"}}'
+    )
+    (tmp_path / "part-1.safetensors").touch()
+    with pytest.raises(ConfigurationError, match=r"lacks part-2\.safetensors"):
+        weight_files(tmp_path)
+    (tmp_path / "part-2.safetensors").touch()
+    assert weight_files(tmp_path) == (index, tmp_path / "part-1.safetensors", tmp_path / "part-2.safetensors")
+    (tmp_path / "model.safetensors").touch()
+    assert weight_files(tmp_path) == (tmp_path / "model.safetensors",)
+
+
+def test_a_packaged_model_that_another_backend_runs_is_named_with_it() -> None:
+    assert "use the packaged one with backend=onnx-int8" in not_found("BAAI/bge-small-en-v1.5")
 
 
 @pytest.mark.parametrize(("model", "name"), [("a/b", "b"), ("b", "b"), ("/x/y/b/", "b"), (Path("/x/b"), "b")])

@@ -27,7 +27,7 @@ ENVIRONMENT_MISTAKES = [
     ({"SEMCACHE_TTL": "inf"}, "is 'inf': must be a number"),
     ({"SEMCACHE_NAMESPACE": "a b"}, "is 'a b': must match"),
     ({"SEMCACHE_NAMESPACE": "{a}"}, "must match"),
-    ({"SEMCACHE_EMBEDDER__BACKEND": "tensor"}, "is 'tensor': must be one of torch, onnx, onnx-int8"),
+    ({"SEMCACHE_EMBEDDER__BACKEND": "tensor"}, "is 'tensor': must be one of auto, torch, onnx, onnx-int8"),
     ({"SEMCACHE_CACHE__NEIGHBOURS": "0"}, "is '0': must be a whole number, at least 1, at most 64"),
     ({"SEMCACHE_CACHE__NEIGHBOURS": "2.5"}, "is '2.5': must be a whole number"),
     ({"SEMCACHE_CACHE__STORE_QUERIES": "perhaps"}, "is 'perhaps': must be true or false"),
