@@ -9,12 +9,12 @@ from semcache.embedders.sentence_transformers import SentenceTransformerEmbedder
 from semcache.embedders.torch import is_sentence_transformer
 from semcache.errors import InvalidInputError
 from semcache.models.foreign import has_methods
-from semcache.models.names import DEFAULT_BACKEND, ModelBackend
+from semcache.models.names import DEFAULT_BACKEND, EmbedderBackend
 from semcache.protocols import Embedder
 
 
 def adapt_embedder(  # noqa: PLR0911 - one per kind of object
-    embedder: Any, *, name: str | None = None, backend: ModelBackend = DEFAULT_BACKEND
+    embedder: Any, *, name: str | None = None, backend: EmbedderBackend = DEFAULT_BACKEND
 ) -> Embedder:
     """An Embedder for a model name or folder, or for an object, picked by the methods that the object has.
 
