@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from semcache.errors import ConfigurationError
 from semcache.events import Event
@@ -47,6 +47,7 @@ class Backend:
         self._lock = Lock()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Weak, since applications build a reranker per request and drop it without closing it.
+        self._owner: ref[object] | None = None
         self._users: WeakKeyDictionary[object, tuple[RedisStore, Observer]] = WeakKeyDictionary()
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
@@ -100,10 +101,18 @@ class Backend:
             self._users[user] = store, counters
 
     def leave(self, user: object) -> bool:
-        """Forget a user. Returns True if no other one has joined, so that the backend may be closed."""
+        """Forget a user. Returns True if it was the last and no owner is left, so that the backend may be closed.
+
+        A cache that was made for one reranker and is held nowhere else has no owner left, and is closed with that.
+        """
         with self._lock:
             self._users.pop(user, None)
-            return not self._users
+            owner = None if self._owner is None else self._owner()
+            return not self._users and (owner is None or owner is user)
+
+    def belong_to(self, owner: object) -> None:
+        """Keep the backend open until ``owner`` closes or leaves it, or is dropped."""
+        self._owner = ref(owner)
 
     def on_event(self, event: Event) -> None:
         """Tell the observers of the backend."""
@@ -127,10 +136,13 @@ class Backend:
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
+        # A request after this opens the connection anew, which is then closed with the last user.
+        self._owner = None
         self.connection.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
+        self._owner = None
         await self.connection.aclose()
 
     def __repr__(self) -> str:

@@ -75,6 +75,8 @@ class RedisSemanticCache:
         connection = RedisConnection.of(server_of(redis_url, redis_client), settings.redis, partial(notify, observers))
         try:
             self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
+            self.backend.belong_to(self)
+            self._owns_backend = True
             self._serve(reranker, listwise=False)
             self.store.check()
         except TransientStoreError as error:
@@ -122,6 +124,7 @@ class RedisSemanticCache:
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
         other.read = read or self.read
+        other._owns_backend = False
         other._serve(reranker, listwise=listwise, observers=observers)
         return other
 
@@ -280,12 +283,17 @@ class RedisSemanticCache:
         return self.of(f"{self.reranker} (results)", listwise=True, observers=self._observers)
 
     def close(self) -> None:
-        """Close the connections, for every reranker over them, and the embedded server if this was its last user."""
-        self.backend.close()
+        """Close the connections, and the embedded server if this was its last user. Can be repeated.
+
+        A cache that ``of`` made has opened nothing, and closes nothing.
+        """
+        if self._owns_backend:
+            self.backend.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
-        await self.backend.aclose()
+        if self._owns_backend:
+            await self.backend.aclose()
 
     def __enter__(self) -> Self:
         return self

@@ -208,13 +208,16 @@ class CachedReranker:
         return {**self.counters.snapshot(), "quality": self.audit.snapshot()}
 
     def close(self) -> None:
-        """Close the ladder, and the cache unless another reranker over it is still open. Can be repeated."""
+        """Close the ladder, and a cache that is used nowhere else: one that the caller still holds stays open.
+
+        Can be repeated.
+        """
         # In this order: an audit under way asks the ladder and writes to the cache.
         self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
         closing()
         if self.cache.backend.leave(self):
-            self.cache.close()
+            self.cache.backend.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
@@ -223,7 +226,7 @@ class CachedReranker:
         if closing is not None:
             await closing()
         if self.cache.backend.leave(self):
-            await self.cache.aclose()
+            await self.cache.backend.aclose()
 
     def __enter__(self) -> Self:
         return self

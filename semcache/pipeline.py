@@ -95,6 +95,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             observers=observers,
         )
         super().__init__(self._degradable, cache, text=text, counters=counters)
+        self.cache.backend.belong_to(self)
 
     @classmethod
     def from_settings(

@@ -3,17 +3,21 @@
 import gc
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import redis
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.errors import RerankerError
+from semcache.errors import RerankerError, StoreError
 from semcache.events import CacheFailed, Event, IndexCreated, Reranked, RungFailed
 from semcache.observers import Counters
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
+from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -50,6 +54,11 @@ def unreachable() -> Iterator[RedisSemanticCache]:
     """A cache whose every step fails."""
     with RedisSemanticCache("redis://localhost:1", WordEmbedder(), settings=unwatched()) as cache:
         yield cache
+
+
+def socket_of(cache: RedisSemanticCache) -> Path:
+    """The socket of the embedded server of a cache, which is there as long as the server runs."""
+    return Path(cache.backend.connection.where.removeprefix("Redis at unix://"))
 
 
 def failures(reranker: CachedReranker) -> int:
@@ -157,24 +166,74 @@ class TestClosing:
         first.close()
         assert other.rerank(QUERY, DOCUMENTS).status is Status.EXACT, "closing twice closes no more"
         other.close()
+        assert cache.of(other.cache.reranker).lookup(QUERY, DOCUMENTS).status is Status.EXACT, (
+            "its maker holds it still"
+        )
         assert CacheFailed not in map(type, failed)
+        cache.close()
         assert other.rerank(QUERY, DOCUMENTS).status is Status.FRESH, "the private server ended with its last user"
         assert CacheFailed in map(type, failed)
 
-    async def test_the_cache_stays_open_for_tasks_of_the_other_reranker(self, cache: RedisSemanticCache) -> None:
-        other = CachedReranker(CountingReranker(), cache)
-        await other.arerank(QUERY, DOCUMENTS)
-        async with CachedReranker(CountingReranker(), cache) as first:
-            assert (await first.arerank(QUERY, DOCUMENTS)).status is Status.EXACT
-        assert (await other.arerank(QUERY, DOCUMENTS)).status is Status.EXACT
-        assert failures(other) == 0
-        await other.aclose()
+    def test_a_cache_that_was_made_for_one_reranker_is_closed_with_it(self) -> None:
+        with CachedReranker(
+            CountingReranker(), RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched())
+        ) as only:
+            assert [only.rerank(QUERY, DOCUMENTS).status for _ in range(2)] == [Status.FRESH, Status.EXACT]
+        assert only.rerank(QUERY, DOCUMENTS).status is Status.FRESH
+
+    def test_the_cache_of_another_reranker_closes_nothing(self) -> None:
+        with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as cache:
+            with cache.of("another") as other:
+                other.remember(QUERY, DOCUMENTS, [1.0] * len(DOCUMENTS))
+            assert other.lookup(QUERY, DOCUMENTS).status is Status.EXACT
+            cache.close()
+            assert other.lookup(QUERY, DOCUMENTS).status is None
+
+    async def test_nor_does_it_in_an_event_loop(self) -> None:
+        async with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as cache:
+            async with cache.of("another") as other:
+                await other.aremember(QUERY, DOCUMENTS, [1.0] * len(DOCUMENTS))
+            assert (await other.alookup(QUERY, DOCUMENTS)).status is Status.EXACT
+
+    def test_two_caches_share_an_embedded_server_until_the_last_is_closed(self) -> None:
+        settings = Settings(redis={"url": "embedded"}, reuse={"audit_rate": 0}, rerankers=[{"kind": "retrieval-order"}])
+        first = RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched())
+        second = OptimizedRerankerPipeline.from_settings(settings, primary=CountingReranker(), embedder=WordEmbedder())
+        first.of("counting").remember(QUERY, DOCUMENTS, [1.0] * len(DOCUMENTS))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: first.close(), range(8)))
+        with second:
+            assert [second.rerank("best pizza dough", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+        second.close()
+        assert not socket_of(first).exists()
+        with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as third:
+            first.close()
+            assert socket_of(third).exists(), "closing twice takes nothing from those that came later"
+
+    def test_a_server_that_the_caller_started_is_the_callers_to_end(self) -> None:
+        with EmbeddedRedis() as server:
+            for _ in range(2):
+                with RedisSemanticCache(server.url, WordEmbedder(), settings=unwatched()):
+                    pass
+            with redis.Redis.from_url(server.url) as client:
+                assert client.ping()
+
+    def test_a_constructor_that_fails_keeps_no_server(self) -> None:
+        class OtherDims(WordEmbedder):
+            dims = 32
+
+        with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as cache:
+            with pytest.raises(StoreError):
+                RedisSemanticCache("embedded", OtherDims(), settings=unwatched())
+            assert socket_of(cache).exists()
+        assert not socket_of(cache).exists()
 
     def test_a_dropped_reranker_does_not_keep_it_open(self) -> None:
         cache = RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched())
         CachedReranker(CountingReranker(), cache).rerank(QUERY, DOCUMENTS)
         last = CachedReranker(CountingReranker(), cache)
         last.rerank(QUERY, DOCUMENTS)
+        del cache
         gc.collect()
         last.close()
         assert last.rerank(QUERY, DOCUMENTS).status is Status.FRESH

@@ -80,8 +80,14 @@ def _exchange(connection: Any, commands: Sequence[Command]) -> Replies:
         try:
             replies.append(connection.read_response())
         except ResponseError as error:
-            replies.append(error)
+            replies.append(_as_reply(error))
     return replies
+
+
+def _as_reply(error: ResponseError) -> ResponseError:
+    # The frames of its traceback hold the error, and the variables of all callers: without this, a closed cache and its
+    # reranker would stay in memory until the garbage collector comes.
+    return error.with_traceback(None)
 
 
 def _packed(commands: Iterable[Command]) -> bytes:
@@ -227,7 +233,7 @@ async def _answer(connection: Any, calls: Sequence[_Call]) -> None:
             try:
                 replies.append(await connection.read_response())
             except ResponseError as error:
-                replies.append(error)
+                replies.append(_as_reply(error))
         # The replies of a call that was cancelled meanwhile are read all the same: those of the next call lie behind.
         if not call.replies.done():
             call.replies.set_result(replies)
