@@ -29,10 +29,11 @@ class OptimizedRerankerPipeline(CachedReranker):
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
     ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``redis_client`` stands
-    in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache. ``name``,
-    ``version`` and ``probe`` say whose scores those of the primary are, as for ``adapt``. ``observers`` are told every
-    event. All other knobs come from ``settings`` (environment and YAML unless given). Close it, or use it in a ``with``
-    or ``async with`` block.
+    in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache.
+    ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
+    larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
+    ``adapt``. ``observers`` are told every event. All other knobs come from ``settings`` (environment and YAML unless
+    given). Close it, or use it in a ``with`` or ``async with`` block.
 
     Example:
         >>> with OptimizedRerankerPipeline(my_cross_encoder, None, "redis://localhost:6379") as pipeline:
@@ -55,6 +56,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         name: str | None = None,
         version: str | None = None,
         probe: bool = True,
+        max_pairs_per_call: int | None = None,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -73,6 +75,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             name=name,
             version=version,
             probe=probe,
+            max_pairs_per_call=batching.max_pairs_per_call if max_pairs_per_call is None else max_pairs_per_call,
             on_event=on_event,
         )
         self._degradable = DegradableReranker(

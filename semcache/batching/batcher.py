@@ -13,12 +13,15 @@ from weakref import finalize
 import numpy as np
 
 from semcache.batching.admission import Load
+from semcache.batching.awaited import AwaitedCalls
 from semcache.batching.jobs import NEVER_RUN, Job, Served
-from semcache.batching.limits import DEFAULTS, Limits, check_count
+from semcache.batching.limits import DEFAULTS, Limits
 from semcache.batching.queue import BatchQueue
 from semcache.batching.worker import ModelWorker
 from semcache.errors import DeadlineExceededError
+from semcache.flow.requests import check_count
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
+from semcache.rerankers.awaiting import is_awaited
 
 
 class Batcher:
@@ -26,7 +29,11 @@ class Batcher:
 
     Work-conserving: an idle model starts at once, with one request; while it is busy, requests wait, and the next call
     takes them together in order of arrival, equal pairs once. If a call fails, its requests are tried in halves, so
-    that only those fail which cannot be scored. Requests are never split, and those of a listwise reranker not merged.
+    that only those fail which cannot be scored. Requests of a listwise reranker are never merged. A request is split
+    only where a limit is set for a single call (``Limits``).
+
+    An asynchronous reranker, one with ``ascore``, has no queue: each request goes out at once, and is awaited in the
+    event loop of its caller.
 
     There is one worker thread, as models and fast tokenizers are not safe to share between threads. A reranker that can
     be called from several threads at once (a remote one) says so by an attribute ``concurrency``; it gets that many
@@ -46,17 +53,23 @@ class Batcher:
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         max_workers: int = 1,
+        max_pairs_per_call: int | None = None,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
         check_count("max_workers", max_workers)
-        limits = Limits(max_requests, max_pairs, max_batch_s, max_queue_pairs)
+        limits = Limits(max_requests, max_pairs, max_batch_s, max_queue_pairs, max_pairs_per_call)
+        split = limits.splitting(reranker)
         self.reranker = reranker
         self.max_pairs = max_pairs
         self._clock = clock
         self._workers = min(max_workers, getattr(reranker, "concurrency", 1))
         self._queue = BatchQueue(replace(limits, max_requests=1) if reranker.listwise else limits, self._workers, clock)
-        self._worker = ModelWorker(reranker, self._queue, clock, on_event)
+        self._worker = ModelWorker(split, self._queue, clock, on_event)
+        # An asynchronous reranker needs no thread and no queue; its calls are awaited where the callers are.
+        self._awaited: AwaitedCalls | None = None
+        if is_awaited(split):
+            self._awaited = AwaitedCalls(split, max_queue_pairs, clock, self._queue.record_service, on_event)
         self._started: list[Thread] = []
         # Guards _started only. It is never held together with the queue's lock.
         self._starting = Lock()
@@ -74,12 +87,16 @@ class Batcher:
         exactly once, before the future is done, with what the model did for this request, even if the caller has given
         up. It must not raise. Raises QueueFullError, and SemcacheError after ``close``.
         """
+        if self._awaited is not None and pairs:
+            return self._awaited.submit(pairs, on_served or _unheard)
         return self._submit(pairs, deadline, on_served).future
 
     def score(
         self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
     ) -> FloatArray:
         """``submit``, and wait for it until the deadline. Raises what the reranker raised, or DeadlineExceededError."""
+        if self._awaited is not None and pairs:
+            return self._awaited.score(pairs, self._left_s(deadline), on_served or _unheard)
         job = self._submit(pairs, deadline, on_served)
         try:
             # Not future.result(timeout): its TimeoutError would look like one that the reranker raised.
@@ -93,6 +110,8 @@ class Batcher:
         self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
     ) -> FloatArray:
         """``score`` without blocking the event loop. Cancelling it does not affect other callers."""
+        if self._awaited is not None and pairs:
+            return await self._awaited.ascore(pairs, self._left_s(deadline), on_served or _unheard)
         job = self._submit(pairs, deadline, on_served)
         waiting = asyncio.wrap_future(job.future)
         try:
@@ -141,6 +160,8 @@ class Batcher:
         Can be repeated.
         """
         self._queue.close(drain=drain)
+        if self._awaited is not None:
+            self._awaited.close()
         for thread in self._started:
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
             if thread is not current_thread():
@@ -167,7 +188,7 @@ class Batcher:
         return f"<Batcher {self.name}: {state}, {self.waiting_pairs} pairs waiting, {self.abandoned} abandoned>"
 
     def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: Callable[[Served], None] | None) -> Job:
-        job = Job(tuple(pairs), self._clock(), deadline, on_served or (lambda served: None))
+        job = Job(tuple(pairs), self._clock(), deadline, on_served or _unheard)
         if not pairs:
             job.succeed(np.empty(0, np.float32), NEVER_RUN)
             return job
@@ -195,3 +216,7 @@ class Batcher:
             self._queue.leave(job)
             raise DeadlineExceededError(f"{self.name} did not answer before the deadline")
         return job.future.result()
+
+
+def _unheard(served: Served) -> None:
+    """What is told of requests that nothing listens to."""

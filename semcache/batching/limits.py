@@ -1,10 +1,13 @@
 """How much one call of a model may merge, and how much may wait for it."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 from semcache.batching.admission import merging_time_s
-from semcache.errors import ConfigurationError, SemcacheError
+from semcache.errors import ConfigurationError
+from semcache.flow.requests import check_count
+from semcache.protocols import Reranker
+from semcache.rerankers.split import split
 from semcache.settings import Batching, Monitor
 
 _BATCHING = Batching()
@@ -19,12 +22,18 @@ class Limits:
     One call merges at most ``max_requests`` requests, ``max_pairs`` (query, document) pairs and ``max_batch_s`` seconds
     of work, by the model's own record; a single request that is larger goes alone. At most ``max_queue_pairs`` pairs
     wait. Raises ConfigurationError for values that are not above 0.
+
+    ``max_pairs_per_call`` is the most that one call of the model takes, as services have such limits: a larger request
+    is split into several calls. None means ``max_pairs`` where that is not the default, since those who change it mean
+    the calls of their service or model, and else no limit: a request then costs one call, as without a batcher. An
+    order cannot be put together from parts, so that requests to a listwise reranker are never split.
     """
 
     max_requests: int = 10  # the batch_size of AsyncBatchReranker, which its users rely on
     max_pairs: int = _BATCHING.max_pairs
     max_batch_s: float = _MAX_BATCH_S
     max_queue_pairs: int = _BATCHING.max_queue_pairs
+    max_pairs_per_call: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_requests", "max_pairs", "max_queue_pairs"):
@@ -32,15 +41,24 @@ class Limits:
         # Written so that NaN, which is above nothing, is refused.
         if not (isinstance(self.max_batch_s, Real) and self.max_batch_s > 0):
             raise ConfigurationError(f"max_batch_s must be a number of seconds above 0, got {self.max_batch_s!r}")
+        if self.max_pairs_per_call is not None:
+            check_count("max_pairs_per_call", self.max_pairs_per_call)
+
+    @property
+    def pairs_merged(self) -> int:
+        """How many pairs one call may merge: never more than it takes."""
+        return min(self.max_pairs, self.max_pairs_per_call or self.max_pairs)
+
+    def splitting(self, reranker: Reranker) -> Reranker:
+        """The reranker with no larger calls than these bounds allow.
+
+        Raises ConfigurationError if ``max_pairs_per_call`` was given for a listwise one.
+        """
+        if self.max_pairs_per_call is not None:
+            return split(reranker, self.max_pairs_per_call)
+        is_said = self.max_pairs != _BATCHING.max_pairs and not reranker.listwise
+        return split(reranker, self.max_pairs) if is_said else reranker
 
 
-def check_count(name: str, value: object, error: type[SemcacheError] = ConfigurationError) -> None:
-    """Raises ``error`` unless the value is a whole number of at least 1."""
-    # bool is a subclass of int, but True is a mistake here and not the number 1.
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise error(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
-# Last, since making it calls check_count.
 DEFAULTS = Limits()
 """The bounds of a batcher that is given none."""

@@ -68,7 +68,7 @@ class BatchQueue:
             late = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
             expired, cancelled = self._dequeue(late)
             # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
-            max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.max_pairs)
+            max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.pairs_merged)
             count = count_that_fit([job.pairs for job in self._waiting], self._limits.max_requests, max_pairs)
             jobs, also_cancelled = self._dequeue(islice(self._waiting, count))
             batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None

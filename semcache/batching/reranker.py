@@ -17,6 +17,7 @@ from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
+from semcache.rerankers.awaiting import is_awaited
 
 D = TypeVar("D")
 
@@ -29,6 +30,11 @@ class AsyncBatchReranker:
     the model's own record; a single request that is larger goes alone. How many of these pairs pass through the network
     at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait. ``max_workers`` counts only for
     rerankers that can be called from several threads at once and say so by ``concurrency``; others have one worker.
+
+    ``max_pairs_per_call`` is the most pairs that one call takes, as services have such limits: a larger request is
+    split into several calls, one after the other, unless the reranker gives an order. None means ``max_pairs`` where
+    that is not the default, and else no limit: a request then costs one call.
+
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
     that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
     ConfigurationError for bounds that are not above 0.
@@ -49,6 +55,7 @@ class AsyncBatchReranker:
         max_pairs: int = DEFAULTS.max_pairs,
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
+        max_pairs_per_call: int | None = None,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -63,6 +70,7 @@ class AsyncBatchReranker:
             max_batch_s=max_batch_s,
             max_queue_pairs=max_queue_pairs,
             max_workers=max_workers,
+            max_pairs_per_call=max_pairs_per_call,
             clock=clock,
             on_event=on_event,
         )
@@ -136,6 +144,9 @@ class AsyncBatchReranker:
         requests = _requests(queries, documents_list, top_k, self._read)
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
+            if is_awaited(self.batcher.reranker):
+                scores += await asyncio.gather(*(self.batcher.ascore(_pairs(request)) for request in window))
+                continue
             with self._submitted(window) as futures:
                 scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
         return list(map(self._ranking, requests, documents_list, scores))

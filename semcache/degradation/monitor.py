@@ -5,8 +5,8 @@ from collections.abc import Collection
 from math import inf
 from numbers import Real
 
-from semcache.batching.limits import check_count
 from semcache.errors import InvalidInputError
+from semcache.flow.requests import check_count
 from semcache.settings import Monitor
 
 _DEFAULTS = Monitor()

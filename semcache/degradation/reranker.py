@@ -28,6 +28,7 @@ from semcache.observers import notify
 from semcache.protocols import Clock, Observer, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
+from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
@@ -161,13 +162,16 @@ class DegradableReranker:
         return self._counted(await adrive(self._chain.calls(query, documents, ask, deadline), acall_rung))
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        """The primary's scores if it is healthy and idle, else no scores and the reason, "degraded" or "busy".
+        """The primary's scores if it is healthy and idle, else no scores and the reason: "degraded", "busy", "awaited".
 
         For background work, such as audits. No other rung is called, and the breaker does not count this call. Raises
         what the primary raises.
         """
         if self._breaker.is_degraded:
             return Scored(None, self.name, "degraded")
+        # An asynchronous client must not be used on another event loop than that of the requests.
+        if is_awaited(self._primary.reranker):
+            return Scored(None, self.name, "awaited")
         # A request may still arrive between this check and the call. The two then wait for each other or share a batch,
         # so background work should send few pairs at a time.
         if self._primary.busy:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from math import isfinite
-from numbers import Real
+from numbers import Integral, Real
 from operator import index
 from typing import Any, TypeGuard, TypeVar, cast
 
 from semcache.documents import Reader, text_of
 from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
-from semcache.errors import ConfigurationError, InvalidInputError, described
+from semcache.errors import ConfigurationError, InvalidInputError, SemcacheError, described
 
 D = TypeVar("D")
 
@@ -184,6 +184,13 @@ def check_threshold(threshold: object) -> None:
 def is_number(value: object) -> TypeGuard[float]:
     """True for numbers of Python and numpy alike."""
     return isinstance(value, Real)
+
+
+def check_count(name: str, value: object, error: type[SemcacheError] = ConfigurationError) -> None:
+    """Raises ``error`` unless the value is a whole number of at least 1."""
+    # bool is a subclass of int, but True is a mistake here and not the number 1.
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise error(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 def check_query(query: object) -> None:

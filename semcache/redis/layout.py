@@ -140,7 +140,9 @@ class Layout:
             dims=dims, datatype=vector_type, m=m, ef_construction=ef_construction, ef_runtime=ef_runtime
         )
         return cls(
-            keys=KeySpace.of(namespace, reranker, embedder),
+            # Orders have keys of their own: an order must never be merged with scores that another process remembers
+            # under the same name, because it took the reranker for one of the other kind.
+            keys=KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder),
             attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
             lifetime=Lifetime(ttl_s, ttl_jitter),

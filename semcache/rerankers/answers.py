@@ -1,4 +1,4 @@
-"""Reads the answers of other libraries' rerankers: documents, indices, or results with scores, in any usual shape."""
+"""Reads the answers of other libraries' rerankers: documents, indices, scores, or results, in any usual shape."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
@@ -6,11 +6,13 @@ from typing import Any
 
 from semcache.documents import text_of
 from semcache.errors import InvalidInputError, RerankerError, described
+from semcache.models.foreign import plain
 from semcache.models.texts import encodable
 
 _LISTS = ("results", "data", "documents")  # Cohere, Jina and answerdotai; Voyage; haystack
 _INDICES = ("index", "corpus_id")  # Cohere, Jina, Voyage; sentence-transformers
 _SCORES = ("relevance_score", "score")  # Cohere, Jina, Voyage; the others
+_DOCUMENTS = ("document", "doc", "node")  # answerdotai and services; plain code; LlamaIndex
 
 
 class Passage(str):
@@ -56,12 +58,30 @@ class SentPassages:
     def read(self, answer: Any) -> list[tuple[int, float | None]]:
         """Positions in the order of the answer, each with its score if there is one; a second mention is ignored.
 
+        Numbers with a fraction, one per document, are scores in the order of the documents; whole numbers are indices.
         Raises RerankerError for an answer that is no list, or that has a document that was not sent.
         """
+        items = list(_items(answer, self._reranker))
+        if len(items) == len(self.passages) and all(_is_score(item) and score is None for item, score in items):
+            return [(position, float(item)) for position, (item, _) in enumerate(items)]
         read: dict[int, float | None] = {}
-        for item, score in _items(answer, self._reranker):
+        for item, score in items:
             read.setdefault(self._position(item, read), score)
         return list(read.items())
+
+    def scores(self, found: Sequence[tuple[int, float | None]]) -> list[float] | None:
+        """The scores of what was ``read``, in the order of the passages; None unless each has one.
+
+        Equal texts have one score, also where the answer names only one of them.
+        """
+        known = {position: score for position, score in found if score is not None}
+        for positions in self._by_text.values():
+            score = next((known[position] for position in positions if position in known), None)
+            if score is None:
+                return None
+            for position in positions:
+                known.setdefault(position, score)
+        return [known[position] for position in range(len(self.passages))]
 
     def _position(self, item: Any, seen: Mapping[int, object]) -> int:
         # Identity first: it alone tells two equal texts apart, and costs one look-up.
@@ -71,10 +91,10 @@ class SentPassages:
         if isinstance(item, Integral) and not isinstance(item, bool):
             return self._checked_index(int(item))
         # Index before text: a result that has both may carry a text that the service has cut or cleaned.
-        index = _first(item, _INDICES)
+        index = plain(_first(item, _INDICES))
         if isinstance(index, Integral):
             return self._checked_index(int(index))
-        inner = _first(item, ("document", "doc"))
+        inner = _first(item, _DOCUMENTS)
         return self._position(inner, seen) if inner is not None else self._position_by_text(item, seen)
 
     def _checked_index(self, index: int) -> int:
@@ -101,23 +121,35 @@ class SentPassages:
 
 def _items(answer: Any, reranker: str) -> Iterator[tuple[Any, float | None]]:
     """The items of an answer, each with its score if there is one."""
+    answer = plain(answer)
     # RedisVL answers (documents, scores). A tuple of two (document, score) pairs would be misread, but libraries return
     # pairs in a list.
-    if isinstance(answer, tuple) and len(answer) == 2 and all(isinstance(part, (list, tuple)) for part in answer):
-        yield from zip(*answer, strict=True)
+    if (
+        isinstance(answer, tuple)
+        and len(answer) == 2
+        and all(isinstance(plain(part), (list, tuple)) for part in answer)
+    ):
+        documents, scores = map(plain, answer)
+        yield from ((document, _number(score)) for document, score in zip(documents, scores, strict=True))
         return
-    inner = None if isinstance(answer, (list, tuple)) else _first(answer, _LISTS)
+    inner = None if isinstance(answer, (list, tuple)) else plain(_first(answer, _LISTS))
     items = answer if inner is None else inner
     if not hasattr(items, "__iter__") or isinstance(items, (str, Mapping)):
         raise RerankerError(f"{reranker} answered {described(answer)} instead of a list of documents")
-    for item in items:
+    for item in map(plain, items):
         if isinstance(item, (tuple, list)) and len(item) == 2:
-            first, second = item
+            first, second = map(plain, item)
             # The number is the score. Of two numbers the second is: (index, score) is common, (score, index) is not.
             is_swapped = isinstance(first, Real) and not isinstance(second, Real)
             yield (second, float(first)) if is_swapped else (first, _number(second))
         else:
-            yield item, _number(_first(item, _SCORES))
+            yield item, _score_of(item)
+
+
+def _score_of(item: Any) -> float | None:
+    """The score that a result says, or that a LangChain compressor wrote into its document's metadata."""
+    score = _number(_first(item, _SCORES))
+    return score if score is not None else _number(_first(_first(item, ("metadata",)), _SCORES))
 
 
 def _first(item: Any, names: Sequence[str]) -> Any:
@@ -130,5 +162,13 @@ def _first(item: Any, names: Sequence[str]) -> Any:
     return None
 
 
+def _is_score(item: Any) -> bool:
+    return isinstance(item, Real) and not isinstance(item, Integral)
+
+
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, Real) else None
+    value = plain(value)
+    # Some models have a column of scores, so that a result has a list of one.
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None

@@ -7,6 +7,7 @@ from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.retrieval_order import RetrievalOrder
+from semcache.rerankers.split import split
 from semcache.settings import Rung
 
 
@@ -15,6 +16,10 @@ def build(rung: Rung, embedder: Embedder) -> Reranker:
 
     Raises ConfigurationError when the rung names no model, or one that cannot be loaded.
     """
+    return split(_built(rung, embedder), rung.max_pairs_per_call)
+
+
+def _built(rung: Rung, embedder: Embedder) -> Reranker:
     if rung.kind == "retrieval-order":
         return RetrievalOrder()
     if rung.kind == "embedding":

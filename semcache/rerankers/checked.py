@@ -10,7 +10,7 @@ from semcache.protocols import FloatArray
 
 
 def checked_scores(scores: Any, pairs: int, reranker: str) -> FloatArray:
-    """Scores as float32 of shape ``(pairs,)``; a column ``(pairs, 1)`` is flattened.
+    """Scores as float32 of shape ``(pairs,)``; a column ``(pairs, 1)`` is flattened, a bare number is one score.
 
     Raises RerankerError for scores that are no numbers, too few, too many, several per pair, NaN or infinite.
 
@@ -29,6 +29,9 @@ def one_per_pair(scores: Any, pairs: int, reranker: str) -> FloatArray:
         array = as_float32(scores)
     except (TypeError, ValueError) as error:
         raise RerankerError(f"{reranker} gave {described(scores)} instead of one number per pair: {error}") from error
+    # FlagEmbedding and others give a bare number for a single pair.
+    if array.ndim == 0:
+        array = array[np.newaxis]
     # Models with one label return their logits as a column.
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -1,32 +1,38 @@
 """The reranker for a plain function, of a query and its texts or of pairs."""
 
-import inspect
 from collections.abc import Callable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from semcache.errors import InvalidInputError
+from semcache.errors import RerankerError
+from semcache.models.foreign import as_float32
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
+from semcache.rerankers.answers import SentPassages
+from semcache.rerankers.awaiting import Steps, awaited_if_async, called
+from semcache.rerankers.by_query import scored_by_query
+from semcache.rerankers.calling import Ask, CallShape, asking_for_all, takes_pairs
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import name_of
 from semcache.rerankers.pairs import PairReranker
+from semcache.rerankers.ranking import ranking_reranker
 
 
 class QueryFunctionReranker:
-    """One score per text from ``function(query, texts)``, called once per run of pairs with the same query.
+    """One score per text from ``function(query, texts)``, called once per query.
 
-    The function may be called from several threads at once.
+    The function gives numbers in the order of the texts, or results that name a text or its index and have a score for
+    each. ``one_by_one`` is for a function of a query and a single text. It may be called from several threads at once.
     """
 
     listwise = False
 
-    def __init__(self, function: Callable[[str, list[str]], Any], name: str) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], name: str, *, one_by_one: bool = False) -> None:
+        self._ask: Ask = asking_for_all(function)
         self._name = name
+        self._one_by_one = one_by_one
 
     @property
     def name(self) -> str:
@@ -35,39 +41,61 @@ class QueryFunctionReranker:
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair. RerankerError when the function gives something else."""
-        scores = [np.empty(0, dtype=np.float32)]
-        # Without sorting: pairs of one query come together, and the scores must keep the order of the pairs.
-        for query, group in groupby(pairs, itemgetter(0)):
-            texts = [encodable(text) for _, text in group]
-            # A run is checked by itself, so that the error counts the pairs of the call that went wrong.
-            scores.append(checked_scores(self._function(encodable(query), texts), len(texts), self._name))
-        return np.concatenate(scores)
+        return called(self.steps(pairs))
+
+    def steps(self, pairs: Sequence[Pair]) -> Steps:
+        """``score``, with the calls of the function left to others."""
+        return scored_by_query(pairs, self._each if self._one_by_one else self._all)
+
+    def _all(self, query: str, texts: list[str]) -> Steps:
+        # Each query is checked by itself, so that the error counts the pairs of the call that went wrong.
+        answer = yield partial(self._ask, encodable(query), list(map(encodable, texts)))
+        try:
+            as_float32(answer)
+        except (TypeError, ValueError):  # no numbers, but results of a service
+            return self._scores_of_results(answer, texts)
+        return checked_scores(answer, len(texts), self._name)
+
+    def _each(self, query: str, texts: list[str]) -> Steps:
+        scores = []
+        for text in texts:
+            answer = yield partial(self._ask, encodable(query), encodable(text))
+            scores.append(float(checked_scores(answer, 1, self._name)[0]))
+        return np.array(scores, dtype=np.float32)
+
+    def _scores_of_results(self, answer: Any, texts: list[str]) -> FloatArray:
+        sent = SentPassages(texts, self._name)
+        scores = sent.scores(sent.read(answer))
+        if scores is None:
+            raise RerankerError(
+                f"{self._name} did not give a score for each of {len(texts)} documents; if it gives an order, pass "
+                "adapt(..., listwise=True)"
+            )
+        return checked_scores(scores, len(texts), self._name)
 
     def __repr__(self) -> str:
         return f"<QueryFunctionReranker {self._name}>"
 
 
-def function_reranker(function: Callable[..., Any], name: str | None = None) -> Reranker:
-    """A reranker of ``f(query, texts) -> scores`` or ``f(pairs) -> scores``, told apart by the number of parameters.
+def function_reranker(
+    function: Callable[..., Any], name: str | None = None, *, listwise: bool | None = None, may_ask: bool = True
+) -> Reranker:
+    """A reranker of ``f(query, texts) -> scores``, ``f(pairs) -> scores``, or a function that ranks documents.
 
-    Counted are positional parameters without a default; if there are none, those with one. Raises InvalidInputError
-    for another number, for a function without a signature, and for a lambda without ``name``.
+    They are told apart by their parameters: one that takes a number of results, such as ``top_n``, ranks; so does a
+    method ``rerank`` or ``rank``, and everything for which ``listwise`` is given; both options are those of
+    ``RankingReranker``. A second parameter in the singular, such as ``doc``, gets one text. Raises InvalidInputError
+    for a function that cannot be called with these, and for a lambda without ``name``.
 
     Example:
         function_reranker(lambda query, texts: [len(text) for text in texts], "longest-first")
     """
     named = name or name_of(function)
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        found = [p for p in inspect.signature(function).parameters.values() if p.kind in positional]
-    except ValueError as error:  # some functions written in C have no signature
-        raise InvalidInputError(f"{function!r} does not say its parameters; wrap it in a function that does") from error
-    # An option such as ``batch_size=32`` must not make a function of pairs look like one of query and texts.
-    count = len([p for p in found if p.default is inspect.Parameter.empty] or found)
-    if count == 1:
-        return PairReranker(function, named)
-    if count == 2:
-        return QueryFunctionReranker(function, named)
-    raise InvalidInputError(
-        f"{named} takes {count} arguments; a reranking function takes (pairs) or (query, texts) and gives scores"
-    )
+    if takes_pairs(function):
+        return awaited_if_async(function, PairReranker(function, named, listwise=bool(listwise)))
+    shape = CallShape.of(function)
+    # A bound method such as client.rerank is what its object would have been taken for.
+    is_ranking = getattr(getattr(function, "func", function), "__name__", "") in ("rank", "rerank")
+    if listwise is not None or is_ranking or shape.has_count or "request" in shape.by_name.values():
+        return ranking_reranker(function, function, named, listwise=listwise, may_ask=may_ask)
+    return awaited_if_async(function, QueryFunctionReranker(function, named, one_by_one=shape.takes_one_document))

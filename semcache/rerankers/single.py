@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
-from semcache.protocols import Ladder, Reranker, Scored
+from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
+from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
@@ -49,8 +51,8 @@ class SingleRung:
             return self._scored(query, documents, ask) if is_held else Scored(None, self.name, "busy")
 
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        pairs = [(query, documents[position]) for position in ask]
-        return Scored(checked_scores(self._reranker.score(pairs), len(pairs), self.name), self.name)
+        scores = self._reranker.score(_pairs(query, documents, ask))
+        return Scored(checked_scores(scores, len(ask), self.name), self.name)
 
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
@@ -62,12 +64,55 @@ class SingleRung:
         return f"<SingleRung {self.name}>"
 
 
+class AwaitedRung:
+    """Asks one asynchronous reranker: on the running event loop, or for a caller without one on semcache's own.
+
+    It has no ``score_when_idle``, since a client must not be used on another loop than that of the requests.
+    """
+
+    def __init__(self, reranker: Any) -> None:
+        self._reranker = reranker
+
+    @property
+    def name(self) -> str:
+        """The reranker's name."""
+        return str(self._reranker.name)
+
+    @property
+    def listwise(self) -> bool:
+        """Whether the reranker gives an order instead of scores."""
+        return bool(self._reranker.listwise)
+
+    def score(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        """As for ``SingleRung``."""
+        return self._scored(self._reranker.score(_pairs(query, documents, ask)), ask)
+
+    async def ascore(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        """``score``, awaited in the running event loop."""
+        return self._scored(await self._reranker.ascore(_pairs(query, documents, ask)), ask)
+
+    def _scored(self, scores: FloatArray, ask: Sequence[int]) -> Scored:
+        return Scored(checked_scores(scores, len(ask), self.name), self.name)
+
+    def __repr__(self) -> str:
+        return f"<AwaitedRung {self.name}>"
+
+
+def _pairs(query: str, documents: Sequence[str], ask: Sequence[int]) -> list[Pair]:
+    return [(query, documents[position]) for position in ask]
+
+
 def as_ladder(reranker: object, *, name: str | None = None, version: str | None = None, probe: bool = True) -> Ladder:
     """A ladder as it is, and any reranker as a ladder of one rung; the options are those of ``adapt``.
 
     Raises ConfigurationError for options beside a ladder, whose primary has its name already.
     """
-    if not isinstance(reranker, Ladder):
-        return SingleRung(adapt(reranker, name=name, version=version, probe=probe))
-    refuse_options(reranker, name=name, version=version, probe=probe)
-    return reranker
+    if isinstance(reranker, Ladder):
+        refuse_options(reranker, name=name, version=version, probe=probe)
+        return reranker
+    adapted = adapt(reranker, name=name, version=version, probe=probe)
+    return AwaitedRung(adapted) if is_awaited(adapted) else SingleRung(adapted)

@@ -103,9 +103,19 @@ class Batching(Section):
 
     max_pairs: int = knob(
         128,
-        "Most pairs merged into one batch of several requests; a larger single request goes alone",
+        "Most pairs merged into one batch of several requests; a value other than the default also splits a larger "
+        "single request, unless max_pairs_per_call says otherwise",
         unit="pairs",
         reason="a request of 100 candidates still shares a call; larger calls make each of their requests wait longer",
+        ge=1,
+        le=1_000_000,
+    )
+    max_pairs_per_call: int | None = knob(
+        None,
+        "Most pairs that one call of the primary takes, as services have such limits; a larger request is split into "
+        "several calls. For rerankers that give an order it is an error. none: as max_pairs says",
+        unit="pairs",
+        reason="a local model takes any number, and one call then costs less than several",
         ge=1,
         le=1_000_000,
     )
@@ -156,6 +166,14 @@ class Rung(Section):
         reason="on a CPU small passes waste less on padding; a GPU is used better with 64 or so",
         ge=1,
         le=100_000,
+    )
+    max_pairs_per_call: int | None = knob(
+        None,
+        "Most pairs that one call of this reranker takes; a larger request is split. none: any number",
+        unit="pairs",
+        reason="the models that a rung can name run here and take any number",
+        ge=1,
+        le=1_000_000,
     )
 
     @model_validator(mode="after")

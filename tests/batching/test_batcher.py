@@ -95,7 +95,7 @@ class TestMerging:
 
     def test_at_most_max_pairs_unless_one_request_is_larger(self) -> None:
         model = GatedReranker()
-        with busy(model, max_pairs=3) as batcher:
+        with busy(model, max_pairs=3, max_pairs_per_call=100) as batcher:
             sizes = (2, 1, 1, 7, 1)
             for request, size in enumerate(sizes):
                 batcher.submit([(f"q{request}", str(number)) for number in range(size)])

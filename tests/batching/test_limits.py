@@ -6,9 +6,10 @@ import pytest
 
 from semcache.batching.admission import merging_time_s
 from semcache.batching.batcher import Batcher
-from semcache.batching.limits import DEFAULTS, Limits, check_count
+from semcache.batching.limits import DEFAULTS, Limits
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.flow.requests import check_count
 from semcache.settings import Batching, Monitor
 
 

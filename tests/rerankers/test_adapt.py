@@ -12,8 +12,8 @@ from semcache.errors import InvalidInputError
 from semcache.protocols import Pair
 from semcache.rerankers import (
     CrossEncoderReranker,
-    ListwiseReranker,
     OnnxCrossEncoder,
+    RankingReranker,
     adapt,
 )
 from tests.contracts.reranker import PAIRS, TEXTS
@@ -115,13 +115,18 @@ def test_takes_what_scores_pairs(reranker: Any, name: str) -> None:
     assert adapted.score(PAIRS[:1]).tolist() == LENGTHS[:1]
 
 
-@pytest.mark.parametrize(
-    "reranker", [RerankerOfUsers(), ModelWithRank(), LangChainCompressor(top_n=1)], ids=lambda r: type(r).__name__
-)
+@pytest.mark.parametrize("reranker", [RerankerOfUsers(), LangChainCompressor(top_n=1)], ids=lambda r: type(r).__name__)
 def test_takes_what_only_ranks(reranker: Any) -> None:
     adapted = adapt(reranker)
-    assert isinstance(adapted, ListwiseReranker)
+    assert isinstance(adapted, RankingReranker)
+    assert adapted.listwise
     assert adapted.score(PAIRS).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_keeps_the_scores_of_what_ranks_by_scores() -> None:
+    adapted = adapt(ModelWithRank())
+    assert not adapted.listwise
+    assert adapted.score(PAIRS).tolist() == LENGTHS
 
 
 def test_takes_a_bare_cross_encoder(tiny_cross_encoder: Path) -> None:

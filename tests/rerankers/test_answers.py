@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from semcache.errors import RerankerError
-from semcache.rerankers import ListwiseReranker
+from semcache.rerankers import RankingReranker
 from tests.contracts.reranker import PAIRS
 
 SHORTEST_FIRST = [1.0, 2.0, 3.0]  # rank scores of the contract's texts, which get shorter
@@ -65,7 +65,7 @@ ANSWERS: dict[str, Callable[[list[Any]], Any]] = {
 
 @pytest.mark.parametrize("shape", ANSWERS)
 def test_reads_answers_of_any_usual_shape(shape: str) -> None:
-    reranker = ListwiseReranker(lambda query, documents, top_k: ANSWERS[shape](documents), "any")
+    reranker = RankingReranker(lambda query, documents, top_k: ANSWERS[shape](documents), "any", listwise=True)
     assert reranker.score(PAIRS).tolist() == SHORTEST_FIRST
 
 
@@ -85,6 +85,6 @@ def test_reads_answers_of_any_usual_shape(shape: str) -> None:
     ],
 )
 def test_refuses_answers_about_other_documents(answer: Any, message: str) -> None:
-    reranker = ListwiseReranker(lambda query, documents, top_k: answer, "odd")
+    reranker = RankingReranker(lambda query, documents, top_k: answer, "odd")
     with pytest.raises(RerankerError, match=message):
         reranker.score(PAIRS)

@@ -37,5 +37,7 @@ def test_counts_parameters_when_it_adapts() -> None:
     def three(query: str, texts: list[str], more: int) -> list[float]:
         raise AssertionError("never called")
 
-    with pytest.raises(InvalidInputError, match=r"three takes 3 arguments; .* takes \(pairs\) or \(query, texts\)"):
+    with pytest.raises(
+        InvalidInputError, match=r"three\(\) needs more, which a rerank does not have; give it beforehand"
+    ):
         adapt(three, name="three")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from semcache.errors import InvalidInputError
 from semcache.protocols import Reranker
-from semcache.rerankers import ListwiseReranker
+from semcache.rerankers import RankingReranker
 from tests.contracts.reranker import PAIRS, QUERY, TEXTS, ListwiseContract
 
 
@@ -21,7 +21,7 @@ def by_length(query: str, documents: list[Any], top_k: int = 5) -> list[Any]:
 class TestListwise(ListwiseContract):
     @pytest.fixture
     def reranker(self) -> Reranker:
-        return ListwiseReranker(by_length, "by-length")
+        return RankingReranker(by_length, "by-length")
 
     def test_first_of_n_gets_n(self, reranker: Reranker) -> None:
         assert reranker.score(PAIRS).tolist() == [1.0, 2.0, 3.0]
@@ -32,12 +32,12 @@ class TestListwise(ListwiseContract):
 
 
 def test_what_is_left_out_comes_last_in_retrieval_order() -> None:
-    reranker = ListwiseReranker(lambda query, documents, top_k: [documents[1]], "one")
+    reranker = RankingReranker(lambda query, documents, top_k: [documents[1]], "one")
     assert reranker.score(PAIRS).tolist() == [2.0, 3.0, 1.0]
 
 
 def test_equal_texts_are_told_apart() -> None:
-    reranker = ListwiseReranker(lambda query, documents, top_k: [str(d) for d in documents][::-1], "reversed")
+    reranker = RankingReranker(lambda query, documents, top_k: [str(d) for d in documents][::-1], "reversed")
     assert reranker.score([(QUERY, "b"), (QUERY, "a"), (QUERY, "b")]).tolist() == [3.0, 2.0, 1.0]
 
 
@@ -51,7 +51,7 @@ class RecordingRanker:
 
 def test_documents_look_like_those_of_every_library() -> None:
     ranker = RecordingRanker()
-    ListwiseReranker(ranker.rerank, "kept").score(PAIRS)
+    RankingReranker(ranker.rerank, "kept").score(PAIRS)
     first = ranker.sent[0]
     assert first == first.page_content == first.text == first.content == TEXTS[0]
     first.metadata["score"] = 0.5
@@ -61,12 +61,12 @@ def test_documents_look_like_those_of_every_library() -> None:
 def test_asks_for_all_documents() -> None:
     ranker = RecordingRanker()
     pairs = [(QUERY, f"text {at}") for at in range(20)]
-    assert ListwiseReranker(ranker.rerank, "kept").score(pairs).tolist() == list(range(20, 0, -1))
+    assert RankingReranker(ranker.rerank, "kept").score(pairs).tolist() == list(range(20, 0, -1))
 
 
 @given(st.permutations(range(6)), st.integers(0, 6))
 def test_an_order_becomes_the_same_order_of_scores(order: list[int], answered: int) -> None:
-    reranker = ListwiseReranker(lambda query, documents, top_k: [documents[at] for at in order[:answered]], "any")
+    reranker = RankingReranker(lambda query, documents, top_k: [documents[at] for at in order[:answered]], "any")
     scores = reranker.score([(QUERY, f"text {at}") for at in range(6)])
     best_first = np.argsort(-scores).tolist()
     assert best_first == [*order[:answered], *sorted(order[answered:])]
