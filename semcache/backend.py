@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from threading import Lock
 from weakref import WeakKeyDictionary, ref
 
 from semcache.errors import ConfigurationError
@@ -14,6 +13,7 @@ from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
+from semcache.runtime.forking import ForkSafeLock
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import Reuse as ReuseKnobs
 
@@ -44,7 +44,7 @@ class Backend:
         self.reuse_knobs = reuse_knobs
         self._restricted: dict[str, FlowPolicy] = {}
         # Guards the two dicts below. Neither Redis nor an observer is called while it is held.
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Weak, since applications build a reranker per request and drop it without closing it.
         self._owner: ref[object] | None = None

@@ -2,7 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
+from threading import Condition
+
+from semcache.runtime.forking import renew_in_child
+from semcache.runtime.threads import start_thread
 
 
 class Background:
@@ -14,11 +17,16 @@ class Background:
     def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._name = name
-        # The condition guards everything below. No job runs while it is held.
+        self._is_closed = False
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Begin without jobs and without a thread, which are the parent's; also used for the beginning itself."""
+        # The condition guards everything below, and whether this is closed. No job runs while it is held.
         self._change = Condition()
         self._jobs: deque[Callable[[], None]] = deque()
         self._is_running = False
-        self._is_closed = False
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Queue a job. Returns False if it will not be done, because too many wait or after ``close``."""
@@ -29,7 +37,7 @@ class Background:
             if not self._is_running:
                 # Set here and not by the thread itself, or a second submit would start a second thread.
                 self._is_running = True
-                Thread(target=self._work, name=self._name, daemon=True).start()
+                start_thread(self._work, self._name, self._drop)
         return True
 
     def _work(self) -> None:
@@ -50,10 +58,13 @@ class Background:
 
     def close(self, timeout_s: float | None = None) -> None:
         """Drop the jobs that wait, take no more, and wait at most ``timeout_s`` seconds for the job under way."""
+        self._drop()
+        self.drain(timeout_s)
+
+    def _drop(self) -> None:
         with self._change:
             self._is_closed = True
             self._jobs.clear()
-        self.drain(timeout_s)
 
     def __repr__(self) -> str:
         return f"<Background {self._name}: {len(self._jobs)} waiting>"

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from threading import Lock, Thread, current_thread
 from time import monotonic
@@ -22,6 +21,8 @@ from semcache.errors import DeadlineExceededError
 from semcache.flow.requests import check_count
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
+from semcache.runtime.forking import renew_in_child
+from semcache.runtime.futures import auntil_done, until_done
 
 
 class Batcher:
@@ -70,12 +71,17 @@ class Batcher:
         self._awaited: AwaitedCalls | None = None
         if is_awaited(split):
             self._awaited = AwaitedCalls(split, max_queue_pairs, clock, self._queue.record_service, on_event)
+        self.after_fork_in_child()
+        renew_in_child(self)
+        # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and ends
+        # them. Not at exit: runtime/threads.py closes all queues then, without draining them.
+        finalize(self, self._queue.close, drain=True).atexit = False
+
+    def after_fork_in_child(self) -> None:
+        """Have no threads, as those of the parent are not here; also used for the beginning itself."""
         self._started: list[Thread] = []
         # Guards _started only. It is never held together with the queue's lock.
         self._starting = Lock()
-        # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and ends
-        # them. Not at exit: _end_threads in worker.py closes all queues then, without draining them.
-        finalize(self, self._queue.close, drain=True).atexit = False
 
     def submit(
         self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
@@ -99,8 +105,7 @@ class Batcher:
             return self._awaited.score(pairs, self._left_s(deadline), on_served or _unheard)
         job = self._submit(pairs, deadline, on_served)
         try:
-            # Not future.result(timeout): its TimeoutError would look like one that the reranker raised.
-            wait_for([job.future], self._left_s(deadline))
+            until_done(job.future, self._left_s(deadline))
         except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
             job.future.cancel()
             raise
@@ -113,18 +118,12 @@ class Batcher:
         if self._awaited is not None and pairs:
             return await self._awaited.ascore(pairs, self._left_s(deadline), on_served or _unheard)
         job = self._submit(pairs, deadline, on_served)
-        waiting = asyncio.wrap_future(job.future)
         try:
-            await asyncio.wait([waiting], timeout=self._left_s(deadline))
+            await auntil_done(job.future, self._left_s(deadline))
         except BaseException:  # CancelledError, for one: this caller no longer waits, so its pairs need no scores
             # Not queue.leave(): a task may be cancelled for any reason, which does not mean that the model is stuck.
             job.future.cancel()
             raise
-        finally:
-            # The result is read from job.future. An error left in this second future would be logged by asyncio as
-            # never retrieved, so it is retrieved here.
-            if not waiting.cancel() and not waiting.cancelled():
-                waiting.exception()
         return self._result(job)
 
     def load(self) -> Load:

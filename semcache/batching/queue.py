@@ -21,6 +21,7 @@ from semcache.batching.limits import Limits
 from semcache.batching.plan import count_that_fit
 from semcache.errors import QueueFullError, SemcacheError
 from semcache.protocols import Clock, FloatArray
+from semcache.runtime.forking import renew_in_child
 
 
 class BatchQueue:
@@ -30,13 +31,19 @@ class BatchQueue:
         self._limits = limits
         self._workers = workers
         self._clock = clock
-        # Guards everything below. Workers sleep on it until a job arrives or the queue is closed.
+        self._rate = ServiceRate()
+        self._is_closed = False
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Forget all jobs, since their callers are threads of the parent; also used for the beginning itself."""
+        # Guards everything below, the rate, and whether the queue is closed. Workers sleep on it until a job arrives or
+        # the queue is closed.
         self._changed = Condition()
         self._waiting: deque[Job] = deque()
         self._waiting_pairs = 0
         self._running: list[Batch] = []
-        self._rate = ServiceRate()
-        self._is_closed = False
 
     def put(self, job: Job) -> None:
         """Let a job wait. Raises QueueFullError, or SemcacheError after ``close``."""

@@ -1,10 +1,9 @@
 """The thread that calls a model: takes batches out of the queue, scores them, and settles their jobs."""
 
-import atexit
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from threading import Thread
-from weakref import WeakKeyDictionary
 
 from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served
 from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
@@ -13,13 +12,9 @@ from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
 from semcache.rerankers.checked import checked_scores
-
-# How long the interpreter waits at exit for a call that is in a model: a thread killed inside torch aborts the process.
-_EXIT_WAIT_S = 10.0
+from semcache.runtime.threads import start_thread
 
 _numbers = count(1)
-# Weak, so that a thread that has ended is forgotten. Read once, at exit.
-_threads: WeakKeyDictionary[Thread, BatchQueue] = WeakKeyDictionary()
 
 
 class ModelWorker:
@@ -33,12 +28,8 @@ class ModelWorker:
 
     def start(self) -> Thread:
         """A thread that works until the queue is closed and empty."""
-        # A daemon, since the interpreter joins other threads before it calls atexit: it would wait for a queue that
-        # only _end_threads closes.
-        thread = Thread(target=self.work, name=f"semcache-model-{next(_numbers)}", daemon=True)
-        _threads[thread] = self._queue
-        thread.start()
-        return thread
+        stop = partial(self._queue.close, drain=False)
+        return start_thread(self.work, f"semcache-model-{next(_numbers)}", stop)
 
     def work(self) -> None:
         """Take batches and score them, in the calling thread, until the queue is closed and empty."""
@@ -96,13 +87,3 @@ class ModelWorker:
         for job in left:
             job.expire()
         return [kept for group in groups if (kept := [job for job in group if job not in left])]
-
-
-@atexit.register
-def _end_threads() -> None:
-    threads = dict(_threads)
-    # All queues first: then the threads finish their calls at the same time, and the waits below overlap.
-    for queue in threads.values():
-        queue.close(drain=False)
-    for thread in threads:
-        thread.join(_EXIT_WAIT_S)

@@ -192,6 +192,10 @@ class Breaker:
         if self._is_current(ticket):
             self._probe = None
 
+    def forget_probe(self) -> None:
+        """The probe under way, if there is one, will not come back. Another may be sent instead."""
+        self._probe = None
+
     def force_open(self, now: float) -> None:
         """Admit no call until ``reset``."""
         self._transition(Signal.FORCE_OPEN, now, 0.0)

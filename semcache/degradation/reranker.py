@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 from math import isnan
-from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -31,6 +30,7 @@ from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.retrieval_order import RetrievalOrder
+from semcache.runtime.forking import ForkSafeLock
 from semcache.settings import Batching
 
 D = TypeVar("D")
@@ -111,7 +111,7 @@ class DegradableReranker:
         wait_s = admission_factor * threshold_s if max_wait_s is None else max_wait_s
         self._chain = FallbackChain(self._breaker, tuple(batchers), wait_s, clock, self._notify)
         # Guards the two counters. Nothing else happens under it.
-        self._counting = Lock()
+        self._counting = ForkSafeLock()
         self._answers: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
 

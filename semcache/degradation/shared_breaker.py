@@ -9,6 +9,7 @@ from semcache.degradation.breaker import Breaker, Ticket
 from semcache.errors import InvalidInputError
 from semcache.events import Event, State
 from semcache.protocols import Clock
+from semcache.runtime.forking import renew_in_child
 
 
 class SharedBreaker:
@@ -24,9 +25,15 @@ class SharedBreaker:
         self._clock = clock
         self._rng = rng
         self._on_event = on_event
-        # Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
-        # and the machine take none, and observers are called after it is released.
         self._lock = Lock()
+        """Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
+        and the machine take none, and observers are called after it is released."""
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Take back the probe that the parent sent out: its result comes to the parent alone."""
+        self._lock = Lock()
+        self._breaker.forget_probe()
 
     def admit(self) -> Ticket | None:
         """A ticket for one call of the primary, or None: call another reranker."""

@@ -1,7 +1,6 @@
 """The embedder for a plain function, of many texts or of one."""
 
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from semcache.embedders.checked import as_rows, unit_vectors
 from semcache.errors import InvalidInputError
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray
+from semcache.runtime.forking import ForkSafeLock
 
 
 class CallableEmbedder:
@@ -40,7 +40,7 @@ class CallableEmbedder:
         self._function = function
         self._name = name
         # A function may hold a model that threads cannot share, or a client that they can; it does not say.
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._per_text = self._takes_one_text() if per_text is None else per_text
         self._dims = dims or as_rows(self._vectors(["dims"]), self._name).shape[1]
 

@@ -1,13 +1,13 @@
 """A sentence-transformers model by torch, behind a lock, since its tokenizer may not be shared by threads."""
 
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any
 
 from semcache.errors import MissingExtraError
 from semcache.models.foreign import has_methods
 from semcache.models.loading import without_progress_bars
 from semcache.models.texts import readable
+from semcache.runtime.forking import ForkSafeLock
 
 # A SentenceTransformer's methods for its dims; older releases know only the longer name.
 _DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
@@ -19,7 +19,7 @@ class TorchEncoder:
     def __init__(self, load: Callable[[], Any], batch_size: int) -> None:
         self._load = load
         self._batch_size = batch_size
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._model: Any = None
 
     def encode(self, texts: Sequence[str]) -> Any:

@@ -6,6 +6,9 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Lock
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from semcache.runtime.forking import renew_in_child
 
 T = TypeVar("T")
 
@@ -21,6 +24,11 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self) -> None:
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Forget all flights, since their leaders are threads of the parent; also used for the beginning itself."""
         # Guards the dict; it is never held while something is computed or waited for.
         self._lock = Lock()
         self._flights: dict[Hashable, Future[T] | None] = {}
@@ -61,7 +69,7 @@ class SingleFlight(Generic[T]):
 
     def _land(self, key: Hashable) -> "Future[T] | None":
         with self._lock:
-            return self._flights.pop(key)
+            return self._flights.pop(key, None)  # none, if the leader itself forked
 
     def __repr__(self) -> str:
         return f"<SingleFlight: {len(self._flights)} under way>"
@@ -71,18 +79,26 @@ class AsyncSingleFlight(Generic[T]):
     """For tasks of event loops: the computation is a task of its own, cancelled only when no caller waits any more."""
 
     def __init__(self) -> None:
-        # No lock: a loop touches only the keys that carry its own id, and nothing is awaited between look and write.
-        self._flights: dict[Hashable, _Flight[T]] = {}
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Forget all flights, since their loops run in the parent; also used for the beginning itself."""
+        # A dict per loop, as a task cannot be awaited in another loop. No lock: each loop changes its own dict only, and
+        # nothing is awaited between look and write.
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Flight[T]]] = WeakKeyDictionary()
 
     async def do(self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """``await compute()``, or the result of the equal call that is under way in this event loop."""
         loop = asyncio.get_running_loop()
-        # A task cannot be awaited in another loop.
-        own_key = (id(loop), key)
-        flight = self._flights.get(own_key)
+        flights = self._loops.get(loop)
+        if flights is None:
+            self._forget_closed_loops()
+            flights = self._loops[loop] = {}
+        flight = flights.get(key)
         if flight is None or flight.task.done():
-            flight = self._flights[own_key] = _Flight(loop.create_task(compute()))
-            flight.task.add_done_callback(partial(self._land, own_key, flight))
+            flight = flights[key] = _Flight(loop.create_task(compute()))
+            flight.task.add_done_callback(partial(_land, flights, key, flight))
         flight.waiting += 1
         try:
             # The shield takes the cancellation of this caller; the task goes on for the others.
@@ -91,16 +107,17 @@ class AsyncSingleFlight(Generic[T]):
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
                 # Landed at once, since a cancelled task ends later: a caller that comes in between needs a new one.
-                self._land(own_key, flight)
+                _land(flights, key, flight)
                 flight.task.cancel()
 
-    def _land(self, own_key: Hashable, flight: "_Flight[T]", _task: object = None) -> None:
-        # A flight that all callers left may have been followed by another one of the same key.
-        if self._flights.get(own_key) is flight:
-            del self._flights[own_key]
+    def _forget_closed_loops(self) -> None:
+        """Drop flights that never land, as their loop was closed above them; they would keep the loop, too."""
+        for loop in list(self._loops):
+            if loop.is_closed():
+                self._loops.pop(loop, None)
 
     def __repr__(self) -> str:
-        return f"<AsyncSingleFlight: {len(self._flights)} under way>"
+        return f"<AsyncSingleFlight: {sum(map(len, list(self._loops.values())))} under way>"
 
 
 class _Flight(Generic[T]):
@@ -109,6 +126,12 @@ class _Flight(Generic[T]):
     def __init__(self, task: "asyncio.Task[T]") -> None:
         self.task = task
         self.waiting = 0
+
+
+def _land(flights: dict[Hashable, _Flight[T]], key: Hashable, flight: _Flight[T], _: object = None) -> None:
+    # A flight that all callers left may have been followed by another one of the same key.
+    if flights.get(key) is flight:
+        del flights[key]
 
 
 class _LeaderLeftError(Exception):

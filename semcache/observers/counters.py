@@ -1,11 +1,11 @@
 """Counters: the observer whose counts ``get_stats`` returns."""
 
-import threading
 from collections import Counter
 from typing import Any
 
 from semcache.events import CacheFailed, Event, NeighboursSkipped, Reranked, RungFailed, TrustRefused
 from semcache.ranking import Status
+from semcache.runtime.forking import ForkSafeLock
 
 HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL))
 """A request with one of these statuses is a hit: the cache saved at least a part of the reranker's work."""
@@ -21,7 +21,7 @@ class Counters:
 
     def __init__(self) -> None:
         # One lock for all counts, so that a snapshot never shows a request without its pairs.
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._statuses: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from semcache.models.texts import readable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import with_content
+from semcache.runtime.forking import ForkSafeLock
 
 
 class CrossEncoderReranker:
@@ -45,7 +45,7 @@ class CrossEncoderReranker:
         self._model = _load(model, max_length, device) if isinstance(model, (str, Path)) else model
         self._batch_size = batch_size
         self._name = name or _name_of(self._model)
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def name(self) -> str:

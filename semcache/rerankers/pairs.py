@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.awaiting import Steps, called
 from semcache.rerankers.checked import checked_scores
+from semcache.runtime.forking import ForkSafeLock
 
 
 class PairReranker:
@@ -30,7 +30,7 @@ class PairReranker:
         self._function = function
         self._name = name
         self._pair_type = list if as_lists else tuple
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def name(self) -> str:

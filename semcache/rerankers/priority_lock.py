@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
+from semcache.runtime.forking import renew_in_child
+
 
 class PriorityLock:
     """Foreground holders share the lock; a background holder has it alone.
@@ -18,6 +20,11 @@ class PriorityLock:
     """
 
     def __init__(self) -> None:
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Be held by no thread, as the holders are threads of the parent; also used for the beginning itself."""
         # The condition's own lock guards both fields. It is held only while they change, never during the work.
         self._change = Condition()
         self._foreground_holders = 0

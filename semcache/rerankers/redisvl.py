@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import SentPassages
 from semcache.rerankers.checked import finite
+from semcache.runtime.forking import ForkSafeLock
 
 
 class RedisVLReranker:
@@ -27,7 +27,7 @@ class RedisVLReranker:
     def __init__(self, ranker: Any, name: str) -> None:
         self._ranker = ranker
         self._name = name
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from types import TracebackType
 from semcache.errors import StoreUnavailableError
 from semcache.events import CacheRecovered
 from semcache.protocols import Clock
+from semcache.runtime.forking import renew_in_child
 
 
 class RedisCircuitBreaker:
@@ -43,6 +44,12 @@ class RedisCircuitBreaker:
         """When the breaker opened; None while it is closed."""
         self._delay_s = 0.0
         self._next_probe = 0.0
+        self._is_probing = False
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's probe, whose outcome comes to the parent alone."""
+        self._lock = threading.Lock()
         self._is_probing = False
 
     def admit(self) -> "AdmittedCall":

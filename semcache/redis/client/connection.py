@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from functools import partial
+from typing import Any, Literal, Self
 
 import redis
 import redis.asyncio
@@ -20,6 +20,7 @@ from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, RedisStep, Replies
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.lent_client import address_of_client
+from semcache.redis.client.loops import LoopPools
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 from semcache.redis.client.url import address_of_url
 from semcache.redis.server.shared import SHARED_SERVER, Lease
@@ -40,13 +41,6 @@ def server_of(redis_url: object, redis_client: object | None = None) -> "Address
     if redis_url != DEFAULT_URL:
         raise ConfigurationError("redis_url and redis_client are both given; pass one of them")
     return address_of_client(redis_client)
-
-
-class _LoopConnections(NamedTuple):
-    """An event loop's own connections: sockets cannot be shared between loops."""
-
-    client: redis.asyncio.Redis
-    pool: PipelinedPool
 
 
 class RedisConnection:
@@ -96,16 +90,13 @@ class RedisConnection:
         # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
         if self._address.kind != "unix":
             self._options["socket_keepalive"] = True
-        self._timeouts = timeout_s, connect_timeout_s
         pool = self._redis_pool(redis.ConnectionPool, SYNC, Retry)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
         self._pool = ConnectionPool(_connect_like(pool))
-        # Each loop reads and writes its own item only, so threads that run loops need no lock. Weak, because a loop may
-        # end without a word (asyncio.run): its sockets are then collected with it.
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
-            weakref.WeakKeyDictionary()
-        )
+        # No timeout per read: the pools bound whole batches, which costs less.
+        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
+        self._loops = LoopPools(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
     @classmethod
     def of(cls, server: str | Address, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
@@ -153,7 +144,7 @@ class RedisConnection:
         with self.breaker.admit():
             try:
                 if isinstance(step, CreateIndex):
-                    return await step.acreate(self._of_loop().client)
+                    return await self._acreate(step)
                 return await self.aexchange(step)
             except FOREIGN as error:
                 raise translated(error, self.where) from error
@@ -164,35 +155,29 @@ class RedisConnection:
 
     async def aexchange(self, commands: Sequence[Command]) -> Replies:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
-        return await self._of_loop().pool.exchange(commands)
+        pool = await self._loops.of_running_loop()
+        return await pool.exchange(commands)
 
-    def _of_loop(self) -> _LoopConnections:
-        loop = asyncio.get_running_loop()
-        own = self._loops.get(loop)
-        if own is None:
-            client = redis.asyncio.Redis.from_pool(self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry))
-            # No timeout per read: the pool bounds whole batches, which costs less.
-            unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
-            own = _LoopConnections(client, PipelinedPool(_connect_like(unbounded), *self._timeouts))
-            self._loops[loop] = own
-        return own
+    async def _acreate(self, step: CreateIndex) -> redis.ResponseError | None:
+        # Once per index, so the client is not kept.
+        pool = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
+        async with redis.asyncio.Redis.from_pool(pool) as client:
+            return await step.acreate(client)
 
     def close(self) -> None:
         """Close the connections of threads, and the embedded server if this was its last user. Twice is harmless.
 
-        Connections of event loops are closed by ``aclose`` in each loop, or when the loop is collected.
+        Those of an event loop are closed by ``aclose`` in that loop, or when the loop ends.
         """
         self._pool.close()
+        self._loops.abandon_closed_loops()
         self.client.close()
         if self._lease is not None:
             self._lease.end()
 
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
-        own = self._loops.pop(asyncio.get_running_loop(), None)
-        if own is not None:
-            await own.pool.close()
-            await own.client.aclose()
+        await self._loops.close_running()
         # In a thread: the end of an embedded server is waited for.
         await asyncio.to_thread(self.close)
 

@@ -7,7 +7,6 @@ noticed only when it is used, and is then opened again, once.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.redis.client.commands import Command, Replies
+from semcache.runtime.forking import renew_in_child
 
 _MAX_CONNECTIONS = 4
 """Connections of an event loop. More than one, so that a slow reply does not hold up the others; few, so that calls
@@ -34,14 +34,16 @@ class ConnectionPool:
         # Connections that no call uses. A call takes one out and puts it back when it is done, so that no other thread
         # can reach the connection meanwhile. list.pop and list.append are atomic in CPython: no lock is needed.
         self._idle: list[Any] = []
-        self._process = os.getpid()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Leave the connections to the parent, whose sockets this process shares."""
+        # The list is replaced, not emptied: closing the connections properly would say goodbye to the server in the
+        # parent's name. redis-py only closes the copy of the socket when it collects a connection of another process.
+        self._idle = []
 
     def exchange(self, commands: Sequence[Command]) -> Replies:
         """Send commands together and read their replies. Raises what redis-py raises for a connection."""
-        if self._process != os.getpid():
-            # A forked child shares its parent's sockets and must not write into them. The list is replaced, not
-            # emptied: closing the connections properly would say goodbye to the server in the parent's name.
-            self._idle, self._process = [], os.getpid()
         try:
             # From the end of the list: the connection that was used last is the one least likely to have gone stale.
             connection = self._idle.pop()
@@ -111,6 +113,8 @@ class PipelinedPool:
         self._connect = connect
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
+        self._connections: list[Any] = []
+        """All that may be open, also those that senders own."""
         self._idle: list[Any] = []
         self._waiting: list[_Call] = []
         """Calls that no sender has taken yet, oldest first."""
@@ -143,7 +147,7 @@ class PipelinedPool:
         connection, sender = None, cast("asyncio.Task[None]", asyncio.current_task())
         batch: list[_Call] = []
         try:
-            connection = self._idle.pop() if self._idle else self._connect()
+            connection = self._idle.pop() if self._idle else self._new_connection()
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._send_batch(connection, batch)
@@ -155,6 +159,7 @@ class PipelinedPool:
             for call in failed:
                 call.fail(error)
             if connection is not None:
+                self._connections.remove(connection)
                 await connection.disconnect(nowait=True)
             if not isinstance(error, Exception):
                 raise
@@ -163,6 +168,11 @@ class PipelinedPool:
             # not busy any more, start none of its own, and wait for ever.
             self._senders.discard(sender)
             self._idle.append(connection)
+
+    def _new_connection(self) -> Any:
+        connection = self._connect()
+        self._connections.append(connection)
+        return connection
 
     async def _send_batch(self, connection: Any, batch: "list[_Call]") -> None:
         was_open = connection.is_connected
@@ -201,7 +211,15 @@ class PipelinedPool:
         if self._senders:
             await asyncio.wait(self._senders)
         while self._idle:
-            await self._idle.pop().disconnect()
+            connection = self._idle.pop()
+            self._connections.remove(connection)
+            await connection.disconnect()
+
+    def abandon(self) -> None:
+        """Close the sockets without the loop, which is closed or belongs to the parent of this process."""
+        for connection in self._connections:
+            _close_socket(connection)
+        self._connections, self._idle, self._waiting, self._senders = [], [], [], set()
 
 
 class _Call:
@@ -222,6 +240,17 @@ class _Call:
             self.replies.set_exception(error)
         else:
             self.replies.cancel()
+
+
+def _close_socket(connection: Any) -> None:
+    """Close an asynchronous connection's socket, and nothing else of it."""
+    # Both redis-py and asyncio can only close it by the loop: a closed loop refuses, and in a forked child the parent's
+    # loop would no longer be told when its own copy of the socket is ready. Neither offers the socket itself, so it is
+    # taken from inside. uvloop has no such attribute; it closes the sockets of a loop with the loop.
+    writer = getattr(connection, "_writer", None)
+    sock = None if writer is None else getattr(writer.get_extra_info("socket"), "_sock", None)
+    if sock is not None:
+        sock.close()
 
 
 async def _answer(connection: Any, calls: Sequence[_Call]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.files import find_server_files
 from semcache.redis.server.process import ServerProcess, launch, stop, wait_until_ready
+from semcache.runtime.forking import renew_in_child
 
 
 class EmbeddedRedis:
@@ -36,6 +37,14 @@ class EmbeddedRedis:
         self._lock = threading.Lock()
         self._running: ServerProcess | None = None
         self._finalizer: weakref.finalize[[ServerProcess], EmbeddedRedis] | None = None
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Leave the server to the parent, and close the copy of its lifeline, which would keep it alive beyond that."""
+        self._lock = threading.Lock()
+        if self._running is not None:
+            os.close(self._running.lifeline)
+            self._running = self._finalizer = None
 
     @property
     def url(self) -> str:
@@ -55,7 +64,6 @@ class EmbeddedRedis:
                 # First of all the finalizer, which also runs at the interpreter's exit: from here on the server ends,
                 # whatever happens while it is waited for.
                 self._finalizer = weakref.finalize(self, stop, self._running)
-                _alive.add(self)
                 try:
                     wait_until_ready(self._running)
                 except BaseException:  # also an interrupt: the server would run on until this object is collected
@@ -91,19 +99,3 @@ class EmbeddedRedis:
         where = "not running" if self._running is None else self.url
         kept = f", directory={str(self._directory)!r}" if self._directory else ""
         return f"<EmbeddedRedis {where}{kept}>"
-
-
-def _drop_inherited_lifelines() -> None:
-    """In a forked child: close the copies of the lifelines, which would keep a server alive after its owner's end."""
-    # Without the lock: another thread of the parent may have held it at the fork, and then it stays locked in the child
-    # for ever. The child has one thread only, so no other can be in between.
-    for server in list(_alive):
-        if server._running is not None and server._running.owner != os.getpid():
-            os.close(server._running.lifeline)
-            server._running = server._finalizer = None
-
-
-_alive: "weakref.WeakSet[EmbeddedRedis]" = weakref.WeakSet()
-"""All servers that were started in this process, for the children that it may fork."""
-
-os.register_at_fork(after_in_child=_drop_inherited_lifelines)

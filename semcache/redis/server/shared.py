@@ -3,12 +3,21 @@
 import threading
 
 from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.runtime.forking import renew_in_child
 
 
 class SharedServer:
     """Starts a server for its first user, and stops it with its last."""
 
     def __init__(self) -> None:
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Begin without a server, since the parent's ends with the parent; also used for the beginning itself.
+
+        Leases of before keep the url of the parent's server, and end nothing here.
+        """
         # Held while the server starts or stops: a second caller needs the url of a server that answers.
         self._lock = threading.Lock()
         self._server: EmbeddedRedis | None = None

@@ -1,0 +1,1 @@
+"""Forks, threads and event loops: what objects need that outlive them."""

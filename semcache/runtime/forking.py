@@ -1,0 +1,68 @@
+"""Renews objects in a forked child, where the parent's other threads are gone and locks may be left locked for ever.
+
+Of all threads only the one that forked lives on in the child. A worker thread does not; a lock that another thread held
+at that moment is never released; jobs in a queue have no caller any more; sockets are shared with the parent. So every
+object that has one of these offers ``after_fork_in_child``, and registers here when it is made.
+"""
+
+import os
+from threading import Lock, local
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Renewable(Protocol):
+    """Can begin anew in a forked child."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's threads, jobs and connections, and replace every lock.
+
+        Called in the only thread of the child, before anything else of the application runs there. Must neither take
+        an old lock nor write into an inherited socket, and must not raise: the objects after it would stay as they are.
+        """
+        ...
+
+
+_renewables: WeakSet[Renewable] = WeakSet()
+_thread = local()
+
+
+def renew_in_child(renewable: Renewable) -> None:
+    """Call ``after_fork_in_child`` of this object in every child that this process forks, as long as it lives."""
+    _renewables.add(renewable)
+
+
+def is_forked_thread() -> bool:
+    """Whether this is the thread of a forked child that was a thread of its parent already."""
+    return getattr(_thread, "is_forked", False)
+
+
+class ForkSafeLock:
+    """A lock that is free in a forked child, in the hands of whichever thread it was at the fork."""
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Be free; also used for the beginning itself."""
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _renew_all() -> None:
+    _thread.is_forked = True
+    for renewable in list(_renewables):
+        renewable.after_fork_in_child()
+
+
+# Windows cannot fork, and has no such function.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

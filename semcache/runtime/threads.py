@@ -1,0 +1,179 @@
+"""Threads that neither a hanging call nor the end of the interpreter can make a trap."""
+
+import atexit
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Condition, Thread
+from time import monotonic
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from semcache.errors import DeadlineExceededError
+from semcache.runtime.forking import is_forked_thread, renew_in_child
+from semcache.runtime.futures import auntil_done, until_done
+
+T = TypeVar("T")
+
+# How long the interpreter waits at exit for calls that are in a model: a thread killed inside torch aborts the process.
+_EXIT_WAIT_S = 10.0
+# Long enough that steady traffic finds its threads, and short enough that a dropped pool soon leaves none.
+_IDLE_S = 10.0
+
+# Weak, so that a thread that has ended is forgotten. Read once, at exit.
+_running: WeakKeyDictionary[Thread, Callable[[], None]] = WeakKeyDictionary()
+
+
+def start_thread(work: Callable[[], None], name: str, stop: Callable[[], None]) -> Thread:
+    """Start a thread that is told to ``stop`` when the interpreter exits, and is waited for then, but not for ever.
+
+    ``stop`` must neither wait nor raise.
+    """
+    # A daemon, since the interpreter joins all other threads before it calls atexit.
+    thread = Thread(target=work, name=name, daemon=True)
+    _running[thread] = stop
+    thread.start()
+    return thread
+
+
+@atexit.register
+def _stop_threads() -> None:
+    threads = dict(_running)
+    # All are told first: then they finish their calls at the same time.
+    for stop in threads.values():
+        stop()
+    until = monotonic() + _EXIT_WAIT_S
+    for thread in threads:
+        thread.join(max(0.0, until - monotonic()))
+
+
+class ThreadPool:
+    """At most ``most`` threads for calls that a caller may give up, such as those of a model that loads or hangs.
+
+    Unlike those of a ThreadPoolExecutor they do not hold up the exit of the interpreter, they end when there is
+    nothing to do for a while, and a call that was given up before it began is never made. A pool needs no closing, and
+    works in a forked child.
+
+    Example:
+        pool.call(partial(embedder.embed, ["a query"]), timeout_s=0.5)
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Begin without threads and calls; also used for the beginning itself."""
+        # Guards everything below. Idle threads sleep on it.
+        self._changed = Condition()
+        self._waiting: deque[_Job] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._is_stopped = False
+
+    def call(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
+        """The result of the call, or what it raised. Raises DeadlineExceededError if that takes too long.
+
+        A call that has begun then goes on, and its result is dropped.
+        """
+        job = self._submit(call)
+        try:
+            until_done(job.future, timeout_s)
+        except BaseException:  # KeyboardInterrupt, for one
+            self._withdraw(job)
+            raise
+        return self._result(job, timeout_s)  # type: ignore[no-any-return]
+
+    async def acall(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
+        """``call`` without blocking the event loop."""
+        job = self._submit(call)
+        try:
+            await auntil_done(job.future, timeout_s)
+        except BaseException:  # CancelledError, for one
+            self._withdraw(job)
+            raise
+        return self._result(job, timeout_s)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
+
+    def _submit(self, call: Callable[[], Any]) -> "_Job":
+        job = _Job(call)
+        with self._changed:
+            self._waiting.append(job)
+            if len(self._waiting) <= self._idle:
+                self._changed.notify()
+            elif self._threads < self._most:
+                self._threads += 1
+                try:
+                    start_thread(self._work, self._name, self._stop)
+                except RuntimeError:  # the system gives no more threads, or the interpreter exits
+                    self._threads -= 1
+                    self._waiting.remove(job)
+                    raise
+        return job
+
+    def _withdraw(self, job: "_Job") -> None:
+        """Take a call back whose caller has given up, unless it has begun."""
+        with self._changed:
+            if job in self._waiting:
+                self._waiting.remove(job)
+
+    def _result(self, job: "_Job", timeout_s: float | None) -> Any:
+        if not job.future.done():
+            self._withdraw(job)
+            raise DeadlineExceededError(f"no answer within {timeout_s:.3g} s")
+        return job.future.result()
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            job.run()
+            # Otherwise the last call, with all that it refers to, would be kept until the next one comes.
+            del job
+
+    def _next(self) -> "_Job | None":
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._waiting or self._is_stopped, _IDLE_S)
+            self._idle -= 1
+            if self._waiting and not self._is_stopped:
+                return self._waiting.popleft()
+            self._threads -= 1
+            return None
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+
+class _Job:
+    """A call and the future of its result."""
+
+    __slots__ = ("_call", "future")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self.future: Future[Any] = Future()
+
+    def run(self) -> None:
+        try:
+            result = self._call()
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: it is the caller's, and must not end the thread
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
+_beside_forked_thread = ThreadPool(1, "semcache-forked")
+
+
+def in_fresh_thread(call: Callable[[], T]) -> T:
+    """The result of a call that may use OpenMP (torch, for one), made where OpenMP works.
+
+    Of a thread that was forked, OpenMP believes that its helper threads live on, and the next parallel loop waits for
+    them for ever. In a thread that began in the child it starts new ones. Any other thread makes the call itself.
+    """
+    return _beside_forked_thread.call(call) if is_forked_thread() else call()
