@@ -8,7 +8,7 @@ from typing import Any
 
 from semcache.embedders.folder import ModelFolder
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.models.loading import without_logging_setup, without_progress_bars
+from semcache.models.loading import without_logging_setup, without_progress_bars, without_telemetry
 
 
 def export(folder: ModelFolder, path: Path) -> None:
@@ -77,7 +77,8 @@ def quantise(graph: Path, path: Path) -> None:
     """
     try:
         # By name: its type hints refer to names that it does not export, which mypy refuses.
-        quantization: Any = import_module("onnxruntime.quantization")
+        with without_telemetry():
+            quantization: Any = import_module("onnxruntime.quantization")
     except ImportError as error:
         raise MissingExtraError("onnx or onnxruntime, which quantise graphs,", "onnx") from error
     # Per channel, since vectors are then much closer to float32's than per tensor, at the same speed: a mean cosine of

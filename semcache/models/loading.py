@@ -1,6 +1,7 @@
-"""Keeps the libraries that load and convert models from drawing on the terminal and from setting up logging."""
+"""Keeps libraries that load, convert and run models from drawing on the terminal, logging, and sending telemetry."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -33,3 +34,18 @@ def without_logging_setup() -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """An onnxruntime that is imported inside has its telemetry off, unless the environment already says otherwise."""
+    # Some releases (1.32, for one) start a thread for it when they are imported. No cache should start that on the side, and a
+    # forked child, which has not got the thread, waits for it at its exit for ever, or aborts.
+    is_set = "ORT_DISABLE_TELEMETRY" in os.environ
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        yield
+    finally:
+        # onnxruntime has read it. It is not left behind for programs that this process starts.
+        if not is_set:
+            os.environ.pop("ORT_DISABLE_TELEMETRY", None)

@@ -11,20 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semcache.errors import ConfigurationError, MissingExtraError
+from semcache.models.loading import without_telemetry
 from semcache.models.texts import readable
+from semcache.runtime.forking import Reopened
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """Session and tokenizer, both safe across threads.
+    """Session and tokenizer, both safe across threads. The session is opened anew in a forked child.
 
     ``max_length`` is in tokens; ``inputs`` are the graph's names of its inputs; ``pad_id`` is the token that fills up
     the shorter texts of a batch.
     """
 
-    session: Any
+    session: Reopened[Any]
     tokenizer: Any
     max_length: int
     inputs: frozenset[str]
@@ -52,7 +54,7 @@ class OnnxModel:
             feeds["attention_mask"][row, :length] = 1
             feeds["token_type_ids"][row, :length] = encoding.type_ids
         # DistilBERT and RoBERTa have no token types, and onnxruntime refuses an input that a graph does not name.
-        outputs = self.session.run(None, {name: feed for name, feed in feeds.items() if name in self.inputs})
+        outputs = self.session.get().run(None, {name: feed for name, feed in feeds.items() if name in self.inputs})
         return outputs, feeds["attention_mask"]
 
     def batches(
@@ -68,7 +70,7 @@ class OnnxModel:
 
     def outputs(self) -> list[str]:
         """Names of the graph's outputs."""
-        return [output.name for output in self.session.get_outputs()]
+        return [output.name for output in self.session.get().get_outputs()]
 
 
 def open_onnx(
@@ -86,8 +88,8 @@ def open_onnx(
     changes to the graph that it shall not make. Raises ConfigurationError for a file that is no graph or takes no token
     ids, and MissingExtraError.
     """
-    session = _session(graph, threads, unused_optimizers)
-    inputs = frozenset(given.name for given in session.get_inputs())
+    session = Reopened(lambda: _session(graph, threads, unused_optimizers))
+    inputs = frozenset(given.name for given in session.get().get_inputs())
     if "input_ids" not in inputs:
         raise ConfigurationError(f"{str(graph)!r} takes {sorted(inputs)}, not token ids; export the transformer itself")
     opened, pad_id = _tokenizer(tokenizer, max_length, is_lowered)
@@ -105,7 +107,8 @@ def is_quantised(graph: Path) -> bool:
 def _session(graph: Path, threads: int | None, unused_optimizers: Sequence[str]) -> Any:
     try:
         # By name: its type hints refer to names that it does not export, which mypy refuses.
-        onnxruntime: Any = import_module("onnxruntime")
+        with without_telemetry():
+            onnxruntime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()

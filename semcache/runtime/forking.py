@@ -6,9 +6,12 @@ object that has one of these offers ``after_fork_in_child``, and registers here 
 """
 
 import os
+from collections.abc import Callable
 from threading import Lock, local
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 
 class Renewable(Protocol):
@@ -55,6 +58,28 @@ class ForkSafeLock:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+class Reopened(Generic[T]):
+    """Something that does not survive a fork: it is opened now, and anew in a child that asks for it."""
+
+    def __init__(self, opened: Callable[[], T]) -> None:
+        self._open = opened
+        self._lock = ForkSafeLock()
+        self._value: T | None = opened()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Drop what was opened in the parent. Nothing is opened yet: many children never ask."""
+        self._value = None
+
+    def get(self) -> T:
+        """What is open in this process. Raises what opening raises."""
+        value = self._value
+        if value is None:
+            with self._lock:
+                value = self._value = self._open() if self._value is None else self._value
+        return value
 
 
 def _renew_all() -> None:
