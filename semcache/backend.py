@@ -1,6 +1,5 @@
 """What the caches of one application share: a connection, an embedder, and a store per reranker."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from weakref import WeakKeyDictionary, ref
@@ -14,6 +13,7 @@ from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
 from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import Reuse as ReuseKnobs
 
@@ -45,6 +45,8 @@ class Backend:
         self._restricted: dict[str, FlowPolicy] = {}
         # Guards the two dicts below. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
+        # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
+        self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Weak, since applications build a reranker per request and drop it without closing it.
         self._owner: ref[object] | None = None
@@ -126,13 +128,21 @@ class Backend:
             counters = [counters for used, counters in self._users.values() if used is store]
         notify(counters, event)
 
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Unit vectors of texts, one row each."""
-        return self.embedder.embed(texts)
+    def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
+        """Unit vectors of texts, one row each. Raises DeadlineExceededError after ``timeout_s`` seconds.
 
-    async def aembed(self, texts: Sequence[str]) -> FloatArray:
-        """``embed`` in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(self.embedder.embed, texts)
+        A model that is still loading then goes on with it, so that a later call finds it loaded.
+        """
+        embed = partial(self.embedder.embed, texts)
+        # Without a deadline the caller would only wait for the other thread.
+        if timeout_s is None:
+            return in_fresh_thread(embed)
+        return self._threads.call(embed, f"embedder {self.embedder.name}", timeout_s)
+
+    async def aembed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
+        """``embed`` without blocking the event loop."""
+        embed = partial(self.embedder.embed, texts)
+        return await self._threads.acall(embed, f"embedder {self.embedder.name}", timeout_s)
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""

@@ -37,7 +37,12 @@ class Background:
             if not self._is_running:
                 # Set here and not by the thread itself, or a second submit would start a second thread.
                 self._is_running = True
-                start_thread(self._work, self._name, self._drop)
+                try:
+                    start_thread(self._work, self._name, self._drop)
+                except RuntimeError:  # the system gives no more threads, or the interpreter exits
+                    self._is_running = False
+                    self._jobs.clear()
+                    return False
         return True
 
     def _work(self) -> None:

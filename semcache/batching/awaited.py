@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -15,6 +14,8 @@ from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.rerankers.checked import checked_scores
+from semcache.runtime.forking import renew_in_child
+from semcache.runtime.futures import until_done
 
 OnServed = Callable[[Served], None]
 
@@ -40,10 +41,15 @@ class AwaitedCalls:
         self._clock = clock
         self._on_service = on_service
         self._observers = () if on_event is None else (on_event,)
-        # Guards the two fields below. Loops and threads may share these calls.
+        self._is_closed = False
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have no calls under way, as their loops run in the parent; also used for the beginning itself."""
+        # Guards the number of pairs, and whether this is closed. Loops and threads may share these calls.
         self._changing = Lock()
         self._pairs = 0
-        self._is_closed = False
         # A loop keeps its tasks weakly, and those of callers whose deadline has passed are awaited by nothing else.
         self._tasks: set[asyncio.Task[FloatArray]] = set()
 
@@ -59,7 +65,7 @@ class AwaitedCalls:
         """Wait at most ``left_s`` seconds for the scores. Raises what the reranker raised, or DeadlineExceededError."""
         future = self.submit(pairs, on_served)
         try:
-            wait_for([future], left_s)
+            until_done(future, left_s)
         except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
             future.cancel()
             raise

@@ -8,6 +8,7 @@ from semcache.models.foreign import has_methods
 from semcache.models.loading import without_progress_bars
 from semcache.models.texts import readable
 from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.threads import in_fresh_thread
 
 # A SentenceTransformer's methods for its dims; older releases know only the longer name.
 _DIMS_METHODS = ("get_embedding_dimension", "get_sentence_embedding_dimension")
@@ -28,11 +29,12 @@ class TorchEncoder:
         with self._lock:
             if self._model is None:
                 self._model = self._load()
-            return self._model.encode(
-                [readable(text, getattr(self._model, "max_seq_length", None)) for text in texts],
-                batch_size=self._batch_size,
-                show_progress_bar=False,
-                convert_to_numpy=True,
+            model = self._model
+            readables = [readable(text, getattr(model, "max_seq_length", None)) for text in texts]
+            return in_fresh_thread(
+                lambda: model.encode(
+                    readables, batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
+                )
             )
 
 

@@ -23,6 +23,11 @@ StoreT = TypeVar("StoreT", bound=Store | AsyncStore)
 Call = Callable[[], Any]
 """Performs one step. Its result is the answer, or in an event loop the awaitable of the answer."""
 
+# How much of the time until the deadline a query may be embedded. It takes 5 to 40 ms on a CPU
+# (benchmarks/results/embedding.md), so only a model that is loading or hangs takes half of a deadline that leaves a
+# reranker time at all. The request then goes on without the cache's help, and the reranker has the other half.
+_EMBEDDING_SHARE = 0.5
+
 # More threads than the batcher merges into one run gain nothing: they only wait.
 _SCORING_THREADS = 16
 
@@ -98,6 +103,12 @@ def lockstep(flows: Iterable[Generator[S, Any, T]]) -> Generator[list[S], Sequen
     return [results[index] for index in range(len(running))]
 
 
+class EmbedTexts(Protocol):
+    """``embed`` of a backend, or its ``aembed``. ``timeout_s`` is only passed for requests with a deadline."""
+
+    def __call__(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray | Awaitable[FloatArray]: ...
+
+
 class ScoreDocuments(Protocol):
     """``score`` of a ladder, or its ``ascore``."""
 
@@ -115,7 +126,7 @@ class Calls(Generic[StoreT]):
     """
 
     store: StoreT
-    embed: Callable[[Sequence[str]], FloatArray | Awaitable[FloatArray]]
+    embed: EmbedTexts
     score: ScoreDocuments | None
     neighbours: int
     on_event: Callable[[Event], None]
@@ -134,7 +145,7 @@ class Calls(Generic[StoreT]):
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by Redis' timeouts.
             try:
-                answer = yield self._cache_call(step)
+                answer = yield self._cache_call(step, deadline)
                 return answer[0] if isinstance(step, Embed) else answer
             except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; observers are told
                 self._report(step, error)
@@ -160,14 +171,17 @@ class Calls(Generic[StoreT]):
             self._report(steps[0], error)
             return [_miss(step) for step in steps]
 
-    def _cache_call(self, step: Step) -> Call:
+    def _cache_call(self, step: Step, deadline: float | None) -> Call:
         match step:
             case ReadExact(tenant, query):
                 return lambda: self.store.read_exact(tenant, query)
             case FindNeighbours(tenant, vector, min_similarity):
                 return lambda: self.store.find_neighbours(tenant, vector, self.neighbours, min_similarity)
             case Embed(query):
-                return lambda: self.embed([query])
+                if deadline is None:
+                    return lambda: self.embed([query])
+                timeout_s = (deadline - monotonic()) * _EMBEDDING_SHARE
+                return lambda: self.embed([query], timeout_s)
             case ReadVector(tenant, query):
                 return lambda: self.store.read_vector(tenant, query)
             case Remember(tenant, query):

@@ -84,8 +84,8 @@ class AsyncSingleFlight(Generic[T]):
 
     def after_fork_in_child(self) -> None:
         """Forget all flights, since their loops run in the parent; also used for the beginning itself."""
-        # A dict per loop, as a task cannot be awaited in another loop. No lock: each loop changes its own dict only, and
-        # nothing is awaited between look and write.
+        # A dict per loop, as a task cannot be awaited in another loop. No lock: each loop changes its own dict only,
+        # and nothing is awaited between look and write.
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Flight[T]]] = WeakKeyDictionary()
 
     async def do(self, key: Hashable, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -39,8 +39,8 @@ def without_logging_setup() -> Iterator[None]:
 @contextmanager
 def without_telemetry() -> Iterator[None]:
     """An onnxruntime that is imported inside has its telemetry off, unless the environment already says otherwise."""
-    # Some releases (1.32, for one) start a thread for it when they are imported. No cache should start that on the side, and a
-    # forked child, which has not got the thread, waits for it at its exit for ever, or aborts.
+    # Some releases (1.32, for one) start a thread for it when they are imported. No cache should start that on the
+    # side, and a forked child, which has not got the thread, waits for it at its exit for ever, or aborts.
     is_set = "ORT_DISABLE_TELEMETRY" in os.environ
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:

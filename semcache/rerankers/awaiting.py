@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from threading import Lock, Thread, current_thread
@@ -11,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from semcache.errors import RerankerError
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import FloatArray, Pair, Reranker
+from semcache.runtime.forking import renew_in_child
 
 T = TypeVar("T")
 
@@ -111,11 +111,11 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        self._forget()
-        # The thread does not exist in a forked process, and the lock might be held there for ever.
-        os.register_at_fork(after_in_child=self._forget)
+        self.after_fork_in_child()
+        renew_in_child(self)
 
-    def _forget(self) -> None:
+    def after_fork_in_child(self) -> None:
+        """Have no loop, as its thread runs in the parent; also used for the beginning itself."""
         self._starting = Lock()
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -14,6 +14,7 @@ from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.naming import with_content
 from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.threads import in_fresh_thread
 
 
 class CrossEncoderReranker:
@@ -60,7 +61,9 @@ class CrossEncoderReranker:
         limit = _max_length(self._model)
         texts = [(readable(query, limit), readable(text, limit)) for query, text in pairs]
         with self._lock:
-            scores = self._model.predict(texts, batch_size=self._batch_size, show_progress_bar=False)
+            scores = in_fresh_thread(
+                lambda: self._model.predict(texts, batch_size=self._batch_size, show_progress_bar=False)
+            )
         return checked_scores(scores, len(pairs), self._name)
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """A ladder of one rung: it asks its reranker directly, and the reranker's errors reach the caller."""
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
@@ -10,10 +10,15 @@ from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
+from semcache.runtime.futures import within
+from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
+
+_threads = ThreadPool(MOST_THREADS, "semcache-rerank")
+"""Of all single rungs together, since applications make one for each request."""
 
 
 class SingleRung:
-    """Asks one reranker, in the caller's thread."""
+    """Asks one reranker: in the caller's thread, or, with a deadline or for an event loop, in a thread of its own."""
 
     def __init__(self, reranker: Reranker) -> None:
         self._reranker = reranker
@@ -32,14 +37,15 @@ class SingleRung:
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
-        """The reranker's scores of the documents at the positions ``ask``; ``deadline_s`` is ignored.
+        """The reranker's scores of the documents at the positions ``ask``.
 
-        No other rung could answer in time, so a late answer is better than none.
+        Raises DeadlineExceededError after ``deadline_s`` seconds, as no other rung can answer; and what the reranker
+        raises.
         """
-        # Callers share the lock: our adapters lock the models that need it themselves, and a reranker of the caller's
-        # own may be used by as many threads as the caller starts.
-        with self._lock.foreground():
-            return self._scored(query, documents, ask)
+        call = partial(self._score_in_foreground, query, documents, ask)
+        if deadline_s is None:
+            return in_fresh_thread(call)
+        return _threads.call(call, self.name, deadline_s)
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """``score`` for background work: no scores, and the reason ``busy``, while a caller uses the reranker.
@@ -50,6 +56,12 @@ class SingleRung:
         with self._lock.background() as is_held:
             return self._scored(query, documents, ask) if is_held else Scored(None, self.name, "busy")
 
+    def _score_in_foreground(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+        # Callers share the lock: our adapters lock the models that need it themselves, and a reranker of the caller's
+        # own may be used by as many threads as the caller starts.
+        with self._lock.foreground():
+            return self._scored(query, documents, ask)
+
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         scores = self._reranker.score(_pairs(query, documents, ask))
         return Scored(checked_scores(scores, len(ask), self.name), self.name)
@@ -57,8 +69,8 @@ class SingleRung:
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
-        """``score`` in a thread, so that the event loop goes on."""
-        return await asyncio.to_thread(self.score, query, documents, ask, deadline_s=deadline_s)
+        """``score`` without blocking the event loop."""
+        return await _threads.acall(partial(self._score_in_foreground, query, documents, ask), self.name, deadline_s)
 
     def __repr__(self) -> str:
         return f"<SingleRung {self.name}>"
@@ -87,13 +99,15 @@ class AwaitedRung:
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """As for ``SingleRung``."""
-        return self._scored(self._reranker.score(_pairs(query, documents, ask)), ask)
+        call = partial(self._reranker.score, _pairs(query, documents, ask))
+        return self._scored(call() if deadline_s is None else _threads.call(call, self.name, deadline_s), ask)
 
     async def ascore(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
-        """``score``, awaited in the running event loop."""
-        return self._scored(await self._reranker.ascore(_pairs(query, documents, ask)), ask)
+        """``score``, awaited in the running event loop; a late call is cancelled."""
+        call = self._reranker.ascore(_pairs(query, documents, ask))
+        return self._scored(await within(call, self.name, deadline_s), ask)
 
     def _scored(self, scores: FloatArray, ask: Sequence[int]) -> Scored:
         return Scored(checked_scores(scores, len(ask), self.name), self.name)

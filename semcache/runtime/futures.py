@@ -1,10 +1,15 @@
 """Waits for a result of another thread, in a thread or in a task, without taking it."""
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
+
+from semcache.errors import DeadlineExceededError
+
+T = TypeVar("T")
 
 
 def until_done(future: Future[Any], timeout_s: float | None) -> None:
@@ -30,3 +35,21 @@ async def auntil_done(future: Future[Any], timeout_s: float | None) -> None:
 
     future.add_done_callback(wake_in_loop)
     await asyncio.wait([waiter], timeout=timeout_s)
+
+
+async def within(coroutine: Coroutine[Any, Any, T], subject: str, timeout_s: float | None) -> T:
+    """The result of a coroutine. After ``timeout_s`` seconds it is cancelled, and DeadlineExceededError is raised."""
+    # Not asyncio.timeout: its TimeoutError would look like one that the coroutine raised.
+    task = asyncio.ensure_future(coroutine)
+    try:
+        await asyncio.wait([task], timeout=timeout_s)
+    finally:
+        task.cancel()
+    if not task.done():
+        raise too_late(subject, timeout_s)
+    return task.result()
+
+
+def too_late(subject: str, timeout_s: float | None) -> DeadlineExceededError:
+    """The error for a subject that did not answer within that many seconds."""
+    return DeadlineExceededError(f"{subject} did not answer within {max(0.0, timeout_s or 0.0):.3g} s")

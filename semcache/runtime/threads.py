@@ -1,6 +1,7 @@
 """Threads that neither a hanging call nor the end of the interpreter can make a trap."""
 
 import atexit
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,11 +10,14 @@ from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from semcache.errors import DeadlineExceededError
 from semcache.runtime.forking import is_forked_thread, renew_in_child
-from semcache.runtime.futures import auntil_done, until_done
+from semcache.runtime.futures import auntil_done, too_late, until_done
 
 T = TypeVar("T")
+
+MOST_THREADS = min(32, (os.cpu_count() or 1) + 4)
+"""How many calls of foreign code a pool makes at once: as many as asyncio's own executor. Models keep a few cores busy,
+and services are waited for."""
 
 # How long the interpreter waits at exit for calls that are in a model: a thread killed inside torch aborts the process.
 _EXIT_WAIT_S = 10.0
@@ -55,7 +59,7 @@ class ThreadPool:
     works in a forked child.
 
     Example:
-        pool.call(partial(embedder.embed, ["a query"]), timeout_s=0.5)
+        pool.call(partial(embedder.embed, ["a query"]), "the embedder", timeout_s=0.5)
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -73,33 +77,36 @@ class ThreadPool:
         self._idle = 0
         self._is_stopped = False
 
-    def call(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
-        """The result of the call, or what it raised. Raises DeadlineExceededError if that takes too long.
+    def call(self, call: Callable[[], T], subject: str, timeout_s: float | None = None) -> T:
+        """The result of the call, or what it raised.
 
-        A call that has begun then goes on, and its result is dropped.
+        Raises DeadlineExceededError, which names the subject, after ``timeout_s`` seconds. A call that has begun goes
+        on then, and its result is dropped.
         """
-        job = self._submit(call)
+        job = self._submit(call, subject, timeout_s)
         try:
             until_done(job.future, timeout_s)
         except BaseException:  # KeyboardInterrupt, for one
             self._withdraw(job)
             raise
-        return self._result(job, timeout_s)  # type: ignore[no-any-return]
+        return self._result(job, subject, timeout_s)  # type: ignore[no-any-return]
 
-    async def acall(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
+    async def acall(self, call: Callable[[], T], subject: str, timeout_s: float | None = None) -> T:
         """``call`` without blocking the event loop."""
-        job = self._submit(call)
+        job = self._submit(call, subject, timeout_s)
         try:
             await auntil_done(job.future, timeout_s)
         except BaseException:  # CancelledError, for one
             self._withdraw(job)
             raise
-        return self._result(job, timeout_s)  # type: ignore[no-any-return]
+        return self._result(job, subject, timeout_s)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
 
-    def _submit(self, call: Callable[[], Any]) -> "_Job":
+    def _submit(self, call: Callable[[], Any], subject: str, timeout_s: float | None) -> "_Job":
+        if timeout_s is not None and timeout_s <= 0:
+            raise too_late(subject, timeout_s)
         job = _Job(call)
         with self._changed:
             self._waiting.append(job)
@@ -121,10 +128,10 @@ class ThreadPool:
             if job in self._waiting:
                 self._waiting.remove(job)
 
-    def _result(self, job: "_Job", timeout_s: float | None) -> Any:
+    def _result(self, job: "_Job", subject: str, timeout_s: float | None) -> Any:
         if not job.future.done():
             self._withdraw(job)
-            raise DeadlineExceededError(f"no answer within {timeout_s:.3g} s")
+            raise too_late(subject, timeout_s)
         return job.future.result()
 
     def _work(self) -> None:
@@ -138,7 +145,7 @@ class ThreadPool:
             self._idle += 1
             self._changed.wait_for(lambda: self._waiting or self._is_stopped, _IDLE_S)
             self._idle -= 1
-            if self._waiting and not self._is_stopped:
+            if self._waiting:
                 return self._waiting.popleft()
             self._threads -= 1
             return None
@@ -176,4 +183,4 @@ def in_fresh_thread(call: Callable[[], T]) -> T:
     Of a thread that was forked, OpenMP believes that its helper threads live on, and the next parallel loop waits for
     them for ever. In a thread that began in the child it starts new ones. Any other thread makes the call itself.
     """
-    return _beside_forked_thread.call(call) if is_forked_thread() else call()
+    return _beside_forked_thread.call(call, "the call") if is_forked_thread() else call()
