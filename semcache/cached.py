@@ -39,7 +39,7 @@ class CachedReranker:
 
     ``observers`` are told what happens to requests of this reranker; the observers of the cache are told that, too.
     ``counters`` count its requests and the failures of their cache steps; None makes a Counters of its own. Rerankers
-    that are made per request may share one Counters, and need not be closed.
+    that are made per request may share one Counters, and need not be closed. ``eager`` calls ``warmup`` at once.
 
     Example:
         >>> cache = RedisSemanticCache("redis://localhost:6379")
@@ -58,6 +58,7 @@ class CachedReranker:
         probe: bool = True,
         observers: Sequence[Observer] = (),
         counters: Counters | None = None,
+        eager: bool = False,
     ) -> None:
         self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         self.counters = Counters() if counters is None else counters
@@ -77,6 +78,12 @@ class CachedReranker:
         self.audit = Auditor(self.cache, self.ladder, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
+        if eager:
+            try:
+                self.warmup()
+            except BaseException:  # also an interrupt: threads and connections would stay
+                self.close()
+                raise
 
     def rerank(
         self,
@@ -89,8 +96,11 @@ class CachedReranker:
     ) -> Ranking[Any]:
         """The best ``top_k`` of the caller's own documents, best first.
 
-        Nothing is read or written across a ``tenant``. ``deadline_s`` is in seconds from now; a reranker with a
-        fallback answers within it. Raises InvalidInputError before any work is done, and what the reranker raises.
+        Nothing is read or written across a ``tenant``. ``deadline_s`` is in seconds from now and covers everything,
+        models that are still loading included. At most half of it goes into embedding the query; if that takes longer,
+        near queries are not looked for. A reranker with fallbacks answers in time, by a lower rung if it must; another
+        one raises DeadlineExceededError. Raises InvalidInputError before any work is done, and what the reranker
+        raises.
 
         Example:
             >>> ranking = reranker.rerank("how far is the moon", documents, top_k=5, tenant="shop-a", deadline_s=1.5)
@@ -143,6 +153,33 @@ class CachedReranker:
         distinct = {_key(request, None): request for request in requests}
         outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
         return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+
+    def warmup(self) -> dict[str, float]:
+        """Do now what the first request would wait for. Returns the seconds it took: redis, embedder, rerankers.
+
+        That is to connect and to make the index, and to load the embedder and the rerankers, each by a call about an
+        invented text. Other than a request it raises what fails. Call it before a server takes requests, and in each
+        of its processes if it forks them.
+
+        Example:
+            >>> pipeline.warmup()
+            {'redis': 0.01, 'embedder': 0.4, 'rerankers': 0.9}
+        """
+        took = self.cache.warmup()
+        started = monotonic()
+        # A ladder of the caller's own need not have it.
+        warming: Callable[[], None] = getattr(self.ladder, "warmup", lambda: None)
+        warming()
+        return {**took, "rerankers": monotonic() - started}
+
+    async def awarmup(self) -> dict[str, float]:
+        """``warmup`` for the running event loop."""
+        took = await self.cache.awarmup()
+        started = monotonic()
+        warming: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "awarmup", None)
+        if warming is not None:
+            await warming()
+        return {**took, "rerankers": monotonic() - started}
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
         """Score every (query, documents) of a log that is not known exactly yet. Returns the number of pairs scored.

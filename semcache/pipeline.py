@@ -32,8 +32,8 @@ class OptimizedRerankerPipeline(CachedReranker):
     in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache.
     ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
     larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
-    ``adapt``. ``observers`` are told every event. All other knobs come from ``settings`` (environment and YAML unless
-    given). Close it, or use it in a ``with`` or ``async with`` block.
+    ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once. All other knobs come from
+    ``settings`` (environment and YAML unless given). Close it, or use it in a ``with`` or ``async with`` block.
 
     Example:
         >>> with OptimizedRerankerPipeline(my_cross_encoder, None, "redis://localhost:6379") as pipeline:
@@ -59,6 +59,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         max_pairs_per_call: int | None = None,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
+        eager: bool = False,
     ) -> None:
         # First of all, since a reranker may take long to load.
         check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl")
@@ -96,9 +97,10 @@ class OptimizedRerankerPipeline(CachedReranker):
             redis_client=redis_client,
             settings=settings,
             observers=observers,
+            eager=eager,
         )
-        super().__init__(self._degradable, cache, text=text, counters=counters)
-        self.cache.backend.belong_to(self)
+        cache.backend.belong_to(self)
+        super().__init__(self._degradable, cache, text=text, counters=counters, eager=eager)
 
     @classmethod
     def from_settings(
@@ -110,12 +112,13 @@ class OptimizedRerankerPipeline(CachedReranker):
         text: TextOf | None = None,
         redis_client: object | None = None,
         observers: Sequence[Observer] = (),
+        eager: bool = False,
     ) -> Self:
         """Everything from the environment and YAML, the ladder of rerankers included.
 
         ``primary`` replaces the first reranker of the ladder, ``embedder`` the model that the settings name. They are
         anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``redis_client`` replaces the url that
-        the settings name; it and ``text`` are those of the constructor.
+        the settings name; it, ``text`` and ``eager`` are those of the constructor.
 
         Example:
             >>> OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
@@ -141,6 +144,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             text=text,
             settings=settings,
             observers=observers,
+            eager=eager,
         )
 
     @property

@@ -24,6 +24,8 @@ from semcache.rerankers.awaiting import is_awaited
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, until_done
 
+_WARMUP: Sequence[Pair] = [("a query", "a document")]
+
 
 class Batcher:
     """Scores pairs with one model, from any number of threads and tasks.
@@ -125,6 +127,19 @@ class Batcher:
             job.future.cancel()
             raise
         return self._result(job)
+
+    def warmup(self) -> None:
+        """Score one invented pair, so that the model is loaded. What that takes does not count as its speed.
+
+        Raises what the reranker raises.
+        """
+        self.score(_WARMUP)
+        self._queue.forget_service()
+
+    async def awarmup(self) -> None:
+        """``warmup`` without blocking the event loop."""
+        await self.ascore(_WARMUP)
+        self._queue.forget_service()
 
     def load(self) -> Load:
         """The work that a new request would find before it, for deciding whether it should wait at all."""

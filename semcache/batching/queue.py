@@ -89,6 +89,11 @@ class BatchQueue:
         with self._changed:
             self._rate.record(pairs, service_s)
 
+    def forget_service(self) -> None:
+        """What the model took so far says nothing about its next calls: it was loading."""
+        with self._changed:
+            self._rate = ServiceRate()
+
     def finish(self, batch: Batch, jobs: Sequence[Job]) -> None:
         """These jobs of a batch are no longer in the model; without jobs the batch is over."""
         with self._changed:

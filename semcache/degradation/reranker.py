@@ -178,6 +178,19 @@ class DegradableReranker:
             return Scored(None, self.name, "busy")
         return Scored(self._primary.score([(query, documents[position]) for position in ask]), self.name)
 
+    def warmup(self) -> None:
+        """Load the models of all rungs, each by scoring one invented pair. Raises what they raise.
+
+        The breaker and the monitor do not see these calls.
+        """
+        for batcher in self._chain.batchers:
+            batcher.warmup()
+
+    async def awarmup(self) -> None:
+        """``warmup`` without blocking the event loop."""
+        for batcher in self._chain.batchers:
+            await batcher.awarmup()
+
     def force_open(self) -> None:
         """Keep all calls from the primary until ``reset``."""
         self._breaker.force_open()

@@ -56,6 +56,14 @@ class SingleRung:
         with self._lock.background() as is_held:
             return self._scored(query, documents, ask) if is_held else Scored(None, self.name, "busy")
 
+    def warmup(self) -> None:
+        """Load the model, by scoring one invented pair. Raises what the reranker raises."""
+        self.score("a query", ["a document"], [0])
+
+    async def awarmup(self) -> None:
+        """``warmup`` without blocking the event loop."""
+        await self.ascore("a query", ["a document"], [0])
+
     def _score_in_foreground(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         # Callers share the lock: our adapters lock the models that need it themselves, and a reranker of the caller's
         # own may be used by as many threads as the caller starts.
