@@ -11,7 +11,7 @@ from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
-from semcache.errors import InvalidInputError, TransientStoreError
+from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.outcome import Lookup, lookup
@@ -21,10 +21,10 @@ from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
-from semcache.observers import notify
+from semcache.observers import checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
-from semcache.settings import Settings
+from semcache.settings import Settings, settings_of
 
 
 class RedisSemanticCache:
@@ -67,9 +67,11 @@ class RedisSemanticCache:
         eager: bool = False,
     ) -> None:
         check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, ttl)
-        settings = settings or Settings()
+        if not isinstance(reranker, str) or not reranker.strip():
+            raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
+        settings = settings_of(settings)
         self.read = reader_of(text)
-        observers = tuple(observers)
+        observers = checked_observers(observers)
         reuse = reuse_policy(settings.reuse, similarity_threshold)
         policy = FlowPolicy(reuse, guard, max_query_chars=settings.cache.max_query_chars)
         # Models are loaded before anything is opened that a failure would leave open.
@@ -103,7 +105,7 @@ class RedisSemanticCache:
         observers: Sequence[Observer] = (),
     ) -> Self:
         """A cache with everything from the environment and YAML; ``redis_client`` replaces the url given there."""
-        settings = settings or Settings()
+        settings = settings_of(settings)
         return cls(
             settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL,
             settings.embedder.model,

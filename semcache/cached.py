@@ -10,6 +10,7 @@ from typing import Any, Self
 from semcache.audit.auditor import Auditor
 from semcache.cache import RedisSemanticCache
 from semcache.documents import TextOf, reader_of
+from semcache.errors import ConfigurationError
 from semcache.events import Reranked
 from semcache.flow.drive import arun, arun_many, run, run_many
 from semcache.flow.outcome import Outcome, ranking
@@ -18,6 +19,7 @@ from semcache.flow.requests import Request, checked_request, checked_requests, d
 from semcache.flow.rerank import Flow, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
 from semcache.observers.counters import Counters
+from semcache.observers.dispatch import checked_observers
 from semcache.protocols import Observer
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
@@ -60,6 +62,10 @@ class CachedReranker:
         counters: Counters | None = None,
         eager: bool = False,
     ) -> None:
+        if not isinstance(cache, RedisSemanticCache):
+            # The type alone: a url may hold a password.
+            raise ConfigurationError(f"cache is a {type(cache).__name__}; pass a RedisSemanticCache")
+        observers = checked_observers(observers)
         self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it

@@ -14,11 +14,11 @@ from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
-from semcache.observers import Counters, notify
+from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Observer
 from semcache.redis.client.connection import DEFAULT_URL
 from semcache.rerankers.build import build
-from semcache.settings import Settings
+from semcache.settings import Settings, settings_of
 
 
 class OptimizedRerankerPipeline(CachedReranker):
@@ -63,8 +63,10 @@ class OptimizedRerankerPipeline(CachedReranker):
     ) -> None:
         # First of all, since a reranker may take long to load.
         check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl")
-        settings = settings or Settings()
-        batching, monitor = settings.batching, settings.monitor
+        settings = settings_of(settings)
+        observers = checked_observers(observers)
+        batching = settings.batching
+        monitor = LatencyMonitor(settings.monitor.window_size, p95_threshold, settings.monitor.min_samples)
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
@@ -82,7 +84,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         self._degradable = DegradableReranker(
             self._primary,
             fallback_reranker,
-            LatencyMonitor(monitor.window_size, p95_threshold, monitor.min_samples),
+            monitor,
             breaker=BreakerPolicy(**settings.breaker.model_dump()),
             rungs=rungs,
             admission_factor=batching.admission_factor,
@@ -123,7 +125,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         Example:
             >>> OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
         """
-        settings = settings or Settings()
+        settings = settings_of(settings)
         embedder = adapt_embedder(
             settings.embedder.model if embedder is None else embedder, backend=settings.embedder.backend
         )

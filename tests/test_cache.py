@@ -1,11 +1,13 @@
 """The cache by itself, on a real Redis."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
 from semcache.documents import Document
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
@@ -14,7 +16,7 @@ from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.protocols import Embedder
 from semcache.ranking import Status
 from semcache.settings import Settings
-from tests.fakes import WordEmbedder
+from tests.fakes import CountingReranker, WordEmbedder
 
 DOCUMENTS = [Document(f"passage {n} about the moon") for n in range(6)]
 SCORES = [0.5, 3.25, -1.0, 2.0, 0.0, 1.0]
@@ -209,6 +211,54 @@ class NeverLoaded:
 
     def __getattr__(self, name):
         raise AssertionError(f"asked for {name}")
+
+
+U = "redis://localhost:1"
+
+
+@pytest.mark.parametrize(
+    ("construct", "said"),
+    [
+        *(
+            (lambda kind=kind: kind(settings={"redis": {"url": U}}), r"settings is a dict; pass Settings\(")
+            for kind in (
+                partial(RedisSemanticCache, U, WordEmbedder()),
+                partial(OptimizedRerankerPipeline, CountingReranker(), None, U, embedding_model=WordEmbedder()),
+                RedisSemanticCache.from_settings,
+                OptimizedRerankerPipeline.from_settings,
+            )
+        ),
+        *(
+            (
+                lambda observers=observers: RedisSemanticCache(U, WordEmbedder(), observers=observers),
+                "observers is .*; give a list of callables",
+            )
+            for observers in (print, ["log"], "log", None)
+        ),
+        *(
+            (lambda name=name: RedisSemanticCache(U, WordEmbedder(), reranker=name), "reranker is .*; give the name")
+            for name in (None, "", 5)
+        ),
+        (lambda: CachedReranker(CountingReranker(), None), "cache is a NoneType; pass a RedisSemanticCache"),
+        (lambda: CachedReranker(CountingReranker(), "redis://:secret@h"), "cache is a str; pass a RedisSemanticCache"),
+        *(
+            (
+                lambda p95=p95: OptimizedRerankerPipeline(NeverLoaded(), None, U, p95_threshold=p95),
+                "p95_threshold must be a number of seconds above 0",
+            )
+            for p95 in ("2.0", None, 0, float("nan"))
+        ),
+        (
+            lambda: OptimizedRerankerPipeline(
+                CountingReranker(), None, U, rungs="a model", embedding_model=WordEmbedder()
+            ),
+            "rungs is str 'a model'; put a single reranker in a list",
+        ),
+    ],
+)
+def test_so_are_the_others(construct, said):
+    with pytest.raises((ConfigurationError, InvalidInputError), match=said):
+        construct()
 
 
 @pytest.mark.parametrize("ttl", [1e-9, 315_360_000, None])

@@ -18,7 +18,7 @@ from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_
 from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.documents import TextOf, reader_of
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError, described
 from semcache.events import Degraded
 from semcache.flow.drive import adrive, drive
 from semcache.flow.outcome import answered, ranking
@@ -99,6 +99,8 @@ class DegradableReranker:
             refuse_options(primary_reranker, name=name, version=version, probe=probe)
         else:
             primary_reranker = adapt(primary_reranker, name=name, version=version, probe=probe)
+        if isinstance(rungs, str) or not isinstance(rungs, Sequence):
+            raise ConfigurationError(f"rungs is {described(rungs)}; put a single reranker in a list")
         # The retriever's order always answers, so rungs below it would never be called.
         below = takewhile(lambda rung: not isinstance(rung, RetrievalOrder | None), (fallback_reranker, *rungs))
         for rung in (primary_reranker, *below):

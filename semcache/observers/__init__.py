@@ -14,14 +14,14 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from semcache.observers.dispatch import notify
+from semcache.observers.dispatch import checked_observers, notify
 
 if TYPE_CHECKING:
     from semcache.observers.counters import Counters
     from semcache.observers.logging import LoggingObserver
     from semcache.observers.prometheus import PrometheusObserver
 
-__all__ = ["Counters", "LoggingObserver", "PrometheusObserver", "notify"]
+__all__ = ["Counters", "LoggingObserver", "PrometheusObserver", "checked_observers", "notify"]
 
 # Imported when first used: every room that emits events imports this package for ``notify`` alone.
 _SINKS = {"Counters": "counters", "LoggingObserver": "logging", "PrometheusObserver": "prometheus"}

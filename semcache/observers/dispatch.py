@@ -3,12 +3,22 @@
 import logging
 from collections.abc import Iterable
 
+from semcache.errors import ConfigurationError, described
 from semcache.events import Event
 from semcache.protocols import Observer
 
 _logger = logging.getLogger("semcache")
 # Not locked: two threads that find the same fault at once both report it, which does no harm.
 _reported: set[tuple[int, type[Exception]]] = set()
+
+
+def checked_observers(observers: object) -> tuple[Observer, ...]:
+    """The observers of a constructor. Raises ConfigurationError unless they are a list of callables."""
+    if isinstance(observers, Iterable) and not isinstance(observers, str | bytes):
+        listed = tuple(observers)
+        if all(map(callable, listed)):
+            return listed
+    raise ConfigurationError(f"observers is {described(observers)}; give a list of callables that take one event")
 
 
 def notify(observers: Iterable[Observer], event: Event) -> None:

@@ -9,7 +9,7 @@ from semcache.redis.client.failures import is_denial, is_missing_index
 from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
-from semcache.redis.probe import probe
+from semcache.redis.preflight import preflight
 
 
 def check(state: StoreState) -> Operation[None]:
@@ -19,7 +19,7 @@ def check(state: StoreState) -> Operation[None]:
     and IndexMismatchError for an index that does not fit.
     """
     # First, so that no index is left behind on a server that is refused.
-    yield from probe(state)
+    yield from preflight(state)
     yield from ensure_index(state, "")
 
 

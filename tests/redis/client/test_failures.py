@@ -37,6 +37,7 @@ from semcache.redis.client.failures import is_missing_index, translated
         (exceptions.ClusterCrossSlotError("no"), StoreError, "here runs in cluster mode, which is not supported yet"),
         (exceptions.MovedError("1 h:1"), StoreError, "here runs in cluster mode, which is not supported yet: 1 h:1"),
         (exceptions.ClusterDownError("no"), StoreError, "here runs in cluster mode, which is not supported yet: no"),
+        (exceptions.ResponseError("unknown command 'GET', with"), StoreError, "here stores nothing: unknown command"),
         (exceptions.ResponseError("unknown command `EVALSHA`, with"), StoreError, "here has no scripting: unknown"),
         (exceptions.ResponseError("unknown command 'FT.SEARCH'"), StoreError, "here has no search module: unknown"),
         (exceptions.ResponseError("{x}"), StoreError, "here answered with an error: {x}"),

@@ -245,6 +245,18 @@ class TestOtherServers:
                 cache_at(f"redis://127.0.0.1:{port}")
             process.kill()
 
+    def test_a_sentinel_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "sentinel.conf").write_text(f"port 0\nunixsocket {tmp_path}/s\n")
+        command = [find_server_files().server, "sentinel.conf", "--sentinel"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert any(b"Sentinel ID" in line for line in process.stdout)
+            with pytest.raises(
+                StoreError, match=r"stores nothing: .*; if it is a Sentinel, use the url of the primary"
+            ):
+                cache_at(f"unix://{tmp_path}/s")
+            process.kill()
+
     def test_a_replica_of_a_living_primary_says_where_that_is(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

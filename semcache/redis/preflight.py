@@ -18,7 +18,7 @@ _LIFE_MS = 10_000
 """The keys are removed in the same round trip. Should the connection break in the middle of it, they expire."""
 
 
-def probe(state: StoreState) -> Operation[None]:
+def preflight(state: StoreState) -> Operation[None]:
     """Write, read and remove keys of its own by every command that requests need. One round trip.
 
     The commands that only forgetting and the choice between ways to search need are left out, see docs/redis.md.
@@ -46,7 +46,7 @@ def probe(state: StoreState) -> Operation[None]:
 
 def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int, Any]]:
     """What is tried, and the replies to expect by their place."""
-    vector_key, scores_key, state_key, other_key = (state.layout.keys.probe(kind, name) for kind in "vsqo")
+    vector_key, scores_key, state_key, other_key = (state.layout.keys.preflight(kind, name) for kind in "vsqo")
     keys = vector_key, scores_key
     first, second, third = (codec.pack([(bytes([n]) * FINGERPRINT_BYTES, n)]) for n in range(3))
     vector = state.layout.vectors.pack(np.ones(state.layout.vectors.dims, dtype=np.float32))
@@ -55,12 +55,14 @@ def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int
     # One script of each kind by its text, so that none of the others is refused because the server does not know it.
     # The arguments lead through every branch, and so to every command in them.
     tried: list[tuple[Command, Any]] = [
+        # First, since a server that refuses this is no store at all.
+        (("GET", other_key), None),
         (remember.by_text(write), 1),
         (remember.by_digest(keys, second, codec.VERSION, 0, 10**6, _LIFE_MS), 1),
         (remember.by_digest(keys, third, codec.VERSION, 0, codec.RECORD_BYTES, _LIFE_MS), 1),
         (("GET", scores_key), codec.VERSION + third),
         # Two slots of a Redis Cluster: near queries, and requests that are asked together, are read like this.
-        (("MGET", scores_key, state.layout.keys.probe("o", f"{name}-other")), [codec.VERSION + third, None]),
+        (("MGET", scores_key, state.layout.keys.preflight("o", f"{name}-other")), [codec.VERSION + third, None]),
         (("HGET", vector_key, "embedding"), vector),
         (("HGETALL", vector_key), [b"embedding", vector]),
         (erase.by_text(erase.by_digest(keys, third[:FINGERPRINT_BYTES], codec.RECORD_BYTES, len(codec.VERSION))), 1),
