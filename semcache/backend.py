@@ -1,4 +1,4 @@
-"""What the caches of one application share: a connection, an embedder, and a store per reranker."""
+"""The parts that the caches of one application share: a connection, an embedder, and a store per reranker."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -76,7 +76,7 @@ class Backend:
             return both
 
     def policy_for(self, reranker: str) -> FlowPolicy:
-        """What a request may do with the scores of this reranker: what the user allows, less what was withdrawn.
+        """The policy for requests over the scores of this reranker: what the user allows, less what was withdrawn.
 
         A request takes its policy once, when it begins.
         """

@@ -40,7 +40,7 @@ class RedisSemanticCache:
     are told every event over this cache, those of rerankers over it included. ``eager`` calls ``warmup`` at once.
 
     No method waits for Redis longer than its timeouts. Only ``forget`` and ``clear`` raise when Redis cannot be asked;
-    in all others a step that fails finds nothing, and observers are told. A Redis that answers but cannot be used (no
+    in all others a step that fails finds nothing, and is an event. A Redis that answers but cannot be used (no
     search module or scripts, missing rights, a replica, cluster mode) raises StoreError in the constructor, which tries
     every command that requests need. One that is away, full or busy raises nothing: it is used as soon as it can be.
 
@@ -151,7 +151,7 @@ class RedisSemanticCache:
         notify(self._observers, event)
 
     def policy(self) -> FlowPolicy:
-        """What a flow may do with this reranker's scores now."""
+        """The policy for a flow over this reranker's scores that begins now."""
         return self.backend.policy_for(self.reranker)
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
@@ -187,7 +187,7 @@ class RedisSemanticCache:
     def lookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
-        """What is known about these documents for this query; no reranker is asked.
+        """The known scores of these documents for this query; no reranker is asked.
 
         ``vector`` is the query's unit vector, if the caller has it already.
         """
@@ -242,11 +242,7 @@ class RedisSemanticCache:
         return remember(request, self.policy(), records(request, scores), self._checked(vector), ttl)
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
-        """At most k entries, nearest first; none when Redis cannot be asked. ``vector`` has one float per dimension.
-
-        Example:
-            >>> [(near.similarity, near.created_at) for near in cache.neighbours(embedder.embed(["the moon"])[0], k=2)]
-        """
+        """At most k entries near a unit vector of shape ``(dims,)``, nearest first; none when Redis cannot be asked."""
         return list(run(self._neighbours(vector, tenant), self.calls(k=k)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:

@@ -1,4 +1,4 @@
-"""What an embedder, a reranker, a store, an observer, a guard and a clock must offer to be used by semcache.
+"""Protocols for the parts that users bring: embedder, reranker, ladder, store, observer, guard and clock.
 
 These are protocols, not base classes: any object with such methods will do, and nothing needs to be registered.
 """
@@ -149,7 +149,7 @@ class Store(Protocol):
     space or Unicode normal form are one query (``semcache.entries.fingerprint.normalised_query``). Documents are named
     by 16 bytes (``document_fingerprint``), vectors are float32 of length 1. Methods are called from several threads.
 
-    When a method raises, the step counts as a miss, observers are told, and the request goes on; only errors of
+    When a method raises, the step counts as a miss and is an event, and the request goes on; only errors of
     ``forget``, ``clear`` and ``count`` reach the caller. ``semcache.testing.StoreContract`` checks an implementation.
 
     Example:

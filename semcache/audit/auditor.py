@@ -82,7 +82,7 @@ class Auditor:
             self.watch.observe(partial(self._observation, request, outcome.evidence))
 
     def snapshot(self) -> dict[str, Any]:
-        """What is trusted, why, and what was seen by band of similarity."""
+        """How far scores are trusted, why, and the losses seen by band of similarity."""
         return self.watch.snapshot()
 
     def drain(self, timeout_s: float | None = None) -> bool:

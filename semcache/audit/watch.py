@@ -64,7 +64,7 @@ class QualityWatch:
             self._thread.submit(self._work)
 
     def snapshot(self) -> dict[str, Any]:
-        """What is trusted, why, and what was seen by band of similarity; as of the last look at Redis.
+        """How far scores are trusted, why, and the losses seen by band of similarity, as of the last look at Redis.
 
         ``trust_threshold`` is the similarity from which near queries are trusted, None if none is.
         """
@@ -87,24 +87,22 @@ class QualityWatch:
         self._thread.close(timeout_s)
 
     def _work(self) -> None:
+        """Count the observations that wait, and read the state in Redis if that is due; runs in the quality thread."""
         try:
-            self._count()
+            # As many as there are now: requests may add more meanwhile, and those have submitted a job of their own.
+            waiting = [self._observed.popleft() for _ in range(len(self._observed))]
+            observations = [observation for make in waiting if (observation := make()) is not None]
+            self._unread += len(observations)
+            read = self._unread >= _READ_EVERY
+            if observations:
+                state = self._store.add(observations, read=read)
+            else:
+                state = self._store.read() if read else None
+            if state is not None:
+                self._unread = 0
+                self._follow(state)
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; a few observations are lost
             self._cache.on_event(CacheFailed("Quality", f"{type(error).__name__}: {error}"))
-
-    def _count(self) -> None:
-        # As many as there are now: requests may add more meanwhile, and those have submitted a job of their own.
-        waiting = [self._observed.popleft() for _ in range(len(self._observed))]
-        observations = [observation for make in waiting if (observation := make()) is not None]
-        self._unread += len(observations)
-        read = self._unread >= _READ_EVERY
-        if observations:
-            state = self._store.add(observations, read=read)
-        else:
-            state = self._store.read() if read else None
-        if state is not None:
-            self._unread = 0
-            self._follow(state)
 
     def _follow(self, state: QualityState) -> None:
         """Decide what the state in Redis says about trust, and put the policy in force that follows."""

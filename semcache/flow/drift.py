@@ -32,7 +32,7 @@ Without it, a slope fitted to the dozen best documents swings; without a slope, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """What the cache knows about the distinct documents of one request.
+    """Cached scores of the distinct documents of one request.
 
     ``scores`` has one cached score per document, nan where unknown. ``source`` says which neighbour it is from, or
     UNKNOWN. ``similarity`` has one cosine per neighbour.

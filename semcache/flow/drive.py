@@ -122,7 +122,7 @@ class Calls(Generic[StoreT]):
     """Says which call performs which step of a flow: ordinary calls with a Store, awaited ones with an AsyncStore.
 
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
-    ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` is told about failed steps.
+    ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals.
     """
 
     store: StoreT
@@ -147,7 +147,7 @@ class Calls(Generic[StoreT]):
             try:
                 answer = yield self._cache_call(step, deadline)
                 return answer[0] if isinstance(step, Embed) else answer
-            except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; observers are told
+            except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; it becomes an event
                 self._report(step, error)
         return _miss(step)
 
@@ -167,7 +167,7 @@ class Calls(Generic[StoreT]):
             return answers
         try:
             return list((yield together))
-        except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; observers are told
+        except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; it becomes an event
             self._report(steps[0], error)
             return [_miss(step) for step in steps]
 

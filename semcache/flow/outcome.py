@@ -1,4 +1,4 @@
-"""What flows return, by distinct text of the request, and what callers get from it, by their own documents."""
+"""Results of flows, by distinct text of the request, and the results that callers get, by their own documents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,12 +45,13 @@ class Outcome:
     reused: int = 0
     rounds: int = 0
     drift: Drift | None = None
+    # For the audit only; a caller never sees it.
     evidence: Evidence | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the cache knows about a request. ``outcome`` is set when no reranker needs to be asked.
+    """The result of a look-up. ``outcome`` is set when no reranker needs to be asked.
 
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
     """
@@ -63,7 +64,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What the cache knows about the documents of a caller.
+    """The known scores of a caller's documents.
 
     ``scores`` has one score per document, None where unknown. ``status`` is EXACT or SEMANTIC when every score is
     known, PARTIAL when this query is known but not every document, None for a miss. ``similarity`` is the cosine of the
@@ -85,6 +86,7 @@ def answered(request: Request, scored: Scored) -> Outcome:
     """The outcome when a ladder was asked about every text: fresh, or degraded with its reason."""
     status = Status.FRESH if scored.reason is None else Status.DEGRADED
     count = len(request.texts)
+    # The retriever's order: no pair was sent to a model, whatever the rungs above tried.
     if scored.scores is None:
         return Outcome(range(count), None, status, scored.reranker, reason=scored.reason)
     scores = scored.scores.tolist()
@@ -94,7 +96,7 @@ def answered(request: Request, scored: Scored) -> Outcome:
 
 
 def lookup(request: Request, found: Found) -> Lookup:
-    """What was found, by the caller's documents."""
+    """The result of a look-up by the caller's documents."""
     scores: Sequence[float | None]
     status: Status | None
     if found.outcome is not None:
@@ -104,6 +106,7 @@ def lookup(request: Request, found: Found) -> Lookup:
         scores = list(map(known.get, request.fingerprints))
         status = Status.PARTIAL if found.exact else None
         similarity = found.neighbours[0].similarity if found.neighbours else None
+    # A text that came twice has its score at both places.
     if not isinstance(request.text_positions, range):
         scores = list(map(scores.__getitem__, request.text_positions))
     return Lookup(tuple(scores), status, similarity)
@@ -121,6 +124,7 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
     positions = request.text_positions
     best = tuple(caller_positions(positions, outcome.order)[: request.top_k])
     scores = outcome.scores
+    # Only now, with the caller's own objects: callers that shared one computation each get theirs.
     documents = by_position(documents)
     return Ranking(
         documents=tuple(documents[index] for index in best),

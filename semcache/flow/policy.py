@@ -1,4 +1,4 @@
-"""What a rerank is allowed to do: from which similarity scores are reused, and how sure it has to be."""
+"""Policies for a rerank: from which similarity scores are reused, and how sure the reuse has to be."""
 
 # No numpy here: the settings read these defaults, and importing numpy would take half of their import time again.
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class ReusePolicy:
 
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
-    """What the flow may do. ``guard`` None trusts by similarity alone; ``reuse`` None looks up exact queries only.
+    """All that a flow may do. ``guard`` None trusts by similarity alone, ``reuse`` None looks up exact queries only.
 
     Queries longer than ``max_query_chars`` are looked up exactly only. Without ``trust_near`` no similarity is enough
     for serving scores unasked; without ``trust_exact`` even what is remembered of this very query is only verified.

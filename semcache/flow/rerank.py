@@ -44,7 +44,7 @@ def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: boo
         return found.outcome
     if policy.reuse is not None and found.neighbours and not listwise:
         return (yield from _verify(request, policy, policy.reuse, found, reranker))
-    # A listwise reranker orders the documents of one call, so places from two calls cannot be compared.
+    # A listwise reranker orders the documents of one call, so ranks from two calls cannot be compared.
     known = _known_scores(request, None if listwise else found.exact)
     unknown = np.flatnonzero(np.isnan(known))
     scored, fresh = yield from _ask(request, known, unknown)
@@ -71,7 +71,7 @@ def find(
     listwise: bool = False,
     vector: FloatArray | None = None,
 ) -> FindFlow:
-    """What the cache knows: of exactly this query first, since that needs no embedding; then of its neighbours.
+    """Look up what is known: of exactly this query first, since that needs no embedding; then of its neighbours.
 
     ``vector`` is the query's unit vector if the caller has it.
     """
@@ -140,7 +140,7 @@ def _serve_trusted(
         return None
     sources = [neighbour.scores for neighbour in trusted]
     if listwise:
-        # Places in two orders cannot be compared, so one entry alone has to know every document.
+        # Ranks in two orders cannot be compared, so one entry alone has to know every document.
         candidates = [[source] for source in sources]
     else:
         # Scores of this very query come before those of the nearest neighbour, and those before a farther one's.

@@ -43,29 +43,22 @@ def ranks(request: Request, results: Sequence[object], read: Reader = text_of) -
 
 def find_results(request: Request, documents: Sequence[D], policy: FlowPolicy) -> Generator[Step, Any, list[D] | None]:
     """The caller's documents that are on a remembered list, in its order; None when no entry covers the candidates."""
-    order = yield from _find_order(request, policy)
+    exact: Scores | None = yield ReadExact(request.tenant, request.query)
+    order = None if exact is None else _order(request, exact)
+    if order is None and policy.reuse is not None and len(request.query) <= policy.max_query_chars:
+        vector = yield Embed(request.query)
+        near: Sequence[Neighbour] = () if vector is None else (yield FindNeighbours(request.tenant, vector))
+        alike = yield from trusted(request, policy, policy.reuse.trust_threshold, near)
+        orders = (_order(request, neighbour.scores) for neighbour in alike)
+        order = next((order for order in orders if order is not None), None)
     if order is None:
         return None
     documents = by_position(documents)
     return [documents[position] for position in caller_positions(request.text_positions, order)]
 
 
-def _find_order(request: Request, policy: FlowPolicy) -> Generator[Step, Any, list[int] | None]:
-    """Positions of the request's texts in the remembered order."""
-    exact: Scores | None = yield ReadExact(request.tenant, request.query)
-    order = None if exact is None else _order(request, exact)
-    if order is not None or policy.reuse is None or len(request.query) > policy.max_query_chars:
-        return order
-    vector = yield Embed(request.query)
-    if vector is None:
-        return None
-    near: Sequence[Neighbour] = yield FindNeighbours(request.tenant, vector)
-    alike = yield from trusted(request, policy, policy.reuse.trust_threshold, near)
-    orders = (_order(request, neighbour.scores) for neighbour in alike)
-    return next((order for order in orders if order is not None), None)
-
-
 def _order(request: Request, stored: Scores) -> list[int] | None:
+    """Positions of the request's texts in the order that an entry holds; None unless it knows all of them."""
     candidates = request.fingerprints
     if any(fingerprint not in stored for fingerprint in candidates):
         return None

@@ -78,9 +78,12 @@ def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: Re
     if rounds >= policy.max_rounds:
         return np.empty(0, dtype=np.intp)
     expected = expect(prior, fresh)
-    # With as many places as documents, all of them are in the top k, and the bound below asks about all at once.
+    # With a top_k of all documents there is no first round: the bound below asks about all of them at once.
     if rounds == 0 and top_k < len(fresh):
-        chosen = _first_round(expected, fresh, top_k)
+        looks = np.where(np.isnan(fresh), expected.scores, fresh)
+        unknown = np.isnan(looks)
+        best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
+        chosen = np.concatenate([np.flatnonzero(unknown), best[np.isnan(fresh[best]) & ~unknown[best]]])
         # Scores of this query that are known already may have answered the first round.
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
@@ -103,15 +106,6 @@ def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Sett
     if left.size:
         reason = "rounds" if _within_budget(left, prior, fresh, policy).size else "budget"
     return Settled(order, scores, expected.drift, reason)
-
-
-def _first_round(expected: Expected, fresh: Floats, top_k: int) -> Positions:
-    """Unknown documents, and those that are not asked about yet among the ones that look best now."""
-    looks = np.where(np.isnan(fresh), expected.scores, fresh)
-    unknown = np.isnan(looks)
-    best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
-    best = best[np.isnan(fresh[best]) & ~unknown[best]]
-    return np.concatenate([np.flatnonzero(unknown), best])
 
 
 def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:

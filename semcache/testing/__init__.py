@@ -10,9 +10,7 @@ Example:
             return MyStore(prefix=uuid4().hex, dims=DIMS, listwise=listwise)
 """
 
-from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import AsyncStore, Store
@@ -22,7 +20,7 @@ __all__ = ["DIMS", "AsyncStoreContract", "StoreContract"]
 
 
 class StoreContract:
-    """What semcache relies on in a ``Store``. Subclass it and define ``make_store``.
+    """Checks everything that semcache relies on in a ``Store``. Subclass it and define ``make_store``.
 
     Besides the test below it has one for each function of ``semcache.testing.scenarios``, whose name follows ``test_``.
     """
@@ -35,6 +33,7 @@ class StoreContract:
         raise NotImplementedError("define make_store() so that it returns a new, empty store")
 
     def test_scores_added_by_several_threads_are_all_kept(self) -> None:
+        # Partial hits of equal queries add to one entry at once, also from several processes.
         store = self.make_store()
         added = [(document(number), float(number)) for number in range(40)]
         with ThreadPoolExecutor(8) as threads:
@@ -52,24 +51,19 @@ class AsyncStoreContract:
         raise NotImplementedError("define make_store() so that it returns a new, empty store")
 
 
-def _by_calls(scenario: Scenario, *, listwise: bool) -> Callable[[StoreContract], None]:
+def _add_tests(scenario: Scenario, *, listwise: bool) -> None:
     def test(contract: StoreContract) -> None:
         drive(scenario(contract.make_store(listwise=listwise)), lambda result: result)
 
-    return test
-
-
-def _by_awaited_calls(
-    scenario: Scenario, *, listwise: bool
-) -> Callable[[AsyncStoreContract], Coroutine[Any, Any, None]]:
-    async def test(contract: AsyncStoreContract) -> None:
+    async def atest(contract: AsyncStoreContract) -> None:
         await adrive(scenario(contract.make_store(listwise=listwise)), lambda awaitable: awaitable)
 
-    return test
+    setattr(StoreContract, f"test_{scenario.__name__}", test)
+    setattr(AsyncStoreContract, f"test_{scenario.__name__}", atest)
 
 
 # From one list for both contracts, so that neither can lack a scenario.
-for _scenario in (*SCENARIOS, *LISTWISE_SCENARIOS):
-    _listwise = _scenario in LISTWISE_SCENARIOS
-    setattr(StoreContract, f"test_{_scenario.__name__}", _by_calls(_scenario, listwise=_listwise))
-    setattr(AsyncStoreContract, f"test_{_scenario.__name__}", _by_awaited_calls(_scenario, listwise=_listwise))
+for _scenario in SCENARIOS:
+    _add_tests(_scenario, listwise=False)
+for _scenario in LISTWISE_SCENARIOS:
+    _add_tests(_scenario, listwise=True)

@@ -1,4 +1,4 @@
-"""What a store has to do, one scenario per promise of the ``Store`` protocol.
+"""Scenarios for a store, one per promise of the ``Store`` protocol.
 
 A scenario yields what a method of the store returned, and is sent its result: the same object where methods are called,
 the awaited result where they are coroutines. So one text serves both kinds of store.
