@@ -48,7 +48,7 @@ class Backend:
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
-        # Weak, since applications build a reranker per request and drop it without closing it.
+        # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
         self._owner: ref[object] | None = None
         self._users: WeakKeyDictionary[object, tuple[RedisStore, Observer]] = WeakKeyDictionary()
 

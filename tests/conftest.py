@@ -1,4 +1,4 @@
-"""What every test may use: one real Redis for the whole run, and names that no other test has."""
+"""Fixtures for all tests: one real Redis for the whole run, and a namespace that no other test uses."""
 
 import signal
 from collections.abc import Iterator

@@ -64,7 +64,7 @@ class GatedReranker(ScriptedReranker):
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         self._inside.release()
-        assert self._go.acquire(timeout=PATIENCE_S), "nobody let this call go"
+        assert self._go.acquire(timeout=PATIENCE_S), "the test did not let this call go on"
         return super().score(pairs)
 
     def wait_until_inside(self) -> None:

@@ -1,7 +1,9 @@
 """The cache by itself, on a real Redis."""
 
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from semcache.cached import CachedReranker
 from semcache.documents import Document
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, EmbedderError, InvalidInputError, StoreUnavailableError
-from semcache.events import CacheFailed
+from semcache.events import CacheFailed, Event
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.protocols import Embedder
 from semcache.ranking import Status
@@ -23,13 +25,13 @@ SCORES = [0.5, 3.25, -1.0, 2.0, 0.0, 1.0]
 
 
 @pytest.fixture
-def cache(redis_url, namespace):
+def cache(redis_url: str, namespace: str) -> Iterator[RedisSemanticCache]:
     settings = Settings(cache={"namespace": namespace})
     with RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings) as cache:
         yield cache
 
 
-def test_what_is_remembered_is_looked_up_exactly_and_by_meaning(cache):
+def test_what_is_remembered_is_looked_up_exactly_and_by_meaning(cache: RedisSemanticCache) -> None:
     assert cache.lookup("how far is the moon", DOCUMENTS).status is None
     assert cache.remember("how far is the moon", DOCUMENTS, SCORES)
     exact = cache.lookup("how far is the moon", DOCUMENTS[::-1])
@@ -39,13 +41,13 @@ def test_what_is_remembered_is_looked_up_exactly_and_by_meaning(cache):
     assert near.similarity == pytest.approx(1, abs=1e-3)
 
 
-def test_unknown_documents_of_a_known_query_are_none(cache):
+def test_unknown_documents_of_a_known_query_are_none(cache: RedisSemanticCache) -> None:
     cache.remember("how far is the moon", DOCUMENTS[:3], SCORES[:3])
     found = cache.lookup("how far is the moon", DOCUMENTS)
     assert (found.status, found.scores) == (Status.PARTIAL, (0.5, 3.25, -1.0, None, None, None))
 
 
-def test_tenants_never_meet(cache):
+def test_tenants_never_meet(cache: RedisSemanticCache) -> None:
     cache.remember("how far is the moon", DOCUMENTS, SCORES, tenant="a")
     for other in ("", "b", "A", "a "):
         assert cache.lookup("how far is the moon", DOCUMENTS, tenant=other).status is None
@@ -53,7 +55,7 @@ def test_tenants_never_meet(cache):
     assert cache.lookup("is the moon how far", DOCUMENTS, tenant="a").status is Status.SEMANTIC
 
 
-def test_rerankers_and_embedders_never_meet(cache, redis_url, namespace):
+def test_rerankers_and_embedders_never_meet(cache: RedisSemanticCache, redis_url: str, namespace: str) -> None:
     cache.remember("how far is the moon", DOCUMENTS, SCORES)
     assert cache.of("another model").lookup("how far is the moon", DOCUMENTS).status is None
 
@@ -81,7 +83,7 @@ def test_what_was_embedded_by_torch_is_found_by_onnx_and_not_by_8_bit_integers(
         assert by_int8.lookup("distance of the moon", DOCUMENTS).status is None
 
 
-def test_a_given_vector_spares_the_embedding(cache):
+def test_a_given_vector_spares_the_embedding(cache: RedisSemanticCache) -> None:
     vector = 7 * cache.backend.embedder.embed(["how far is the moon"])[0]
     cache.backend.embedder.texts.clear()
     cache.remember("how far is the moon", DOCUMENTS, SCORES, vector=vector)
@@ -94,7 +96,7 @@ def test_a_given_vector_spares_the_embedding(cache):
     assert cache.backend.embedder.texts == []
 
 
-def test_forgetting(cache):
+def test_forgetting(cache: RedisSemanticCache) -> None:
     for query in ("how far is the moon", "best pizza dough"):
         for tenant in ("", "a"):
             cache.remember(query, DOCUMENTS, SCORES, tenant=tenant)
@@ -122,12 +124,14 @@ def test_forgetting(cache):
         ({"document": 5}, "no text found in int 5"),
     ],
 )
-def test_forgetting_nothing_in_particular_is_an_error(cache, arguments, said):
+def test_forgetting_nothing_in_particular_is_an_error(
+    cache: RedisSemanticCache, arguments: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InvalidInputError, match=said):
         cache.forget(**arguments)
 
 
-def test_get_gives_the_callers_own_documents_in_the_remembered_order(cache):
+def test_get_gives_the_callers_own_documents_in_the_remembered_order(cache: RedisSemanticCache) -> None:
     results = [DOCUMENTS[3], DOCUMENTS[0], DOCUMENTS[5]]
     assert cache.get("how far is the moon", DOCUMENTS) is None
     cache.set("how far is the moon", DOCUMENTS, results)
@@ -140,28 +144,28 @@ def test_get_gives_the_callers_own_documents_in_the_remembered_order(cache):
     assert cache.get("how far is the moon", [mine[5], mine[3], mine[0]]) == [mine[3], mine[0], mine[5]]
 
 
-def test_a_full_list_is_served_for_fewer_candidates_too(cache):
+def test_a_full_list_is_served_for_fewer_candidates_too(cache: RedisSemanticCache) -> None:
     cache.set("how far is the moon", DOCUMENTS, DOCUMENTS[::-1])
     assert cache.get("how far is the moon", DOCUMENTS[:3]) == DOCUMENTS[:3][::-1]
 
 
-def test_an_empty_result_is_a_result(cache):
+def test_an_empty_result_is_a_result(cache: RedisSemanticCache) -> None:
     cache.set("how far is the moon", DOCUMENTS, [])
     assert cache.get("how far is the moon", DOCUMENTS) == []
 
 
-def test_a_later_list_replaces_the_earlier_one(cache):
+def test_a_later_list_replaces_the_earlier_one(cache: RedisSemanticCache) -> None:
     cache.set("how far is the moon", DOCUMENTS, DOCUMENTS)
     cache.set("how far is the moon", DOCUMENTS, DOCUMENTS[:2])
     assert cache.get("how far is the moon", DOCUMENTS) == DOCUMENTS[:2]
 
 
-def test_result_lists_and_scores_do_not_mix(cache):
+def test_result_lists_and_scores_do_not_mix(cache: RedisSemanticCache) -> None:
     cache.set("how far is the moon", DOCUMENTS, DOCUMENTS)
     assert cache.lookup("how far is the moon", DOCUMENTS).status is None
 
 
-def test_a_result_that_was_no_candidate_is_an_error(cache):
+def test_a_result_that_was_no_candidate_is_an_error(cache: RedisSemanticCache) -> None:
     with pytest.raises(InvalidInputError, match="is none of the documents"):
         cache.set("how far is the moon", DOCUMENTS, [Document("something else")])
 
@@ -174,7 +178,9 @@ def test_a_result_that_was_no_candidate_is_an_error(cache):
         ([1.0, 1, 1, 1, 1, float("inf")], "the score of document 5 is inf"),
     ],
 )
-def test_only_one_finite_score_per_document_is_remembered(cache, scores, said):
+def test_only_one_finite_score_per_document_is_remembered(
+    cache: RedisSemanticCache, scores: list[float], said: str
+) -> None:
     with pytest.raises(InvalidInputError, match=said):
         cache.remember("how far is the moon", DOCUMENTS, scores)
     assert cache.lookup("how far is the moon", DOCUMENTS).status is None
@@ -196,7 +202,9 @@ def test_only_one_finite_score_per_document_is_remembered(cache, scores, said):
     ],
 )
 @pytest.mark.parametrize("kind", [RedisSemanticCache, OptimizedRerankerPipeline])
-def test_a_wrong_argument_is_named_with_the_remedy_before_anything_is_loaded(kind, argument, value, remedy):
+def test_a_wrong_argument_is_named_with_the_remedy_before_anything_is_loaded(
+    kind: type[Any], argument: str, value: object, remedy: str
+) -> None:
     given = {argument: value}
     if kind is OptimizedRerankerPipeline:
         argument = "cache_ttl" if argument == "ttl" else argument
@@ -209,7 +217,7 @@ def test_a_wrong_argument_is_named_with_the_remedy_before_anything_is_loaded(kin
 class NeverLoaded:
     """A reranker that must not be looked at."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"asked for {name}")
 
 
@@ -256,31 +264,31 @@ U = "redis://localhost:1"
         ),
     ],
 )
-def test_so_are_the_others(construct, said):
+def test_so_are_the_others(construct: Callable[[], object], said: str) -> None:
     with pytest.raises((ConfigurationError, InvalidInputError), match=said):
         construct()
 
 
 @pytest.mark.parametrize("ttl", [1e-9, 315_360_000, None])
-def test_the_longest_and_the_shortest_life_are_stored(redis_url, namespace, ttl):
+def test_the_longest_and_the_shortest_life_are_stored(redis_url: str, namespace: str, ttl: float | None) -> None:
     settings = Settings(cache={"namespace": namespace})
     with RedisSemanticCache(redis_url, WordEmbedder(), ttl=ttl, settings=settings) as cache:
         assert cache.remember("how far is the moon", DOCUMENTS, SCORES)
 
 
-def test_a_threshold_of_zero_is_not_the_default(redis_url):
+def test_a_threshold_of_zero_is_not_the_default(redis_url: str) -> None:
     with RedisSemanticCache(redis_url, WordEmbedder(), 0) as cache:
         assert cache.policy().reuse.trust_threshold == 0
 
 
 @pytest.mark.parametrize("vector", [np.zeros(64), np.full(64, np.nan), np.full(64, np.nan, np.float32), np.ones(5)])
-def test_a_given_vector_is_checked(cache, vector):
+def test_a_given_vector_is_checked(cache: RedisSemanticCache, vector: np.ndarray) -> None:
     with pytest.raises(EmbedderError, match="the caller gave"):
         cache.lookup("how far is the moon", DOCUMENTS, vector=vector)
 
 
-def test_without_redis_everything_is_a_miss_and_nothing_raises_but_forgetting():
-    events = []
+def test_without_redis_everything_is_a_miss_and_nothing_raises_but_forgetting() -> None:
+    events: list[Event] = []
     cache = RedisSemanticCache("redis://localhost:1/0", WordEmbedder(), observers=[events.append])
     assert isinstance(events[0], CacheFailed)
     assert cache.lookup("how far is the moon", DOCUMENTS).status is None
@@ -293,7 +301,7 @@ def test_without_redis_everything_is_a_miss_and_nothing_raises_but_forgetting():
     cache.close()
 
 
-async def test_the_asynchronous_methods_do_the_same(redis_url, namespace):
+async def test_the_asynchronous_methods_do_the_same(redis_url: str, namespace: str) -> None:
     settings = Settings(cache={"namespace": namespace})
     async with RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings) as cache:
         assert await cache.aremember("how far is the moon", DOCUMENTS, SCORES)
@@ -305,7 +313,7 @@ async def test_the_asynchronous_methods_do_the_same(redis_url, namespace):
         assert await cache.aclear() == 0
 
 
-def test_its_repr_says_where_without_the_password():
+def test_its_repr_says_where_without_the_password() -> None:
     cache = RedisSemanticCache("redis://user:secret@localhost:1/0", WordEmbedder())
     assert repr(cache) == "<RedisSemanticCache of 'default' in Redis at redis://localhost:1>"
     cache.close()

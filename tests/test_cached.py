@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +14,19 @@ import pytest
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.errors import InvalidInputError, RerankerError
-from semcache.events import CacheFailed, Reranked
+from semcache.events import CacheFailed, Event, Reranked
+from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
+from tests.scripted import PATIENCE_S
 
 DOCUMENTS = [SimpleNamespace(page_content=f"passage {n} about the moon", metadata={"n": n}) for n in range(20)]
 QUERY = "how far is the moon"
 
 
-def cached(redis_url, namespace, reranker=None, **options):
+def cached(redis_url: str, namespace: str, reranker: CountingReranker | None = None, **options: Any) -> CachedReranker:
     # No audits: tests here count what is asked of the model and of Redis.
     settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
     cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings)
@@ -30,16 +34,18 @@ def cached(redis_url, namespace, reranker=None, **options):
 
 
 @pytest.fixture
-def reranker(redis_url, namespace):
-    with cached(redis_url, namespace) as reranker:
+def model() -> CountingReranker:
+    """The model behind ``reranker``."""
+    return CountingReranker()
+
+
+@pytest.fixture
+def reranker(redis_url: str, namespace: str, model: CountingReranker) -> Iterator[CachedReranker]:
+    with cached(redis_url, namespace, model) as reranker:
         yield reranker
 
 
-def model(reranker: CachedReranker) -> CountingReranker:
-    return reranker.ladder._reranker
-
-
-def calls(reranker: CachedReranker) -> Counter:
+def calls(reranker: CachedReranker) -> Counter[str]:
     """Calls per command since the last reset, as the server counts them."""
     stats = reranker.cache.backend.connection.client.info("commandstats")
     counts = Counter({name.removeprefix("cmdstat_").lower(): value["calls"] for name, value in stats.items()})
@@ -49,40 +55,42 @@ def calls(reranker: CachedReranker) -> Counter:
     return counts
 
 
-def test_the_callers_own_objects_come_back_in_order_with_raw_scores(reranker):
+def test_the_callers_own_objects_come_back_in_order_with_raw_scores(
+    reranker: CachedReranker, model: CountingReranker
+) -> None:
     ranking = reranker.rerank(QUERY, DOCUMENTS, 5)
-    scores = [model(reranker).score_of(QUERY, document.page_content) for document in DOCUMENTS]
+    scores = [model.score_of(QUERY, document.page_content) for document in DOCUMENTS]
     best = np.argsort(-np.array(scores, dtype=np.float32), kind="stable")[:5]
-    assert list(ranking) == [DOCUMENTS[place] for place in best]
+    assert list(ranking) == [DOCUMENTS[position] for position in best]
     assert ranking.indices == tuple(best)
-    assert ranking.scores == tuple(float(np.float32(scores[place])) for place in best)
-    assert all(document is DOCUMENTS[place] for document, place in zip(ranking, best, strict=True))
+    assert ranking.scores == tuple(float(np.float32(scores[position])) for position in best)
+    assert all(document is DOCUMENTS[position] for document, position in zip(ranking, best, strict=True))
     assert repr(ranking) == "<Ranking fresh: 5 documents by counting, 20 pairs asked, 0 reused>"
 
 
-def test_a_smaller_earlier_top_k_does_not_shorten_a_later_larger_one(reranker):
+def test_a_smaller_earlier_top_k_does_not_shorten_a_later_larger_one(reranker: CachedReranker) -> None:
     assert len(reranker.rerank(QUERY, DOCUMENTS, 1)) == 1
     later = reranker.rerank(QUERY, DOCUMENTS, 20)
     assert (len(later), later.status) == (20, Status.EXACT)
 
 
-def test_another_requests_documents_never_come_back(reranker):
+def test_another_requests_documents_never_come_back(reranker: CachedReranker) -> None:
     reranker.rerank(QUERY, DOCUMENTS[:10])
     ranking = reranker.rerank(QUERY, DOCUMENTS[10:], 20)
     assert sorted(ranking.indices) == list(range(10))
     assert all(any(document is mine for mine in DOCUMENTS[10:]) for document in ranking)
 
 
-def test_a_changed_text_is_the_only_one_sent_to_the_reranker(reranker):
+def test_a_changed_text_is_the_only_one_sent_to_the_reranker(reranker: CachedReranker, model: CountingReranker) -> None:
     reranker.rerank(QUERY, DOCUMENTS)
-    model(reranker).pairs.clear()
+    model.pairs.clear()
     changed = [*DOCUMENTS[:7], SimpleNamespace(page_content="passage 7, revised", metadata={}), *DOCUMENTS[8:]]
     ranking = reranker.rerank(QUERY, changed, 20)
-    assert model(reranker).pairs == [(QUERY, "passage 7, revised")]
+    assert model.pairs == [(QUERY, "passage 7, revised")]
     assert (ranking.status, ranking.asked, ranking.reused) == (Status.PARTIAL, 1, 19)
 
 
-def test_round_trips(reranker):
+def test_round_trips(reranker: CachedReranker) -> None:
     reranker.rerank(QUERY, DOCUMENTS)
     calls(reranker)
     reranker.cache.backend.embedder.texts.clear()
@@ -101,19 +109,19 @@ def test_round_trips(reranker):
     assert partial["hset"] == 0
 
 
-def test_equal_documents_each_come_back_and_are_scored_once(reranker):
+def test_equal_documents_each_come_back_and_are_scored_once(reranker: CachedReranker, model: CountingReranker) -> None:
     ranking = reranker.rerank(QUERY, ["a", "b", "a", "a"], 4)
     assert sorted(ranking.indices) == [0, 1, 2, 3]
-    assert len(model(reranker).pairs) == 2
+    assert len(model.pairs) == 2
 
 
-def test_no_documents_ask_nobody(reranker):
+def test_no_documents_ask_no_model(reranker: CachedReranker, model: CountingReranker) -> None:
     ranking = reranker.rerank(QUERY, [])
-    assert (list(ranking), ranking.scores, model(reranker).pairs) == ([], (), [])
+    assert (list(ranking), ranking.scores, model.pairs) == ([], (), [])
     assert reranker.get_stats()["hit_rate"] == "0.00%"
 
 
-def test_stats_keep_their_old_names(reranker):
+def test_stats_keep_their_old_names(reranker: CachedReranker) -> None:
     for query in (QUERY, QUERY, "is the moon how far"):
         reranker.rerank(query, DOCUMENTS)
     stats = reranker.get_stats()
@@ -122,13 +130,14 @@ def test_stats_keep_their_old_names(reranker):
     assert (stats["pairs_asked"], stats["pairs_reused"]) == (20, 40)
 
 
-def test_many_at_once_are_like_one_after_the_other(redis_url, namespace):
+def test_many_at_once_are_like_one_after_the_other(redis_url: str, namespace: str) -> None:
     queries = [QUERY, "best pizza dough", QUERY, "is the moon how far"]
-    with cached(redis_url, namespace) as many, cached(redis_url, namespace + "x") as single:
+    model = CountingReranker()
+    with cached(redis_url, namespace, model) as many, cached(redis_url, namespace + "x") as single:
         rankings = many.rerank_many(queries, [DOCUMENTS] * 4, 3)
         singly = [list(single.rerank(query, DOCUMENTS, 3)) for query in queries[:3]]
         assert [list(ranking) for ranking in rankings[:3]] == singly
-        assert len(model(many).pairs) == 60, "the repeated query is scored once"
+        assert len(model.pairs) == 60, "the repeated query is scored once"
         again = many.rerank_many(queries, [DOCUMENTS] * 4, 3)
         assert {ranking.status for ranking in again} == {Status.EXACT}
 
@@ -136,13 +145,15 @@ def test_many_at_once_are_like_one_after_the_other(redis_url, namespace):
 @pytest.mark.parametrize(
     ("queries", "documents"), [([QUERY], []), (QUERY, [DOCUMENTS]), ([QUERY, " "], [DOCUMENTS, DOCUMENTS])]
 )
-def test_many_at_once_are_checked_before_any_work(reranker, queries, documents):
+def test_many_at_once_are_checked_before_any_work(
+    reranker: CachedReranker, model: CountingReranker, queries: Any, documents: Any
+) -> None:
     with pytest.raises(InvalidInputError):
         reranker.rerank_many(queries, documents)
-    assert model(reranker).pairs == []
+    assert model.pairs == []
 
 
-def test_warming_from_a_log_makes_requests_exact(reranker):
+def test_warming_from_a_log_makes_requests_exact(reranker: CachedReranker) -> None:
     log = [(f"question number {n} is this", DOCUMENTS) for n in range(40)]
     assert reranker.warm(iter(log)) == 800
     assert reranker.warm(log) == 0
@@ -151,7 +162,7 @@ def test_warming_from_a_log_makes_requests_exact(reranker):
 
 
 @pytest.mark.parametrize("deadline_s", [0, -1, float("nan"), "1"])
-def test_a_deadline_is_a_time_to_come(reranker, deadline_s):
+def test_a_deadline_is_a_time_to_come(reranker: CachedReranker, deadline_s: Any) -> None:
     with pytest.raises(InvalidInputError, match="deadline_s must be a number of seconds above 0"):
         reranker.rerank(QUERY, DOCUMENTS, deadline_s=deadline_s)
 
@@ -160,9 +171,11 @@ def test_a_deadline_is_a_time_to_come(reranker, deadline_s):
     ("scores", "said"),
     [([1.0], "gave 1 scores for 20 pairs"), ([float("nan")] * 20, "not finite"), ([float("inf")] * 20, "not finite")],
 )
-def test_bad_scores_are_the_rerankers_error_and_are_not_stored(redis_url, namespace, scores, said):
+def test_bad_scores_are_the_rerankers_error_and_are_not_stored(
+    redis_url: str, namespace: str, scores: list[float], said: str
+) -> None:
     class Bad(CountingReranker):
-        def score(self, pairs):
+        def score(self, pairs: Sequence[Pair]) -> FloatArray:
             return np.array(scores, dtype=np.float32)
 
     with cached(redis_url, namespace, Bad()) as bad:
@@ -171,7 +184,7 @@ def test_bad_scores_are_the_rerankers_error_and_are_not_stored(redis_url, namesp
         assert bad.cache.lookup(QUERY, DOCUMENTS).status is None
 
 
-def test_a_listwise_order_is_kept_whole(redis_url, namespace):
+def test_a_listwise_order_is_kept_whole(redis_url: str, namespace: str) -> None:
     with cached(redis_url, namespace, CountingOrder()) as listwise:
         first = listwise.rerank(QUERY, DOCUMENTS, 3)
         assert listwise.rerank(QUERY, DOCUMENTS, 20).status is Status.EXACT
@@ -180,65 +193,65 @@ def test_a_listwise_order_is_kept_whole(redis_url, namespace):
         assert listwise.rerank(QUERY, [*DOCUMENTS, "new"], 3).status is Status.EXACT
 
 
-def test_threads_share_one_computation(redis_url, namespace):
-    started, gate = threading.Event(), threading.Event()
+class Held(CountingReranker):
+    """Holds every call inside the model until the test opens the gate."""
 
-    class Slow(CountingReranker):
-        def score(self, pairs):
-            started.set()
-            assert gate.wait(10)
-            return super().score(pairs)
+    def __init__(self) -> None:
+        super().__init__()
+        self.started, self.gate = threading.Event(), threading.Event()
 
-    with cached(redis_url, namespace, Slow()) as slow, ThreadPoolExecutor(8) as pool:
-        first = pool.submit(slow.rerank, QUERY, DOCUMENTS)
-        assert started.wait(10)
-        others = [pool.submit(slow.rerank, QUERY, list(DOCUMENTS)) for _ in range(7)]
-        gate.set()
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        self.started.set()
+        assert self.gate.wait(PATIENCE_S)
+        return super().score(pairs)
+
+
+def test_threads_share_one_computation(redis_url: str, namespace: str) -> None:
+    model = Held()
+    with cached(redis_url, namespace, model) as shared, ThreadPoolExecutor(8) as pool:
+        first = pool.submit(shared.rerank, QUERY, DOCUMENTS)
+        assert model.started.wait(PATIENCE_S)
+        others = [pool.submit(shared.rerank, QUERY, list(DOCUMENTS)) for _ in range(7)]
+        model.gate.set()
         rankings = [future.result(10) for future in (first, *others)]
         assert len({ranking.indices for ranking in rankings}) == 1
-        assert len(model(slow).pairs) == 20
+        assert len(model.pairs) == 20
 
 
-def test_threads_with_different_requests_all_get_their_own(redis_url, namespace):
+def test_threads_with_different_requests_all_get_their_own(redis_url: str, namespace: str) -> None:
     with cached(redis_url, namespace) as shared, ThreadPoolExecutor(8) as pool:
-        wanted = [(f"question number {n % 7} here", DOCUMENTS[n % 5 :], f"tenant {n % 3}") for n in range(120)]
-        rankings = list(pool.map(lambda one: shared.rerank(one[0], one[1], 20, tenant=one[2]), wanted))
-        for (_, documents, _), ranking in zip(wanted, rankings, strict=True):
+        requests = [(f"question number {n % 7} here", DOCUMENTS[n % 5 :], f"tenant {n % 3}") for n in range(120)]
+        rankings = list(pool.map(lambda sent: shared.rerank(sent[0], sent[1], 20, tenant=sent[2]), requests))
+        for (_, documents, _), ranking in zip(requests, rankings, strict=True):
             assert sorted(ranking.indices) == list(range(len(documents)))
         assert shared.get_stats()["requests"] == 120
         assert shared.get_stats()["cache_failures"] == 0
 
 
-async def test_tasks_get_the_same_and_do_not_block_the_loop(redis_url, namespace):
-    async with cached(redis_url, namespace) as shared:
+async def test_tasks_get_the_same_and_do_not_block_the_loop(redis_url: str, namespace: str) -> None:
+    model = CountingReranker()
+    async with cached(redis_url, namespace, model) as shared:
         rankings = await asyncio.gather(*(shared.arerank(QUERY, DOCUMENTS) for _ in range(20)))
         assert len({ranking.indices for ranking in rankings}) == 1
-        assert len(model(shared).pairs) == 20
+        assert len(model.pairs) == 20
         many = await shared.arerank_many([QUERY, "best pizza dough"], [DOCUMENTS, DOCUMENTS])
         assert [ranking.status for ranking in many] == [Status.EXACT, Status.FRESH]
         assert (await shared.arerank("is the moon how far", DOCUMENTS)).status is Status.SEMANTIC
 
 
-async def test_a_cancelled_task_takes_nobody_along(redis_url, namespace):
-    started, gate = threading.Event(), threading.Event()
-
-    class Slow(CountingReranker):
-        def score(self, pairs):
-            started.set()
-            assert gate.wait(10)
-            return super().score(pairs)
-
-    async with cached(redis_url, namespace, Slow()) as slow:
-        tasks = [asyncio.create_task(slow.arerank(QUERY, DOCUMENTS)) for _ in range(3)]
-        await asyncio.to_thread(started.wait, 10)
+async def test_a_cancelled_task_does_not_cancel_the_others(redis_url: str, namespace: str) -> None:
+    model = Held()
+    async with cached(redis_url, namespace, model) as shared:
+        tasks = [asyncio.create_task(shared.arerank(QUERY, DOCUMENTS)) for _ in range(3)]
+        await asyncio.to_thread(model.started.wait, PATIENCE_S)
         tasks[0].cancel()
-        gate.set()
+        model.gate.set()
         rankings = await asyncio.gather(*tasks[1:])
         assert {ranking.status for ranking in rankings} == {Status.FRESH}
         assert tasks[0].cancelled()
 
 
-def test_one_cached_reranker_serves_several_event_loops(redis_url, namespace):
+def test_one_cached_reranker_serves_several_event_loops(redis_url: str, namespace: str) -> None:
     shared = cached(redis_url, namespace)
     for _ in range(3):
         asyncio.run(shared.arerank(QUERY, DOCUMENTS))
@@ -246,8 +259,8 @@ def test_one_cached_reranker_serves_several_event_loops(redis_url, namespace):
     shared.close()
 
 
-def test_redis_that_dies_in_mid_flight_costs_only_the_cache(namespace):
-    events = []
+def test_redis_that_dies_in_mid_flight_costs_only_the_cache(namespace: str) -> None:
+    events: list[Event] = []
     server = EmbeddedRedis().start()
     with cached(server.url, namespace, observers=[events.append]) as lonely:
         fresh = lonely.rerank(QUERY, DOCUMENTS)
@@ -257,8 +270,8 @@ def test_redis_that_dies_in_mid_flight_costs_only_the_cache(namespace):
         assert lonely.get_stats()["cache_failures"] > 0
 
 
-async def test_redis_that_is_away_from_the_start_costs_only_the_cache(namespace):
-    failures = []
+async def test_redis_that_is_away_from_the_start_costs_only_the_cache(namespace: str) -> None:
+    failures: list[Event] = []
     cache = RedisSemanticCache("redis://localhost:1", WordEmbedder(), observers=[failures.append])
     async with CachedReranker(CountingReranker(), cache) as lonely:
         assert (await lonely.arerank(QUERY, DOCUMENTS)).status is Status.FRESH
@@ -266,21 +279,21 @@ async def test_redis_that_is_away_from_the_start_costs_only_the_cache(namespace)
     assert {type(event) for event in failures} == {CacheFailed, Reranked}
 
 
-def test_observers_are_told_and_cannot_break_anything(redis_url, namespace):
-    told = []
+def test_observers_hear_of_requests_and_cannot_break_them(redis_url: str, namespace: str) -> None:
+    heard: list[Event] = []
 
-    def broken(event):
+    def broken(event: Event) -> None:
         raise RuntimeError("observer bug")
 
-    with cached(redis_url, namespace, observers=[broken, told.append]) as observed:
+    with cached(redis_url, namespace, observers=[broken, heard.append]) as observed:
         observed.rerank(QUERY, DOCUMENTS, tenant="a")
-    (event,) = told
+    (event,) = heard
     assert isinstance(event, Reranked)
     assert (event.status, event.tenant, event.documents, event.asked) == ("fresh", "a", 20, 20)
     assert event.duration_s > 0
 
 
-def test_a_megabyte_of_query_or_document_is_served(reranker):
+def test_a_megabyte_of_query_or_document_is_served(reranker: CachedReranker) -> None:
     query, document = "moon " * 200_000, "passage " * 125_000
     assert reranker.rerank(query, [document, "short"]).status is Status.FRESH
     assert reranker.rerank(query, [document, "short"]).status is Status.EXACT

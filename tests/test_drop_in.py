@@ -1,8 +1,10 @@
 """The six classes under their old names and call shapes, with the documents and the CrossEncoder of their users."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def cross_encoder_model(tiny_cross_encoder: Path):
+def cross_encoder_model(tiny_cross_encoder: Path) -> Any:
     """A bare sentence-transformers CrossEncoder: it has ``predict`` and no ``rerank``."""
     from sentence_transformers import CrossEncoder
 
@@ -33,24 +35,24 @@ def cross_encoder_model(tiny_cross_encoder: Path):
 
 
 @pytest.fixture
-def expected(cross_encoder_model) -> list[object]:
+def expected(cross_encoder_model: Any) -> list[object]:
     scores = cross_encoder_model.predict([(QUERY, document.page_content) for document in DOCUMENTS])
     return [DOCUMENTS[place] for place in sorted(range(4), key=lambda place: -scores[place])]
 
 
 @pytest.fixture(autouse=True)
-def _own_namespace(namespace, monkeypatch):
+def _own_namespace(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMCACHE_NAMESPACE", namespace)
 
 
-def caches(redis_url):
+def caches(redis_url: str) -> Iterator[RedisSemanticCache]:
     yield RedisSemanticCache(redis_url, "all-MiniLM-L6-v2", 0.95, 3600)
     yield RedisSemanticCache(
         redis_url=redis_url, embedding_model="all-MiniLM-L6-v2", similarity_threshold=0.95, ttl=3600
     )
 
 
-def test_the_cache(redis_url, expected):
+def test_the_cache(redis_url: str, expected: list[object]) -> None:
     for cache in caches(redis_url):
         with cache:
             assert cache.get("is a river water", DOCUMENTS) is None
@@ -60,7 +62,7 @@ def test_the_cache(redis_url, expected):
             assert cache.get(query=QUERY, documents=DOCUMENTS) == expected
 
 
-def test_the_cached_reranker(redis_url, cross_encoder_model, expected):
+def test_the_cached_reranker(redis_url: str, cross_encoder_model: Any, expected: list[object]) -> None:
     for cache in caches(redis_url):
         with CachedReranker(cross_encoder_model, cache) as reranker:
             reranker.cache.clear()
@@ -71,8 +73,8 @@ def test_the_cached_reranker(redis_url, cross_encoder_model, expected):
             assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (2, 1, "66.67%")
 
 
-def test_the_batch_reranker(cross_encoder_model, expected):
-    async def in_a_loop(reranker):
+def test_the_batch_reranker(cross_encoder_model: Any, expected: list[object]) -> None:
+    async def in_a_loop(reranker: AsyncBatchReranker) -> None:
         assert await reranker.rerank_async(QUERY, DOCUMENTS, 2) == expected[:2]
         assert await reranker.batch_rerank_async([QUERY], [DOCUMENTS], 2) == [expected[:2]]
         assert reranker.batch_rerank([QUERY], [DOCUMENTS], 2) == [expected[:2]]
@@ -86,7 +88,7 @@ def test_the_batch_reranker(cross_encoder_model, expected):
             assert reranker.batch_rerank(queries=[QUERY] * 3, documents_list=[DOCUMENTS] * 3, top_k=4) == [expected] * 3
 
 
-def test_the_monitor():
+def test_the_monitor() -> None:
     for monitor in (LatencyMonitor(100, 2.0), LatencyMonitor(window_size=100, p95_threshold=2.0)):
         for _ in range(94):
             monitor.record(0.1)
@@ -95,8 +97,8 @@ def test_the_monitor():
         assert (monitor.get_p95(), monitor.should_degrade()) == (3.0, True)
 
 
-def test_the_degradable_reranker(cross_encoder_model, expected):
-    def longest(query, texts):
+def test_the_degradable_reranker(cross_encoder_model: Any, expected: list[object]) -> None:
+    def longest(query: str, texts: Sequence[str]) -> list[int]:
         return [len(text) for text in texts]
 
     monitor = LatencyMonitor()
@@ -115,7 +117,7 @@ def test_the_degradable_reranker(cross_encoder_model, expected):
             reranker.reset()
 
 
-def test_the_pipeline(redis_url, cross_encoder_model, expected):
+def test_the_pipeline(redis_url: str, cross_encoder_model: Any, expected: list[object]) -> None:
     with OptimizedRerankerPipeline(cross_encoder_model, None, redis_url, 3600, 0.95, 2.0) as pipeline:
         assert pipeline.rerank(QUERY, DOCUMENTS, 2) == expected[:2]
         assert pipeline.rerank(query=QUERY, documents=DOCUMENTS, top_k=3) == expected[:3]

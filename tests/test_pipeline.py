@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import semcache
 from semcache import OptimizedRerankerPipeline, Status
 from semcache.errors import ConfigurationError
-from semcache.events import BreakerChanged, Degraded
+from semcache.events import BreakerChanged, Degraded, Event
+from semcache.protocols import FloatArray, Pair
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -22,7 +25,7 @@ class Moody(CountingReranker):
 
     error: Exception | None = None
 
-    def score(self, pairs):
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
         if self.error is not None:
             raise self.error
         return super().score(pairs)
@@ -31,39 +34,43 @@ class Moody(CountingReranker):
 class Backwards(CountingReranker):
     """A fallback with an order of its own."""
 
-    def score_of(self, query, text):
+    def score_of(self, query: str, text: str) -> float:
         return -super().score_of(query, text)
 
 
 @pytest.fixture
-def knobs(namespace):
+def knobs(namespace: str) -> Settings:
     return Settings(cache={"namespace": namespace})
 
 
 @pytest.fixture
-def told():
-    """What an observer of the pipeline was told."""
+def heard() -> list[Event]:
+    """What an observer of the pipeline heard."""
     return []
 
 
 @pytest.fixture
-def pipeline(redis_url, knobs, told):
+def primary() -> Moody:
+    """The first reranker of the pipeline."""
+    return Moody("primary")
+
+
+@pytest.fixture
+def pipeline(
+    redis_url: str, knobs: Settings, primary: Moody, heard: list[Event]
+) -> Iterator[OptimizedRerankerPipeline]:
     with OptimizedRerankerPipeline(
-        Moody("primary"),
+        primary,
         Backwards("fallback"),
         redis_url,
         embedding_model=WordEmbedder(),
         settings=knobs,
-        observers=[told.append],
+        observers=[heard.append],
     ) as pipeline:
         yield pipeline
 
 
-def primary(pipeline: OptimizedRerankerPipeline) -> Moody:
-    return pipeline._primary.batcher.reranker
-
-
-def test_the_old_constructor_by_position_and_by_keyword(redis_url):
+def test_the_old_constructor_by_position_and_by_keyword(redis_url: str) -> None:
     by_position = OptimizedRerankerPipeline(
         Moody(), Backwards(), redis_url, 60, 0.9, 1.5, embedding_model=WordEmbedder()
     )
@@ -85,45 +92,49 @@ def test_the_old_constructor_by_position_and_by_keyword(redis_url):
             assert pipeline.get_stats()["reranker"]["degraded"] is False
 
 
-def test_what_the_fallback_said_is_never_served_as_the_primarys(pipeline):
-    primary(pipeline).error = RuntimeError("model gone")
+def test_what_the_fallback_said_is_never_served_as_the_primarys(
+    pipeline: OptimizedRerankerPipeline, primary: Moody
+) -> None:
+    primary.error = RuntimeError("model gone")
     degraded = pipeline.rerank(QUERY, DOCUMENTS)
     assert (degraded.status, degraded.reason, degraded.reranker) == (Status.DEGRADED, "error", "fallback")
     assert pipeline.cache.lookup(QUERY, DOCUMENTS).status is None
-    primary(pipeline).error = None
+    primary.error = None
     fresh = pipeline.rerank(QUERY, DOCUMENTS)
     assert (fresh.status, fresh.reranker) == (Status.FRESH, "primary")
     assert pipeline.rerank(QUERY, DOCUMENTS).scores == fresh.scores
 
 
-def test_errors_open_the_breaker_and_hits_are_served_meanwhile(pipeline, told):
+def test_errors_open_the_breaker_and_hits_are_served_meanwhile(
+    pipeline: OptimizedRerankerPipeline, primary: Moody, heard: list[Event]
+) -> None:
     known = pipeline.rerank(QUERY, DOCUMENTS)
-    primary(pipeline).error = RuntimeError("model gone")
+    primary.error = RuntimeError("model gone")
     reasons = [pipeline.rerank(f"question {n} here", DOCUMENTS).reason for n in range(7)]
     assert reasons == ["error"] * 5 + ["open"] * 2
     assert pipeline.get_stats()["reranker"]["degraded"] is True
     assert pipeline.rerank(QUERY, DOCUMENTS).scores == known.scores
-    assert [event.new for event in told if isinstance(event, BreakerChanged)] == ["open"]
-    assert len([event for event in told if isinstance(event, Degraded)]) == 7
+    assert [event.new for event in heard if isinstance(event, BreakerChanged)] == ["open"]
+    assert len([event for event in heard if isinstance(event, Degraded)]) == 7
     pipeline.reranker.reset()
-    primary(pipeline).error = None
+    primary.error = None
     assert pipeline.rerank("question 1 here", DOCUMENTS).status is Status.FRESH
 
 
-def test_without_any_fallback_the_retrievers_order_answers(redis_url, knobs):
+def test_without_any_fallback_the_retrievers_order_answers(redis_url: str, knobs: Settings, primary: Moody) -> None:
     with OptimizedRerankerPipeline(
-        Moody(), None, redis_url, embedding_model=WordEmbedder(), settings=knobs
+        primary, None, redis_url, embedding_model=WordEmbedder(), settings=knobs
     ) as pipeline:
-        primary(pipeline).error = RuntimeError("model gone")
+        primary.error = RuntimeError("model gone")
         ranking = pipeline.rerank(QUERY, DOCUMENTS, 3)
         assert (list(ranking), ranking.scores, ranking.status) == (DOCUMENTS[:3], None, Status.DEGRADED)
 
 
-def test_a_deadline_is_kept_by_the_fallback(redis_url, knobs):
+def test_a_deadline_is_kept_by_the_fallback(redis_url: str, knobs: Settings) -> None:
     gate = threading.Event()
 
     class Stuck(CountingReranker):
-        def score(self, pairs):
+        def score(self, pairs: Sequence[Pair]) -> FloatArray:
             gate.wait(30)
             return super().score(pairs)
 
@@ -136,9 +147,9 @@ def test_a_deadline_is_kept_by_the_fallback(redis_url, knobs):
         gate.set()
 
 
-async def test_everything_in_an_event_loop(redis_url, knobs):
+async def test_everything_in_an_event_loop(redis_url: str, knobs: Settings, primary: Moody) -> None:
     async with OptimizedRerankerPipeline(
-        Moody("primary"), Backwards("fallback"), redis_url, embedding_model=WordEmbedder(), settings=knobs
+        primary, Backwards("fallback"), redis_url, embedding_model=WordEmbedder(), settings=knobs
     ) as pipeline:
         queries = [
             "red apples",
@@ -154,11 +165,11 @@ async def test_everything_in_an_event_loop(redis_url, knobs):
         again = await pipeline.arerank_many(queries, [DOCUMENTS] * 8)
         assert {ranking.status for ranking in again} == {Status.EXACT}
         assert [ranking.indices for ranking in again] == [ranking.indices for ranking in first]
-        primary(pipeline).error = RuntimeError("model gone")
+        primary.error = RuntimeError("model gone")
         assert (await pipeline.arerank("best pizza dough", DOCUMENTS)).reranker == "fallback"
 
 
-def test_closing_ends_every_thread(redis_url, knobs):
+def test_closing_ends_every_thread(redis_url: str, knobs: Settings) -> None:
     before = set(threading.enumerate())
     pipeline = OptimizedRerankerPipeline(
         Moody(), Backwards(), redis_url, embedding_model=WordEmbedder(), settings=knobs
@@ -170,7 +181,7 @@ def test_closing_ends_every_thread(redis_url, knobs):
     pipeline.close()
 
 
-def test_everything_from_settings_with_the_real_models(namespace):
+def test_everything_from_settings_with_the_real_models(namespace: str) -> None:
     settings = Settings(redis={"url": "embedded"}, cache={"namespace": namespace})
     passages = [
         "Berlin had a population of 3,520,031 registered inhabitants in an area of 891.82 square kilometers.",
@@ -201,11 +212,11 @@ def test_everything_from_settings_with_the_real_models(namespace):
         ({"redis_url": "localhost:6379"}, "redis://"),
     ],
 )
-def test_bad_arguments_are_named_with_their_remedy(arguments, said):
+def test_bad_arguments_are_named_with_their_remedy(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         OptimizedRerankerPipeline(Moody(), Backwards(), embedding_model=WordEmbedder(), **arguments)
 
 
-def test_a_reranker_that_is_none_says_what_was_looked_for(redis_url):
+def test_a_reranker_that_is_none_says_what_was_looked_for(redis_url: str) -> None:
     with pytest.raises(semcache.SemcacheError, match="looked for"):
         OptimizedRerankerPipeline(object(), None, redis_url, embedding_model=WordEmbedder())

@@ -1,4 +1,4 @@
-"""What every embedder must do, whatever is behind it."""
+"""The contract of embedders, for every kind of model behind them."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What every reranker must do, whatever is behind it."""
+"""The contract of rerankers, for every kind of model behind them."""
 
 from concurrent.futures import ThreadPoolExecutor
 

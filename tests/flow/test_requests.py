@@ -1,15 +1,16 @@
-"""What a caller may send, and the message that names what may not be sent."""
+"""Arguments that callers may pass, and the messages for those that they may not."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from semcache.documents import Document, text_of
 from semcache.errors import InvalidInputError
-from semcache.flow.outcome import ranking
+from semcache.flow.outcome import Outcome, ranking
 from semcache.flow.requests import checked_request, deadline_after, is_ttl
-from semcache.flow.rerank import Outcome
 from semcache.ranking import Status
 
 
@@ -27,7 +28,7 @@ from semcache.ranking import Status
         SimpleNamespace(node=object(), get_content=lambda: "text"),
     ],
 )
-def test_the_documents_of_many_libraries_have_a_text(document):
+def test_the_documents_of_many_libraries_have_a_text(document: object) -> None:
     assert text_of(document) == "text"
 
 
@@ -41,7 +42,7 @@ def test_the_documents_of_many_libraries_have_a_text(document):
         (SimpleNamespace(content=None), "no text found in SimpleNamespace"),
     ],
 )
-def test_a_document_without_text_is_named(document, said):
+def test_a_document_without_text_is_named(document: object, said: str) -> None:
     with pytest.raises(InvalidInputError) as raised:
         checked_request("query", ["fine", document], 5)
     assert str(raised.value).startswith(said)
@@ -66,29 +67,29 @@ def test_a_document_without_text_is_named(document, said):
         (("q", [], 5, 7), "tenant must be a string, got int 7"),
     ],
 )
-def test_bad_input_is_named_with_its_remedy(arguments, said):
+def test_bad_input_is_named_with_its_remedy(arguments: tuple[Any, ...], said: str) -> None:
     with pytest.raises(InvalidInputError) as raised:
         checked_request(*arguments)
     assert said in str(raised.value)
 
 
-def test_equal_texts_are_one_text_in_order_of_appearance():
-    wanted = checked_request("q", ["b", "a", Document("b"), "c", "a"], 4)
-    assert wanted.texts == ("b", "a", "c")
-    assert wanted.text_positions == (0, 1, 0, 2, 1)
-    assert wanted.top_k == 4
+def test_equal_texts_are_one_text_in_order_of_appearance() -> None:
+    request = checked_request("q", ["b", "a", Document("b"), "c", "a"], 4)
+    assert request.texts == ("b", "a", "c")
+    assert request.text_positions == (0, 1, 0, 2, 1)
+    assert request.top_k == 4
 
 
-def test_top_k_is_at_most_the_number_of_documents():
+def test_top_k_is_at_most_the_number_of_documents() -> None:
     assert checked_request("q", ["a", "b"], 10).top_k == 2
 
 
-def test_a_megabyte_is_just_text():
-    wanted = checked_request("q" * 1_000_000, ["d" * 1_000_000], 1)
-    assert len(wanted.fingerprints[0]) == 16
+def test_a_megabyte_is_just_text() -> None:
+    request = checked_request("q" * 1_000_000, ["d" * 1_000_000], 1)
+    assert len(request.fingerprints[0]) == 16
 
 
-def test_the_callers_list_is_not_changed():
+def test_the_callers_list_is_not_changed() -> None:
     documents = ["b", "a", "b"]
     checked_request("q", documents, 2)
     assert documents == ["b", "a", "b"]
@@ -99,27 +100,27 @@ class LabelledColumn:
 
     ndim = 1
 
-    def __init__(self, texts):
+    def __init__(self, texts: list[str]) -> None:
         self._texts = texts
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._texts)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
 
-    def __getitem__(self, label):
+    def __getitem__(self, label: object) -> str:
         raise KeyError(label)
 
 
 @pytest.mark.parametrize(
     "documents", [("a", "b"), np.array(["a", "b"]), np.array(["a", "b"], dtype=object), LabelledColumn(["a", "b"])]
 )
-def test_arrays_and_columns_are_lists_of_documents(documents):
-    wanted = checked_request("q", documents, 2)
+def test_arrays_and_columns_are_lists_of_documents(documents: Any) -> None:
+    request = checked_request("q", documents, 2)
     best = Outcome((1, 0), (1.0, 2.0), Status.FRESH, "any")
-    assert wanted.texts == ("a", "b")
-    assert list(ranking(wanted, documents, best)) == ["b", "a"]
+    assert request.texts == ("a", "b")
+    assert list(ranking(request, documents, best)) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
@@ -127,44 +128,44 @@ def test_arrays_and_columns_are_lists_of_documents(documents):
     [np.array([["a", "b"]]), np.array("a"), {"a", "b"}, (text for text in "ab"), b"ab", bytearray(b"ab"), {}.keys()],
     ids=lambda documents: type(documents).__name__,
 )
-def test_what_has_no_order_or_more_than_one_dimension_is_no_list(documents):
+def test_what_has_no_order_or_more_than_one_dimension_is_no_list(documents: Any) -> None:
     with pytest.raises(InvalidInputError, match="documents must be a list of documents, got"):
         checked_request("q", documents, 2)
 
 
 @pytest.mark.parametrize("top_k", [2, np.int64(2), np.uint8(2), np.array(2)])
-def test_whole_numbers_of_numpy_are_numbers(top_k):
-    wanted = checked_request(np.str_("q"), list(np.array(["a", "b", "c"])), top_k)
-    assert wanted.top_k == 2
-    assert type(wanted.top_k) is int
+def test_whole_numbers_of_numpy_are_numbers(top_k: Any) -> None:
+    request = checked_request(np.str_("q"), list(np.array(["a", "b", "c"])), top_k)
+    assert request.top_k == 2
+    assert type(request.top_k) is int
 
 
 @pytest.mark.parametrize("top_k", [np.float64(2), np.bool_(True), "2", np.array([2, 3]), np.int64(0)])
-def test_other_values_of_numpy_are_no_whole_numbers(top_k):
+def test_other_values_of_numpy_are_no_whole_numbers(top_k: Any) -> None:
     with pytest.raises(InvalidInputError, match="top_k must be a whole number of at least 1"):
         checked_request("q", ["a"], top_k)
 
 
-def test_a_deadline_in_single_precision_keeps_the_precision_of_the_clock():
+def test_a_deadline_in_single_precision_keeps_the_precision_of_the_clock() -> None:
     uptime_s = 40_000_000.3  # more than a year, where a float32 counts in steps of 4 seconds
     assert deadline_after(uptime_s, np.float32(0.5)) == uptime_s + 0.5
 
 
 @pytest.mark.parametrize("deadline_s", [0, -1.0, float("nan"), "5", np.float32(0), np.array([1.0])])
-def test_no_time_at_all_is_no_deadline(deadline_s):
+def test_no_time_at_all_is_no_deadline(deadline_s: Any) -> None:
     with pytest.raises(InvalidInputError, match="deadline_s must be a number of seconds above 0, or None"):
         deadline_after(0.0, deadline_s)
 
 
-def test_a_time_to_live_may_be_a_number_of_numpy():
+def test_a_time_to_live_may_be_a_number_of_numpy() -> None:
     assert is_ttl(np.int64(60)) and is_ttl(np.float32(0.5))
     assert not is_ttl(np.float32(0)) and not is_ttl(np.float64("inf"))
 
 
-def test_what_is_scored_of_a_document_is_what_is_fingerprinted():
+def test_what_is_scored_of_a_document_is_what_is_fingerprinted() -> None:
     page = {"title": "Berlin", "body": "A city."}
-    wanted = checked_request(
+    request = checked_request(
         "q", [page, "Berlin"], 2, read=lambda document: dict(document)["title"] if document is page else "x"
     )
-    assert wanted.texts == ("Berlin", "x")
-    assert wanted.fingerprints[0] == checked_request("q", ["Berlin"], 1).fingerprints[0]
+    assert request.texts == ("Berlin", "x")
+    assert request.fingerprints[0] == checked_request("q", ["Berlin"], 1).fingerprints[0]

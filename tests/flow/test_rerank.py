@@ -1,5 +1,6 @@
 """The flow, driven over a store and a reranker that can be looked into."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -13,15 +14,16 @@ from semcache.flow.drive import Calls, run, run_many
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
-from semcache.flow.rerank import rerank
+from semcache.flow.rerank import Flow, rerank
+from semcache.protocols import FloatArray, Pair, Store
 from semcache.ranking import Status
 from tests.fakes import CountingOrder, CountingReranker, MemoryStore, OneRung, WordEmbedder
 
 DOCUMENTS = [f"passage {n} about the moon and word{n * 7 % 11}" for n in range(30)]
 
 
-class World:
-    """Everything a flow touches."""
+class FlowRunner:
+    """Runs flows over a memory store, a counting reranker and a ladder that can be told to degrade."""
 
     def __init__(self, reranker: CountingReranker | None = None, policy: FlowPolicy | None = None) -> None:
         self.reranker = reranker or CountingReranker()
@@ -30,14 +32,14 @@ class World:
         self.ladder = OneRung(self.reranker)
         self.policy = policy or FlowPolicy(ReusePolicy())
         self.events: list[Event] = []
-        self.calls = Calls(self.store, self.embedder.embed, self.ladder.score, 4, self.events.append)
+        self.calls: Calls[Store] = Calls(self.store, self.embedder.embed, self.ladder.score, 4, self.events.append)
 
     def ask(self, query: str, documents: list[str], top_k: int = 5, tenant: str = "") -> Outcome:
         return run(self.flow(query, documents, top_k, tenant), self.calls)
 
-    def flow(self, query: str, documents: list[str], top_k: int = 5, tenant: str = ""):
-        wanted = checked_request(query, documents, top_k, tenant)
-        return rerank(wanted, self.policy, self.reranker.name, listwise=self.reranker.listwise)
+    def flow(self, query: str, documents: list[str], top_k: int = 5, tenant: str = "") -> Flow:
+        request = checked_request(query, documents, top_k, tenant)
+        return rerank(request, self.policy, self.reranker.name, listwise=self.reranker.listwise)
 
     def fresh(self, query: str, documents: list[str]) -> list[float]:
         return [float(np.float32(self.reranker.score_of(query, text))) for text in dict.fromkeys(documents)]
@@ -51,142 +53,142 @@ class ScriptedGuard:
         return None if ours == theirs else "negation"
 
 
-def test_a_first_request_is_fresh_and_the_same_again_is_exact_without_embedding():
-    world = World()
-    first = world.ask("how far is the moon", DOCUMENTS)
+def test_a_first_request_is_fresh_and_the_same_again_is_exact_without_embedding() -> None:
+    runner = FlowRunner()
+    first = runner.ask("how far is the moon", DOCUMENTS)
     assert (first.status, first.asked, first.reused) == (Status.FRESH, 30, 0)
-    world.embedder.texts.clear()
-    world.store.calls.clear()
-    again = world.ask("how far is  the moon", DOCUMENTS, top_k=20)
+    runner.embedder.texts.clear()
+    runner.store.calls.clear()
+    again = runner.ask("how far is  the moon", DOCUMENTS, top_k=20)
     assert (again.status, again.asked, again.reused) == (Status.EXACT, 0, 30)
     assert (again.order, again.scores) == (first.order, first.scores)
-    assert world.embedder.texts == []
-    assert world.store.calls == ["read_exact"]
+    assert runner.embedder.texts == []
+    assert runner.store.calls == ["read_exact"]
 
 
-def test_a_changed_candidate_is_the_only_one_scored():
-    world = World()
-    world.ask("how far is the moon", DOCUMENTS)
-    world.reranker.pairs.clear()
+def test_a_changed_candidate_is_the_only_one_scored() -> None:
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS)
+    runner.reranker.pairs.clear()
     changed = [*DOCUMENTS[:-1], "another text"]
-    outcome = world.ask("how far is the moon", changed)
+    outcome = runner.ask("how far is the moon", changed)
     assert outcome.status is Status.PARTIAL
-    assert world.reranker.pairs == [("how far is the moon", "another text")]
-    assert outcome.scores == world.fresh("how far is the moon", changed)
+    assert runner.reranker.pairs == [("how far is the moon", "another text")]
+    assert outcome.scores == runner.fresh("how far is the moon", changed)
 
 
-def test_words_in_another_order_are_trusted_without_a_guard_and_never_stored():
-    world = World()
-    first = world.ask("how far is the moon", DOCUMENTS)
-    outcome = world.ask("the moon is how far", DOCUMENTS)
+def test_words_in_another_order_are_trusted_without_a_guard_and_never_stored() -> None:
+    runner = FlowRunner()
+    first = runner.ask("how far is the moon", DOCUMENTS)
+    outcome = runner.ask("the moon is how far", DOCUMENTS)
     assert (outcome.status, outcome.asked, outcome.scores) == (Status.SEMANTIC, 0, first.scores)
     assert outcome.similarity == pytest.approx(1, abs=1e-6)
-    assert len(world.store.scores) == 1
+    assert len(runner.store.scores) == 1
 
 
-def test_a_guard_turns_trust_into_verification():
-    world = World(policy=FlowPolicy(ReusePolicy(trust_threshold=0.8), guard=ScriptedGuard()))
-    world.ask("can I take this with my warm milk", DOCUMENTS)
-    outcome = world.ask("can I not take this with my warm milk", DOCUMENTS)
+def test_a_guard_turns_trust_into_verification() -> None:
+    runner = FlowRunner(policy=FlowPolicy(ReusePolicy(trust_threshold=0.8), guard=ScriptedGuard()))
+    runner.ask("can I take this with my warm milk", DOCUMENTS)
+    outcome = runner.ask("can I not take this with my warm milk", DOCUMENTS)
     assert outcome.status is Status.VERIFIED
-    assert [type(event) for event in world.events] == [TrustRefused]
-    fresh = world.fresh("can I not take this with my warm milk", DOCUMENTS)
+    assert [type(event) for event in runner.events] == [TrustRefused]
+    fresh = runner.fresh("can I not take this with my warm milk", DOCUMENTS)
     assert [outcome.scores[place] for place in outcome.order[:5]] == [fresh[place] for place in outcome.order[:5]]
 
 
-def test_its_own_entry_is_not_taken_for_a_neighbour_without_drift():
-    world = World()
-    world.ask("how far is the moon", DOCUMENTS)
-    world.ask("how far is our moon", DOCUMENTS[:10])
-    partial = world.ask("how far is our moon", DOCUMENTS)
+def test_its_own_entry_is_not_taken_for_a_neighbour_without_drift() -> None:
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS)
+    runner.ask("how far is our moon", DOCUMENTS[:10])
+    partial = runner.ask("how far is our moon", DOCUMENTS)
     assert partial.similarity < 0.99
     assert partial.evidence.id == entry_id("", "how far is the moon")
-    alone = World()
+    alone = FlowRunner()
     alone.ask("how far is the moon", DOCUMENTS[:10])
     outcome = alone.ask("how far is the moon", DOCUMENTS)
     assert (outcome.status, outcome.similarity, outcome.evidence) == (Status.PARTIAL, None, None)
 
 
-def test_an_unrelated_query_is_fresh():
-    world = World()
-    world.ask("how far is the moon", DOCUMENTS)
-    assert world.ask("best pizza dough recipe", DOCUMENTS).status is Status.FRESH
+def test_an_unrelated_query_is_fresh() -> None:
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS)
+    assert runner.ask("best pizza dough recipe", DOCUMENTS).status is Status.FRESH
 
 
-def test_a_long_query_is_only_looked_up_exactly():
-    world = World()
+def test_a_long_query_is_only_looked_up_exactly() -> None:
+    runner = FlowRunner()
     query = "moon " * 300
-    assert world.ask(query, DOCUMENTS).status is Status.FRESH
-    assert world.ask(query, DOCUMENTS).status is Status.EXACT
-    assert world.embedder.texts == []
+    assert runner.ask(query, DOCUMENTS).status is Status.FRESH
+    assert runner.ask(query, DOCUMENTS).status is Status.EXACT
+    assert runner.embedder.texts == []
 
 
-def test_a_degraded_answer_is_never_stored_and_covers_every_document():
-    world = World()
-    world.ask("how far is the moon", DOCUMENTS[:20])
-    world.ladder.degrade = "open"
-    outcome = world.ask("how far is the moon", DOCUMENTS)
+def test_a_degraded_answer_is_never_stored_and_covers_every_document() -> None:
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS[:20])
+    runner.ladder.degrade = "open"
+    outcome = runner.ask("how far is the moon", DOCUMENTS)
     assert (outcome.status, outcome.reason, outcome.reranker) == (Status.DEGRADED, "open", "fallback")
     assert sorted(outcome.order) == list(range(30))
-    world.ladder.degrade = None
-    world.reranker.pairs.clear()
-    again = world.ask("how far is the moon", DOCUMENTS)
-    assert (again.status, len(world.reranker.pairs)) == (Status.PARTIAL, 10)
-    assert again.scores == world.fresh("how far is the moon", DOCUMENTS)
+    runner.ladder.degrade = None
+    runner.reranker.pairs.clear()
+    again = runner.ask("how far is the moon", DOCUMENTS)
+    assert (again.status, len(runner.reranker.pairs)) == (Status.PARTIAL, 10)
+    assert again.scores == runner.fresh("how far is the moon", DOCUMENTS)
 
 
-def test_a_degraded_answer_in_the_middle_of_a_verification_stays_degraded():
-    world = World()
-    world.ask("how far is the moon", DOCUMENTS)
-    before = dict(world.store.scores)
-    world.ladder.degrade = "busy"
-    assert world.ask("how far is our moon", DOCUMENTS).status is Status.DEGRADED
-    assert world.store.scores == before
+def test_a_degraded_answer_in_the_middle_of_a_verification_stays_degraded() -> None:
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS)
+    before = dict(runner.store.scores)
+    runner.ladder.degrade = "busy"
+    assert runner.ask("how far is our moon", DOCUMENTS).status is Status.DEGRADED
+    assert runner.store.scores == before
 
 
-def test_a_listwise_order_is_served_whole_or_not_at_all():
-    world = World(CountingOrder())
-    first = world.ask("how far is the moon", DOCUMENTS)
-    assert world.ask("how far is the moon", DOCUMENTS[5:15]).status is Status.EXACT
-    assert world.ask("the moon is how far", DOCUMENTS).scores == first.scores
-    world.reranker.pairs.clear()
-    more = world.ask("how far is the moon", [*DOCUMENTS, "another text"])
-    assert (more.status, len(world.reranker.pairs)) == (Status.FRESH, 31)
+def test_a_listwise_order_is_served_whole_or_not_at_all() -> None:
+    runner = FlowRunner(CountingOrder())
+    first = runner.ask("how far is the moon", DOCUMENTS)
+    assert runner.ask("how far is the moon", DOCUMENTS[5:15]).status is Status.EXACT
+    assert runner.ask("the moon is how far", DOCUMENTS).scores == first.scores
+    runner.reranker.pairs.clear()
+    more = runner.ask("how far is the moon", [*DOCUMENTS, "another text"])
+    assert (more.status, len(runner.reranker.pairs)) == (Status.FRESH, 31)
 
 
-def test_a_broken_store_and_a_broken_embedder_change_nothing_but_the_work():
-    world = World()
-    world.store.broken = True
-    outcome = world.ask("how far is the moon", DOCUMENTS)
-    assert (outcome.status, outcome.scores) == (Status.FRESH, world.fresh("how far is the moon", DOCUMENTS))
-    assert {event.step for event in world.events if isinstance(event, CacheFailed)} == {
+def test_a_broken_store_and_a_broken_embedder_change_nothing_but_the_work() -> None:
+    runner = FlowRunner()
+    runner.store.broken = True
+    outcome = runner.ask("how far is the moon", DOCUMENTS)
+    assert (outcome.status, outcome.scores) == (Status.FRESH, runner.fresh("how far is the moon", DOCUMENTS))
+    assert {event.step for event in runner.events if isinstance(event, CacheFailed)} == {
         "ReadExact",
         "FindNeighbours",
         "Remember",
     }
 
 
-def test_a_step_that_cannot_be_done_without_raises_to_the_caller():
+def test_a_step_that_cannot_be_done_without_raises_to_the_caller() -> None:
     class Broken(CountingReranker):
-        def score(self, pairs):
+        def score(self, pairs: Sequence[Pair]) -> FloatArray:
             raise RuntimeError("model gone")
 
     with pytest.raises(RuntimeError, match="model gone"):
-        World(Broken()).ask("how far is the moon", DOCUMENTS)
+        FlowRunner(Broken()).ask("how far is the moon", DOCUMENTS)
 
 
-def test_many_flows_share_one_embedding_call_and_agree_with_single_ones():
-    world, single = World(), World()
+def test_many_flows_share_one_embedding_call_and_agree_with_single_ones() -> None:
+    runner, single = FlowRunner(), FlowRunner()
     queries = ["how far is the moon", "best pizza dough", "how far is the moon", "who built rome"]
     calls = []
-    world.calls = Calls(
-        world.store,
-        lambda texts: calls.append(list(texts)) or world.embedder.embed(texts),
-        world.ladder.score,
+    runner.calls = Calls(
+        runner.store,
+        lambda texts: calls.append(list(texts)) or runner.embedder.embed(texts),
+        runner.ladder.score,
         4,
-        world.events.append,
+        runner.events.append,
     )
-    outcomes = run_many([world.flow(query, DOCUMENTS) for query in queries], world.calls)
+    outcomes = run_many([runner.flow(query, DOCUMENTS) for query in queries], runner.calls)
     assert calls == [queries]
     assert [o.scores for o in outcomes] == [single.fresh(query, DOCUMENTS) for query in queries]
 
@@ -201,12 +203,12 @@ REQUESTS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(REQUESTS, st.sampled_from([-1.0, 0.5, 0.9, 1.0]))
-def test_for_any_sequence_of_requests(requests, threshold):
-    world = World(policy=FlowPolicy(ReusePolicy(trust_threshold=1.0, reuse_threshold=threshold)))
+def test_for_any_sequence_of_requests(requests: list[tuple[str, list[str], int, str]], threshold: float) -> None:
+    runner = FlowRunner(policy=FlowPolicy(ReusePolicy(trust_threshold=1.0, reuse_threshold=threshold)))
     for query, documents, top_k, tenant in requests:
-        known = {key for key in world.store.scores if key[0] == tenant}
-        outcome = world.ask(query, documents, top_k, tenant)
-        fresh = world.fresh(query, documents)
+        known = {key for key in runner.store.scores if key[0] == tenant}
+        outcome = runner.ask(query, documents, top_k, tenant)
+        fresh = runner.fresh(query, documents)
         assert sorted(outcome.order) == list(range(len(set(documents))))
         if outcome.status in (Status.EXACT, Status.PARTIAL, Status.FRESH):
             assert outcome.scores == fresh
@@ -221,12 +223,12 @@ def test_for_any_sequence_of_requests(requests, threshold):
 
 @settings(max_examples=60, deadline=None)
 @given(REQUESTS)
-def test_everything_stored_is_true_for_its_own_query(requests):
-    world = World()
+def test_everything_stored_is_true_for_its_own_query(requests: list[tuple[str, list[str], int, str]]) -> None:
+    runner = FlowRunner()
     for query, documents, top_k, tenant in requests:
-        world.ask(query, documents, top_k, tenant)
+        runner.ask(query, documents, top_k, tenant)
     for (query, documents, _, tenant), text in product(requests, DOCUMENTS):
-        known = world.store.read_exact(tenant, query) or {}
+        known = runner.store.read_exact(tenant, query) or {}
         score = known.get(document_fingerprint(text))
-        assert score is None or score == float(np.float32(world.reranker.score_of(query, text)))
+        assert score is None or score == float(np.float32(runner.reranker.score_of(query, text)))
         assert documents

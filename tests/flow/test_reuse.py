@@ -1,6 +1,7 @@
 """The rule that skips documents: what it promises for any scores, and tables of the cases it was made for."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError
+from semcache.flow.drift import Floats
 from semcache.flow.policy import ReusePolicy
 from semcache.flow.reuse import UNKNOWN, Prior, Settled, next_to_ask, prior, settle
 
@@ -18,15 +20,15 @@ NAN = float("nan")
 @dataclass
 class Verification:
     settled: Settled
-    fresh: np.ndarray
+    fresh: Floats
     asked: list[list[int]]
 
     @property
     def positions(self) -> list[int]:
-        return [place for ask in self.asked for place in ask]
+        return [position for ask in self.asked for position in ask]
 
 
-def verify(known: Prior, truth: np.ndarray, top_k: int, policy: ReusePolicy, exact: np.ndarray | None = None):
+def verify(known: Prior, truth: Floats, top_k: int, policy: ReusePolicy, exact: Floats | None = None) -> Verification:
     """Plays the part of the flow: ask, score, ask again, settle."""
     fresh = np.full(len(truth), NAN) if exact is None else exact.copy()
     asked: list[list[int]] = []
@@ -36,10 +38,13 @@ def verify(known: Prior, truth: np.ndarray, top_k: int, policy: ReusePolicy, exa
     return Verification(settle(known, fresh, top_k, policy), fresh, asked)
 
 
-def one_neighbour(scores, similarity: float = 0.9) -> Prior:
+def one_neighbour(scores: Any, similarity: float = 0.9) -> Prior:
     scores = np.array(scores, dtype=float)
     return Prior(scores, np.where(np.isnan(scores), UNKNOWN, 0), np.array([similarity]))
 
+
+DrawnRequest = tuple[Prior, Floats, int]
+"""Prior, true scores, top_k."""
 
 # The machine may be busy; how long one example takes says nothing about the rule.
 any_request = settings(deadline=None, max_examples=60)
@@ -47,8 +52,8 @@ finite = st.floats(-20, 20, allow_nan=False, width=32)
 
 
 @st.composite
-def requests(draw):
-    """(prior, true scores, top_k) of a request with up to three neighbours and any drift at all."""
+def requests(draw: st.DrawFn) -> DrawnRequest:
+    """A request with up to three neighbours and any drift at all."""
     count = draw(st.integers(1, 40))
     neighbours = draw(st.integers(1, 3))
     truth = np.array(draw(st.lists(finite, min_size=count, max_size=count)))
@@ -69,7 +74,7 @@ policies = st.builds(
 
 
 class TestPrior:
-    def test_takes_the_nearest_neighbour_that_has_the_document(self):
+    def test_takes_the_nearest_neighbour_that_has_the_document(self) -> None:
         far = Neighbour("far", 0.7, {b"a": 1.0, b"b": 2.0, b"c": 3.0}, 0.0)
         near = Neighbour("near", 0.9, {b"b": 20.0}, 0.0)
         known = prior([b"a", b"b", b"x"], [far, near])
@@ -77,17 +82,17 @@ class TestPrior:
         np.testing.assert_array_equal(known.source, [0, 1, UNKNOWN])
         np.testing.assert_array_equal(known.similarity, [0.7, 0.9])
 
-    def test_of_two_equally_near_neighbours_the_first_wins(self):
+    def test_of_two_equally_near_neighbours_the_first_wins(self) -> None:
         first = Neighbour("first", 0.9, {b"a": 1.0}, 0.0)
         second = Neighbour("second", 0.9, {b"a": 2.0}, 0.0)
         assert prior([b"a"], [first, second]).scores.tolist() == [1.0]
 
-    def test_without_neighbours_nothing_is_known(self):
+    def test_without_neighbours_nothing_is_known(self) -> None:
         known = prior([b"a"], [])
         assert known.source.tolist() == [UNKNOWN]
         assert np.isnan(known.scores).all()
 
-    def test_a_score_that_is_not_finite_counts_as_unknown(self):
+    def test_a_score_that_is_not_finite_counts_as_unknown(self) -> None:
         known = prior([b"a", b"b"], [Neighbour("n", 0.9, {b"a": NAN, b"b": float("inf")}, 0.0)])
         assert known.source.tolist() == [UNKNOWN, UNKNOWN]
 
@@ -95,7 +100,7 @@ class TestPrior:
 class TestAnyRequest:
     @any_request
     @given(requests(), policies)
-    def test_never_asks_twice_and_ends_within_the_rounds(self, request_, policy):
+    def test_never_asks_twice_and_ends_within_the_rounds(self, request_: DrawnRequest, policy: ReusePolicy) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
         assert len(done.positions) == len(set(done.positions))
@@ -103,7 +108,9 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies)
-    def test_every_document_is_ordered_once_and_fresh_ones_come_first(self, request_, policy):
+    def test_every_document_is_ordered_once_and_fresh_ones_come_first(
+        self, request_: DrawnRequest, policy: ReusePolicy
+    ) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
         assert sorted(done.settled.order.tolist()) == list(range(len(truth)))
@@ -112,7 +119,7 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies)
-    def test_a_complete_top_k_was_scored_for_this_query(self, request_, policy):
+    def test_a_complete_top_k_was_scored_for_this_query(self, request_: DrawnRequest, policy: ReusePolicy) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
         top = done.settled.order[:top_k]
@@ -124,7 +131,9 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies)
-    def test_the_fresh_documents_are_ordered_by_their_fresh_scores(self, request_, policy):
+    def test_the_fresh_documents_are_ordered_by_their_fresh_scores(
+        self, request_: DrawnRequest, policy: ReusePolicy
+    ) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
         fresh = done.fresh[done.settled.order]
@@ -133,7 +142,9 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies)
-    def test_unknown_documents_are_all_asked_in_the_first_round(self, request_, policy):
+    def test_unknown_documents_are_all_asked_in_the_first_round(
+        self, request_: DrawnRequest, policy: ReusePolicy
+    ) -> None:
         known, truth, top_k = request_
         unknown = set(np.flatnonzero(known.source == UNKNOWN).tolist())
         done = verify(known, truth, top_k, policy)
@@ -141,15 +152,15 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies)
-    def test_known_documents_stay_within_the_budget(self, request_, policy):
+    def test_known_documents_stay_within_the_budget(self, request_: DrawnRequest, policy: ReusePolicy) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
-        spent = sum(known.source[place] != UNKNOWN for place in done.positions)
+        spent = sum(known.source[position] != UNKNOWN for position in done.positions)
         assert spent <= max(policy.max_pairs_share * len(truth), 1)
 
     @any_request
     @given(requests(), policies)
-    def test_the_same_request_gives_the_same_answer(self, request_, policy):
+    def test_the_same_request_gives_the_same_answer(self, request_: DrawnRequest, policy: ReusePolicy) -> None:
         known, truth, top_k = request_
         first, second = verify(known, truth, top_k, policy), verify(known, truth, top_k, policy)
         assert first.asked == second.asked
@@ -157,7 +168,7 @@ class TestAnyRequest:
 
     @any_request
     @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.sampled_from([0.01, 3.0, 1000.0]), st.floats(-50, 50))
-    def test_the_scale_of_the_scores_does_not_matter(self, seed, count, scale, shift):
+    def test_the_scale_of_the_scores_does_not_matter(self, seed: int, count: int, scale: float, shift: float) -> None:
         random = np.random.default_rng(seed)
         cached = random.normal(0, 4, count)
         truth = 0.8 * cached - 1 + random.normal(0, 1, count)
@@ -167,7 +178,9 @@ class TestAnyRequest:
 
     @any_request
     @given(requests(), policies, st.data())
-    def test_exact_scores_count_as_fresh(self, request_, policy, data):
+    def test_exact_scores_count_as_fresh(
+        self, request_: DrawnRequest, policy: ReusePolicy, data: st.DataObject
+    ) -> None:
         known, truth, top_k = request_
         exact = np.where(data.draw(st.lists(st.booleans(), min_size=len(truth), max_size=len(truth))), truth, NAN)
         done = verify(known, truth, top_k, policy, exact)
@@ -178,23 +191,23 @@ class TestAnyRequest:
 
 
 class TestCases:
-    def test_everything_fresh_asks_nothing(self):
+    def test_everything_fresh_asks_nothing(self) -> None:
         truth = np.array([3.0, 1.0, 2.0])
         done = verify(one_neighbour([1, 2, 3]), truth, 2, ReusePolicy(), exact=truth)
         assert done.asked == []
         assert done.settled.order.tolist() == [0, 2, 1]
         assert done.settled.reason is None
 
-    def test_nothing_known_asks_everything_at_once(self):
+    def test_nothing_known_asks_everything_at_once(self) -> None:
         done = verify(one_neighbour([NAN] * 30), np.arange(30.0), 5, ReusePolicy())
         assert done.asked == [list(range(30))]
         assert done.settled.drift is None
 
-    def test_as_many_wanted_as_there_are_asks_everything_at_once(self):
+    def test_as_many_wanted_as_there_are_asks_everything_at_once(self) -> None:
         done = verify(one_neighbour(np.arange(8.0)), np.arange(8.0), 8, ReusePolicy())
         assert done.asked == [list(range(8))]
 
-    def test_a_drift_that_shifts_all_scores_alike_costs_nothing_more(self):
+    def test_a_drift_that_shifts_all_scores_alike_costs_nothing_more(self) -> None:
         cached = np.arange(50.0)
         done = verify(one_neighbour(cached, 0.97), cached - 7, 10, ReusePolicy())
         assert done.settled.reason is None
@@ -203,37 +216,37 @@ class TestCases:
         assert len(done.positions) <= 15
 
     @pytest.mark.parametrize("similarity", [0.6, 0.8, 0.97])
-    def test_scores_turned_upside_down_are_found_out(self, similarity):
+    def test_scores_turned_upside_down_are_noticed(self, similarity: float) -> None:
         cached = np.random.default_rng(1).normal(0, 4, 50)
         done = verify(one_neighbour(cached, similarity), -cached, 10, ReusePolicy(drift_limit=1.5))
         np.testing.assert_array_equal(done.settled.order[:10], np.argsort(cached)[:10])
 
-    def test_a_drift_above_the_limit_asks_everything(self):
+    def test_a_drift_above_the_limit_asks_everything(self) -> None:
         random = np.random.default_rng(2)
         cached, truth = random.normal(0, 4, (2, 50))
         done = verify(one_neighbour(cached), truth, 10, ReusePolicy(drift_limit=0.1))
         assert sorted(done.positions) == list(range(50))
         assert done.settled.reason is None
 
-    def test_a_spent_budget_is_admitted(self):
+    def test_a_spent_budget_is_admitted(self) -> None:
         random = np.random.default_rng(3)
         cached, truth = random.normal(0, 4, (2, 50))
         done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_pairs_share=0.2))
         assert done.settled.reason == "budget"
         assert len(done.positions) == 10
 
-    def test_spent_rounds_are_admitted(self):
+    def test_spent_rounds_are_admitted(self) -> None:
         random = np.random.default_rng(3)
         cached, truth = random.normal(0, 4, (2, 50))
         done = verify(one_neighbour(cached), truth, 10, ReusePolicy(max_rounds=1, drift_limit=None))
         assert done.settled.reason == "rounds"
 
-    def test_equal_scores_keep_the_order_of_the_caller(self):
+    def test_equal_scores_keep_the_order_of_the_caller(self) -> None:
         done = verify(one_neighbour([1.0] * 20), np.ones(20), 5, ReusePolicy())
-        fresh = [place for place in done.settled.order.tolist() if not np.isnan(done.fresh[place])]
+        fresh = [position for position in done.settled.order.tolist() if not np.isnan(done.fresh[position])]
         assert fresh == sorted(fresh)
 
-    def test_the_drift_of_every_neighbour_is_its_own(self):
+    def test_the_drift_of_every_neighbour_is_its_own(self) -> None:
         truth = np.random.default_rng(4).permutation(np.linspace(10, 0, 60))
         source = np.tile([0, 1], 30)
         cached = truth + np.where(source == 0, 1.5, -1.5)
@@ -260,9 +273,9 @@ class TestPolicy:
             ("drift_limit", NAN),
         ],
     )
-    def test_a_value_out_of_range_is_named_with_its_remedy(self, knob, value):
+    def test_a_value_out_of_range_is_named_with_its_remedy(self, knob: str, value: float) -> None:
         with pytest.raises(ConfigurationError, match=rf"{knob} is {value!r}; "):
             ReusePolicy(**{knob: value})
 
-    def test_limits_of_the_ranges_are_allowed(self):
+    def test_limits_of_the_ranges_are_allowed(self) -> None:
         ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)

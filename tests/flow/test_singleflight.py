@@ -1,8 +1,8 @@
-"""Equal requests share one computation; nobody who leaves takes the others along."""
+"""Equal requests share one computation; a caller that leaves does not disturb the others."""
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -26,12 +26,14 @@ class Gate:
         return self.result
 
 
-def _followers(flight: SingleFlight, pool: ThreadPoolExecutor, gate: Gate, number: int):
+def _followers(
+    flight: SingleFlight, pool: ThreadPoolExecutor, gate: Gate, number: int
+) -> tuple[Future[object], list[Future[object]]]:
     leader = pool.submit(flight.do, "key", gate)
     assert gate.started.wait(10)
     entered = threading.Barrier(number + 1)
 
-    def follow():
+    def follow() -> object:
         entered.wait(10)
         return flight.do("key", gate)
 
@@ -40,7 +42,7 @@ def _followers(flight: SingleFlight, pool: ThreadPoolExecutor, gate: Gate, numbe
     return leader, followers
 
 
-def test_equal_calls_share_one_computation():
+def test_equal_calls_share_one_computation() -> None:
     flight, gate = SingleFlight(), Gate()
     with ThreadPoolExecutor(9) as pool:
         leader, followers = _followers(flight, pool, gate, 8)
@@ -50,7 +52,7 @@ def test_equal_calls_share_one_computation():
     assert flight.do("key", lambda: "new") == "new"
 
 
-def test_other_keys_do_not_wait():
+def test_other_keys_do_not_wait() -> None:
     flight, gate = SingleFlight(), Gate()
     with ThreadPoolExecutor(1) as pool:
         leader = pool.submit(flight.do, "key", gate)
@@ -60,7 +62,7 @@ def test_other_keys_do_not_wait():
         assert leader.result(10) == "result"
 
 
-def test_an_error_is_everybodys_but_not_the_next_ones():
+def test_an_error_is_everybodys_but_not_the_next_ones() -> None:
     flight, gate = SingleFlight(), Gate(ValueError("bad"))
     with ThreadPoolExecutor(1) as pool:
         leader = pool.submit(flight.do, "key", gate)
@@ -70,11 +72,11 @@ def test_an_error_is_everybodys_but_not_the_next_ones():
     assert flight.do("key", lambda: 2) == 2
 
 
-def test_an_interrupted_leader_hands_over():
+def test_an_interrupted_leader_hands_over() -> None:
     flight, gate = SingleFlight(), Gate(KeyboardInterrupt())
     outcomes = []
 
-    def lead():
+    def lead() -> None:
         try:
             flight.do("key", gate)
         except KeyboardInterrupt:
@@ -91,10 +93,10 @@ def test_an_interrupted_leader_hands_over():
     assert outcomes == ["interrupted"]
 
 
-async def test_tasks_share_one_computation_and_the_first_may_leave():
+async def test_tasks_share_one_computation_and_the_first_may_leave() -> None:
     flight, gate, count = AsyncSingleFlight(), asyncio.Event(), 0
 
-    async def compute():
+    async def compute() -> str:
         nonlocal count
         count += 1
         await gate.wait()
@@ -110,10 +112,10 @@ async def test_tasks_share_one_computation_and_the_first_may_leave():
     assert count == 1
 
 
-async def test_the_computation_is_cancelled_when_nobody_waits_and_starts_anew_for_the_next():
+async def test_the_computation_is_cancelled_when_no_task_waits_and_starts_anew_for_the_next() -> None:
     flight, cancelled = AsyncSingleFlight(), asyncio.Event()
 
-    async def compute():
+    async def compute() -> str:
         try:
             await asyncio.Event().wait()
         finally:
@@ -126,17 +128,17 @@ async def test_the_computation_is_cancelled_when_nobody_waits_and_starts_anew_fo
     assert await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.wait_for(cancelled.wait(), 10)
 
-    async def quick():
+    async def quick() -> str:
         return "new"
 
     assert await flight.do("key", quick) == "new"
     assert repr(flight) == "<AsyncSingleFlight: 0 under way>"
 
 
-async def test_an_error_reaches_every_waiting_task():
+async def test_an_error_reaches_every_waiting_task() -> None:
     flight = AsyncSingleFlight()
 
-    async def compute():
+    async def compute() -> str:
         await asyncio.sleep(0)
         raise ValueError("bad")
 
