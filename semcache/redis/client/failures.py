@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from ssl import SSLCertVerificationError
 
 from redis import exceptions
 
@@ -24,6 +25,11 @@ _UNKNOWN_COMMANDS = {
     "ft": "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
     "(pip install 'redis-semcache[embedded]')",
 }
+
+_UNTRUSTED = (
+    "the certificate of {where} is not trusted: {message}; name the file of the authority that signed it in the Redis "
+    "url, ?ssl_ca_certs=/path/to/ca.pem"
+)
 
 # The first row that fits counts. Refused passwords and a server that loads stand above ConnectionError, which they are
 # subclasses of, and so does a replica without its primary above answers of a cluster.
@@ -90,6 +96,8 @@ def translated(error: BaseException, where: str) -> StoreError:
     if is_denial(error):
         return denied([error], where)
     message = str(error)
+    if isinstance(error.__context__, SSLCertVerificationError):
+        return StoreError(_UNTRUSTED.format(where=where, message=error.__context__.verify_message))
     for kinds, ours, text in _TRANSLATIONS:
         if isinstance(error, kinds):
             return ours(text.format(where=where, message=message))
