@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 from semcache.errors import ConfigurationError
@@ -10,11 +11,12 @@ from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import check_threshold, check_ttl
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
-from semcache.redis.client.connection import RedisConnection, server_of
+from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 from semcache.settings import Cache as CacheKnobs
+from semcache.settings import FromSettings, Settings, given
 from semcache.settings import Reuse as ReuseKnobs
 
 
@@ -159,23 +161,46 @@ class Backend:
         return f"<Backend at {self.connection.where} with {self.embedder.name}>"
 
 
-def check_arguments(
-    redis_url: object,
-    redis_client: object,
+class CacheArguments(NamedTuple):
+    """The arguments that caches and pipelines share, in the order of the cache's constructor."""
+
+    redis_url: str
+    embedding_model: object
+    similarity_threshold: float
+    ttl: float | None
+
+
+def cache_arguments(
+    settings: Settings,
+    redis_url: str | FromSettings,
+    redis_client: object | None,
     embedding_model: object,
-    threshold: object,
-    ttl: object,
+    similarity_threshold: float | FromSettings,
+    ttl: float | FromSettings | None,
     ttl_name: str = "ttl",
-) -> None:
-    """Raises ConfigurationError for an argument of a cache or pipeline that cannot be used. Loads and opens nothing."""
-    server_of(redis_url, redis_client)
-    check_threshold(threshold)
-    check_ttl(ttl, ttl_name)
-    if embedding_model is None or (isinstance(embedding_model, str) and not embedding_model.strip()):
+) -> CacheArguments:
+    """Each argument as it was given, or else from the settings. Loads and opens nothing.
+
+    Raises ConfigurationError for one that cannot be used; the time to live is called ``ttl_name`` there.
+    """
+    # A client stands in the place of the url, also of one that the settings name.
+    url = settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL
+    arguments = CacheArguments(
+        given(redis_url, url),
+        given(embedding_model, settings.embedder.model),
+        given(similarity_threshold, settings.reuse.trust_threshold),
+        given(ttl, settings.cache.ttl_s),
+    )
+    server_of(arguments.redis_url, redis_client)
+    check_threshold(arguments.similarity_threshold)
+    check_ttl(arguments.ttl, ttl_name)
+    model = arguments.embedding_model
+    if model is None or (isinstance(model, str) and not model.strip()):
         raise ConfigurationError(
-            f"embedding_model is {embedding_model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
+            f"embedding_model is {model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
             "an embedder"
         )
+    return arguments
 
 
 def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:

@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Self
 
-from semcache.backend import Backend, check_arguments, reuse_policy
+from semcache.backend import Backend, cache_arguments, reuse_policy
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
@@ -23,8 +23,8 @@ from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import CueGuard
 from semcache.observers import checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
-from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
-from semcache.settings import Settings, settings_of
+from semcache.redis.client.connection import RedisConnection, server_of
+from semcache.settings import FROM_SETTINGS, FromSettings, Settings, settings_of
 
 
 class RedisSemanticCache:
@@ -36,8 +36,9 @@ class RedisSemanticCache:
     which another query's scores are served unasked. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
     the model that computes the scores: caches of different names share nothing. ``text`` says what of a document is
     scored: a function that gives its text, or names of fields, which are joined by line breaks; None means
-    ``semcache.documents.text_of``. ``settings`` has all other knobs (environment and YAML unless given). ``observers``
-    are told every event over this cache, those of rerankers over it included. ``eager`` calls ``warmup`` at once.
+    ``semcache.documents.text_of``. ``observers`` are told every event over this cache, those of rerankers over it
+    included. ``eager`` calls ``warmup`` at once. An argument that is not given comes from ``settings`` (environment and
+    YAML unless given), which have all other knobs too.
 
     No method waits for Redis longer than its timeouts. Only ``forget`` and ``clear`` raise when Redis cannot be asked;
     in all others a step that fails finds nothing, and is an event. A Redis that answers but cannot be used (no
@@ -53,10 +54,10 @@ class RedisSemanticCache:
 
     def __init__(
         self,
-        redis_url: str = DEFAULT_URL,
-        embedding_model: str | object = "all-MiniLM-L6-v2",
-        similarity_threshold: float = 0.95,
-        ttl: float | None = 3600,
+        redis_url: str | FromSettings = FROM_SETTINGS,
+        embedding_model: str | object = FROM_SETTINGS,
+        similarity_threshold: float | FromSettings = FROM_SETTINGS,
+        ttl: float | FromSettings | None = FROM_SETTINGS,
         *,
         redis_client: object | None = None,
         reranker: str = "default",
@@ -66,19 +67,21 @@ class RedisSemanticCache:
         observers: Sequence[Observer] = (),
         eager: bool = False,
     ) -> None:
-        check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, ttl)
+        settings = settings_of(settings)
+        url, model, threshold, lifetime_s = cache_arguments(
+            settings, redis_url, redis_client, embedding_model, similarity_threshold, ttl
+        )
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
-        settings = settings_of(settings)
         self.read = reader_of(text)
         observers = checked_observers(observers)
-        reuse = reuse_policy(settings.reuse, similarity_threshold)
+        reuse = reuse_policy(settings.reuse, threshold)
         policy = FlowPolicy(reuse, guard, max_query_chars=settings.cache.max_query_chars)
         # Models are loaded before anything is opened that a failure would leave open.
-        embedder = adapt_embedder(embedding_model, backend=settings.embedder.backend)
-        connection = RedisConnection.of(server_of(redis_url, redis_client), settings.redis, partial(notify, observers))
+        embedder = adapt_embedder(model, backend=settings.embedder.backend)
+        connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))
         try:
-            self.backend = Backend(connection, embedder, policy, settings.cache, ttl, observers, settings.reuse)
+            self.backend = Backend(connection, embedder, policy, settings.cache, lifetime_s, observers, settings.reuse)
             self.backend.belong_to(self)
             self._owns_backend = True
             self._serve(reranker, listwise=False)
@@ -98,23 +101,13 @@ class RedisSemanticCache:
 
     @classmethod
     def from_settings(
-        cls,
-        settings: Settings | None = None,
-        *,
-        redis_client: object | None = None,
-        observers: Sequence[Observer] = (),
+        cls, settings: Settings | None = None, *, embedder: object = FROM_SETTINGS, **options: Any
     ) -> Self:
-        """A cache with everything from the environment and YAML; ``redis_client`` replaces the url given there."""
-        settings = settings_of(settings)
-        return cls(
-            settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL,
-            settings.embedder.model,
-            settings.reuse.trust_threshold,
-            settings.cache.ttl_s,
-            redis_client=redis_client,
-            settings=settings,
-            observers=observers,
-        )
+        """A cache with everything from ``settings``, or from the environment and YAML.
+
+        ``embedder`` replaces the model that the settings name; ``options`` are arguments of the constructor.
+        """
+        return cls(embedding_model=embedder, settings=settings, **options)
 
     def of(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
-from semcache.backend import check_arguments
+from semcache.backend import cache_arguments
 from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
@@ -15,10 +15,9 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, checked_observers, notify
-from semcache.protocols import Observer
-from semcache.redis.client.connection import DEFAULT_URL
+from semcache.protocols import Embedder, Observer
 from semcache.rerankers.build import build
-from semcache.settings import Settings, settings_of
+from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
 class OptimizedRerankerPipeline(CachedReranker):
@@ -32,8 +31,11 @@ class OptimizedRerankerPipeline(CachedReranker):
     in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache.
     ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
     larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
-    ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once. All other knobs come from
-    ``settings`` (environment and YAML unless given). Close it, or use it in a ``with`` or ``async with`` block.
+    ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once.
+
+    An argument that is not given comes from ``settings`` (environment and YAML unless given), which have all other
+    knobs too; the rerankers that are not given are those of the settings' ladder. Close it, or use it in a ``with`` or
+    ``async with`` block.
 
     Example:
         >>> with OptimizedRerankerPipeline(my_cross_encoder, None, "redis://localhost:6379") as pipeline:
@@ -42,16 +44,16 @@ class OptimizedRerankerPipeline(CachedReranker):
 
     def __init__(
         self,
-        primary_reranker: object,
-        fallback_reranker: object | None = None,
-        redis_url: str = DEFAULT_URL,
-        cache_ttl: float | None = 3600,
-        similarity_threshold: float = 0.95,
-        p95_threshold: float = 2.0,
+        primary_reranker: object = FROM_SETTINGS,
+        fallback_reranker: object | None = FROM_SETTINGS,
+        redis_url: str | FromSettings = FROM_SETTINGS,
+        cache_ttl: float | FromSettings | None = FROM_SETTINGS,
+        similarity_threshold: float | FromSettings = FROM_SETTINGS,
+        p95_threshold: float | FromSettings = FROM_SETTINGS,
         *,
         redis_client: object | None = None,
-        embedding_model: object = "all-MiniLM-L6-v2",
-        rungs: Sequence[object] = (),
+        embedding_model: object = FROM_SETTINGS,
+        rungs: Sequence[object] | FromSettings = FROM_SETTINGS,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -61,19 +63,23 @@ class OptimizedRerankerPipeline(CachedReranker):
         observers: Sequence[Observer] = (),
         eager: bool = False,
     ) -> None:
-        # First of all, since a reranker may take long to load.
-        check_arguments(redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl")
         settings = settings_of(settings)
+        # Everything is checked first, since a reranker may take long to load.
+        arguments = cache_arguments(
+            settings, redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl"
+        )
         observers = checked_observers(observers)
-        batching = settings.batching
-        monitor = LatencyMonitor(settings.monitor.window_size, p95_threshold, settings.monitor.min_samples)
+        batching, knobs = settings.batching, settings.monitor
+        monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
+        embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
+        primary, fallback, lower = _ladder(settings, embedder, primary_reranker, fallback_reranker, rungs)
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
         self._primary = AsyncBatchReranker(
-            primary_reranker,
+            primary,
             max_pairs=batching.max_pairs,
-            max_batch_s=merging_time_s(p95_threshold, batching.admission_factor),
+            max_batch_s=merging_time_s(monitor.p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
             name=name,
             version=version,
@@ -83,19 +89,16 @@ class OptimizedRerankerPipeline(CachedReranker):
         )
         self._degradable = DegradableReranker(
             self._primary,
-            fallback_reranker,
+            fallback,
             monitor,
             breaker=BreakerPolicy(**settings.breaker.model_dump()),
-            rungs=rungs,
+            rungs=lower,
             admission_factor=batching.admission_factor,
             on_event=on_event,
         )
         # The cache comes last: it opens connections, which would stay open if a reranker could not be used.
         cache = RedisSemanticCache(
-            redis_url,
-            embedding_model,
-            similarity_threshold,
-            cache_ttl,
+            *arguments._replace(embedding_model=embedder),
             redis_client=redis_client,
             settings=settings,
             observers=observers,
@@ -109,45 +112,20 @@ class OptimizedRerankerPipeline(CachedReranker):
         cls,
         settings: Settings | None = None,
         *,
-        primary: object | None = None,
-        embedder: object | None = None,
-        text: TextOf | None = None,
-        redis_client: object | None = None,
-        observers: Sequence[Observer] = (),
-        eager: bool = False,
+        primary: object = FROM_SETTINGS,
+        fallback: object | None = FROM_SETTINGS,
+        embedder: object = FROM_SETTINGS,
+        **options: Any,
     ) -> Self:
-        """Everything from the environment and YAML, the ladder of rerankers included.
+        """Everything from ``settings``, or from the environment and YAML, the ladder of rerankers included.
 
-        ``primary`` replaces the first reranker of the ladder, ``embedder`` the model that the settings name. They are
-        anything that ``rerankers.adapt`` and ``embedders.adapt_embedder`` take. ``redis_client`` replaces the url that
-        the settings name; it, ``text`` and ``eager`` are those of the constructor.
+        ``primary`` replaces the first reranker of the ladder, ``fallback`` the second, and ``embedder`` the model that
+        the settings name; ``options`` are other arguments of the constructor, such as ``observers``.
 
         Example:
             >>> OptimizedRerankerPipeline.from_settings(primary=my_cross_encoder, observers=[LoggingObserver()])
         """
-        settings = settings_of(settings)
-        embedder = adapt_embedder(
-            settings.embedder.model if embedder is None else embedder, backend=settings.embedder.backend
-        )
-        # The rung that is replaced is not built: it may name a model that is not on this machine.
-        if primary is None:
-            primary = build(settings.rerankers[0], embedder)
-        rungs = [build(rung, embedder) for rung in settings.rerankers[1:]]
-        return cls(
-            primary,
-            None if not rungs else rungs[0],
-            settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL,
-            settings.cache.ttl_s,
-            settings.reuse.trust_threshold,
-            settings.monitor.p95_threshold_s,
-            redis_client=redis_client,
-            embedding_model=embedder,
-            rungs=rungs[1:],
-            text=text,
-            settings=settings,
-            observers=observers,
-            eager=eager,
-        )
+        return cls(primary, fallback, embedding_model=embedder, settings=settings, **options)
 
     @property
     def reranker(self) -> DegradableReranker:
@@ -168,3 +146,19 @@ class OptimizedRerankerPipeline(CachedReranker):
         """``close`` without blocking the event loop."""
         await super().aclose()
         await self._primary.aclose()
+
+
+def _ladder(
+    settings: Settings, embedder: Embedder, primary: object, fallback: object, rungs: Sequence[object] | FromSettings
+) -> tuple[object, object, Sequence[object]]:
+    """The primary, the fallback (None without one) and the rungs below it, as given or as the settings name them."""
+    # A rung that is replaced is not built: it may name a model that is not on this machine.
+    first, *below = settings.rerankers
+    if primary is FROM_SETTINGS:
+        primary = build(first, embedder)
+    if fallback is FROM_SETTINGS:
+        fallback = build(below[0], embedder) if below else None
+    # Below the retriever's order, which None stands for, no rung is ever asked.
+    if isinstance(rungs, FromSettings):
+        rungs = [] if fallback is None else [build(rung, embedder) for rung in below[1:]]
+    return primary, fallback, rungs

@@ -26,7 +26,7 @@ def config(
         bool, typer.Option("--template", help="Print a commented YAML file with all defaults, for you to edit.")
     ] = False,
 ) -> None:
-    """Show the settings in force and where each comes from. Passwords are hidden."""
+    """Show what a constructor without arguments uses, and where each value comes from. Passwords are hidden."""
     # Imported here, since pydantic takes longer than all that the help of the other commands needs.
     from semcache.settings import Settings, explain, template
 
@@ -48,7 +48,11 @@ def config(
 def _table(lines: "Sequence[Explained]") -> Table:
     from semcache.settings import PACKAGED
 
-    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "from", box=SIMPLE, pad_edge=False)
+    # Room for "environment SEMCACHE_TTL" beside the longest setting: rich would give it to the longest value instead.
+    source_column = Column("from", min_width=24)
+    table = Table(
+        Column("setting", no_wrap=True), Column("value", overflow="fold"), source_column, box=SIMPLE, pad_edge=False
+    )
     last_section = ""
     for line in lines:
         section = line.setting.split(".")[0]

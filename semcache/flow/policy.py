@@ -23,7 +23,7 @@ class ReusePolicy:
     are scored; None for no limit. Raises ConfigurationError for values out of range.
     """
 
-    # The reasons stand with the knobs of the same names in semcache/settings/sections.py.
+    # The reasons stand with the knobs of the same names in semcache/settings/cache_sections.py.
     trust_threshold: float = 0.97
     reuse_threshold: float = 0.60
     confidence: float = 1.0

@@ -178,7 +178,7 @@ def check_threshold(threshold: object) -> None:
     """Raises ConfigurationError unless the argument ``similarity_threshold`` is a cosine."""
     # Written so that NaN, which is between no numbers, is refused.
     if not is_number(threshold) or isinstance(threshold, bool) or not -1 <= threshold <= 1:
-        raise ConfigurationError(f"similarity_threshold is {threshold!r:.80}; give a cosine from -1 to 1, such as 0.95")
+        raise ConfigurationError(f"similarity_threshold is {threshold!r:.80}; give a cosine from -1 to 1, such as 0.97")
 
 
 def is_number(value: object) -> TypeGuard[float]:

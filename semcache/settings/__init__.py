@@ -1,10 +1,12 @@
 """Every knob, checked, and where its value comes from.
 
 Knobs of the cache stand in ``cache_sections``, those of the rerankers in ``reranker_sections``; ``knobs`` says what a
-knob is. ``sources`` reads and merges constructor, environment, .env file and YAML.
+knob is. ``sources`` reads and merges constructor, environment, .env file and YAML. ``from_settings`` marks arguments of
+other constructors that come from here.
 """
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
+from semcache.settings.from_settings import FROM_SETTINGS, FromSettings, given
 from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
@@ -13,18 +15,21 @@ from semcache.settings.template import template
 
 __all__ = [
     "DEFAULT_LADDER",
+    "FROM_SETTINGS",
     "PACKAGED",
     "Batching",
     "Breaker",
     "Cache",
     "Embedder",
     "Explained",
+    "FromSettings",
     "Monitor",
     "Redis",
     "Reuse",
     "Rung",
     "Settings",
     "explain",
+    "given",
     "hidden",
     "settings_of",
     "template",

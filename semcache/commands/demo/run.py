@@ -67,9 +67,9 @@ def run_demo(
         primary,
         EmbeddingReranker(index),
         "embedded",
-        similarity_threshold=settings.reuse.trust_threshold,
         p95_threshold=threshold_s,
         embedding_model=models.embedder,
+        rungs=(),
         settings=settings,
         observers=[diary],
     ) as pipeline:
