@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-# Most queries are plain words, which split() finds in a fifth of the time of the pattern. A hyphen before a word is
+# Most queries are plain words, which split() finds in a fraction of the time of the pattern. A hyphen before a word is
 # a flag and an apostrophe may be a quotation mark, so only those between letters are plain.
 _PLAIN = re.compile(r"[A-Za-z ,?.!():;/]*(?:(?<=[A-Za-z])[-'][A-Za-z][A-Za-z ,?.!():;/]*)*")
 _SPACED = str.maketrans(dict.fromkeys(",?.!():;/-", " "))

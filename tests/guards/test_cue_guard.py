@@ -194,6 +194,12 @@ def test_a_difference_behind_the_81st_cue_is_seen() -> None:
     assert difference(" ".join(words), " ".join(words)) is None
 
 
+def test_text_behind_the_first_4096_characters_must_be_equal() -> None:
+    start = "a " * 2048
+    assert difference(start + "dog", start + "cat") == "length"
+    assert difference(start[:-2] + "dog", start[:-2] + "cat") == "word"
+
+
 def test_cues_of_nothing_or_of_another_vocabulary_are_not_compared() -> None:
     other = CueGuard(ENGLISH.extended(ignored=["kindest"]))
     assert GUARD.difference(GUARD.cues("a dog"), b"") == "format"

@@ -15,6 +15,8 @@ ENGLISH_LEXICON = Lexicon(ENGLISH)
         ("Dogs", Kind.WORD, "dog"),
         ("5", DIGITS, "5"),
         ("-3.5", DIGITS, "-3.5"),
+        ("0xFF", Kind.CODE, "0xFF"),
+        ("--v", Kind.CODE, "--v"),
         ("Twelve", NUMERAL, "12"),
         ("million", SCALE, "million"),
         ("k", Kind.WORD, "k"),

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -70,6 +70,10 @@ def test_the_dispatcher_loads_no_sink() -> None:
     code = "import sys, semcache.observers.dispatch; print(*sorted(m for m in sys.modules if 'cache.observers' in m))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "semcache.observers semcache.observers.dispatch"
+
+
+def test_the_room_says_which_events_exist() -> None:
+    assert [event.__name__ for event in get_args(Event) if event.__name__ not in str(observers.__doc__)] == []
 
 
 def test_an_unknown_observer_is_an_attribute_error() -> None:
