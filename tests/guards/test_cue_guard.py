@@ -194,6 +194,14 @@ def test_a_difference_behind_the_81st_cue_is_seen() -> None:
     assert difference(" ".join(words), " ".join(words)) is None
 
 
+@pytest.mark.parametrize("changed", [1, 2])
+def test_every_byte_of_a_hash_counts(changed: int) -> None:
+    ours = bytearray(GUARD.cues("dog"))
+    theirs = bytearray(ours)
+    theirs[2 + changed] ^= 1
+    assert GUARD.difference(bytes(ours), bytes(theirs)) == "word"
+
+
 def test_text_behind_the_first_4096_characters_must_be_equal() -> None:
     start = "a " * 2048
     assert difference(start + "dog", start + "cat") == "length"

@@ -27,6 +27,7 @@ NUMBERS = {Kind.NUMBER: "number", Kind.UNIT: "unit", Kind.DATE: "date"}
         ("$5 million", ["number 5000000", "unit 5000000 dollar"]),
         ("1.5 million people", ["number 1500000"]),
         ("5k run", ["number 5000"]),
+        ("5 million 7 cats", ["number 5000000", "number 7"]),
         ("two hundred fifty", ["number 250"]),
         ("two hundred thousand three", ["number 200003"]),
         ("one hundred", ["number 100"]),
@@ -66,3 +67,8 @@ def test_without_a_number_nothing_is_copied() -> None:
 def test_what_is_joined_has_no_spelling_and_the_rest_stays() -> None:
     lexemes = join_measures(list(chain.from_iterable(map(LOOK_UP, tokens("5 mg of salt")))))
     assert [each.word for each in lexemes] == ["", "", "of", "salt"]
+
+
+def test_a_unit_of_two_words_is_taken_whole() -> None:
+    lexemes = join_measures(list(chain.from_iterable(map(LOOK_UP, tokens("5 degrees celsius today")))))
+    assert [each.word for each in lexemes] == ["", "", "today"]

@@ -1,6 +1,7 @@
 """The loss of an order, bands of similarity, and sums of observations."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from semcache.quality.statistics import (
     BANDS,
+    DRIFT_BINS,
     EXACT,
+    GROUPS,
     Observation,
     ReuseStatistics,
     band_of,
@@ -50,6 +53,18 @@ class TestOrderLoss:
     def test_two_documents_exchanged(self) -> None:
         # DCG of the best first is 1, of the best second 1 / log2(3).
         assert order_loss([0, 1], [1, 0]) == pytest.approx(1 - 1 / math.log2(3))
+
+    def test_equal_cached_scores_share_the_mean_of_their_discounts(self) -> None:
+        first, second, third = 1.0, 1 / math.log2(3), 0.5
+        assert order_loss([5, 5], [1, 0]) == pytest.approx(1 - (first + second) / 2)
+        assert order_loss([5, 5, 9], [1, 0, 0]) == pytest.approx(1 - (second + third) / 2)
+
+    def test_only_the_first_ten_ranks_count(self) -> None:
+        cached = [*range(20, 0, -1)]
+        eleventh_best, tenth_best = [0.0] * 20, [0.0] * 20
+        eleventh_best[10] = tenth_best[9] = 1.0
+        assert order_loss(cached, eleventh_best) == 1
+        assert order_loss(cached, tenth_best) == pytest.approx(1 - 1 / math.log2(11))
 
     def test_the_worst_candidate_sets_the_scale(self) -> None:
         restricted = order_loss([9, 10, 8], [10, 9, 8])
@@ -97,6 +112,16 @@ class TestBands:
         if similarity > threshold:
             assert band_of(similarity) in bands_from(threshold)
 
+    @pytest.mark.parametrize(
+        ("band", "group"),
+        [("exact", "exact"), ("0.995", "near"), ("0.95", "near"), ("0.9", "far"), ("0.6", "far"), ("below", "far")],
+    )
+    def test_every_band_is_forgotten_with_a_group(self, band: str, group: str) -> None:
+        assert Observation(band, np.zeros(1), np.zeros(1)).group == group
+
+    def test_groups_hold_every_band_once(self) -> None:
+        assert sorted(band for bands in GROUPS.values() for band in bands) == sorted(BANDS)
+
     def test_a_threshold_on_an_edge_leaves_out_the_band_below(self) -> None:
         assert bands_from(0.98) == ("0.995", "0.99", "0.98")
         assert bands_from(NEVER) == ()
@@ -130,3 +155,49 @@ class TestReuseStatistics:
 
     def test_nothing_seen_is_said_so(self) -> None:
         assert ReuseStatistics().summary() == {"n": 0}
+
+    def test_means_are_over_observations_and_drift_over_documents(self) -> None:
+        same = Observation("0.98", np.array([2.0, 1.0]), np.array([2.0, 1.0]))
+        exchanged = Observation("0.98", np.array([1.0, 2.0]), np.array([2.0, 1.0]))
+        summary = ReuseStatistics.of(sums_of([same, exchanged])).summary()
+        assert summary["n"] == 2
+        assert summary["loss"] == pytest.approx((1 - 1 / math.log2(3)) / 2)
+        assert summary["overlap"] == 1
+        assert summary["drift"] == pytest.approx(0.5)
+        assert 0 <= summary["loss_low"] <= summary["loss"] <= summary["loss_high"] <= 1
+
+    @pytest.mark.parametrize(("large", "p95"), [(5, 0.121), (6, 12.1)])
+    def test_p95_is_by_nearest_rank_and_the_upper_edge_of_a_bin(self, large: int, p95: float) -> None:
+        drifts = np.array([0.1] * (100 - large) + [10.0] * large)
+        summary = ReuseStatistics.of(sums_of([Observation("0.98", np.zeros(100), drifts)])).summary()
+        assert summary["drift_p95"] == pytest.approx(p95, rel=0.3)
+
+    def test_a_drift_beyond_the_last_edge_is_shown_as_that_edge(self) -> None:
+        assert DRIFT_BINS == 44
+        summary = ReuseStatistics.of(sums_of([Observation("0.98", np.zeros(2), np.full(2, 1e6))])).summary()
+        assert summary["drift_p95"] == pytest.approx(1000)
+
+    def test_losses_are_recent_and_older_ones(self) -> None:
+        statistics = ReuseStatistics.of({"r3": 2.0, "o3": 5.0, "o4": 1.0, "d7": 3.0, "overlap": 4.0})
+        assert (statistics.recent[3], statistics.older[3], statistics.losses[3], statistics.losses[4]) == (2, 5, 7, 1)
+        assert (statistics.drifts[7], statistics.loss, statistics.overlap, statistics.drift) == (3, 0, 4, 0)
+
+    def test_empty_statistics_add_nothing(self) -> None:
+        some = ReuseStatistics.of(sums_of([Observation("0.98", np.array([1.0, 2.0]), np.array([2.0, 1.0]))]))
+        both = ReuseStatistics() + some
+        assert (both.loss, both.overlap, both.drift) == (some.loss, some.overlap, some.drift)
+        np.testing.assert_array_equal(both.losses, some.losses)
+        np.testing.assert_array_equal(both.drifts, some.drifts)
+
+
+@pytest.mark.parametrize(
+    ("cached", "fresh", "overlap"),
+    [
+        ([], [], 0.0),
+        ([1, 2, 3], [3, 2, 1], 1.0),
+        (range(20), range(20, 0, -1), 0.0),
+        (range(15), range(15, 0, -1), 0.5),
+    ],
+)
+def test_top_overlap(cached: Sequence[float], fresh: Sequence[float], overlap: float) -> None:
+    assert top_overlap(list(cached), list(fresh)) == overlap

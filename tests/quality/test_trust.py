@@ -114,3 +114,50 @@ def test_thresholds_in_force_never_fall_below_the_users() -> None:
     assert Trust().threshold(0.99) == 0.99
     assert Trust(0.98).threshold(0.99) == 0.99
     assert replace(Trust(), near=NEVER).threshold(0.99) == NEVER
+
+
+@pytest.mark.parametrize(
+    ("trust", "other", "expected"),
+    [
+        (Trust(), Trust(), False),
+        (Trust(0.99), Trust(0.98), True),
+        (Trust(0.98), Trust(0.98), False),
+        (Trust(0.98), Trust(0.99), False),
+        (Trust(exact=False), Trust(), True),
+        (Trust(), Trust(exact=False), False),
+        (Trust(exact=False), Trust(exact=False), False),
+    ],
+)
+def test_stricter_is_what_withdraws_something(trust: Trust, other: Trust, expected: bool) -> None:
+    assert trust.is_stricter_than(other) is expected
+
+
+@pytest.mark.parametrize(("observations", "near"), [(29, NEVER), (30, 0.0)])
+def test_trust_returns_after_30_good_observations_at_the_earliest(observations: int, near: float) -> None:
+    seen = {"0.97": reuse([0.0] * observations)}
+    assert decide(Trust(NEVER), seen, 0.97, budget=0.05).near == near
+
+
+@pytest.mark.parametrize(("budget", "near"), [(0.0160, NEVER), (0.0163, 0.0)])
+def test_one_loss_of_chance_is_added_before_trust_returns(budget: float, near: float) -> None:
+    # 0.5 / (30 + 1) = 0.0161
+    assert decide(Trust(NEVER), {"0.97": reuse([0.0] * 30)}, 0.97, budget).near == near
+
+
+def test_near_queries_that_have_proved_good_are_cleared() -> None:
+    good = {"0.97": reuse([0.002] * 500)}
+    assert decide(Trust(NEVER), good, 0.97, 0.01).is_cleared
+    assert not decide(Trust(NEVER, exact=False), {EXACT: reuse([0.002] * 500)}, 0.97, 0.01).is_cleared
+
+
+@pytest.mark.parametrize(("budget", "exact"), [(0.001, True), (0.1, True), (0.03, False)])
+def test_the_limit_of_the_same_query_is_noise_or_a_larger_budget(budget: float, exact: bool) -> None:
+    loss = {0.001: 0.015, 0.1: 0.08, 0.03: 0.2}[budget]
+    assert decide(Trust(), {EXACT: reuse([loss] * 300)}, 0.97, budget).exact is exact
+
+
+def test_what_the_user_trusts_least_is_not_far() -> None:
+    """Bands that the user's threshold reaches are judged by the budget, all others by whether they are useless."""
+    bad = reuse([0.3] * 60)
+    assert decide(Trust(), {"0.8": bad}, 0.85, 0.5) == Trust()
+    assert decide(Trust(), {"0.8": bad}, 0.9, 0.5).near == NEVER
