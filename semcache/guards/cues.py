@@ -14,6 +14,10 @@ _REST_BYTES = 8
 MAX_CUES = 81
 
 
+Cue = tuple[int, int, str]
+"""(kind, role, value), before it is encoded."""
+
+
 class Kind:
     """The subject of a cue, in four bits; of several differences the first kind in this order is named."""
 
@@ -26,6 +30,12 @@ class Kind:
     QUESTION = 7
     WORD = 8
     QUOTE = 9
+    # Function words, see contrasts.py: they differ only where both queries have them.
+    PERSON = 10
+    MODAL = 11
+    RELATION = 12
+    GIVING = 13
+    PLACE = 14
 
 
 class Role:

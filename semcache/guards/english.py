@@ -76,7 +76,7 @@ _SCOPES = (
 # Synonyms that are nearly always exchangeable in a question; every pair here is a risk when they are not.
 _SAME = (
     *("learn study", "fix repair solve resolve", "make create earn", "car automobile", "phone smartphone mobile"),
-    *("use used using uses", "email mail", "photo picture pic image", "movie film"),
+    *("use used using uses", "work function operate", "email mail", "photo picture pic image", "movie film"),
     *("difference different", "cause reason", "pc computer", "usa us america", "uk britain", "cost price"),
     *("feet foot", "teeth tooth", "mice mouse", "criteria criterion", "company firm", "website site webpage"),
     *("choose pick select", "number no.", "tv television", "math maths mathematics"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from semcache.guards.chinese import segments
 from semcache.guards.cues import Kind
 from semcache.guards.numbers import MONTHS, NUMERALS, ONLY_BEHIND_NUMBERS, SCALES, UNITS, WEEKDAYS
 from semcache.guards.stems import stem
@@ -29,8 +30,9 @@ _SIGNS = {
     "%": Lexeme(Kind.WORD, "percent", "%"),
 }
 """Signs that are words or nothing; every other sign counts as code."""
-# Kana, Han and Thai are written without spaces, so each letter is taken for a word.
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+# Kana and Thai are written without spaces, so each letter is taken for a word. Han is cut into words, see chinese.py.
+_UNSPACED = re.compile("[\u3040-\u30ff\u0e00-\u0e7f]")
+_HAN = re.compile("[\u3400-\u9fff]")
 
 
 class Lexicon:
@@ -43,6 +45,8 @@ class Lexicon:
             **{stem(word): (Kind.WORD, stem(value)) for word, value in vocabulary.same.items()},
             **{stem(word): (Kind.SCOPE, stem(value)) for word, value in vocabulary.scopes.items()},
         }
+        # Where Chinese is cut into words; a character that begins none of these is a word by itself.
+        self._known = frozenset((*self._by_spelling, *self._by_stem, *UNITS))
         # Per instance, because another vocabulary gives other lexemes. Queries repeat the words of earlier ones.
         self.look_up: Callable[[str], tuple[Lexeme, ...]] = lru_cache(maxsize=16384)(self._look_up)
 
@@ -57,17 +61,25 @@ class Lexicon:
         if "'" in word and not word.endswith("n't"):
             # "france's" and "france" are the same, "i'd" is "i".
             word = word.split("'", maxsplit=1)[0]
+        if _HAN.match(written):
+            return tuple(self._of_han(segment) for segment in segments(word, self._known))
         if _UNSPACED.match(written):
             return tuple(Lexeme(Kind.WORD, letter, letter) for letter in word)
         # The tokens that contain these signs are code such as "get_a" or "c++"; no vocabulary changes that.
         if "_" in word or word[-1] in "+#":
             return (Lexeme(Kind.CODE, word, word),)
+        return (self._of_word(word),)
+
+    def _of_word(self, word: str) -> Lexeme:
         listed = self._by_spelling.get(word)
         if listed is None:
             root = stem(word)
             tag, value = (Kind.NEGATION, "not") if word.endswith("n't") else self._by_stem.get(root, (Kind.WORD, root))
             listed = Lexeme(tag, value, word)
-        return (listed,)
+        return listed
+
+    def _of_han(self, segment: str) -> Lexeme:
+        return Lexeme(DIGITS, segment, segment) if segment.isdecimal() else self._of_word(segment)
 
 
 def _by_spelling(vocabulary: Vocabulary) -> dict[str, Lexeme]:

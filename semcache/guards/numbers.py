@@ -67,6 +67,8 @@ UNITS: dict[str, str] = grouped(
         *("tb terabyte terabytes", "mbps", "gbps", "celsius c centigrade", "fahrenheit f", "degree degrees °"),
         *("w watt watts", "kw kilowatt kilowatts", "v volt volts", "hz hertz", "mhz", "ghz", "mah"),
         *("tablespoon tablespoons tbsp", "teaspoon teaspoons tsp", "cup cups", "calorie calories kcal cal"),
+        *("年", "月 个月", "天 日", "周 星期 个星期", "小时 个小时 钟头", "分钟 分", "秒 秒钟", "元 块 块钱 人民币", "美元", "公里", "米", "厘米"),
+        *("公斤 千克", "克", "斤", "升", "毫升", "度", "岁", "次", "个", "倍"),
         *("times x", "cent cents", "gallon gallons", "point points", "inr"),
     )
 )

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
-from semcache.guards.cues import Kind, Role, encode_cue
+from semcache.guards.contrasts import contrasts_of
+from semcache.guards.cues import Cue, Kind, Role, encode_cue
 from semcache.guards.lexicon import BY, CURRENCY, IGNORED, SOURCE, TARGET, Lexeme
 
 Phrases = Mapping[str, Sequence[tuple[tuple[str, ...], str]]]
 """By first word, longest first: the words of a phrase, and the word that it means or "" for none."""
-
-_Cue = tuple[int, int, str]
-"""(kind, role, value), before it is encoded"""
 
 _WORD = itemgetter(2)
 # "from New York City to ...": a name is rarely longer, and the clause behind it should not become part of it.
@@ -57,11 +55,11 @@ def cues_of(lexemes: Sequence[Lexeme]) -> list[bytes]:
     cues = _with_roles(lexemes)
     if not cues or (cues[0][0] in _WITHOUT_SUBJECT and _WITHOUT_SUBJECT.issuperset([cue[0] for cue in cues])):
         cues += [(Kind.WORD, Role.NONE, lexeme.word) for lexeme in lexemes if lexeme.word]
-    return [encode_cue(*cue) for cue in cues]
+    return [encode_cue(*cue) for cue in (*cues, *contrasts_of(lexemes))]
 
 
-def _with_roles(lexemes: Sequence[Lexeme]) -> list[_Cue]:
-    cues: list[_Cue] = []
+def _with_roles(lexemes: Sequence[Lexeme]) -> list[Cue]:
+    cues: list[Cue] = []
     role, reach, negations = Role.NONE, 0, 0
     follows_a_cue = False
     begins_as_question = bool(lexemes) and lexemes[0].word in _QUESTION_WORDS
@@ -87,7 +85,7 @@ def _with_roles(lexemes: Sequence[Lexeme]) -> list[_Cue]:
     return cues
 
 
-def _role_after(tag: int, value: str, may_relate: bool, cues: list[_Cue]) -> tuple[int, int] | None:
+def _role_after(tag: int, value: str, may_relate: bool, cues: list[Cue]) -> tuple[int, int] | None:
     """The role of the cues after a preposition and how many may have it; None when it gives none.
 
     Changes ``cues`` where the preposition gives a role to the one before it, or counts as a cue itself.
@@ -105,7 +103,7 @@ def _role_after(tag: int, value: str, may_relate: bool, cues: list[_Cue]) -> tup
     return None
 
 
-def _mark_last(cues: list[_Cue], role: int) -> None:
+def _mark_last(cues: list[Cue], role: int) -> None:
     """Give a role to the last cue that has none."""
     # A cue that has a role keeps it: "from Paris to Rome" has its source already.
     if cues and cues[-1][1] == Role.NONE:

@@ -49,6 +49,19 @@ class Vocabulary:
             same={**self.same, **grouped(same)},
         )
 
+    def joined(self, other: "Vocabulary") -> "Vocabulary":
+        """This vocabulary with the words of another language; where both know a word, this one's meaning stays."""
+        return Vocabulary(
+            ignored=self.ignored | other.ignored,
+            negations=self.negations | other.negations,
+            questions={**other.questions, **self.questions},
+            scopes={**other.scopes, **self.scopes},
+            same={**other.same, **self.same},
+            phrases={**other.phrases, **self.phrases},
+            sources=self.sources | other.sources,
+            targets=self.targets | other.targets,
+        )
+
 
 def grouped(groups: Iterable[str]) -> dict[str, str]:
     """Maps each word of each group to the first word of its group."""
