@@ -43,15 +43,22 @@ _RELATIONS: Mapping[str, int] = {
     "against": 6,
 }
 
-_GIVING: Mapping[str, int] = {
-    **dict.fromkeys(("get", "gets", "got", "getting", "receive"), 1),
-    **dict.fromkeys(("give", "gives", "gave", "giving"), 2),
+# Opposites that are too common to count where only one query has them: axis and side.
+_OPPOSITES: Mapping[str, tuple[str, int]] = {
+    **dict.fromkeys(("get", "gets", "got", "getting", "receive"), ("giving", 1)),
+    **dict.fromkeys(("give", "gives", "gave", "giving"), ("giving", 2)),
+    "best": ("quality", 1),
+    "worst": ("quality", 2),
+    "most": ("degree", 1),
+    "least": ("degree", 2),
+    **dict.fromkeys(("all", "every", "each"), ("quantity", 1)),
+    **dict.fromkeys(("some", "few"), ("quantity", 2)),
 }
 
 # Postal codes of states that are also common words. They are places only as the last word, behind a word that matters.
 _PLACES = frozenset(("or", "me", "in", "hi", "ok", "oh", "pa", "ma", "la", "de", "id", "al", "co", "mo", "ne"))
 
-_ALL = frozenset({*_PERSONS, *_MODALS, *_RELATIONS, *_GIVING, *_PLACES})
+_ALL = frozenset({*_PERSONS, *_MODALS, *_RELATIONS, *_OPPOSITES, *_PLACES})
 
 
 def contrasts_of(lexemes: Sequence[Lexeme]) -> list[Cue]:
@@ -73,8 +80,9 @@ def contrasts_of(lexemes: Sequence[Lexeme]) -> list[Cue]:
         if word in _PERSONS and before not in _ADDRESSING:
             person, case = _PERSONS[word]
             cues.append((Kind.PERSON, case, person))
-        elif word in _GIVING and words[position + 1 : position + 2] != ["me"]:
-            cues.append((Kind.GIVING, _GIVING[word], "giving"))
+        elif word in _OPPOSITES and words[position + 1 : position + 2] != ["me"]:
+            axis, side = _OPPOSITES[word]
+            cues.append((Kind.OPPOSITE, side, axis))
         elif word in _RELATIONS:
             relation = _RELATIONS[word]
         elif tag > 0 and relation:

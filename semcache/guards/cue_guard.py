@@ -1,9 +1,13 @@
 """The default guard: compares the cues of two queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from hashlib import blake2b
 from itertools import chain
+from typing import Literal
 
+from semcache.errors import ConfigurationError
+from semcache.guards.chinese import CHINESE
+from semcache.guards.contrasts import contrasting
 from semcache.guards.cues import Kind, decode, encode, encode_cue
 from semcache.guards.english import ENGLISH
 from semcache.guards.lexicon import Lexicon
@@ -12,20 +16,40 @@ from semcache.guards.order import ORDERED_KINDS, is_swapped
 from semcache.guards.reading import cues_of, replace_phrases
 from semcache.guards.tokens import normalised, quotations, tokens
 from semcache.guards.vocabulary import Vocabulary
+from semcache.guards.weighing import WordDifference, learned
 
 # Raise this whenever the meaning of a cue changes: blobs of different formats are never compared.
-_FORMAT = b"cues 1"
+_FORMAT = b"cues 2"
 # More than an embedder reads. The text behind it is only compared for equality, by its digest.
 _MAX_CHARACTERS = 4096
 _KIND_NAMES = {value: name.lower() for name, value in vars(Kind).items() if isinstance(value, int)}
+_LANGUAGES = ENGLISH.joined(CHINESE)
+
+Mode = Literal["strict", "facts"]
+
+# In the mode "facts" a negation always counts, and so does a fact that both queries have but differently: 5 mg and 5 g,
+# "enable" and "disable". A number, a scope ("best", "all") or a question word that only one query has stands in as many
+# pairs that ask the same as in pairs that do not (20,000 question pairs), so it is weighed like a word.
+_ALWAYS: Mapping[Mode, frozenset[int]] = {
+    "strict": frozenset(range(Kind.NEGATION, Kind.WORD + 1)),
+    "facts": frozenset((Kind.NEGATION,)),
+}
+_IF_EXCHANGED = frozenset(range(Kind.NUMBER, Kind.WORD))
+_COMPARED_IF_BOTH = frozenset((Kind.QUOTE, Kind.PERSON, Kind.MODAL, Kind.RELATION, Kind.OPPOSITE, Kind.PLACE))
+_KNOWN = frozenset(_KIND_NAMES)
 
 
 class CueGuard:
     """Compares two queries by what an embedding blurs: negation, numbers, dates, units, code, scope, words, order.
 
-    Words are compared by stem and synonym list; a word in no list counts as itself, whatever its language. A needless
-    difference costs one verification of a near entry, a missed one costs a wrong answer, so in doubt this guard sees a
-    difference. Thread-safe. benchmarks/results/guards.md says how often it is right and what it costs.
+    Words are compared by stem and synonym list, in English and Chinese; a word in no list counts as itself, whatever its
+    language. A needless difference costs one verification of a near entry, a missed one costs some order of the ranking.
+
+    ``mode`` says what counts. ``facts``: negation, numbers, dates, units, code, quotes, exchanged opposites, who does
+    what to whom, and order always do; other differing words are weighed together with the similarity. ``strict``: every
+    differing word counts. benchmarks/results/guards.md has the figures of both. Thread-safe.
+
+    Raises ConfigurationError for another mode.
 
     Example:
         >>> guard = CueGuard()
@@ -33,7 +57,10 @@ class CueGuard:
         'negation'
     """
 
-    def __init__(self, vocabulary: Vocabulary = ENGLISH) -> None:
+    def __init__(self, mode: Mode = "facts", vocabulary: Vocabulary = _LANGUAGES) -> None:
+        if mode not in _ALWAYS:
+            raise ConfigurationError(f"guard mode is {mode!r}; give 'facts' or 'strict', or guard None for no guard")
+        self.mode: Mode = mode
         self._look_up = Lexicon(vocabulary).look_up
         # The vocabulary is part of the header: cues taken with another one mean something else.
         digest = blake2b(_FORMAT, digest_size=2)
@@ -48,7 +75,7 @@ class CueGuard:
             self._phrases.setdefault(phrase[0], []).append((phrase, vocabulary.phrases[phrase]))
 
     def __repr__(self) -> str:
-        return f"CueGuard(vocabulary={self._header.hex()})"
+        return f"CueGuard({self.mode!r}, vocabulary={self._header.hex()})"
 
     def cues(self, query: str) -> bytes:
         """The cues of a query, at most 255 bytes; its words cannot be read back from them.
@@ -63,40 +90,76 @@ class CueGuard:
         cues += [encode_cue(Kind.QUOTE, 0, quotation) for quotation in quotations(text)]
         return encode(self._header, cues, rest.encode("utf-8", "surrogatepass"))
 
-    def difference(self, ours: bytes, theirs: bytes) -> str | None:
-        """The first kind of cue in which two queries differ, or None.
+    def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
+        """Why one query's scores may not be trusted for the other, or None.
 
         A name of ``Kind`` in lower case, "length" for a difference in what is too long to be compared by kind, "order"
-        for the same cues the other way round, or "format" for blobs of another version or vocabulary. Never raises,
-        also for damaged blobs.
+        for the same cues the other way round, or "format" for blobs of another version or vocabulary. ``similarity`` is
+        the cosine of the two queries; in the mode ``facts`` it helps to weigh the words in which they differ. Never
+        raises, also for damaged blobs.
         """
+        found = self.weighable(ours, theirs, similarity)
+        if isinstance(found, WordDifference):
+            return None if learned().is_harmless(found) else found.kind
+        return found
+
+    def weighable(self, ours: bytes, theirs: bytes, similarity: float) -> "WordDifference | str | None":
+        """The words in which two queries differ, where only words do; the name of a fact that differs; None for neither."""
         if ours == theirs:
             return None
         our_header, our_cues, our_rest = decode(ours)
         their_header, their_cues, their_rest = decode(theirs)
         if our_header != their_header:
             return "format"
-        kind = _differing_kind(our_cues, their_cues)
-        if kind is not None:
-            return kind
+        only_ours, only_theirs, shared = _compared(our_cues, their_cues)
+        different = only_ours | only_theirs
+        kinds = {meaning[0] for meaning in different}
+        # Opposites are exchanged for each other; a scope that only one query names ("best", "all") is weighed below.
+        exchanged = {meaning[0] for meaning in only_ours} & {meaning[0] for meaning in only_theirs} & _IF_EXCHANGED
+        fact = min((kinds & _ALWAYS[self.mode]) | exchanged | (kinds - _KNOWN), default=None)
+        if fact is not None:
+            return _KIND_NAMES.get(fact, "format")  # a damaged blob may name a kind that does not exist
+        contrast = _differing_quote(our_cues, their_cues) or contrasting(*map(_contrasts, (our_cues, their_cues)))
+        if contrast is not None:
+            return _KIND_NAMES[contrast]
         if our_rest != their_rest:
             return "length"
-        return "order" if is_swapped(_ordered(our_cues), _ordered(their_cues)) else None
+        # Where words differ, too, their order says little: "how do I unblock myself from their account".
+        if not different and is_swapped(_ordered(our_cues), _ordered(their_cues)):
+            return "order"
+        return _word_difference(only_ours, only_theirs, shared, similarity)
 
 
-def _differing_kind(ours: Sequence[bytes], theirs: Sequence[bytes]) -> str | None:
-    """The first kind in which two sets of cues differ, whatever their order and roles."""
+def _compared(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[set[bytes], set[bytes], set[bytes]]:
+    """Cues of only one query, of only the other and of both, whatever their order and roles."""
     # The upper four bits of the first byte are the kind, the lower ones the role.
-    our_meanings, their_meanings = ({bytes((cue[0] >> 4,)) + cue[1:] for cue in cues} for cues in (ours, theirs))
-    kinds = [meaning[0] for meaning in our_meanings ^ their_meanings if meaning[0] != Kind.QUOTE]
-    if kinds:
-        return _KIND_NAMES.get(min(kinds), "format")  # a damaged blob may name a kind that does not exist
+    a, b = (
+        {bytes((cue[0] >> 4,)) + cue[1:] for cue in cues if cue[0] >> 4 not in _COMPARED_IF_BOTH}
+        for cues in (ours, theirs)
+    )
+    return a - b, b - a, a & b
+
+
+def _word_difference(ours: Set[bytes], theirs: Set[bytes], shared: Set[bytes], similarity: float) -> WordDifference:
+    words = [frozenset(cue[1:] for cue in cues if cue[0] == Kind.WORD) for cues in (ours, theirs, shared)]
+    kinds = [cue[0] for cue in (*ours, *theirs)]
+    counts = (
+        sum(Kind.NUMBER <= kind <= Kind.CODE for kind in kinds),
+        kinds.count(Kind.SCOPE),
+        kinds.count(Kind.QUESTION),
+    )
+    return WordDifference(*words, *counts, similarity, _KIND_NAMES[min(kinds, default=Kind.WORD)])
+
+
+def _differing_quote(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
     # Quotation marks alone change nothing: 'meaning of "inertia"' and 'meaning of inertia' ask the same, and the quoted
     # words are compared as words in any case. Quotes differ only where both queries have some.
-    our_quotes, their_quotes = (
-        {meaning for meaning in meanings if meaning[0] == Kind.QUOTE} for meanings in (our_meanings, their_meanings)
-    )
-    return "quote" if our_quotes and their_quotes and our_quotes != their_quotes else None
+    our_quotes, their_quotes = ({cue for cue in cues if cue[0] >> 4 == Kind.QUOTE} for cues in (ours, theirs))
+    return Kind.QUOTE if our_quotes and their_quotes and our_quotes != their_quotes else None
+
+
+def _contrasts(cues: Sequence[bytes]) -> list[bytes]:
+    return [cue for cue in cues if cue[0] >> 4 > Kind.QUOTE]
 
 
 def _ordered(cues: Sequence[bytes]) -> list[tuple[int, bytes]]:

@@ -34,7 +34,7 @@ class Kind:
     PERSON = 10
     MODAL = 11
     RELATION = 12
-    GIVING = 13
+    OPPOSITE = 13
     PLACE = 14
 
 

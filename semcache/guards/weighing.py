@@ -18,14 +18,19 @@ _SIMILARITY_BENDS = (0.85, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class WordDifference:
-    """What two queries share and differ in, as hashes of words; the other fields count differing cues."""
+    """Words of only one query, of only the other and of both, as hashes; and how many other cues differ.
+
+    ``kind`` names the first kind of difference, for the observers.
+    """
 
     ours: Set[bytes]
     theirs: Set[bytes]
     shared: Set[bytes]
+    numbers: int
     scopes: int
     questions: int
     similarity: float
+    kind: str = "word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def features(difference: WordDifference, common: Set[bytes]) -> list[float]:
         shared / (fewer + more + shared + 1),
         float(min(rare_fewer, 2)),
         float(min(rare_more, 3)),
+        float(min(difference.numbers, 3)),
         float(min(difference.scopes, 2)),
         float(min(difference.questions, 2)),
     ]
