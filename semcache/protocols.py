@@ -88,8 +88,11 @@ class Guard(Protocol):
         """The parts of a query that must agree before another query's scores are trusted for it; at most 255 bytes."""
         ...
 
-    def difference(self, ours: bytes, theirs: bytes) -> str | None:
-        """Why scores may not be trusted across these two queries (a short word such as "negation"), or None."""
+    def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
+        """Why scores may not be trusted across these two queries (a short word such as "negation"), or None.
+
+        ``similarity`` is the cosine of the two queries' vectors.
+        """
         ...
 
 

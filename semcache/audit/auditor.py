@@ -136,7 +136,10 @@ class Auditor:
             return Observation(EXACT, evidence.cached, evidence.fresh, evidence.worst)
         # What the guard keeps from being trusted says nothing about what is trusted.
         guard = self._cache.policy().guard
-        if guard is not None and guard.difference(guard.cues(request.query), evidence.cues) is not None:
+        if (
+            guard is not None
+            and guard.difference(guard.cues(request.query), evidence.cues, evidence.similarity) is not None
+        ):
             return None
         return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst)
 

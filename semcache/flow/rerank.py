@@ -124,7 +124,7 @@ def trusted(
     cues = policy.guard.cues(request.query)
     alike = []
     for neighbour in similar:
-        difference = policy.guard.difference(cues, neighbour.cues)
+        difference = policy.guard.difference(cues, neighbour.cues, neighbour.similarity)
         if difference is None:
             alike.append(neighbour)
         else:

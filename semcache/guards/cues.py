@@ -36,6 +36,8 @@ class Kind:
     RELATION = 12
     OPPOSITE = 13
     PLACE = 14
+    # A Han character that is in no list: part of a word, often of a name.
+    CHARACTER = 15
 
 
 class Role:

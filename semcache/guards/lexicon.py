@@ -79,7 +79,9 @@ class Lexicon:
         return listed
 
     def _of_han(self, segment: str) -> Lexeme:
-        return Lexeme(DIGITS, segment, segment) if segment.isdecimal() else self._of_word(segment)
+        if segment.isdecimal():
+            return Lexeme(DIGITS, segment, segment)
+        return self._of_word(segment) if segment in self._known else Lexeme(Kind.CHARACTER, segment, segment)
 
 
 def _by_spelling(vocabulary: Vocabulary) -> dict[str, Lexeme]:

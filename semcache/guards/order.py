@@ -8,7 +8,7 @@ Word = tuple[int, bytes]
 """(role, hash of the word)"""
 
 # Dates are left out: "2023-05-01" and "1 May 2023" are the same in another order.
-ORDERED_KINDS = frozenset({Kind.NUMBER, Kind.CODE, Kind.SCOPE, Kind.WORD})
+ORDERED_KINDS = frozenset({Kind.NUMBER, Kind.CODE, Kind.SCOPE, Kind.WORD, Kind.CHARACTER})
 
 
 def is_swapped(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:

@@ -170,6 +170,13 @@ class Reuse(Section):
         ge=-1,
         le=1,
     )
+    guard: Literal["facts", "strict", "off"] = knob(
+        "facts",
+        "Keeps similar queries apart that ask something else, so that they are verified and not trusted. strict: by any "
+        "differing word; facts: by negations, numbers, opposites and the like, other words weighed; off: not at all",
+        reason="of question pairs from similarity 0.80 on, facts trusts 51 % of those that ask the same and 5 % of those "
+        "that do not, strict 20 % and 2 % (benchmarks/results/guards.md); a wrong trust costs order, never a document",
+    )
     reuse_threshold: float = knob(
         _REUSE.reuse_threshold,
         "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",

@@ -428,7 +428,7 @@ class TestSampling:
             def cues(self, query: str) -> bytes:
                 return query.split()[1].encode()
 
-            def difference(self, ours: bytes, theirs: bytes) -> str | None:
+            def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
                 return None if ours == theirs else "wording"
 
         process = start_process(guard=Wordings())

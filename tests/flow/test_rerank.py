@@ -49,7 +49,7 @@ class ScriptedGuard:
     def cues(self, query: str) -> bytes:
         return b"not" if " not " in query else b""
 
-    def difference(self, ours: bytes, theirs: bytes) -> str | None:
+    def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
         return None if ours == theirs else "negation"
 
 

@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcache.errors import ConfigurationError
 from semcache.guards import ENGLISH, CueGuard, Vocabulary
 from semcache.protocols import Guard
 
-GUARD = CueGuard()
+GUARD = CueGuard(mode="strict")
 PAIRS = [
     json.loads(line) for line in (Path(__file__).parents[1] / "data/guard_pairs.jsonl").read_text("utf-8").splitlines()
+]
+CHINESE_PAIRS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "data/guard_pairs_zh.jsonl").read_text("utf-8").splitlines()
 ]
 RISKY = [pair for pair in PAIRS if not pair["trust_ok"]]
 HARMLESS = [pair for pair in PAIRS if pair["trust_ok"]]
@@ -107,7 +112,7 @@ def test_harmless_twins_stay_trusted(kind: str) -> None:
         ("when was Bach born", "where was Bach born", "question"),
         ("capital of France", "capital of Spain", "word"),
         ("capital", "capital of Spain", "word"),
-        ("法国的首都", "德国的首都", "word"),
+        ("法国的首都", "德国的首都", "character"),
         ("what is it", "where are they", "question"),
         ("what is it", "how are they", "word"),
         ('origin of "to be"', 'origin of "to be or"', "quote"),
@@ -209,7 +214,7 @@ def test_text_behind_the_first_4096_characters_must_be_equal() -> None:
 
 
 def test_cues_of_nothing_or_of_another_vocabulary_are_not_compared() -> None:
-    other = CueGuard(ENGLISH.extended(ignored=["kindest"]))
+    other = CueGuard(ENGLISH.extended(ignored=["kindest"]), mode="strict")
     assert GUARD.difference(GUARD.cues("a dog"), b"") == "format"
     assert GUARD.difference(GUARD.cues("a dog"), other.cues("a dog")) == "format"
 
@@ -218,9 +223,9 @@ def test_cues_that_are_stored_stay_readable() -> None:
     """Behind the header. Where the bytes have to change, raise the format in cue_guard.py: it keeps old cues apart."""
     everything = 'who does not fly from Paris to Rome by 5 May 2020 for $5 with get_a "x y" enabled'
     assert GUARD.cues(everything).hex()[4:] == (
-        "70fcf21016b38027428165b58308d92356d53331b83054052056d5407c9450f6cc80269d8092996023cb907138"
+        "70fcf21016b38027428165b58308d92356d53331b83054052056d5407c9450f6cc80269d8092996023cbc156d5c356d5907138"
     )
-    assert GUARD.cues("miles to km caused by pain").hex()[4:] == "824e11833bff8384eb83fb1e"
+    assert GUARD.cues("miles to km caused by pain").hex()[4:] == "824e11833bff8384eb83fb1ec1fb1e"
 
 
 def test_cues_hold_no_text() -> None:
@@ -229,5 +234,63 @@ def test_cues_hold_no_text() -> None:
 
 
 def test_repr_names_the_vocabulary() -> None:
-    assert repr(CueGuard()) == repr(GUARD)
-    assert repr(CueGuard(Vocabulary())) != repr(GUARD)
+    assert repr(CueGuard(mode="strict")) == repr(GUARD)
+    assert repr(CueGuard(Vocabulary(), mode="strict")) != repr(GUARD)
+
+
+FACTS = CueGuard()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ("is it safe", "is it not safe", "negation"),
+        ("take 5 mg", "take 5 g", "unit"),
+        ("python 3.10 release", "python 3.11 release", "number"),
+        ("enable two factor login", "disable two factor login", "scope"),
+        ("flights in may 2024", "flights in june 2024", "date"),
+        ("who invented it", "when invented it", "question"),
+        ("fly from paris to rome", "fly from rome to paris", "order"),
+        ("may I park here", "must I park here", "modal"),
+        ("does my tenant owe me money", "do I owe my tenant money", "person"),
+        ("songs by children", "songs for children", "relation"),
+        ("hotels in salem or", "hotels in salem ma", "place"),
+        ("the best schools in town", "the worst schools in town", "opposite"),
+    ],
+)
+def test_facts_always_count(ours: str, theirs: str, expected: str) -> None:
+    assert difference(ours, theirs, FACTS) == expected
+    assert difference(theirs, ours, FACTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "similarity"),
+    [
+        ("How does RAG work?", "Explain how RAG functions", 0.825),
+        ("how can I lose weight fast", "what is the best way to lose weight quickly", 0.93),
+        ("how do I get a passport", "tell me how to get a passport", 0.90),
+    ],
+)
+def test_other_words_are_weighed_with_the_similarity(ours: str, theirs: str, similarity: float) -> None:
+    cues = FACTS.cues(ours), FACTS.cues(theirs)
+    assert FACTS.difference(*cues, similarity) is None
+    assert FACTS.difference(*reversed(cues), similarity) is None
+
+
+def test_a_lower_similarity_never_makes_words_harmless() -> None:
+    for pair in RISKY:
+        cues = FACTS.cues(pair["a"]), FACTS.cues(pair["b"])
+        trusted = [FACTS.difference(*cues, similarity) is None for similarity in (0.6, 0.8, 0.9, 0.95, 0.99)]
+        assert trusted == sorted(trusted), pair
+
+
+@pytest.mark.parametrize("pair", CHINESE_PAIRS, ids=lambda pair: f"{pair['kind']}: {pair['b']}")
+def test_chinese_pairs(pair: dict[str, Any]) -> None:
+    """With the similarity of a good multilingual embedder for such pairs."""
+    cues = FACTS.cues(pair["a"]), FACTS.cues(pair["b"])
+    assert (FACTS.difference(*cues, 0.93) is None) == pair["trust_ok"]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'loose'; give 'facts' or 'strict'"):
+        CueGuard(mode="loose")  # type: ignore[arg-type]

@@ -59,9 +59,13 @@ def test_the_spelling_is_kept_in_lower_case() -> None:
     assert ENGLISH_LEXICON.look_up("Isn't") == (Lexeme(Kind.NEGATION, "not", "isn't"),)
 
 
-@pytest.mark.parametrize("written", ["法国", "ฟก", "カナ"])
+@pytest.mark.parametrize("written", ["ฟก", "カナ"])
 def test_a_script_without_spaces_is_read_letter_by_letter(written: str) -> None:
     assert ENGLISH_LEXICON.look_up(written) == tuple(Lexeme(Kind.WORD, letter, letter) for letter in written)
+
+
+def test_characters_of_no_list_are_parts_of_words() -> None:
+    assert ENGLISH_LEXICON.look_up("法国") == (Lexeme(Kind.CHARACTER, "法", "法"), Lexeme(Kind.CHARACTER, "国", "国"))
 
 
 def test_of_several_lists_the_strongest_decides() -> None:

@@ -43,7 +43,7 @@ def replay(log: Sequence[Logged], vectors: FloatArray, guard: Guard, neighbours:
     for logged, row, found in zip(log, rows.tolist(), nearest_earlier(vectors, rows, neighbours), strict=True):
         fingerprints = tuple(map(document_fingerprint, logged.documents))
         near = [
-            Near(names[other], similarity, shared, guard.difference(cues[row], cues[other]) is None)
+            Near(names[other], similarity, shared, guard.difference(cues[row], cues[other], similarity) is None)
             for other, similarity in found
             # A neighbour without one of these documents has nothing to reuse.
             if (shared := frozenset(known[other].intersection(fingerprints)))

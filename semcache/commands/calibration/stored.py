@@ -24,7 +24,7 @@ def stored_cases(entries: Sequence[StoredEntry], guard: Guard, neighbours: int) 
     cases = []
     for own, found in zip(entries, nearest_earlier(vectors, np.arange(len(entries)), neighbours), strict=True):
         near = tuple(
-            Near(other.id, similarity, shared, guard.difference(own.cues, other.cues) is None)
+            Near(other.id, similarity, shared, guard.difference(own.cues, other.cues, similarity) is None)
             for other, similarity in ((entries[row], similarity) for row, similarity in found)
             if len(shared := frozenset(own.scores.keys() & other.scores.keys())) >= MIN_SHARED
         )

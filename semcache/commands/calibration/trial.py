@@ -72,7 +72,7 @@ class _Verdicts:
     def cues(self, query: str) -> bytes:
         return b""
 
-    def difference(self, ours: bytes, theirs: bytes) -> str | None:
+    def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
         return "guard" if theirs == _REFUSED else None
 
 
