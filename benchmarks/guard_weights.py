@@ -69,9 +69,8 @@ def main() -> None:
         "threshold": round(threshold, 4),
     }
     TARGET.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
-    print(
-        f"{TARGET.name}: {len(weighed)} pairs, {len(stored['differing'])} + {len(stored['shared'])} words, {threshold=:.3f}"
-    )
+    words = f"{len(stored['differing'])} differing and {len(stored['shared'])} shared words"
+    print(f"{TARGET.name}: {len(weighed)} pairs, {words}, threshold {threshold:.3f}")
 
 
 def _common_words(guard: CueGuard) -> frozenset[bytes]:

@@ -28,8 +28,8 @@ _LANGUAGES = ENGLISH.joined(CHINESE)
 Mode = Literal["strict", "facts"]
 
 # In the mode "facts" a negation always counts, and so does a fact that both queries have but differently: 5 mg and 5 g,
-# "enable" and "disable". A number, a scope ("best", "all") or a question word that only one query has stands in as many
-# pairs that ask the same as in pairs that do not (20,000 question pairs), so it is weighed like a word.
+# "enable" and "disable". A number, a scope ("best", "all") or a question word that only one query has is as frequent in
+# question pairs that ask the same as in others, so it is weighed like a word.
 _ALWAYS: Mapping[Mode, frozenset[int]] = {
     "strict": frozenset((*range(Kind.NEGATION, Kind.WORD + 1), Kind.CHARACTER)),
     "facts": frozenset((Kind.NEGATION,)),
@@ -44,8 +44,8 @@ _KNOWN = frozenset(_KIND_NAMES)
 class CueGuard:
     """Compares two queries by what an embedding blurs: negation, numbers, dates, units, code, scope, words, order.
 
-    Words are compared by stem and synonym list, in English and Chinese; a word in no list counts as itself, whatever its
-    language. A needless difference costs one verification of a near entry, a missed one costs some order of the ranking.
+    Words are compared by stem and synonym list, in English and Chinese; a word in no list counts as itself, in any
+    language. A needless difference costs one verification of a near entry, a missed one some order of the ranking.
 
     ``mode`` says what counts. ``facts``: negation, numbers, dates, units, code, quotes, exchanged opposites, who does
     what to whom, and order always do; other differing words are weighed together with the similarity. ``strict``: every
@@ -105,8 +105,8 @@ class CueGuard:
             return None if learned().is_harmless(found) else found.kind
         return found
 
-    def weighable(self, ours: bytes, theirs: bytes, similarity: float) -> "WordDifference | str | None":
-        """The words in which two queries differ, where only words do; the name of a fact that differs; None for neither."""
+    def weighable(self, ours: bytes, theirs: bytes, similarity: float) -> WordDifference | str | None:
+        """The difference in words, where only words differ; the name of a fact that differs; None for no difference."""
         if ours == theirs:
             return None
         our_header, our_cues, our_rest = decode(ours)
@@ -114,25 +114,24 @@ class CueGuard:
         if our_header != their_header:
             return "format"
         only_ours, only_theirs, shared = _compared(our_cues, their_cues)
-        different = only_ours | only_theirs
-        kinds = {meaning[0] for meaning in different}
-        # Opposites are exchanged for each other; a scope that only one query names ("best", "all") is weighed below.
-        exchanged = {meaning[0] for meaning in only_ours} & {meaning[0] for meaning in only_theirs} & _IF_EXCHANGED
-        fact = min((kinds & _ALWAYS[self.mode]) | exchanged | (kinds - _KNOWN), default=None)
-        if fact is not None:
-            return _KIND_NAMES.get(fact, "format")  # a damaged blob may name a kind that does not exist
-        contrast = _differing_quote(our_cues, their_cues) or contrasting(*map(_contrasts, (our_cues, their_cues)))
-        if contrast is not None:
-            return _KIND_NAMES[contrast]
-        if our_rest != their_rest:
-            return "length"
+        is_different = bool(only_ours or only_theirs)
+        fact = self._fact(only_ours, only_theirs) or _contrast(our_cues, their_cues)
+        if fact is None and our_rest != their_rest:
+            fact = "length"
         # Where words differ, too, their order says little: "how do I unblock myself from their account".
-        if not different and is_swapped(_ordered(our_cues), _ordered(their_cues)):
-            return "order"
+        if fact is None and not is_different and is_swapped(_ordered(our_cues), _ordered(their_cues)):
+            fact = "order"
         # Of question pairs without a differing cue 89 % ask the same from a similarity of 0.90 on, and 52 % below it.
-        if not different and similarity >= _SIMILAR_ENOUGH:
-            return None
+        if fact or (not is_different and (self.mode == "strict" or similarity >= _SIMILAR_ENOUGH)):
+            return fact
         return _word_difference(only_ours, only_theirs, shared, similarity)
+
+    def _fact(self, only_ours: Set[bytes], only_theirs: Set[bytes]) -> str | None:
+        """The first kind of cue that differs and always counts, or that the queries have exchanged for another one."""
+        ours, theirs = ({cue[0] for cue in cues} for cues in (only_ours, only_theirs))
+        # A damaged blob may name a kind that does not exist.
+        counting = ((ours | theirs) & _ALWAYS[self.mode]) | (ours & theirs & _IF_EXCHANGED) | ((ours | theirs) - _KNOWN)
+        return _KIND_NAMES.get(min(counting), "format") if counting else None
 
 
 def _compared(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[set[bytes], set[bytes], set[bytes]]:
@@ -146,25 +145,32 @@ def _compared(ours: Sequence[bytes], theirs: Sequence[bytes]) -> tuple[set[bytes
 
 
 def _word_difference(ours: Set[bytes], theirs: Set[bytes], shared: Set[bytes], similarity: float) -> WordDifference:
-    words = [frozenset(cue[1:] for cue in cues if cue[0] in _WORDS) for cues in (ours, theirs, shared)]
+    only_ours, only_theirs, common = (
+        frozenset(cue[1:] for cue in cues if cue[0] in _WORDS) for cues in (ours, theirs, shared)
+    )
     kinds = [cue[0] for cue in (*ours, *theirs)]
     counts = (
         sum(Kind.NUMBER <= kind <= Kind.CODE for kind in kinds),
         kinds.count(Kind.SCOPE),
         kinds.count(Kind.QUESTION),
     )
-    return WordDifference(*words, *counts, similarity, _KIND_NAMES[min(kinds)] if kinds else "similarity")
+    return WordDifference(
+        only_ours, only_theirs, common, *counts, similarity, _KIND_NAMES[min(kinds)] if kinds else "similarity"
+    )
 
 
-def _differing_quote(ours: Sequence[bytes], theirs: Sequence[bytes]) -> int | None:
+def _contrast(ours: Sequence[bytes], theirs: Sequence[bytes]) -> str | None:
+    """The name of a kind that is compared only where both queries have it, and in which they differ."""
     # Quotation marks alone change nothing: 'meaning of "inertia"' and 'meaning of inertia' ask the same, and the quoted
-    # words are compared as words in any case. Quotes differ only where both queries have some.
+    # words are compared as words in any case.
     our_quotes, their_quotes = ({cue for cue in cues if cue[0] >> 4 == Kind.QUOTE} for cues in (ours, theirs))
-    return Kind.QUOTE if our_quotes and their_quotes and our_quotes != their_quotes else None
-
-
-def _contrasts(cues: Sequence[bytes]) -> list[bytes]:
-    return [cue for cue in cues if Kind.PERSON <= cue[0] >> 4 <= Kind.PLACE]
+    if our_quotes and their_quotes and our_quotes != their_quotes:
+        return "quote"
+    our_words, their_words = (
+        [cue for cue in cues if Kind.PERSON <= cue[0] >> 4 <= Kind.PLACE] for cues in (ours, theirs)
+    )
+    kind = contrasting(our_words, their_words)
+    return None if kind is None else _KIND_NAMES[kind]
 
 
 def _ordered(cues: Sequence[bytes]) -> list[tuple[int, bytes]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Self
+from typing import Any, Self
 
 _SIMILARITY_BENDS = (0.85, 0.95)
 """The weight of the similarity changes here: from 0.95 on it says more about two questions than below 0.85."""
@@ -48,16 +48,16 @@ class Weighing:
     threshold: float
 
     @classmethod
-    def of(cls, stored: Mapping[str, object]) -> Self:
+    def of(cls, stored: Mapping[str, Any]) -> Self:
         """From the JSON that benchmarks/guard_weights.py writes; words are hexadecimal hashes."""
-        numbers: Mapping[str, Mapping[str, float]] = {name: stored[name] for name in ("differing", "shared")}  # type: ignore[misc]
-        common: str = stored["common"]  # type: ignore[assignment]
+        common: str = stored["common"]
         return cls(
-            float(stored["bias"]),  # type: ignore[arg-type]
-            tuple(stored["dense"]),  # type: ignore[arg-type]
-            *({bytes.fromhex(word): weight for word, weight in numbers[name].items()} for name in numbers),
-            frozenset(bytes.fromhex(common[at : at + 4]) for at in range(0, len(common), 4)),
-            float(stored["threshold"]),  # type: ignore[arg-type]
+            bias=stored["bias"],
+            dense=tuple(stored["dense"]),
+            differing=_by_hash(stored["differing"]),
+            shared=_by_hash(stored["shared"]),
+            common=frozenset(bytes.fromhex(common[at : at + 4]) for at in range(0, len(common), 4)),
+            threshold=stored["threshold"],
         )
 
     def logit(self, difference: WordDifference) -> float:
@@ -94,6 +94,10 @@ def features(difference: WordDifference, common: Set[bytes]) -> list[float]:
         float(min(difference.scopes, 2)),
         float(min(difference.questions, 2)),
     ]
+
+
+def _by_hash(weights: Mapping[str, float]) -> dict[bytes, float]:
+    return {bytes.fromhex(word): weight for word, weight in weights.items()}
 
 
 def _rare(words: Iterable[bytes], common: Set[bytes]) -> int:

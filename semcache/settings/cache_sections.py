@@ -172,10 +172,10 @@ class Reuse(Section):
     )
     guard: Literal["facts", "strict", "off"] = knob(
         "facts",
-        "Keeps similar queries apart that ask something else, so that they are verified and not trusted. strict: by any "
-        "differing word; facts: by negations, numbers, opposites and the like, other words weighed; off: not at all",
-        reason="of question pairs from similarity 0.80 on, facts trusts 51 % of those that ask the same and 5 % of those "
-        "that do not, strict 20 % and 2 % (benchmarks/results/guards.md); a wrong trust costs order, never a document",
+        "How similar queries that ask something else are kept apart, so that they are verified and not trusted. "
+        "strict: any differing word; facts: negations, numbers, opposites etc., other words weighed; off: never",
+        reason="from similarity 0.80 on facts trusts 51 % of question pairs that ask the same and 5 % of the others, "
+        "strict 20 % and 2 % (benchmarks/results/guards.md); a wrong trust costs order, never a document",
     )
     reuse_threshold: float = knob(
         _REUSE.reuse_threshold,
