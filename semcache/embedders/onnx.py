@@ -11,14 +11,19 @@ from semcache.protocols import FloatArray
 
 _POOLED_ALREADY = "sentence_embedding"  # sentence-transformers' name for it in the graphs that it exports
 
+SLOW_OPTIMIZERS = ("SkipLayerNormFusion",)
+"""What onnxruntime shall not do to a graph: its fused operation takes a tenth to a fifth longer on a CPU than the two
+that it replaces.
+"""
+
 
 class OnnxEncoder:
     """Vectors of texts. Safe across threads: sessions and tokenizers are.
 
     **A text's vector does not depend on the texts beside it**, to the last bit: each text is a run of its own. In a
-    batch, a graph of 8-bit integers rounds its activations by the range of the whole batch, which moves a vector by up
-    to 0.014 of cosine, and float32 sums in another order. On a CPU a run per text takes no longer than batches of 32
-    (benchmarks/results/embedding.md).
+    batch, a graph of 8-bit integers rounds its activations by the range of the whole batch, which turns a text's vector
+    by 0.02 of cosine and more, and float32 sums in another order. On a CPU a run per text takes no longer than batches
+    of 32 (benchmarks/results/embedding.md).
     """
 
     def __init__(self, model: OnnxModel, folder: ModelFolder) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from semcache.embedders.checked import unit_vectors
 from semcache.embedders.folder import read_folder
 from semcache.embedders.graphs import graph_of, torch_identity
-from semcache.embedders.onnx import OnnxEncoder
+from semcache.embedders.onnx import SLOW_OPTIMIZERS, OnnxEncoder
 from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_sentence_transformer
 from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
 from semcache.models.names import (
@@ -31,11 +31,6 @@ from semcache.protocols import FloatArray
 
 _BACKENDS: tuple[EmbedderBackend, ...] = ("auto", *get_args(ModelBackend))
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-
-_SLOW = ("SkipLayerNormFusion",)
-"""What onnxruntime shall not do to a graph: its fused operation takes a tenth to a fifth longer on a CPU than the two
-that it replaces.
-"""
 
 _logger = logging.getLogger("semcache")
 
@@ -167,7 +162,7 @@ def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cach
         folder.max_length,
         threads,
         is_lowered=folder.is_lowered,
-        unused_optimizers=_SLOW,
+        unused_optimizers=SLOW_OPTIMIZERS,
     )
     return _Opened(OnnxEncoder(opened, folder), folder.dims, f"{short_name(model)}@{graph.identity}", backend)
 
