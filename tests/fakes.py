@@ -63,17 +63,19 @@ class CountingOrder(CountingReranker):
 
 
 class OneRung:
-    """A ladder of a single reranker, which can be told to degrade."""
+    """A ladder of a single reranker, which can be told to degrade; ``asked`` has the number of pairs of each call."""
 
     def __init__(self, reranker: CountingReranker) -> None:
         self.reranker = reranker
         self.name = reranker.name
         self.listwise = reranker.listwise
         self.degrade: str | None = None
+        self.asked: list[int] = []
 
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
+        self.asked.append(len(ask))
         if self.degrade is not None:
             return Scored(np.arange(len(documents), dtype=np.float32), "fallback", self.degrade)
         return Scored(self.reranker.score([(query, documents[place]) for place in ask]), self.name)

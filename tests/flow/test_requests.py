@@ -10,7 +10,15 @@ import pytest
 from semcache.documents import Document, text_of
 from semcache.errors import InvalidInputError
 from semcache.flow.outcome import Outcome, ranking
-from semcache.flow.requests import checked_request, deadline_after, is_ttl
+from semcache.flow.requests import (
+    caller_positions,
+    checked_forget,
+    checked_request,
+    checked_requests,
+    deadline_after,
+    is_ttl,
+    records,
+)
 from semcache.ranking import Status
 
 
@@ -169,3 +177,63 @@ def test_what_is_scored_of_a_document_is_what_is_fingerprinted() -> None:
     )
     assert request.texts == ("Berlin", "x")
     assert request.fingerprints[0] == checked_request("q", ["Berlin"], 1).fingerprints[0]
+
+
+def test_scores_are_recorded_by_fingerprint_and_twice_for_equal_texts() -> None:
+    request = checked_request("q", ["a", "b", "a"], 2)
+    a, b = request.fingerprints
+    assert records(request, [1, 2.5, 3.0]) == [(a, 1.0), (b, 2.5), (a, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([1.0], "1 scores for 2 documents; pass one score per document"),
+        ([1.0, float("nan")], "the score of document 1 is nan; only finite scores"),
+        ([float("-inf"), 1.0], "the score of document 0 is -inf; only finite scores"),
+    ],
+)
+def test_scores_that_cannot_be_compared_are_refused(scores: list[float], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        records(checked_request("q", ["a", "b"], 2), scores)
+
+
+def test_requests_are_checked_together() -> None:
+    first, second = checked_requests(["p", "q"], [["a"], ["b", "c"]], 5, "t")
+    assert (first.query, first.texts, first.top_k) == ("p", ("a",), 1)
+    assert (second.query, second.texts, second.tenant) == ("q", ("b", "c"), "t")
+
+
+@pytest.mark.parametrize("queries", [["p"], "pq"])
+def test_each_query_has_its_own_documents(queries: Any) -> None:
+    with pytest.raises(InvalidInputError, match="pass a list of queries and as many lists of documents"):
+        checked_requests(queries, [["a"], ["b"]], 5)
+
+
+def test_a_document_is_forgotten_by_itself_its_text_or_its_fingerprint() -> None:
+    (fingerprint,) = checked_request("q", ["a"], 1).fingerprints
+    assert checked_forget(None, Document("a"), None) == fingerprint
+    assert checked_forget(None, "a", "t") == fingerprint
+    assert checked_forget(None, fingerprint, None) == fingerprint
+    assert checked_forget(None, "x", None, read=lambda document: "a") == fingerprint
+    assert checked_forget("q", None, None) is None
+    assert checked_forget(None, None, "t") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "document", "tenant", "said"),
+    [
+        (None, None, None, "pass a query, a document or a tenant"),
+        ("q", "d", "t", "not both of the first"),
+        (" ", None, None, "query is blank"),
+        (None, "d", 5, "tenant must be a string"),
+    ],
+)
+def test_what_is_to_be_forgotten_has_to_be_said(query: Any, document: Any, tenant: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        checked_forget(query, document, tenant)
+
+
+def test_positions_follow_the_order_of_the_texts() -> None:
+    assert caller_positions((0, 1, 0, 2), [2, 0, 1]) == [3, 0, 2, 1]
+    assert caller_positions(range(3), (2, 0, 1)) == [2, 0, 1]

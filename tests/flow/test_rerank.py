@@ -207,6 +207,7 @@ def test_for_any_sequence_of_requests(requests: list[tuple[str, list[str], int, 
     runner = FlowRunner(policy=FlowPolicy(ReusePolicy(trust_threshold=1.0, reuse_threshold=threshold)))
     for query, documents, top_k, tenant in requests:
         known = {key for key in runner.store.scores if key[0] == tenant}
+        runner.ladder.asked.clear()
         outcome = runner.ask(query, documents, top_k, tenant)
         fresh = runner.fresh(query, documents)
         assert sorted(outcome.order) == list(range(len(set(documents))))
@@ -219,6 +220,7 @@ def test_for_any_sequence_of_requests(requests: list[tuple[str, list[str], int, 
         if not known:
             assert outcome.status is Status.FRESH
         assert outcome.asked + outcome.reused == len(fresh)
+        assert (outcome.rounds, outcome.asked) == (len(runner.ladder.asked), sum(runner.ladder.asked))
 
 
 @settings(max_examples=60, deadline=None)

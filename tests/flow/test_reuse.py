@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semcache.entries.entry import Neighbour
-from semcache.errors import ConfigurationError
 from semcache.flow.drift import Floats
 from semcache.flow.policy import ReusePolicy
 from semcache.flow.reuse import UNKNOWN, Prior, Settled, next_to_ask, prior, settle
@@ -254,28 +253,3 @@ class TestCases:
         np.testing.assert_array_equal(done.settled.order[:10], np.argsort(-truth)[:10])
         skipped = np.isnan(done.fresh)
         assert np.abs(done.settled.scores - truth)[skipped].max() < 1.0
-
-
-class TestPolicy:
-    @pytest.mark.parametrize(
-        ("knob", "value"),
-        [
-            ("trust_threshold", 1.1),
-            ("reuse_threshold", -1.1),
-            ("reuse_threshold", NAN),
-            ("trust_threshold", 0.5),
-            ("confidence", -0.1),
-            ("confidence", NAN),
-            ("max_rounds", 0),
-            ("max_pairs_share", 0.0),
-            ("max_pairs_share", 1.5),
-            ("drift_limit", 0.0),
-            ("drift_limit", NAN),
-        ],
-    )
-    def test_a_value_out_of_range_is_named_with_its_remedy(self, knob: str, value: float) -> None:
-        with pytest.raises(ConfigurationError, match=rf"{knob} is {value!r}; "):
-            ReusePolicy(**{knob: value})
-
-    def test_limits_of_the_ranges_are_allowed(self) -> None:
-        ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)

@@ -1,0 +1,41 @@
+"""Policies refuse values out of range, with the remedy."""
+
+import pytest
+
+from semcache.errors import ConfigurationError
+from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.settings import Settings
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [
+        ("trust_threshold", 1.1),
+        ("reuse_threshold", -1.1),
+        ("reuse_threshold", NAN),
+        ("trust_threshold", 0.5),
+        ("confidence", -0.1),
+        ("confidence", NAN),
+        ("max_rounds", 0),
+        ("max_pairs_share", 0.0),
+        ("max_pairs_share", 1.5),
+        ("drift_limit", 0.0),
+        ("drift_limit", NAN),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_remedy(knob: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{knob} is {value!r}; "):
+        ReusePolicy(**{knob: value})
+
+
+def test_limits_of_the_ranges_are_allowed() -> None:
+    ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)
+
+
+def test_the_settings_have_the_defaults_of_the_policies() -> None:
+    settings, reuse = Settings(), ReusePolicy()
+    shared = {name: getattr(settings.reuse, name) for name in ReusePolicy.__slots__}
+    assert shared == {name: getattr(reuse, name) for name in ReusePolicy.__slots__}
+    assert settings.cache.max_query_chars == FlowPolicy(reuse).max_query_chars
