@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from copy import copy
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any, Self
 
@@ -138,6 +139,17 @@ class RedisSemanticCache:
         # Python makes a new bound method, such as ``events.append``, each time that one is named.
         shared = self.backend.observers
         self._observers = (*shared, *(observer for observer in observers if observer not in shared))
+
+    @property
+    def similarity_threshold(self) -> float:
+        """The cosine from which another query's scores are served unasked, as set up; an audit may ask for more."""
+        reuse = self.backend.policy.reuse
+        return inf if reuse is None else reuse.trust_threshold
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds that a new entry lives; None for no expiry."""
+        return self.backend.ttl_s
 
     def on_event(self, event: Event) -> None:
         """Tell the observers of the whole cache, and those that were given to ``of``."""

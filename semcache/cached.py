@@ -1,7 +1,7 @@
 """A reranker behind a cache: asks the reranker only what the cache does not know."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import monotonic
@@ -66,6 +66,7 @@ class CachedReranker:
             # The type alone: a url may hold a password.
             raise ConfigurationError(f"cache is a {type(cache).__name__}; pass a RedisSemanticCache")
         observers = checked_observers(observers)
+        self._given = reranker
         self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
@@ -193,18 +194,27 @@ class CachedReranker:
         Example:
             >>> reranker.warm((line["query"], line["documents"]) for line in log)
         """
-        log = iter(requests)
+        return sum(
+            outcome.asked for flows in self._warming(requests, tenant) for outcome in run_many(flows, self._calls)
+        )
+
+    async def awarm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
+        """``warm`` for an event loop."""
         scored = 0
+        for flows in self._warming(requests, tenant):
+            scored += sum(outcome.asked for outcome in await arun_many(flows, self._async_calls))
+        return scored
+
+    def _warming(self, requests: Iterable[tuple[str, Sequence[Any]]], tenant: str) -> Iterator[list[Flow]]:
+        log = iter(requests)
         while chunk := list(islice(log, _WARM_CHUNK)):
             policy = self.cache.policy()
             if policy.reuse is not None:
                 # Takes nothing from neighbours, and yet stores vectors, so that later queries find these entries.
                 # Without a policy for reuse no vector would be stored.
                 policy = replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
-            requests_ = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
-            flows = [self._flow(request, policy) for request in requests_]
-            scored += sum(outcome.asked for outcome in run_many(flows, self._calls))
-        return scored
+            checked = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
+            yield [self._flow(request, policy) for request in checked]
 
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
@@ -242,6 +252,16 @@ class CachedReranker:
         )
         self.cache.on_event(reranked)
         return ranking(request, documents, outcome)
+
+    @property
+    def reranker(self) -> Any:
+        """The reranker as it was given to the constructor."""
+        return self._given
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The counts of ``get_stats`` alone, as a copy: ``cache_hits``, ``cache_misses``, ``hit_rate`` and others."""
+        return self.counters.snapshot()
 
     def get_stats(self) -> dict[str, Any]:
         """Counts since the start: ``cache_hits``, ``cache_misses``, ``hit_rate`` ("66.67%"), and many more.

@@ -132,6 +132,11 @@ class OptimizedRerankerPipeline(CachedReranker):
         """The ladder of rerankers, with its breaker: ``force_open``, ``disable``, ``reset``."""
         return self._degradable
 
+    @property
+    def monitor(self) -> LatencyMonitor:
+        """The window of the primary's latencies, by which its breaker opens."""
+        return self._degradable.monitor
+
     def get_stats(self) -> dict[str, Any]:
         """``{"cache": counts of requests and pairs, "reranker": state of the breaker and the queue}``."""
         return {"cache": super().get_stats(), "reranker": self._degradable.get_stats()}

@@ -161,6 +161,14 @@ def test_warming_from_a_log_makes_requests_exact(reranker: CachedReranker) -> No
     assert reranker.rerank("number this question is 5", DOCUMENTS).status is Status.SEMANTIC
 
 
+async def test_warming_in_an_event_loop_does_the_same(reranker: CachedReranker) -> None:
+    log = [(f"question number {n} is this", DOCUMENTS) for n in range(40)]
+    assert await reranker.awarm(iter(log), tenant="a") == 800
+    assert await reranker.awarm(log, tenant="a") == 0
+    assert (await reranker.arerank(*log[7], tenant="a")).status is Status.EXACT
+    assert (await reranker.arerank(*log[7])).status is Status.FRESH
+
+
 @pytest.mark.parametrize("deadline_s", [0, -1, float("nan"), "1"])
 def test_a_deadline_is_a_time_to_come(reranker: CachedReranker, deadline_s: Any) -> None:
     with pytest.raises(InvalidInputError, match="deadline_s must be a number of seconds above 0"):

@@ -16,6 +16,7 @@ from semcache import (
     OptimizedRerankerPipeline,
     RedisSemanticCache,
 )
+from tests.fakes import CountingReranker, WordEmbedder
 
 QUERY = "what is a river"
 DOCUMENTS = [
@@ -71,6 +72,7 @@ def test_the_cached_reranker(redis_url: str, cross_encoder_model: Any, expected:
             assert reranker.rerank(QUERY, DOCUMENTS) == expected
             stats = reranker.get_stats()
             assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (2, 1, "66.67%")
+            assert reranker.stats == {name: count for name, count in stats.items() if name != "quality"}
 
 
 def test_the_batch_reranker(cross_encoder_model: Any, expected: list[object]) -> None:
@@ -123,3 +125,39 @@ def test_the_pipeline(redis_url: str, cross_encoder_model: Any, expected: list[o
         assert pipeline.rerank(query=QUERY, documents=DOCUMENTS, top_k=3) == expected[:3]
         assert pipeline.get_stats()["cache"]["hit_rate"] == "50.00%"
         assert pipeline.get_stats()["reranker"]["samples"] == 1
+
+
+class TestArgumentsCanBeReadBack:
+    """Under the names of the constructors, as in the classes that are replaced."""
+
+    def test_of_the_cache_and_of_a_reranker_over_it(self, redis_url: str) -> None:
+        def length(query: str, texts: Sequence[str]) -> list[int]:
+            return [len(text) for text in texts]
+
+        with RedisSemanticCache(redis_url, WordEmbedder(), 0.85, 60) as cache:
+            assert (cache.similarity_threshold, cache.ttl) == (0.85, 60)
+            reranker = CachedReranker(length, cache)
+            assert reranker.reranker is length
+            assert (reranker.cache.similarity_threshold, reranker.cache.ttl) == (0.85, 60)
+        with RedisSemanticCache(redis_url, WordEmbedder(), ttl=None) as cache:
+            assert (cache.similarity_threshold, cache.ttl) == (0.97, None)
+
+    def test_of_the_ladder_and_its_parts(self, redis_url: str) -> None:
+        primary, fallback, monitor = CountingReranker("a"), CountingReranker("b"), LatencyMonitor(7, 1.5)
+        with DegradableReranker(primary, fallback, monitor) as degradable:
+            assert (degradable.primary_reranker, degradable.fallback_reranker) == (primary, fallback)
+            assert degradable.monitor is monitor
+        with AsyncBatchReranker(primary, 3, 2) as batching:
+            assert (batching.reranker, batching.batch_size, batching.max_workers) == (primary, 3, 2)
+        assert (monitor.window_size, monitor.p95_threshold) == (7, 1.5)
+
+    def test_of_the_pipeline(self, redis_url: str) -> None:
+        with OptimizedRerankerPipeline(
+            CountingReranker(), None, redis_url, 60, 0.85, 1.5, embedding_model=WordEmbedder()
+        ) as pipeline:
+            assert (pipeline.cache.ttl, pipeline.cache.similarity_threshold) == (60, 0.85)
+            assert pipeline.monitor is pipeline.reranker.monitor
+            assert pipeline.monitor.p95_threshold == 1.5
+            pipeline.rerank(QUERY, DOCUMENTS)
+            assert pipeline.stats["cache_misses"] == 1
+            assert pipeline.monitor.get_p95() < 1.5

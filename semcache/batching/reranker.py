@@ -63,6 +63,8 @@ class AsyncBatchReranker:
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
+        # As given, under the names that users of the classes replaced here read.
+        self.reranker, self.batch_size, self.max_workers = reranker, batch_size, max_workers
         self.batcher = Batcher(
             adapt(reranker, name=name, version=version, probe=probe),
             max_requests=batch_size,

@@ -238,7 +238,7 @@ class Breaker:
             return
         # A reset of a closed breaker is no change to observers, but it makes older tickets invalid like any other.
         if new is not old:
-            self._changes.append(BreakerChanged(old.value, new.value, signal.value, self.monitor.get_p95()))
+            self._changes.append(BreakerChanged(old.value, new.value, signal.value, self.monitor.p95_if_enough()))
         self.state = new
         self._generation += 1
         self._errors = self._fast = 0

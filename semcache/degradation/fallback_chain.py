@@ -43,7 +43,7 @@ class FallbackChain:
     """The batchers of all rungs, from best to cheapest, and the circuit breaker of the first, the primary.
 
     ``max_wait_s`` is how many seconds a request may wait for a busy rung, its own service included. ``on_event`` is
-    called with a RungFailed for each rung that fails before the reason is known.
+    called with a RungFailed for each rung that fails.
     """
 
     breaker: SharedBreaker
@@ -72,8 +72,9 @@ class FallbackChain:
             except InvalidInputError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
+                why = self._reason(batcher, error)
                 # The first one stays: callers want to know why the primary did not answer.
-                reason = reason or self._reason(batcher, error)
+                reason = reason or why
             else:
                 return Scored(scores, batcher.name, reason)
         return Scored(None, RetrievalOrder.name, reason)

@@ -54,9 +54,16 @@ class LatencyMonitor:
         self._latencies.append(float(latency_s))
         self._slow += float(latency_s) > self.p95_threshold
 
-    def get_p95(self) -> float | None:
-        """The nearest-rank p95 of the window in seconds; None while there are too few samples to judge."""
-        return nearest_rank_p95(self.latencies) if self.samples >= self.min_samples else None
+    def get_p95(self) -> float:
+        """The nearest-rank p95 of the latencies so far, in seconds: of fewer than 20 the maximum, and 0.0 of none.
+
+        ``p95_if_enough`` is None until there are enough samples to judge it.
+        """
+        return nearest_rank_p95(self.latencies) or 0.0
+
+    def p95_if_enough(self) -> float | None:
+        """The p95 that ``should_degrade`` judges, in seconds; None while there are fewer than ``min_samples``."""
+        return self.get_p95() if self.samples >= self.min_samples else None
 
     def should_degrade(self) -> bool:
         """True if p95 is above the threshold and there are enough samples to judge. Takes constant time."""
@@ -70,6 +77,11 @@ class LatencyMonitor:
         self._slow = 0
 
     @property
+    def window_size(self) -> int:
+        """Most latencies that the window holds."""
+        return self._latencies.maxlen or 0
+
+    @property
     def samples(self) -> int:
         """Number of latencies in the window."""
         return len(self._latencies)
@@ -81,8 +93,8 @@ class LatencyMonitor:
         return tuple(self._latencies)
 
     def __repr__(self) -> str:
-        window = f"{self.samples}/{self._latencies.maxlen} samples, {self._slow} slow"
-        return f"<LatencyMonitor p95={self.get_p95()} threshold={self.p95_threshold} {window}>"
+        window = f"{self.samples}/{self.window_size} samples, {self._slow} slow"
+        return f"<LatencyMonitor p95={self.p95_if_enough()} threshold={self.p95_threshold} {window}>"
 
 
 def nearest_rank_p95(latencies: Collection[float]) -> float | None:

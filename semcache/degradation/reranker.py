@@ -15,7 +15,7 @@ from semcache.batching.limits import DEFAULTS
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import Breaker, BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
-from semcache.degradation.monitor import LatencyMonitor, nearest_rank_p95
+from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError, InvalidInputError, described
@@ -84,7 +84,8 @@ class DegradableReranker:
     ) -> None:
         if not 0 < admission_factor <= 1:
             raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
-        self.monitor = monitor
+        # As given, under the names that users of the class replaced here read.
+        self.primary_reranker, self.fallback_reranker, self.monitor = primary_reranker, fallback_reranker, monitor
         self._read = reader_of(text)
         self._clock = clock
         self._notify = partial(notify, () if on_event is None else (on_event,))
@@ -217,9 +218,9 @@ class DegradableReranker:
             answers, reasons = dict(self._answers), dict(self._reasons)
         return {
             "degraded": self._breaker.is_degraded,
-            "p95_latency": f"{nearest_rank_p95(self.monitor.latencies) or 0.0:.3f}s",
+            "p95_latency": f"{self.monitor.get_p95():.3f}s",
             "samples": self.monitor.samples,
-            "p95_s": self.monitor.get_p95(),
+            "p95_s": self.monitor.p95_if_enough(),
             "state": self._breaker.state.value,
             "answers": answers,
             "reasons": reasons,

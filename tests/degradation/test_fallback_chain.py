@@ -74,7 +74,7 @@ class TestReasons:
             calls.throw(MemoryError("the fallback"))
         assert ended.value.value == Scored(None, "retrieval-order", reason)
         failed = [RungFailed("primary", "ConnectionError: down")] if reason == "error" else []
-        assert events[: len(failed)] == failed
+        assert events == [*failed, RungFailed("fallback", "MemoryError: the fallback")]
 
     def test_a_mistake_of_the_caller_ends_the_chain(self, chain: FallbackChain) -> None:
         calls = chain.calls("q", DOCUMENTS, [0], None)

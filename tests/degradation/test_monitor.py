@@ -44,12 +44,13 @@ class MonitorAgainstNumpy(RuleBasedStateMachine):
     def agrees(self) -> None:
         assert self.monitor.samples == len(self.kept)
         assert self.monitor.latencies == tuple(self.kept)
+        p95 = np.percentile(self.kept, 95, method="inverted_cdf") if self.kept else 0.0
+        assert self.monitor.get_p95() == p95
         if len(self.kept) < self.minimum:
-            assert self.monitor.get_p95() is None
+            assert self.monitor.p95_if_enough() is None
             assert not self.monitor.should_degrade()
         else:
-            p95 = np.percentile(self.kept, 95, method="inverted_cdf")
-            assert self.monitor.get_p95() == p95
+            assert self.monitor.p95_if_enough() == p95
             assert self.monitor.should_degrade() == (p95 > 2.0)
 
 
@@ -64,7 +65,14 @@ def test_nearest_rank_is_the_inverted_cdf_for_any_number_of_samples(values: list
 
 class TestDropIn:
     def test_works_positionally_and_by_keyword(self) -> None:
-        assert LatencyMonitor(10, 0.5).p95_threshold == LatencyMonitor(window_size=10, p95_threshold=0.5).p95_threshold
+        for monitor in (LatencyMonitor(10, 0.5), LatencyMonitor(window_size=10, p95_threshold=0.5)):
+            assert (monitor.window_size, monitor.p95_threshold) == (10, 0.5)
+
+    @pytest.mark.parametrize(("latencies", "p95"), [([], 0.0), ([0.7], 0.7), ([3.0, 1.0], 3.0), ([1.0] * 19, 1.0)])
+    def test_the_p95_of_few_samples_is_a_number(self, latencies: list[float], p95: float) -> None:
+        monitor = filled(latencies)
+        assert isinstance(monitor.get_p95(), float)
+        assert (monitor.get_p95(), monitor.p95_if_enough()) == (p95, None)
 
     def test_defaults(self) -> None:
         monitor = filled([1.0] * 150)
@@ -73,7 +81,7 @@ class TestDropIn:
         assert (settings.window_size, settings.p95_threshold_s, settings.min_samples) == (100, 2.0, 20)
 
     def test_a_window_smaller_than_the_minimum_is_judged_when_full(self) -> None:
-        assert filled([3.0] * 9, window_size=10).get_p95() is None
+        assert filled([3.0] * 9, window_size=10).p95_if_enough() is None
         assert filled([3.0] * 10, window_size=10).should_degrade()
 
 
