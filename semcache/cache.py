@@ -21,11 +21,11 @@ from semcache.flow.requests import Request, check_tenant, check_ttl, checked_for
 from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
 from semcache.flow.steps import FindNeighbours, Step
-from semcache.guards import CueGuard
+from semcache.guards import guard_of
 from semcache.observers import checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
-from semcache.settings import FROM_SETTINGS, FromSettings, Settings, settings_of
+from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
 class RedisSemanticCache:
@@ -34,7 +34,8 @@ class RedisSemanticCache:
     ``redis_url`` may be ``"embedded"``. ``redis_client`` stands in its place: a redis-py client or connection pool, for
     threads or for event loops, whose address and login are taken; it is neither used nor closed. ``embedding_model`` is
     a hub name or folder, or anything ``adapt_embedder`` takes. ``similarity_threshold`` is the cosine in [-1, 1] from
-    which another query's scores are served unasked. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
+    which another query's scores are served unasked, unless ``guard`` ("facts", "strict", "off", or a guard of your own)
+    sees that it asks something else. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
     the model that computes the scores: caches of different names share nothing. ``text`` says what of a document is
     scored: a function that gives its text, or names of fields, which are joined by line breaks; None means
     ``semcache.documents.text_of``. ``observers`` are told every event over this cache, those of rerankers over it
@@ -62,7 +63,7 @@ class RedisSemanticCache:
         *,
         redis_client: object | None = None,
         reranker: str = "default",
-        guard: Guard | None = CueGuard(),  # noqa: B008 - has no state
+        guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         text: TextOf | None = None,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
@@ -77,7 +78,8 @@ class RedisSemanticCache:
         self.read = reader_of(text)
         observers = checked_observers(observers)
         reuse = reuse_policy(settings.reuse, threshold)
-        policy = FlowPolicy(reuse, guard, max_query_chars=settings.cache.max_query_chars)
+        keeps_apart = guard_of(given(guard, settings.reuse.guard))
+        policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars)
         # Models are loaded before anything is opened that a failure would leave open.
         embedder = adapt_embedder(model, backend=settings.embedder.backend)
         connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))

@@ -15,7 +15,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, checked_observers, notify
-from semcache.protocols import Embedder, Observer
+from semcache.protocols import Embedder, Guard, Observer
 from semcache.rerankers.build import build
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
@@ -28,7 +28,8 @@ class OptimizedRerankerPipeline(CachedReranker):
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
     ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``redis_client`` stands
-    in the place of ``redis_url`` and ``text`` says what of a document is scored, see RedisSemanticCache.
+    in the place of ``redis_url``, ``guard`` keeps similar queries apart that ask something else, and ``text`` says what
+    of a document is scored, see RedisSemanticCache.
     ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
     larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
     ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once.
@@ -54,6 +55,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         redis_client: object | None = None,
         embedding_model: object = FROM_SETTINGS,
         rungs: Sequence[object] | FromSettings = FROM_SETTINGS,
+        guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -100,6 +102,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         cache = RedisSemanticCache(
             *arguments._replace(embedding_model=embedder),
             redis_client=redis_client,
+            guard=guard,
             settings=settings,
             observers=observers,
             eager=eager,
