@@ -26,7 +26,7 @@ PASSAGES = 100
 TOPICS = 43
 QUICK_TOPICS, QUICK_REWRITES = 2, 3
 EXACT_REPEATS = 10
-BACKENDS = ("torch", "onnx-int8")
+BACKENDS = ("torch", "onnx", "onnx-int8")
 BARE, EXACT, SEMANTIC, VERIFIED = "reranker alone", "exact", "semantic", "verified"
 
 Side = tuple[str, str]
