@@ -53,8 +53,9 @@ class SentenceTransformerEmbedder:
     torch. No network is used for it. With extra ``offline`` the default model is on the machine already. ``device`` and
     ``batch_size`` (in texts) are for torch, ``threads`` for ONNX (None: one per core).
 
-    The name holds model, content hash and backend, since vectors of different backends are not equal; those of torch
-    and of a float32 graph that was made here are, and share it. By ONNX a text has the same vector, to the last bit,
+    The name holds model, content hash and backend, since vectors of different backends are not equal. ``/torch`` at its
+    end stands for torch's vectors in float32, whichever library computes them: a graph that was made here gives the
+    same ones, so that entries outlive a change between the two. By ONNX a text has the same vector, to the last bit,
     whatever texts come with it. Safe to call from several threads; torch runs one call at a time. Raises
     ConfigurationError for a model that is not found or that the backend cannot run, and MissingExtraError.
 

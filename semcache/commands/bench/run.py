@@ -59,11 +59,14 @@ def run_bench(
                 timings = _measured(options, pipeline, connection, loaded, progress)
             except FOREIGN as error:  # raised by the bare commands, which call redis-py themselves
                 raise translated(error, connection.where) from error
+    # The vectors of one name may be computed by two libraries, of which one is much faster.
+    backend = getattr(models.embedder, "backend", None)
+    embedder = f"{models.embedder.name} by {backend}" if backend else models.embedder.name
     return BenchResult(
         options=options,
         where=connection.where,
         dims=models.embedder.dims,
-        embedder=None if loaded is None else loaded.embedder.name,
+        embedder=None if loaded is None else embedder,
         reranker=None if loaded is None else loaded.reranker.name,
         machine=machine,
         timings=timings,
