@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Self
 
 from semcache.backend import Backend, cache_arguments, reuse_policy
+from semcache.causes import cause_of
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
@@ -97,7 +98,7 @@ class RedisSemanticCache:
                 raise
             # It may be usable again at any time, and until then answers go on without a cache. An error here would
             # take down every application that restarts meanwhile.
-            self.on_event(CacheFailed("Connect", str(error)))
+            self.on_event(CacheFailed("Connect", cause_of(error)))
         except BaseException:  # also an interrupt: an embedded server would run on
             connection.close()
             raise

@@ -249,6 +249,7 @@ class CachedReranker:
             similarity=outcome.similarity,
             drift=None if outcome.drift is None else outcome.drift.median,
             duration_s=monotonic() - started,
+            why=outcome.why,
         )
         self.cache.on_event(reranked)
         return ranking(request, documents, outcome)

@@ -36,6 +36,7 @@ class Reranked:
     similarity: float | None
     drift: float | None  # median, in score units
     duration_s: float  # of the whole call
+    why: str = ""  # the status is no better
 
 
 @dataclass(frozen=True, slots=True)

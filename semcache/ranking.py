@@ -1,9 +1,12 @@
 """The result of a rerank: the caller's own documents in order, and where their scores came from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar, overload
+from math import isfinite
+from typing import Any, Generic, TypeVar, overload
+
+from semcache.documents import text_of
 
 D = TypeVar("D")
 
@@ -40,8 +43,9 @@ class Ranking(Sequence[D], Generic[D]):
     the order is the retriever's (last rung of the ladder). ``reranker`` is the name of the reranker that gave them.
     ``similarity`` is the cosine of the nearest similar query used, None without one. ``asked`` and ``reused`` count
     (query, document) pairs: sent to a reranker now; answered from the cache or skipped thanks to it. ``rounds`` is the
-    number of times that the reranker was asked. ``reason`` says why an answer is degraded or a verification stopped
-    early.
+    number of times that the reranker was asked. ``reason`` is a word for programs: why an answer is degraded, or a
+    verification stopped early. ``why`` is for people: why the status is no better, such as "guard: negation (similarity
+    0.981)"; it is empty for exact and semantic answers, and without a cache.
 
     Example:
         >>> ranking = pipeline.rerank("how to reset a password", documents, top_k=5)
@@ -59,6 +63,39 @@ class Ranking(Sequence[D], Generic[D]):
     reused: int = 0
     rounds: int = 0
     drift: Drift | None = None
+    why: str = ""
+
+    def to_list(self) -> list[D]:
+        """The documents as a list of the caller's own, best first."""
+        return list(self.documents)
+
+    def to_dict(self, documents: bool | Callable[[D], Any] = False) -> dict[str, Any]:
+        """Everything but the documents, fit for ``json.dumps``: a score that is not finite is None.
+
+        ``documents`` True adds the list of their texts; a function adds the list of what it makes of each.
+
+        Example:
+            >>> return JSONResponse(ranking.to_dict(documents=lambda document: document.metadata))
+        """
+        values: dict[str, Any] = {
+            "indices": list(self.indices),
+            "scores": None if self.scores is None else [_plain(score) for score in self.scores],
+            "status": self.status.value,
+            "reason": self.reason,
+            "why": self.why,
+            "reranker": self.reranker,
+            "similarity": None if self.similarity is None else _plain(self.similarity),
+            "asked": self.asked,
+            "reused": self.reused,
+            "rounds": self.rounds,
+            "drift": None
+            if self.drift is None
+            else {name: _plain(number) for name, number in asdict(self.drift).items()},
+        }
+        if documents:
+            read: Callable[[D], Any] = documents if callable(documents) else text_of
+            values["documents"] = [read(document) for document in self.documents]
+        return values
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -89,3 +126,8 @@ class Ranking(Sequence[D], Generic[D]):
             f"<Ranking {self.status}{why}: {len(self)} documents by {self.reranker}, "
             f"{self.asked} pairs asked, {self.reused} reused>"
         )
+
+
+def _plain(number: float) -> float | None:
+    # JSON has no word for nan, which a document has that nothing is known of.
+    return float(number) if isfinite(number) else None

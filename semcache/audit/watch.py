@@ -9,6 +9,7 @@ from typing import Any
 
 from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
+from semcache.causes import cause_of
 from semcache.events import CacheFailed, TrustChanged
 from semcache.flow.policy import FlowPolicy
 from semcache.protocols import Clock
@@ -102,7 +103,7 @@ class QualityWatch:
                 self._unread = 0
                 self._follow(state)
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; a few observations are lost
-            self._cache.on_event(CacheFailed("Quality", f"{type(error).__name__}: {error}"))
+            self._cache.on_event(CacheFailed("Quality", cause_of(error)))
 
     def _follow(self, state: QualityState) -> None:
         """Decide what the state in Redis says about trust, and put the policy in force that follows."""
@@ -125,7 +126,8 @@ class QualityWatch:
 
 def restricted(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
     """The policy that the user allows, with only as much trust as there is."""
-    policy = replace(policy, trust_near=trust.near < NEVER, trust_exact=trust.exact)
+    reason = trust.reason if trust.is_stricter_than(Trust()) else ""
+    policy = replace(policy, trust_near=trust.near < NEVER, trust_exact=trust.exact, withdrawn=reason)
     if policy.reuse is None or not policy.trust_near:
         return policy
     threshold = trust.threshold(policy.reuse.trust_threshold)

@@ -11,6 +11,7 @@ from functools import partial
 from semcache.batching.admission import is_too_busy, time_for_this_rung
 from semcache.batching.batcher import Batcher
 from semcache.batching.jobs import Served
+from semcache.causes import cause_of
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
@@ -72,7 +73,7 @@ class FallbackChain:
             except InvalidInputError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
-                why = self._reason(batcher, error)
+                why = self._reason(batcher, error, (query, *documents))
                 # The first one stays: callers want to know why the primary did not answer.
                 reason = reason or why
             else:
@@ -119,7 +120,7 @@ class FallbackChain:
         if is_too_busy(self.batchers[rung].load(), pairs, limit_s):
             raise _NotCalledError("busy")
 
-    def _reason(self, batcher: Batcher, error: Exception) -> str:
+    def _reason(self, batcher: Batcher, error: Exception, texts: Sequence[str]) -> str:
         """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
         if isinstance(error, _NotCalledError):
             return error.reason
@@ -127,7 +128,7 @@ class FallbackChain:
             return "busy"
         if isinstance(error, DeadlineExceededError):
             return "deadline"
-        self.on_event(RungFailed(batcher.name, f"{type(error).__name__}: {error}"))
+        self.on_event(RungFailed(batcher.name, cause_of(error, texts)))
         return "error"
 
 

@@ -13,6 +13,7 @@ from operator import call as invoke
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
+from semcache.causes import cause_of
 from semcache.events import CacheFailed, Event, TrustRefused
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
@@ -148,7 +149,9 @@ class Calls(Generic[StoreT]):
                 answer = yield self._cache_call(step, deadline)
                 return answer[0] if isinstance(step, Embed) else answer
             except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; it becomes an event
-                self._report(step, error)
+                self._report([step], error)
+        else:
+            step.failure = "the deadline left no time"
         return _miss(step)
 
     def answers(self, steps: Sequence[Any]) -> Generator[Call | tuple[Call, ...], Any, Sequence[Any]]:
@@ -168,7 +171,7 @@ class Calls(Generic[StoreT]):
         try:
             return list((yield together))
         except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; it becomes an event
-            self._report(steps[0], error)
+            self._report(steps, error)
             return [_miss(step) for step in steps]
 
     def _cache_call(self, step: Step, deadline: float | None) -> Call:
@@ -211,8 +214,12 @@ class Calls(Generic[StoreT]):
         left_s = None if deadline is None else max(0.0, deadline - monotonic())
         return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
 
-    def _report(self, step: Step, error: Exception) -> None:
-        self.on_event(CacheFailed(type(step).__name__, f"{type(error).__name__}: {error}"))
+    def _report(self, steps: Sequence[Any], error: Exception) -> None:
+        """Say on each of the steps why it failed, and tell observers once."""
+        cause = cause_of(error, [step.query for step in steps if not isinstance(step, FindNeighbours)])
+        for step in steps:
+            step.failure = cause
+        self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 
 def _miss(step: Step) -> Any:

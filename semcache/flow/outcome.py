@@ -7,6 +7,7 @@ from typing import TypeVar
 from semcache.entries.entry import Neighbour, Scores
 from semcache.flow.drift import Floats
 from semcache.flow.requests import Request, by_position, caller_positions
+from semcache.flow.why import degraded
 from semcache.protocols import FloatArray, Scored
 from semcache.ranking import Drift, Ranking, Status
 
@@ -45,13 +46,14 @@ class Outcome:
     reused: int = 0
     rounds: int = 0
     drift: Drift | None = None
+    why: str = ""
     # For the audit only; a caller never sees it.
     evidence: Evidence | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The result of a look-up. ``outcome`` is set when no reranker needs to be asked.
+    """The result of a look-up. ``outcome`` is set when no reranker needs to be asked; else ``why`` says why not.
 
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
     """
@@ -60,6 +62,7 @@ class Found:
     vector: FloatArray | None = None
     neighbours: tuple[Neighbour, ...] = ()
     outcome: Outcome | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,13 @@ class Lookup:
 
     ``scores`` has one score per document, None where unknown. ``status`` is EXACT or SEMANTIC when every score is
     known, PARTIAL when this query is known but not every document, None for a miss. ``similarity`` is the cosine of the
-    nearest entry that may be reused.
+    nearest entry that may be reused. ``why`` says why not every score is known.
     """
 
     scores: tuple[float | None, ...]
     status: Status | None
     similarity: float | None
+    why: str = ""
 
 
 def best_first(scores: Sequence[float]) -> list[int]:
@@ -84,14 +88,14 @@ def best_first(scores: Sequence[float]) -> list[int]:
 
 def answered(request: Request, scored: Scored) -> Outcome:
     """The outcome when a ladder was asked about every text: fresh, or degraded with its reason."""
-    status = Status.FRESH if scored.reason is None else Status.DEGRADED
+    status, why = (Status.FRESH, "") if scored.reason is None else (Status.DEGRADED, degraded(scored.reason))
     count = len(request.texts)
     # The retriever's order: no pair was sent to a model, whatever the rungs above tried.
     if scored.scores is None:
-        return Outcome(range(count), None, status, scored.reranker, reason=scored.reason)
-    scores = scored.scores.tolist()
+        return Outcome(range(count), None, status, scored.reranker, reason=scored.reason, why=why)
+    scores, rounds = scored.scores.tolist(), min(count, 1)
     return Outcome(
-        best_first(scores), scores, status, scored.reranker, reason=scored.reason, asked=count, rounds=min(count, 1)
+        best_first(scores), scores, status, scored.reranker, scored.reason, asked=count, rounds=rounds, why=why
     )
 
 
@@ -109,7 +113,7 @@ def lookup(request: Request, found: Found) -> Lookup:
     # A text that came twice has its score at both places.
     if not isinstance(request.text_positions, range):
         scores = list(map(scores.__getitem__, request.text_positions))
-    return Lookup(tuple(scores), status, similarity)
+    return Lookup(tuple(scores), status, similarity, found.why)
 
 
 def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranking[D]:
@@ -138,4 +142,5 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
         reused=outcome.reused,
         rounds=outcome.rounds,
         drift=outcome.drift,
+        why=outcome.why,
     )

@@ -55,7 +55,8 @@ class FlowPolicy:
 
     Queries longer than ``max_query_chars`` are looked up exactly only. Without ``trust_near`` no similarity is enough
     for serving scores unasked; without ``trust_exact`` even what is remembered of this very query is only verified.
-    The quality watch withdraws both when reuses have cost too much.
+    The quality watch withdraws both, or raises the trust threshold, when reuses have cost too much; ``withdrawn`` then
+    says why.
     """
 
     reuse: ReusePolicy | None
@@ -63,6 +64,7 @@ class FlowPolicy:
     max_query_chars: int = 512  # the reason stands with the knob cache.max_query_chars
     trust_near: bool = True
     trust_exact: bool = True
+    withdrawn: str = ""
 
 
 def _require(is_met: bool, name: str, value: object, remedy: str) -> None:

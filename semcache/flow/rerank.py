@@ -9,6 +9,7 @@ error cannot travel along a chain of neighbours. Scores of a lower rung are neve
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from semcache.entries.codec import scores_of
 from semcache.entries.entry import Neighbour, Scores
 from semcache.entries.fingerprint import entry_id
-from semcache.flow import reuse
+from semcache.flow import reuse, why
 from semcache.flow.drift import Floats, Positions
 from semcache.flow.outcome import Evidence, Found, Outcome, answered, best_first
 from semcache.flow.policy import FlowPolicy, ReusePolicy
@@ -60,6 +61,7 @@ def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: boo
         asked=len(unknown),
         reused=len(scores) - len(unknown),
         rounds=1,
+        why=_why(request, found),
     )
 
 
@@ -75,27 +77,60 @@ def find(
 
     ``vector`` is the query's unit vector if the caller has it.
     """
-    remembered: Scores | None = yield ReadExact(request.tenant, request.query)
+    reading = ReadExact(request.tenant, request.query)
+    remembered: Scores | None = yield reading
     # Without trust in exact scores the flow goes on as if there were none, and so learns from them as from a neighbour.
     exact = remembered if policy.trust_exact else None
     if exact is not None:
         scores = scores_of(exact, request.fingerprints)
         if None not in scores:
             return Found(exact, outcome=_all_known(cast("list[float]", scores), Status.EXACT, reranker))
-    if policy.reuse is None or len(request.query) > policy.max_query_chars:
-        return Found(exact)
+    before = why.unavailable(reading.failure) if reading.failure else ""
+    if exact is None and remembered is not None:
+        before = why.withdrawn(policy)
+    rule = policy.reuse
+    if rule is None or len(request.query) > policy.max_query_chars:
+        return Found(exact, why=before or (why.EXACT_ONLY if rule is None else why.too_long(policy)))
     if vector is None and remembered is not None:
         vector = yield ReadVector(request.tenant, request.query)
     if vector is None:
-        vector = yield Embed(request.query)
-    if vector is None:
-        return Found(exact)
-    near: Sequence[Neighbour] = yield FindNeighbours(request.tenant, vector, policy.reuse.reuse_threshold)
-    near = _other_entries(request, near, policy.reuse.reuse_threshold, is_exact_known=exact is not None)
+        embedding = Embed(request.query)
+        vector = yield embedding
+        if vector is None:
+            return Found(exact, why=before or why.not_embedded(embedding.failure))
+    found = yield from _find_near(request, policy, rule, exact, vector, reranker, listwise)
+    return replace(found, why=before) if before and found.outcome is None else found
+
+
+def _find_near(
+    request: Request,
+    policy: FlowPolicy,
+    rule: ReusePolicy,
+    exact: Scores | None,
+    vector: FloatArray,
+    reranker: str,
+    listwise: bool,
+) -> FindFlow:
+    """The neighbours of a query of which ``exact`` is known, and whether they answer by themselves."""
+    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold)
+    near: Sequence[Neighbour] = yield searching
+    near = _other_entries(request, near, rule.reuse_threshold, is_exact_known=exact is not None)
+    if not near:
+        return Found(
+            exact, vector, why=why.unavailable(searching.failure) if searching.failure else why.none_near(rule)
+        )
     # A guard is asked only about neighbours that would be trusted otherwise: each of its refusals is an event.
-    relied_on = (yield from trusted(request, policy, policy.reuse.trust_threshold, near)) if policy.trust_near else []
-    outcome = _serve_trusted(request, exact, relied_on, reranker, listwise)
-    return Found(exact, vector, () if outcome else _sharing(request, near), outcome)
+    alike: list[Neighbour] = []
+    refusal: Refuse | None = None
+    if policy.trust_near:
+        alike, refusal = yield from trusted(request, policy, rule.trust_threshold, near)
+    outcome = _serve_trusted(request, exact, alike, reranker, listwise)
+    if outcome is not None:
+        return Found(exact, vector, outcome=outcome)
+    sharing = _sharing(request, near)
+    if not sharing:
+        return Found(exact, vector, why=why.none_shared(near[0]))
+    return Found(exact, vector, sharing, why=why.not_trusted(request, policy, rule, near, alike, refusal))
 
 
 def _other_entries(
@@ -116,20 +151,26 @@ def _sharing(request: Request, near: Sequence[Neighbour]) -> tuple[Neighbour, ..
 
 def trusted(
     request: Request, policy: FlowPolicy, threshold: float, neighbours: Sequence[Neighbour]
-) -> Generator[Step, Any, list[Neighbour]]:
-    """The neighbours whose scores may be served unasked: similar enough, and the guard sees no difference."""
+) -> Generator[Step, Any, tuple[list[Neighbour], Refuse | None]]:
+    """The neighbours whose scores may be served unasked: similar enough, and the guard sees no difference.
+
+    With them comes the guard's refusal of the nearest that it refused.
+    """
     similar = [neighbour for neighbour in neighbours if neighbour.similarity >= threshold]
     if not similar or policy.guard is None:
-        return similar
+        return similar, None
     cues = policy.guard.cues(request.query)
     alike = []
+    refusal: Refuse | None = None
     for neighbour in similar:
         difference = policy.guard.difference(cues, neighbour.cues, neighbour.similarity)
         if difference is None:
             alike.append(neighbour)
         else:
-            yield Refuse(difference, neighbour.similarity)
-    return alike
+            refused = Refuse(difference, neighbour.similarity)
+            yield refused
+            refusal = refusal or refused
+    return alike, refusal
 
 
 def _serve_trusted(
@@ -183,10 +224,11 @@ def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Foun
     settled = reuse.settle(prior, fresh, request.top_k, rule)
     nearest = found.neighbours[0]
     compared = asked[prior.source[asked] == 0]
+    status = _status(fresh, asked)
     return Outcome(
         settled.order.tolist(),
         settled.scores.tolist(),
-        _status(fresh, asked),
+        status,
         reranker,
         reason=settled.reason,
         similarity=nearest.similarity,
@@ -194,6 +236,7 @@ def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Foun
         reused=len(fresh) - len(asked),
         rounds=rounds,
         drift=settled.drift,
+        why=_why(request, found, "" if status is Status.VERIFIED else why.nothing_skipped(request, found.neighbours)),
         # Only the nearest neighbour's: what is learned about a similarity has to come from an entry of that similarity.
         evidence=Evidence(
             nearest.id,
@@ -225,6 +268,12 @@ def _status(fresh: Floats, asked: Positions) -> Status:
     if np.isnan(fresh).any():
         return Status.VERIFIED
     return Status.FRESH if len(asked) == len(fresh) else Status.PARTIAL
+
+
+def _why(request: Request, found: Found, unskipped: str = "") -> str:
+    """Why the answer was not known, and why it had to be asked for whole if it was."""
+    unknown = why.unknown_documents(request, found.exact) if found.exact else ""
+    return "; ".join(filter(None, (unknown, found.why, unskipped)))
 
 
 def _remember(

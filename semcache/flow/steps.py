@@ -1,10 +1,11 @@
 """The steps that a flow yields, one class per kind of step. Each docstring says what answer is sent back.
 
 Treat steps as immutable. They are not frozen because constructing a frozen dataclass takes twice as long, and every
-request constructs some.
+request constructs some. Only the driver writes to one: a cache step that failed is answered as if nothing had been
+found, and its ``failure`` says why, for flows that explain themselves. The answer of a hit thus carries nothing extra.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from semcache.protocols import FloatArray
 
@@ -15,6 +16,7 @@ class ReadExact:
 
     tenant: str
     query: str
+    failure: str = field(default="", init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class Embed:
     """Answered by the unit vector of the query, or None."""
 
     query: str
+    failure: str = field(default="", init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class ReadVector:
 
     tenant: str
     query: str
+    failure: str = field(default="", init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class FindNeighbours:
     tenant: str
     vector: FloatArray
     min_similarity: float = -1.0
+    failure: str = field(default="", init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class Remember:
     scores: tuple[tuple[bytes, float], ...]
     cues: bytes
     ttl_s: float | None = None
+    failure: str = field(default="", init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -9,48 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semcache.entries.fingerprint import document_fingerprint, entry_id
-from semcache.events import CacheFailed, Event, TrustRefused
-from semcache.flow.drive import Calls, run, run_many
-from semcache.flow.outcome import Outcome
+from semcache.events import CacheFailed, TrustRefused
+from semcache.flow.drive import Calls, run_many
 from semcache.flow.policy import FlowPolicy, ReusePolicy
-from semcache.flow.requests import checked_request
-from semcache.flow.rerank import Flow, rerank
-from semcache.protocols import FloatArray, Pair, Store
+from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
-from tests.fakes import CountingOrder, CountingReranker, MemoryStore, OneRung, WordEmbedder
+from tests.fakes import CountingOrder, CountingReranker
+from tests.flow.runner import FlowRunner, ScriptedGuard
 
 DOCUMENTS = [f"passage {n} about the moon and word{n * 7 % 11}" for n in range(30)]
-
-
-class FlowRunner:
-    """Runs flows over a memory store, a counting reranker and a ladder that can be told to degrade."""
-
-    def __init__(self, reranker: CountingReranker | None = None, policy: FlowPolicy | None = None) -> None:
-        self.reranker = reranker or CountingReranker()
-        self.store = MemoryStore(listwise=self.reranker.listwise)
-        self.embedder = WordEmbedder()
-        self.ladder = OneRung(self.reranker)
-        self.policy = policy or FlowPolicy(ReusePolicy())
-        self.events: list[Event] = []
-        self.calls: Calls[Store] = Calls(self.store, self.embedder.embed, self.ladder.score, 4, self.events.append)
-
-    def ask(self, query: str, documents: list[str], top_k: int = 5, tenant: str = "") -> Outcome:
-        return run(self.flow(query, documents, top_k, tenant), self.calls)
-
-    def flow(self, query: str, documents: list[str], top_k: int = 5, tenant: str = "") -> Flow:
-        request = checked_request(query, documents, top_k, tenant)
-        return rerank(request, self.policy, self.reranker.name, listwise=self.reranker.listwise)
-
-    def fresh(self, query: str, documents: list[str]) -> list[float]:
-        return [float(np.float32(self.reranker.score_of(query, text))) for text in dict.fromkeys(documents)]
-
-
-class ScriptedGuard:
-    def cues(self, query: str) -> bytes:
-        return b"not" if " not " in query else b""
-
-    def difference(self, ours: bytes, theirs: bytes, similarity: float = 1.0) -> str | None:
-        return None if ours == theirs else "negation"
 
 
 def test_a_first_request_is_fresh_and_the_same_again_is_exact_without_embedding() -> None:
@@ -220,6 +187,7 @@ def test_for_any_sequence_of_requests(requests: list[tuple[str, list[str], int, 
         if not known:
             assert outcome.status is Status.FRESH
         assert outcome.asked + outcome.reused == len(fresh)
+        assert (outcome.why == "") == (outcome.status in (Status.EXACT, Status.SEMANTIC))
         assert (outcome.rounds, outcome.asked) == (len(runner.ladder.asked), sum(runner.ladder.asked))
 
 
