@@ -2,29 +2,45 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
 
 from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import check_threshold, check_ttl
+from semcache.identity.identity import Identity, is_private
+from semcache.identity.settled import SettledScopes
+from semcache.identity.subjects import EmbedderSubject
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
-from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
+from semcache.redis.layout import LayoutOptions
+from semcache.redis.store import AsyncRedisStore, RedisStore, move
+from semcache.redis.variants import VariantStore
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import FromSettings, Settings, given
 from semcache.settings import Reuse as ReuseKnobs
 
+# Scores that no other process will read need not be kept for longer than a process usually lives.
+_PRIVATE_TTL_S = 24 * 3600.0
+
+
+class _Scope(Protocol):
+    """Whose scores a user reads and writes at the moment."""
+
+    reranker: str
+    listwise: bool
+
 
 class Backend:
     """Opens stores when they are first asked for, and everything it opened is closed with it.
 
     ``observers`` are told every event that happens over this backend; they never change. ``policy`` is what the user
-    allows. Safe to use from several threads.
+    allows. ``embedder_name`` is what entries are kept under: the embedder's name, unless its vectors are not those of
+    the first embedder of that name. Safe to use from several threads.
     """
 
     def __init__(
@@ -52,30 +68,64 @@ class Backend:
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
         self._owner: ref[object] | None = None
-        self._users: WeakKeyDictionary[object, tuple[RedisStore, Observer]] = WeakKeyDictionary()
+        self._users: WeakKeyDictionary[object, tuple[_Scope, Observer]] = WeakKeyDictionary()
+        self.variants = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
+        self.settled = SettledScopes()
+        self.embedder_name = embedder.name
+        self._embedder_identity = Identity(
+            EmbedderSubject(embedder),
+            VariantStore(connection, knobs.namespace, "embedder", ttl_s),
+            on_event=self.on_event,
+            on_moved=self._move_embedder,
+        )
+        self._embedder_identity.start()
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
-        """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing."""
-        options: StoreOptions = {
-            "namespace": self.knobs.namespace,
-            "reranker": reranker,
-            "embedder": self.embedder.name,
-            "dims": self.embedder.dims,
-            "listwise": listwise,
-            "ttl_s": self.ttl_s,
-            "ttl_jitter": self.knobs.ttl_jitter,
-            "max_scores": self.knobs.max_scores,
-            "store_queries": self.knobs.store_queries,
-            "on_event": partial(self._on_store_event, reranker, listwise),
-        }
+        """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing.
+
+        ``reranker`` is the scope of its scores, which may be private.
+        """
+        if is_private(reranker):
+            # Made for one user, so there is nothing to share, and nothing to keep when it is gone.
+            return self._new_stores(reranker, listwise)
         # All rerankers of one name share a pair, since stores learn what their index is like. It is made under the
         # lock, so that two threads do not make two; making one asks Redis nothing.
         with self._lock:
             both = self._stores.get((reranker, listwise))
             if both is None:
-                both = RedisStore(self.connection, **options), AsyncRedisStore(self.connection, **options)
-                self._stores[reranker, listwise] = both
+                both = self._stores[reranker, listwise] = self._new_stores(reranker, listwise)
             return both
+
+    def _new_stores(self, reranker: str, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
+        layout = self._layout(reranker, listwise)
+        on_event = partial(self._on_store_event, reranker, listwise)
+        return (
+            RedisStore(self.connection, on_event=on_event, **layout),
+            AsyncRedisStore(self.connection, on_event=on_event, **layout),
+        )
+
+    def _layout(self, reranker: str, listwise: bool) -> LayoutOptions:
+        is_kept = self.ttl_s is not None and self.ttl_s < _PRIVATE_TTL_S
+        return {
+            "namespace": self.knobs.namespace,
+            "reranker": reranker,
+            "embedder": self.embedder_name,
+            "dims": self.embedder.dims,
+            "listwise": listwise,
+            "ttl_s": _PRIVATE_TTL_S if is_private(reranker) and not is_kept else self.ttl_s,
+            "ttl_jitter": self.knobs.ttl_jitter,
+            "max_scores": self.knobs.max_scores,
+            "store_queries": self.knobs.store_queries,
+        }
+
+    def _move_embedder(self, scope: str, is_private: bool) -> None:
+        """Keep entries under another name of the embedder from now on, also for requests under way."""
+        self.embedder_name = scope
+        with self._lock:
+            stores = list(self._stores.items())
+        for (reranker, listwise), both in stores:
+            for store in both:
+                move(store, **self._layout(reranker, listwise))
 
     def policy_for(self, reranker: str) -> FlowPolicy:
         """The policy for requests over the scores of this reranker: what the user allows, less what was withdrawn.
@@ -96,13 +146,13 @@ class Backend:
         self._restricted[reranker] = policy
         return before
 
-    def join(self, user: object, store: RedisStore, counters: Observer) -> None:
-        """Keep the backend open for ``user``, and tell ``counters`` about events of this store, until it leaves.
+    def join(self, user: object, scope: _Scope, counters: Observer) -> None:
+        """Keep the backend open for ``user``, and tell ``counters`` about events of its scope, until it leaves.
 
         A user that is dropped without leaving is forgotten, and its counters with it.
         """
         with self._lock:
-            self._users[user] = store, counters
+            self._users[user] = scope, counters
 
     def leave(self, user: object) -> bool:
         """Forget a user. Returns True if it was the last and no owner is left, so that the backend may be closed.
@@ -126,8 +176,11 @@ class Backend:
         self.on_event(event)
         # A store serves all rerankers of one name and cannot say which of them made it skip an expired neighbour.
         with self._lock:
-            store, _ = self._stores[reranker, listwise]
-            counters = [counters for used, counters in self._users.values() if used is store]
+            counters = [
+                counters
+                for used, counters in self._users.values()
+                if (used.reranker, used.listwise) == (reranker, listwise)
+            ]
         notify(counters, event)
 
     def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
@@ -135,7 +188,7 @@ class Backend:
 
         A model that is still loading then goes on with it, so that a later call finds it loaded.
         """
-        embed = partial(self.embedder.embed, texts)
+        embed = partial(self._embed, texts)
         # Without a deadline the caller would only wait for the other thread.
         if timeout_s is None:
             return in_fresh_thread(embed)
@@ -143,8 +196,14 @@ class Backend:
 
     async def aembed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """``embed`` without blocking the event loop."""
-        embed = partial(self.embedder.embed, texts)
+        embed = partial(self._embed, texts)
         return await self._threads.acall(embed, f"embedder {self.embedder.name}", timeout_s)
+
+    def _embed(self, texts: Sequence[str]) -> FloatArray:
+        vectors = self.embedder.embed(texts)
+        # Before anything is looked for by these vectors, or stored with them.
+        self._embedder_identity.verify()
+        return vectors
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from math import inf
 from time import monotonic
@@ -26,6 +27,7 @@ from semcache.guards import guard_of
 from semcache.observers import checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
+from semcache.redis.store import follow
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
@@ -137,7 +139,10 @@ class RedisSemanticCache:
     def _serve(self, reranker: str, *, listwise: bool, observers: Sequence[Observer] = ()) -> None:
         self.reranker = reranker
         self.listwise = listwise
-        self.store, self.async_store = self.backend.stores(reranker, listwise=listwise)
+        self.is_private = False
+        # Copies, which can be moved without the others of this name.
+        store, async_store = self.backend.stores(reranker, listwise=listwise)
+        self.store, self.async_store = copy(store), copy(async_store)
         # An observer that was given to both the cache and a reranker over it is told once. Compared by equality, as
         # Python makes a new bound method, such as ``events.append``, each time that one is named.
         shared = self.backend.observers
@@ -154,13 +159,24 @@ class RedisSemanticCache:
         """Seconds that a new entry lives; None for no expiry."""
         return self.backend.ttl_s
 
+    def move(self, reranker: str, *, listwise: bool, is_private: bool) -> None:
+        """Read and write the scores of another scope from now on, also for requests under way.
+
+        A private scope serves exact queries only: an index for each would outlive its process.
+        """
+        self.reranker, self.listwise, self.is_private = reranker, listwise, is_private
+        store, async_store = self.backend.stores(reranker, listwise=listwise)
+        follow(self.store, store)
+        follow(self.async_store, async_store)
+
     def on_event(self, event: Event) -> None:
         """Tell the observers of the whole cache, and those that were given to ``of``."""
         notify(self._observers, event)
 
     def policy(self) -> FlowPolicy:
-        """The policy for a flow over this reranker's scores that begins now."""
-        return self.backend.policy_for(self.reranker)
+        """What the flow may do with this reranker's scores now."""
+        policy = self.backend.policy_for(self.reranker)
+        return replace(policy, reuse=None) if self.is_private else policy
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import Any, Self
@@ -18,9 +19,12 @@ from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
 from semcache.flow.rerank import Flow, rerank
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
+from semcache.identity.identity import Identity
+from semcache.identity.ladder import IdentifiedLadder, primary_of
+from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import Observer
+from semcache.protocols import Ladder, Observer
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
 
@@ -71,18 +75,27 @@ class CachedReranker:
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
+        backend = cache.backend
         self.cache = cache.of(
             self.ladder.name,
-            listwise=self.ladder.listwise,
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),
         )
-        self.cache.backend.join(self, self.cache.store, self.counters)
-        # Made once: they are the same for every request.
-        self._calls = self.cache.calls(self.ladder.score)
-        self._async_calls = self.cache.async_calls(self.ladder.ascore)
-        knobs = cache.backend.reuse_knobs
-        self.audit = Auditor(self.cache, self.ladder, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
+        self.identity = Identity(
+            RerankerSubject(primary_of(self.ladder)),
+            backend.variants,
+            on_event=self.cache.on_event,
+            on_moved=partial(_move, self.cache, self.ladder),
+            settled=backend.settled,
+            holder=reranker,
+        )
+        self.identity.start()
+        backend.join(self, self.cache, self.counters)
+        identified = IdentifiedLadder(self.ladder, self.identity)
+        self._calls = self.cache.calls(identified.score)
+        self._async_calls = self.cache.async_calls(identified.ascore)
+        knobs = backend.reuse_knobs
+        self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
         if eager:
@@ -177,6 +190,7 @@ class CachedReranker:
         # A ladder of the caller's own need not have it.
         warming: Callable[[], None] = getattr(self.ladder, "warmup", lambda: None)
         warming()
+        self.identity.verify()
         return {**took, "rerankers": monotonic() - started}
 
     async def awarmup(self) -> dict[str, float]:
@@ -186,6 +200,7 @@ class CachedReranker:
         warming: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "awarmup", None)
         if warming is not None:
             await warming()
+        await self.identity.averify()
         return {**took, "rerankers": monotonic() - started}
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
@@ -219,8 +234,10 @@ class CachedReranker:
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
         policy = self.cache.policy() if policy is None else policy
-        outcome = yield from rerank(request, policy, self.cache.reranker, listwise=self.cache.listwise)
-        self.audit.consider(request, outcome)
+        outcome = yield from rerank(request, policy, self.ladder.name, listwise=self.cache.listwise)
+        # What other processes will not read need not be watched.
+        if not self.cache.is_private:
+            self.audit.consider(request, outcome)
         return outcome
 
     def _all_answered(
@@ -306,6 +323,11 @@ class CachedReranker:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
+
+
+def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:
+    """Serve another scope of the same ladder from now on."""
+    cache.move(scope, listwise=ladder.listwise, is_private=is_private)
 
 
 def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:

@@ -138,6 +138,18 @@ class AuditDropped:
     reason: str  # one word, such as busy or error
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityChanged:
+    """A reranker's scores, or an embedder's vectors, belong to another scope than was to be expected from the name."""
+
+    name: str
+    scope: str  # where they go from now on
+    # In one word. different: it does not answer the probes as the first one of this name did. failed, uninformative and
+    # unrepeatable: its answers cannot tell it from others. identified: they can, after it had failed.
+    reason: str
+    detail: str  # what was seen, and what to do
+
+
 Event = (
     Reranked
     | CacheFailed
@@ -152,4 +164,5 @@ Event = (
     | BatchScored
     | TrustChanged
     | AuditDropped
+    | IdentityChanged
 )

@@ -36,11 +36,11 @@ class QualityWatch:
     """
 
     def __init__(self, cache: RedisSemanticCache, budget: float, *, clock: Clock = monotonic) -> None:
-        backend = cache.backend
         self._cache = cache
         self._budget = budget
         self._clock = clock
-        self._store = QualityStore(backend.connection, backend.knobs.namespace, cache.reranker, backend.embedder.name)
+        self._scope = self._scope_now()
+        self._store = QualityStore(cache.backend.connection, cache.backend.knobs.namespace, *self._scope)
         # Replaced as a whole by the quality thread and read by any other: a reader sees the old or the new one.
         self._state = QualityState(Trust(), {})
         # Appending and popping at opposite ends of a deque needs no lock.
@@ -90,6 +90,7 @@ class QualityWatch:
     def _work(self) -> None:
         """Count the observations that wait, and read the state in Redis if that is due; runs in the quality thread."""
         try:
+            self._follow_scope()
             # As many as there are now: requests may add more meanwhile, and those have submitted a job of their own.
             waiting = [self._observed.popleft() for _ in range(len(self._observed))]
             observations = [observation for make in waiting if (observation := make()) is not None]
@@ -104,6 +105,17 @@ class QualityWatch:
                 self._follow(state)
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; a few observations are lost
             self._cache.on_event(CacheFailed("Quality", cause_of(error)))
+
+    def _scope_now(self) -> tuple[str, str]:
+        return self._cache.reranker, self._cache.backend.embedder_name
+
+    def _follow_scope(self) -> None:
+        """Begin anew where the reranker or the embedder turned out to be another one than its name said."""
+        if self._scope != self._scope_now():
+            self._scope = self._scope_now()
+            backend = self._cache.backend
+            self._store = QualityStore(backend.connection, backend.knobs.namespace, *self._scope)
+            self._state = QualityState(Trust(), {})
 
     def _follow(self, state: QualityState) -> None:
         """Decide what the state in Redis says about trust, and put the policy in force that follows."""

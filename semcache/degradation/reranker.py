@@ -24,7 +24,7 @@ from semcache.flow.drive import adrive, drive
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
 from semcache.observers import notify
-from semcache.protocols import Clock, Observer, Scored
+from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
@@ -122,6 +122,11 @@ class DegradableReranker:
     def name(self) -> str:
         """The primary's name."""
         return self._primary.name
+
+    @property
+    def primary(self) -> Reranker:
+        """The reranker that answers while it is healthy and free."""
+        return self._primary.reranker
 
     @property
     def listwise(self) -> bool:

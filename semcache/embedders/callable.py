@@ -7,6 +7,9 @@ import numpy as np
 
 from semcache.embedders.checked import as_rows, unit_vectors
 from semcache.errors import InvalidInputError
+from semcache.identity.code import code_digest
+from semcache.identity.kinds import IdentifiedBy
+from semcache.identity.pairs import TEXT
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray
 from semcache.runtime.forking import ForkSafeLock
@@ -16,9 +19,10 @@ class CallableEmbedder:
     """Unit vectors of ``function(texts) -> vectors``, or with ``per_text=True`` of ``function(text) -> vector``.
 
     With ``per_text`` None the function is called once with a list of one text; if that fails or gives no matrix, the
-    function takes one text. With ``dims`` None it is called once to see the length of its vectors. ``name`` identifies
-    the model behind the function, and is needed for lambdas and partials, which have none: vectors of different models
-    under one name would be compared. One call at a time. Raises InvalidInputError for a function without a name.
+    function takes one text. With ``dims`` None it is called once, to see the length of its vectors. That vector also
+    tells it from other functions of its name; with ``dims`` it is asked for when it first embeds something. ``name``
+    replaces the name of the function, and is needed for lambdas and partials, which have none. One call at a time.
+    Raises InvalidInputError for a function without a name.
 
     Example:
         CallableEmbedder(lambda text: client.embed(text), dims=768, name="our-service/v2", per_text=True)
@@ -39,10 +43,18 @@ class CallableEmbedder:
             name = f"{function.__module__}.{qualified}"
         self._function = function
         self._name = name
+        self.content = code_digest(function)
         # A function may hold a model that threads cannot share, or a client that they can; it does not say.
         self._lock = ForkSafeLock()
         self._per_text = self._takes_one_text() if per_text is None else per_text
-        self._dims = dims or as_rows(self._vectors(["dims"]), self._name).shape[1]
+        # What vectors of this name mean is then known only by the first that comes.
+        self.identified_by = IdentifiedBy.CONTENT if dims else IdentifiedBy.PROBE
+        self.probe_vector: FloatArray | None = None
+        if not dims:
+            first = self._vectors([TEXT])
+            dims = as_rows(first, self._name).shape[1]
+            self.probe_vector = unit_vectors(first, [TEXT], dims, self._name)[0]
+        self._dims = dims
 
     @property
     def name(self) -> str:
@@ -64,7 +76,7 @@ class CallableEmbedder:
     def _takes_one_text(self) -> bool:
         # Type hints would tell without a call, but few functions have them, and some of those are wrong.
         try:
-            vectors = self._function(["dims"])
+            vectors = self._function([TEXT])
         except (TypeError, AttributeError, ValueError):  # functions of a string raise these when they get a list
             return True
         return np.ndim(vectors) != 2

@@ -5,6 +5,7 @@ from typing import Any
 
 from semcache.embedders.callable import CallableEmbedder
 from semcache.errors import EmbedderError
+from semcache.identity.kinds import IdentifiedBy
 from semcache.protocols import FloatArray
 
 
@@ -25,6 +26,16 @@ class RedisVLEmbedder:
         # A vectorizer usually knows its dims; to ask it with a text may be a paid call over the network.
         dims = getattr(vectorizer, "dims", None)
         self._embedder = CallableEmbedder(vectorizer.embed_many, dims, name, per_text=False)
+
+    @property
+    def identified_by(self) -> IdentifiedBy:
+        """By a vector that it gave, or by the first one that it will give where it says its dims."""
+        return self._embedder.identified_by
+
+    @property
+    def probe_vector(self) -> FloatArray | None:
+        """Its vector of the probe text, if it was asked for one to see its length."""
+        return self._embedder.probe_vector
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ from semcache.embedders.graphs import graph_of, torch_identity
 from semcache.embedders.onnx import SLOW_OPTIMIZERS, OnnxEncoder
 from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_sentence_transformer
 from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.names import (
     DEFAULT_BACKEND,
     DEFAULT_EMBEDDER,
@@ -63,6 +64,8 @@ class SentenceTransformerEmbedder:
         embedder = SentenceTransformerEmbedder("BAAI/bge-small-en-v1.5", "onnx-int8")
         embedder.embed(["how many people live in berlin"])  # shape (1, 384)
     """
+
+    identified_by = IdentifiedBy.CONTENT
 
     def __init__(
         self,

@@ -30,5 +30,5 @@ def identified_by(scorer: Any) -> IdentifiedBy:
 
 def base_name(scorer: Any) -> str:
     """The name, with a digest of what can be read of a function; two functions of one name need not do the same."""
-    content = getattr(scorer, "content", "")
+    content = "" if identified_by(scorer) is IdentifiedBy.NAME else getattr(scorer, "content", "")
     return f"{scorer.name}#{content}" if content else str(scorer.name)

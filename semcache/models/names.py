@@ -103,6 +103,21 @@ def folder_of(model: str | Path, backend: ModelBackend, patterns: Iterable[str])
         raise ConfigurationError(not_found(str(model))) from error
 
 
+def torch_folder(model: str | Path, patterns: Iterable[str]) -> Path:
+    """The folder of a model with its torch weights, fetched from the hub if it is not on this machine.
+
+    Raises ConfigurationError when the hub cannot give it.
+    """
+    found = find_folder(model, "torch")
+    if found:
+        return found
+    folder = folder_of(model, "torch", patterns)
+    # Older models have their weights in a pickle alone. It is fetched only then, since many models have both.
+    if not any(folder.glob("*.safetensors")):
+        folder = folder_of(model, "torch", (*patterns, "pytorch_model*.bin"))
+    return folder
+
+
 def not_found(model: str) -> str:
     """The error message for a model that is neither here nor packaged for this backend nor on the hub."""
     other = _PACKAGED.get(model.casefold())

@@ -5,7 +5,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
     request       Reranked, Degraded
     cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped
     trust         TrustRefused, TrustChanged, AuditDropped
-    rerankers     RungFailed, BreakerChanged, BatchScored
+    rerankers     RungFailed, BreakerChanged, BatchScored, IdentityChanged
 
 Example:
     >>> pipeline = OptimizedRerankerPipeline.from_settings(observers=[LoggingObserver(), print])

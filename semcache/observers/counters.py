@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from semcache.events import CacheFailed, Event, NeighboursSkipped, Reranked, RungFailed, TrustRefused
+from semcache.events import CacheFailed, Event, IdentityChanged, NeighboursSkipped, Reranked, RungFailed, TrustRefused
 from semcache.ranking import Status
 from semcache.runtime.forking import ForkSafeLock
 
@@ -12,7 +12,15 @@ HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL
 
 # Shown also while they are 0, so that a dashboard finds them from the start.
 _ALWAYS_SHOWN = (
-    *("pairs_asked", "pairs_reused", "cache_failures", "rung_failures", "trust_refused", "neighbours_skipped"),
+    *(
+        "pairs_asked",
+        "pairs_reused",
+        "cache_failures",
+        "rung_failures",
+        "trust_refused",
+        "neighbours_skipped",
+        "identity_changes",
+    ),
 )
 
 
@@ -41,6 +49,8 @@ class Counters:
                     self._counts["cache_failures"] += 1
                 case RungFailed():
                     self._counts["rung_failures"] += 1
+                case IdentityChanged():
+                    self._counts["identity_changes"] += 1
                 case TrustRefused():
                     self._counts["trust_refused"] += 1
                 case NeighboursSkipped(count):

@@ -10,6 +10,7 @@ from semcache.events import (
     CacheRecovered,
     Degraded,
     Event,
+    IdentityChanged,
     IndexCreated,
     OptionIgnored,
     RungFailed,
@@ -69,6 +70,8 @@ class LoggingObserver:
                 self._failing.clear()
             case BreakerChanged(new=new):
                 return logging.WARNING if new in (State.OPEN, State.FORCED_OPEN) else logging.INFO
+            case IdentityChanged(reason=reason):
+                return logging.INFO if reason == "identified" else logging.WARNING
             case TrustChanged(old=old, new=new):
                 return logging.WARNING if new > old else logging.INFO
         return _LEVELS.get(type(event), logging.DEBUG)

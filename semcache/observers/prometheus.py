@@ -12,6 +12,7 @@ from semcache.events import (
     CacheRecovered,
     Degraded,
     Event,
+    IdentityChanged,
     IndexCreated,
     NeighboursSkipped,
     OptionIgnored,
@@ -45,6 +46,7 @@ _COUNTERS = {
     "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
     "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
     "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
+    "identity_changes": ("identity_changes", "Rerankers and embedders found to be others than named", ("reason",)),
     "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
     "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
     "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
@@ -103,6 +105,7 @@ class PrometheusObserver:
             ),
             RungFailed: lambda event: self._metrics["rung_failures"].labels(event.reranker).inc(),
             Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
+            IdentityChanged: lambda event: self._metrics["identity_changes"].labels(event.reason).inc(),
             AuditDropped: lambda event: self._metrics["audits_dropped"].labels(event.reason).inc(),
         }
 

@@ -87,6 +87,12 @@ class KeySpace:
         return [(self.family(tenant), f"{tenant_tag(tenant)}:".encode() if tenant else b"")]
 
 
+def records_key(namespace: str, kind: str, name: str) -> bytes:
+    """The key of the answers to probes under a name. ``kind`` keeps rerankers and embedders of one name apart."""
+    # No index has such a name: their ids have 11 characters.
+    return f"{namespace_prefix(namespace)}probes:{index_id(kind, name)}".encode()
+
+
 def namespace_prefix(namespace: str) -> str:
     """How the names of all keys and indexes of a namespace begin. Raises ConfigurationError for an impossible one."""
     if not _NAMESPACE.fullmatch(namespace):

@@ -37,7 +37,8 @@ PAGE = 1000
 class StoreState:
     """Everything that the operations of one store share. Each store owns one and passes it to every operation.
 
-    ``layout`` never changes. Three parts do, and every thread and task that calls the store uses them without a lock:
+    ``layout`` changes by ``move`` only. Three parts change all the time, and every thread and task that calls the store
+    uses them without a lock:
 
     - ``checked_indexes`` names the indexes that this store has seen to exist and to fit. Adding to a set and
       discarding from it are atomic in CPython. Two threads that check at the same time cost one more round trip.
@@ -68,6 +69,12 @@ class StoreState:
     ) -> Self:
         """The state of a new store. Raises ConfigurationError for impossible options."""
         return cls(Layout.of(**layout), where, on_event, rng or random.Random(), clock, Sizes(clock))
+
+    def move(self, layout: Layout) -> None:
+        """Work elsewhere from the next operation on."""
+        # An operation under way may see both; what it writes is then a miss for every reader.
+        self.layout = layout
+        self.checked_indexes.clear()
 
     def value(self, reply: Any) -> Any:
         """The reply. Raises StoreError when it is an error of the server."""

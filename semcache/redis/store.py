@@ -10,7 +10,7 @@ from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock
 from semcache.redis import ensure, inspection, invalidation, reading, writing
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.layout import LayoutOptions
+from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.operation import Operation, StoreState
 
 P = ParamSpec("P")
@@ -111,3 +111,14 @@ class AsyncRedisStore:
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"
+
+
+# Functions and not methods: all methods are operations on what is stored.
+def follow(store: RedisStore | AsyncRedisStore, other: RedisStore | AsyncRedisStore) -> None:
+    """Let a store be from now on, for all who hold it, what another store is."""
+    store._state = other._state
+
+
+def move(store: RedisStore | AsyncRedisStore, **options: Unpack[LayoutOptions]) -> None:
+    """Let a store, and all stores that follow it, read and write elsewhere from now on."""
+    store._state.move(Layout.of(**options))

@@ -40,8 +40,10 @@ def remember_many(
     """``remember`` for several queries in one round trip."""
     calls = [_call(state, tenant, entry, ttl_s) for entry in new if entry.scores]
     if calls:
-        # Before the first write, so that the server need not go through all keys to index it afterwards.
-        yield from ensure_index(state, tenant)
+        # Before the first write, so that the server need not go through all keys to index it afterwards. Scores alone
+        # are in no index.
+        if any(entry.vector is not None for entry in new):
+            yield from ensure_index(state, tenant)
         replies = iter((yield from run_script(state.where, "remember", calls)))
     return [bool(entry.scores) and next(replies) == 1 for entry in new]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semcache.errors import InvalidInputError
+from semcache.identity.kinds import identified_by
 from semcache.models.foreign import has_methods
 from semcache.models.names import find_folder
 from semcache.protocols import Reranker
@@ -127,7 +128,10 @@ def _with_model(reranker: Any, model: str) -> Any:
 def _of_protocol(reranker: Reranker) -> Reranker:
     if is_awaited(reranker) or not is_async(reranker.score):
         return reranker
-    return AwaitedReranker(PairReranker(reranker.score, reranker.name, listwise=reranker.listwise))
+    awaited = PairReranker(reranker.score, reranker.name, listwise=reranker.listwise)
+    # Its author chose the name, as of one that is not awaited.
+    awaited.identified_by = identified_by(reranker)
+    return AwaitedReranker(awaited)
 
 
 def _by_pairs(method: str, *, as_lists: bool = False) -> tuple[_Fits, _Make]:

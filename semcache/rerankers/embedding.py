@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Embedder, FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
 
@@ -20,6 +21,16 @@ class EmbeddingReranker:
     def name(self) -> str:
         """The embedder's name, marked as cosine."""
         return f"cosine/{self._embedder.name}"
+
+    @property
+    def identified_by(self) -> IdentifiedBy:
+        """What stands behind the embedder's name."""
+        return identified_by(self._embedder)
+
+    @property
+    def content(self) -> str:
+        """A digest of what can be read of the embedder, beyond its name."""
+        return getattr(self._embedder, "content", "")
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One cosine per pair."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import RerankerError
+from semcache.identity.code import code_digest
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.foreign import as_float32
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
@@ -28,11 +30,13 @@ class QueryFunctionReranker:
     """
 
     listwise = False
+    identified_by = IdentifiedBy.PROBE
 
     def __init__(self, function: Callable[..., Any], name: str, *, one_by_one: bool = False) -> None:
         self._ask: Ask = asking_for_all(function)
         self._name = name
         self._one_by_one = one_by_one
+        self.content = code_digest(function)
 
     @property
     def name(self) -> str:
@@ -85,7 +89,7 @@ def function_reranker(
     They are told apart by their parameters: one that takes a number of results, such as ``top_n``, ranks; so does a
     method ``rerank`` or ``rank``, and everything for which ``listwise`` is given; both options are those of
     ``RankingReranker``. A second parameter in the singular, such as ``doc``, gets one text. Raises InvalidInputError
-    for a function that cannot be called with these, and for a lambda without ``name``.
+    for a function that cannot be called with these.
 
     Example:
         function_reranker(lambda query, texts: [len(text) for text in texts], "longest-first")

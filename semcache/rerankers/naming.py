@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semcache.errors import InvalidInputError
 from semcache.models.names import GRAPHS, content_hint
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", *GRAPHS)
@@ -15,11 +14,11 @@ def name_of(reranker: Any) -> str:
     """Class and model name of an object, or module and name of a function.
 
     The model's name is the first string under a usual attribute of the object, its model, the model's configuration,
-    or its client. An object without one is named by module and class. Raises InvalidInputError for a lambda or partial:
-    two of them under one name would share scores.
+    or its client. An object without one is named by module and class, a partial by its function. Such a name says
+    little; what tells two of them apart is what they say about the probes.
     """
-    if isinstance(reranker, partial) or "<lambda>" in getattr(reranker, "__qualname__", ""):
-        raise InvalidInputError(f"{reranker!r} has no name that tells rerankers apart; pass name='...'")
+    if isinstance(reranker, partial):
+        return name_of(reranker.func)
     # Functions, methods and classes have a qualified name; instances do not.
     if hasattr(reranker, "__qualname__"):
         return f"{reranker.__module__}.{reranker.__qualname__}"

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from semcache.errors import ConfigurationError
+from semcache.identity.kinds import IdentifiedBy
+from semcache.models.content import graph_files
 from semcache.models.names import (
     DEFAULT_CROSS_ENCODER,
     GRAPHS,
@@ -42,6 +44,7 @@ class OnnxCrossEncoder:
     """
 
     listwise = False
+    identified_by = IdentifiedBy.CONTENT
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class OnnxCrossEncoder:
         most = min(max_length, max_tokens(read_json(folder / "config.json")))
         self._model: OnnxModel = open_onnx(graph, tokenizer, most, threads)
         self._batch_size = batch_size
-        self._name = f"{short_name(model)}@{content_hint(graph, tokenizer)}/onnx/logits/max{most}"
+        self._name = f"{short_name(model)}@{content_hint(*graph_files(graph), tokenizer)}/onnx/logits/max{most}"
 
     @property
     def name(self) -> str:

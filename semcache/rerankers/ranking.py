@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import InvalidInputError, RerankerError
+from semcache.identity.code import code_digest
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
 from semcache.rerankers.answers import SentPassages
@@ -55,11 +57,14 @@ class RankingReranker:
         gives ``array([0.1, 0.7], dtype=float32)``.
     """
 
+    identified_by = IdentifiedBy.PROBE
+
     def __init__(
         self, rank: Callable[..., Any], name: str, *, listwise: bool | None = None, may_ask: bool = True
     ) -> None:
         self._rank = asking_for_all(rank)
         self._name = name
+        self.content = code_digest(rank)
         self._may_ask = may_ask
         self._listwise = listwise
         # Of a ranker of unknown kind that counts as listwise: whether all of its answers had scores so far.

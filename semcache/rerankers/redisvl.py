@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import RerankerError
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.answers import SentPassages
@@ -23,6 +24,7 @@ class RedisVLReranker:
     """
 
     listwise = False
+    identified_by = IdentifiedBy.PROBE
 
     def __init__(self, ranker: Any, name: str) -> None:
         self._ranker = ranker

@@ -30,6 +30,11 @@ class SingleRung:
         return self._reranker.name
 
     @property
+    def primary(self) -> Reranker:
+        """The reranker."""
+        return self._reranker
+
+    @property
     def listwise(self) -> bool:
         """Whether the reranker gives an order instead of scores."""
         return self._reranker.listwise

@@ -10,6 +10,7 @@ from semcache.events import (
     CacheRecovered,
     Degraded,
     Event,
+    IdentityChanged,
     IndexCreated,
     NeighboursSkipped,
     OptionIgnored,
@@ -52,6 +53,7 @@ ONE_OF_EACH: list[Event] = [
     BatchScored("ce", 30, 3, 0.01, 0.4),
     TrustChanged("default", 0.97, 0.98, "loss"),
     AuditDropped("busy"),
+    IdentityChanged("score", "score#1~2", "different", "score does not answer the probes as the first one did"),
 ]
 
 assert {type(event) for event in ONE_OF_EACH} == set(get_args(Event)), "a new kind of event needs a sample"

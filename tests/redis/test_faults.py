@@ -155,10 +155,12 @@ class TestMisfit:
         with RedisConnection(redis_url) as connection:
             RedisStore(connection, **layout).remember(*WRITE)
             theirs = RedisStore(connection, **{**layout, **other})
+            theirs_vector = np.ones(other.get("dims", DIMS), dtype=np.float32)
             with pytest.raises(IndexMismatchError, match=says):
-                theirs.remember("", "q", None, WRITE[3])
+                theirs.remember("", "q", theirs_vector, WRITE[3])
             with pytest.raises(IndexMismatchError, match=says):
-                theirs.find_neighbours("", np.ones(other.get("dims", DIMS), dtype=np.float32), 1)
+                theirs.find_neighbours("", theirs_vector, 1)
+            assert theirs.remember("", "q", None, WRITE[3]), "scores alone are in no index"
 
     def test_no_search_module(self, plain_url: str) -> None:
         with RedisConnection(plain_url.format(":right@")) as connection:

@@ -151,10 +151,9 @@ def test_names_tell_configurations_apart() -> None:
 
 
 @pytest.mark.parametrize("function", [lambda pairs: of_pairs(list(pairs)), partial(of_pairs)])
-def test_needs_a_name_where_there_is_none(function: Any) -> None:
-    with pytest.raises(InvalidInputError, match="pass name="):
-        adapt(function)
-    assert adapt(function, name="mine").score(PAIRS).tolist() == LENGTHS
+def test_takes_functions_without_a_name_of_their_own(function: Any) -> None:
+    assert adapt(function).score(PAIRS).tolist() == LENGTHS
+    assert adapt(function, name="mine").name == "mine"
 
 
 @pytest.mark.parametrize("nothing", [42, None, object(), ["model"]])

@@ -27,7 +27,6 @@ class TestCrossEncoder(PointwiseContract):
 
         model = CrossEncoder(str(tiny_cross_encoder), device="cpu")
         assert reranker.score(PAIRS) == pytest.approx(model.predict(PAIRS), abs=1e-6)
-        assert CrossEncoderReranker(model).name == reranker.name
 
     def test_the_name_tells_configurations_apart(self, reranker: Reranker, tiny_cross_encoder: Path) -> None:
         import torch
@@ -57,5 +56,5 @@ def test_refuses_a_batch_of_none() -> None:
 
 def test_says_that_a_folder_has_no_torch_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ConfigurationError, match=r"cannot be loaded by torch .* use OnnxCrossEncoder"):
+    with pytest.raises(ConfigurationError, match=r"no weights for torch; .* use OnnxCrossEncoder"):
         CrossEncoderReranker(tmp_path)

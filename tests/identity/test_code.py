@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semcache.models.code import code_digest
+from semcache.identity.code import code_digest
 
 Function = Callable[..., object]
 
@@ -107,7 +107,7 @@ def test_is_the_same_in_every_process(tmp_path: Path) -> None:
         "def make(words, weight):\n    return lambda text: weight if text in words and text in {'x', 'y', 'z'} else 0\n"
     )
     program = (
-        "from scoring import make; from semcache.models.code import code_digest; "
+        "from scoring import make; from semcache.identity.code import code_digest; "
         "print(code_digest(make(frozenset(['a', 'b', 'c']), 0.5)))"
     )
     digests = {

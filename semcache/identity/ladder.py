@@ -1,0 +1,77 @@
+"""A ladder of rerankers that verifies whose scores its primary gives, before the first of them are remembered."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+
+from semcache.identity.identity import Identity
+from semcache.protocols import Ladder, Reranker, Scored
+
+ScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Scored]
+"""A ladder's ``score_when_idle``: the primary's scores of documents of a query, or none and the reason."""
+
+
+class IdentifiedLadder:
+    """The ladder inside, which has the primary's identity verified when the primary has answered.
+
+    ``score_when_idle`` is None where the ladder inside has none.
+    """
+
+    def __init__(self, ladder: Ladder, identity: Identity) -> None:
+        self._ladder = ladder
+        self._identity = identity
+        when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
+        self.score_when_idle = None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
+
+    @property
+    def name(self) -> str:
+        """The primary's name."""
+        return self._ladder.name
+
+    @property
+    def listwise(self) -> bool:
+        """Whether the primary gives an order instead of scores."""
+        return self._ladder.listwise
+
+    def score(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        """The ladder's answer, whatever the identity is; for that it waits no longer than to the deadline."""
+        started = monotonic()
+        scored = self._ladder.score(query, documents, ask, deadline_s=deadline_s)
+        if scored.reason is None and not self._identity.is_settled:
+            self._identity.verify(_left_s(started, deadline_s))
+        return scored
+
+    async def ascore(
+        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+    ) -> Scored:
+        """``score`` without blocking the event loop."""
+        started = monotonic()
+        scored = await self._ladder.ascore(query, documents, ask, deadline_s=deadline_s)
+        if scored.reason is None and not self._identity.is_settled:
+            await self._identity.averify(_left_s(started, deadline_s))
+        return scored
+
+    def __repr__(self) -> str:
+        return f"<IdentifiedLadder {self._ladder!r}: {self._identity!r}>"
+
+
+def primary_of(ladder: Ladder) -> Reranker | Ladder:
+    """The primary of a ladder that says which it is; of a ladder of the user's own the ladder itself, for its name."""
+    return getattr(ladder, "primary", ladder)
+
+
+def _scored_when_idle(
+    score: ScoreWhenIdle, identity: Identity, query: str, documents: Sequence[str], ask: Sequence[int]
+) -> Scored:
+    scope = identity.scope
+    scored = score(query, documents, ask)
+    if scored.reason is None:
+        identity.verify()
+    # What it is to be compared with was read in another scope.
+    return scored if identity.scope == scope else Scored(None, scored.reranker, "identity")
+
+
+def _left_s(started: float, deadline_s: float | None) -> float | None:
+    return None if deadline_s is None else deadline_s - (monotonic() - started)

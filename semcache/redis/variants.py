@@ -1,0 +1,46 @@
+"""Keeps what rerankers and embedders answered to the probes, by name, for all processes of a namespace."""
+
+from semcache.identity.pairs import VERSION
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.keys import records_key
+from semcache.redis.operation import value_of
+
+_LIFE_S = 365 * 24 * 3600
+"""Records have a few dozen bytes and are asked for at every start. They must outlive every entry."""
+
+
+class VariantStore:
+    """The records of one namespace; ``kind`` is "reranker" or "embedder". Raises StoreError when Redis cannot be asked.
+
+    The records of a name stand one after the other in one string, in the order in which they came. APPEND is atomic, so
+    two processes that add at the same time agree which came first. ``ttl_s`` is how long entries live, in seconds
+    (None: without end).
+    """
+
+    def __init__(self, connection: RedisConnection, namespace: str, kind: str, ttl_s: float | None) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._kind = f"{kind}/{VERSION}"
+        # An entry without end may be read at any time to come, and then its name must still mean the same.
+        self._life_s = None if ttl_s is None else int(max(_LIFE_S, 2 * ttl_s))
+
+    def read(self, base: str, length: int) -> list[bytes]:
+        """The records of ``length`` bytes under a name, the oldest first; one round trip."""
+        key = records_key(self._namespace, self._kind, base)
+        return self._records(key, length)
+
+    def add(self, base: str, record: bytes) -> list[bytes]:
+        """All records under a name, after this one was added; one round trip."""
+        key = records_key(self._namespace, self._kind, base)
+        return self._records(key, len(record), ("APPEND", key, record))
+
+    def _records(self, key: bytes, length: int, *before: tuple[str, bytes, bytes]) -> list[bytes]:
+        keep = ("PERSIST", key) if self._life_s is None else ("EXPIRE", key, self._life_s)
+        replies = self._connection.execute([*before, ("GET", key), keep])
+        # The life of the key is a courtesy to the server; a user who may not set it can still share scores.
+        needed = [value_of(reply, self._connection.where) for reply in replies[: len(before) + 1]]
+        records = needed[-1] or b""
+        return [records[at : at + length] for at in range(0, len(records) - length + 1, length)]
+
+    def __repr__(self) -> str:
+        return f"<VariantStore {self._namespace} {self._kind} in {self._connection.where}>"
