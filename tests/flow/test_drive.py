@@ -190,6 +190,12 @@ def test_many_flows_survive_a_call_that_fails_for_all_of_them(driven: Driven) ->
     assert steps == ["ReadExact", "Embed", "ReadVector", "ReadVector", "FindNeighbours", "Remember", "Remember"]
 
 
+def test_one_flow_alone_may_fail_too(driven: Driven) -> None:
+    driven.store.broken = True
+    assert driven.run_many([asking(ReadExact("", "q"))]) == [[None]]
+    assert driven.events == [CacheFailed("ReadExact", "ConnectionError: scripted outage")]
+
+
 def test_flows_that_look_for_different_similarities_share_the_lower_one(driven: Driven) -> None:
     near = np.array([0.6, 0.8], dtype=np.float32)
     driven.store.remember("", "near", near, [(b"a" * 16, 1.0)])

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from semcache.documents import Document, text_of
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.flow.outcome import Outcome, ranking
 from semcache.flow.requests import (
     caller_positions,
+    check_threshold,
     checked_forget,
     checked_request,
     checked_requests,
@@ -177,6 +178,23 @@ def test_what_is_scored_of_a_document_is_what_is_fingerprinted() -> None:
     )
     assert request.texts == ("Berlin", "x")
     assert request.fingerprints[0] == checked_request("q", ["Berlin"], 1).fingerprints[0]
+
+
+def test_a_time_to_live_ends_at_ten_years() -> None:
+    ten_years_s = 10 * 365 * 24 * 60 * 60
+    assert is_ttl(ten_years_s)
+    assert not is_ttl(ten_years_s + 1)
+
+
+@pytest.mark.parametrize("threshold", [-1, 0, 0.95, 1, np.float32(0.5)])
+def test_a_cosine_is_a_threshold(threshold: Any) -> None:
+    check_threshold(threshold)
+
+
+@pytest.mark.parametrize("threshold", [-1.01, 1.01, float("nan"), "0.9", None, True, [0.9]])
+def test_anything_else_is_no_threshold(threshold: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"similarity_threshold is .*; give a cosine from -1 to 1"):
+        check_threshold(threshold)
 
 
 def test_scores_are_recorded_by_fingerprint_and_twice_for_equal_texts() -> None:

@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import document_fingerprint, entry_id
 from semcache.events import CacheFailed, TrustRefused
-from semcache.flow.drive import Calls, run_many
+from semcache.flow.drive import Calls, drive, run_many
+from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, ReusePolicy
-from semcache.protocols import FloatArray, Pair
+from semcache.flow.requests import checked_request
+from semcache.flow.rerank import rerank
+from semcache.flow.steps import Embed, FindNeighbours, Score, Step
+from semcache.protocols import FloatArray, Pair, Scored
 from semcache.ranking import Status
 from tests.fakes import CountingOrder, CountingReranker
 from tests.flow.runner import FlowRunner, ScriptedGuard
@@ -202,3 +207,75 @@ def test_everything_stored_is_true_for_its_own_query(requests: list[tuple[str, l
         score = known.get(document_fingerprint(text))
         assert score is None or score == float(np.float32(runner.reranker.score_of(query, text)))
         assert documents
+
+
+def drawn_from(near: list[Neighbour], policy: FlowPolicy, query: str = "q") -> tuple[Outcome, list[Step]]:
+    """The outcome of a request for three documents when these neighbours are found, and the steps that it took."""
+    steps: list[Step] = []
+
+    def answer(step: Step) -> object:
+        steps.append(step)
+        if isinstance(step, Score):
+            return Scored(np.array([float(position) for position in step.ask], dtype=np.float32), "r")
+        answers = {FindNeighbours: near, Embed: np.ones(1, dtype=np.float32)}
+        return answers.get(type(step))
+
+    return drive(rerank(checked_request(query, ["a", "b", "c"], 1), policy, "r"), answer), steps
+
+
+def neighbour(similarity: float, **scores: float) -> Neighbour:
+    known = {document_fingerprint(text): score for text, score in scores.items()}
+    return Neighbour("near", similarity, known, 0.0)
+
+
+@pytest.mark.parametrize(("similarity", "trusted"), [(0.9, True), (np.nextafter(0.9, 0), False)])
+def test_a_neighbour_is_trusted_from_the_threshold_on(similarity: float, trusted: bool) -> None:
+    policy = FlowPolicy(ReusePolicy(trust_threshold=0.9))
+    outcome, _ = drawn_from([neighbour(similarity, a=1, b=2, c=3)], policy)
+    assert (outcome.status is Status.SEMANTIC) is trusted
+
+
+@pytest.mark.parametrize(("similarity", "used"), [(0.6, True), (np.nextafter(0.6, 0), False)])
+def test_a_neighbour_is_used_from_the_threshold_on(similarity: float, used: bool) -> None:
+    outcome, _ = drawn_from([neighbour(similarity, a=1, b=2, c=3)], FlowPolicy(ReusePolicy(reuse_threshold=0.6)))
+    assert (outcome.similarity is not None) is used
+
+
+@pytest.mark.parametrize(("length", "embedded"), [(8, True), (9, False)])
+def test_queries_up_to_the_longest_are_embedded(length: int, embedded: bool) -> None:
+    _, steps = drawn_from([], FlowPolicy(ReusePolicy(), max_query_chars=8), "x" * length)
+    assert (Embed in map(type, steps)) is embedded
+
+
+def test_a_neighbour_that_knows_none_of_the_documents_teaches_nothing() -> None:
+    outcome, _ = drawn_from([neighbour(0.9, x=1)], FlowPolicy(ReusePolicy()))
+    assert (outcome.status, outcome.similarity, outcome.evidence) == (Status.FRESH, None, None)
+
+
+def test_two_trusted_neighbours_serve_together_and_the_nearer_one_first() -> None:
+    policy = FlowPolicy(ReusePolicy(trust_threshold=0.9))
+    near = [neighbour(0.95, a=1.0, b=2.0), neighbour(0.92, b=9.0, c=3.0)]
+    outcome, _ = drawn_from(near, policy)
+    assert (outcome.status, outcome.scores, outcome.similarity) == (Status.SEMANTIC, [1.0, 2.0, 3.0], 0.95)
+
+
+def test_the_evidence_of_a_verification_is_that_of_the_nearest_neighbour() -> None:
+    near = [neighbour(0.9, a=5.0, b=4.0), neighbour(0.8, c=-7.0)]
+    outcome, _ = drawn_from(near, FlowPolicy(ReusePolicy(confidence=0, max_rounds=1)))
+    evidence = outcome.evidence
+    assert evidence is not None
+    assert (evidence.id, evidence.similarity) == ("near", 0.9)
+    assert (evidence.cached.tolist(), evidence.fresh.tolist()) == ([5.0, 4.0], [0.0, 1.0])
+    assert outcome.scores is not None
+    assert evidence.worst == min(outcome.scores)
+
+
+def test_withdrawn_trust_verifies_even_the_same_query() -> None:
+    policy = FlowPolicy(ReusePolicy(), trust_near=False, trust_exact=False)
+    runner = FlowRunner()
+    runner.ask("how far is the moon", DOCUMENTS)
+    runner.policy = policy
+    outcome = runner.ask("how far is the moon", DOCUMENTS)
+    assert (outcome.status, outcome.similarity) == (Status.VERIFIED, pytest.approx(1, abs=1e-6))
+    assert outcome.evidence is not None
+    assert outcome.evidence.id == entry_id("", "how far is the moon")
