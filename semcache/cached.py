@@ -72,6 +72,8 @@ class CachedReranker:
         observers = checked_observers(observers)
         self._given = reranker
         self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
+        # Read once: a ladder asks rung by rung for it, and every ranking carries it.
+        self._name = self.ladder.name
         self.counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
@@ -234,7 +236,7 @@ class CachedReranker:
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
         policy = self.cache.policy() if policy is None else policy
-        outcome = yield from rerank(request, policy, self.ladder.name, listwise=self.cache.listwise)
+        outcome = yield from rerank(request, policy, self._name, listwise=self.cache.listwise)
         # What other processes will not read need not be watched.
         if not self.cache.is_private:
             self.audit.consider(request, outcome)
