@@ -21,7 +21,7 @@ OnServed = Callable[[Served], None]
 
 
 class AwaitedCalls:
-    """Awaits ``ascore`` of a reranker: in the caller's event loop, or in semcache's own for callers without one.
+    """Awaits ``ascore_pairs`` of a reranker: in the caller's event loop, or in semcache's own for callers without one.
 
     At most ``max_pairs`` pairs are under way at once; a single larger request is let through alone. ``on_service`` is
     told pairs and seconds of every call. A caller whose deadline passes is freed, and the call goes on, so that
@@ -101,7 +101,7 @@ class AwaitedCalls:
     async def _call(self, pairs: Sequence[Pair], settle: OnServed) -> FloatArray:
         served, started = NEVER_RUN, self._clock()
         try:
-            scores = checked_scores(await self._reranker.ascore(pairs), len(pairs), self._reranker.name)
+            scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
             served = Served(self._clock() - started, len(pairs))
         except asyncio.CancelledError:  # by the caller, which says nothing about the reranker
             raise

@@ -35,8 +35,8 @@ class Batcher:
     that only those fail which cannot be scored. Requests of a listwise reranker are never merged. A request is split
     only where a limit is set for a single call (``Limits``).
 
-    An asynchronous reranker, one with ``ascore``, has no queue: each request goes out at once, and is awaited in the
-    event loop of its caller.
+    An asynchronous reranker, one with ``ascore_pairs``, has no queue: each request goes out at once, and is awaited in
+    the event loop of its caller.
 
     There is one worker thread, as models and fast tokenizers are not safe to share between threads. A reranker that can
     be called from several threads at once (a remote one) says so by an attribute ``concurrency``; it gets that many

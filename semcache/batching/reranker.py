@@ -1,7 +1,7 @@
 """AsyncBatchReranker: reranks for many callers with one model, whose calls their requests share."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
@@ -147,7 +147,7 @@ class AsyncBatchReranker:
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             if is_awaited(self.batcher.reranker):
-                scores += await asyncio.gather(*(self.batcher.ascore(_pairs(request)) for request in window))
+                scores += await _all_awaited(self.batcher.ascore(_pairs(request)) for request in window)
                 continue
             with self._submitted(window) as futures:
                 scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
@@ -198,6 +198,16 @@ class AsyncBatchReranker:
 
 def _pairs(request: Request) -> list[Pair]:
     return [(request.query, text) for text in request.texts]
+
+
+async def _all_awaited(calls: Iterable[Coroutine[Any, Any, FloatArray]]) -> list[FloatArray]:
+    """The results in order. If one fails, the others are cancelled, and its error is raised."""
+    tasks = list(map(asyncio.ensure_future, calls))
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _requests(

@@ -98,6 +98,8 @@ def _adapted(reranker: Any, options: _Options) -> Reranker:
         if folder is None or any(folder.glob("*.safetensors")) or (folder / "pytorch_model.bin").is_file():
             return CrossEncoderReranker(reranker)
         return OnnxCrossEncoder(reranker)
+    if isinstance(reranker, type):
+        raise InvalidInputError(f"{reranker.__name__} is a class; pass an object of it, as {reranker.__name__}(...)")
     if isinstance(reranker, Reranker):
         return _of_protocol(reranker)
     refused: list[str] = []

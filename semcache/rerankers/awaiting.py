@@ -36,7 +36,7 @@ class SteppedReranker(Protocol):
 
 
 class AwaitedReranker:
-    """A reranker whose calls are awaited: ``ascore`` on the running event loop, ``score`` on a loop of semcache's own.
+    """A reranker whose calls are awaited: on the running event loop by ``ascore_pairs``, on one of ours by ``score``.
 
     A client that keeps connections belongs to the loop that it was first used on, so an application should keep to one
     of the two. Everything else is as in the reranker inside.
@@ -57,9 +57,9 @@ class AwaitedReranker:
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair; waits for them in this thread."""
-        return OWN_LOOP.run(self.ascore(pairs))
+        return OWN_LOOP.run(self.ascore_pairs(pairs))
 
-    async def ascore(self, pairs: Sequence[Pair]) -> FloatArray:
+    async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair."""
         return await adrive(self.reranker.steps(pairs), _awaited)
 
@@ -75,13 +75,13 @@ class AwaitedReranker:
 
 def is_async(function: Callable[..., Any]) -> bool:
     """True for ``async def`` functions and methods, partials of them, and objects with such a ``__call__``."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def is_awaited(reranker: Reranker) -> bool:
-    """True if the reranker offers ``ascore(pairs)``, which is awaited in the caller's event loop."""
+    """True if the reranker offers ``ascore_pairs(pairs)``, which is awaited in the caller's event loop."""
     # By the attribute, not by isinstance: wrappers pass it on, and a Protocol would not look there from Python 3.12 on.
-    return hasattr(reranker, "ascore")
+    return hasattr(reranker, "ascore_pairs")
 
 
 def awaited_if_async(function: Callable[..., Any], reranker: SteppedReranker) -> Reranker:
@@ -136,7 +136,7 @@ class LoopThread:
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
             raise RerankerError(
-                "an asynchronous reranker was called from another one without await; use arerank() or ascore() there"
+                "an asynchronous reranker was called from another one without await; await its arerank() there"
             )
         future = self.submit(_coroutine(awaitable))
         try:

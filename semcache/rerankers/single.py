@@ -119,7 +119,7 @@ class AwaitedRung:
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """``score``, awaited in the running event loop; a late call is cancelled."""
-        call = self._reranker.ascore(_pairs(query, documents, ask))
+        call = self._reranker.ascore_pairs(_pairs(query, documents, ask))
         return self._scored(await within(call, self.name, deadline_s), ask)
 
     def _scored(self, scores: FloatArray, ask: Sequence[int]) -> Scored:

@@ -35,8 +35,8 @@ class SplitReranker:
         scores = [self.reranker.score(part) for part in self._parts(pairs)]
         return np.concatenate(scores) if scores else self.reranker.score(pairs)
 
-    async def _ascore(self, pairs: Sequence[Pair]) -> FloatArray:
-        scores = [await self.reranker.ascore(part) for part in self._parts(pairs)]  # type: ignore[attr-defined]
+    async def _ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+        scores = [await self.reranker.ascore_pairs(part) for part in self._parts(pairs)]  # type: ignore[attr-defined]
         return np.concatenate(scores) if scores else np.empty(0, dtype=np.float32)
 
     def _parts(self, pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
@@ -48,7 +48,7 @@ class SplitReranker:
         if attribute == "reranker":
             raise AttributeError(attribute)
         inside = getattr(self.reranker, attribute)
-        return self._ascore if attribute == "ascore" else inside
+        return self._ascore_pairs if attribute == "ascore_pairs" else inside
 
     def __repr__(self) -> str:
         return f"<SplitReranker of at most {self.max_pairs_per_call} pairs: {self.reranker!r}>"

@@ -52,3 +52,20 @@ def test_takes_tensors_of_types_that_numpy_has_not() -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_accepted_scores_are_unchanged(scores: list[float]) -> None:
     assert checked_scores(scores, len(scores), "model-x").tolist() == scores
+
+
+@pytest.mark.parametrize("score", [4, 4.0, np.float64(4), np.float32(4), np.int64(4), np.array(4.0), [4.0], [[4.0]]])
+def test_takes_a_bare_number_as_the_score_of_a_single_pair(score: object) -> None:
+    assert checked_scores(score, 1, "model-x").tolist() == [4.0]
+
+
+def test_takes_a_tensor_without_dimensions_as_the_score_of_a_single_pair() -> None:
+    import torch
+
+    assert checked_scores(torch.tensor(4.0, requires_grad=True), 1, "model-x").tolist() == [4.0]
+
+
+@pytest.mark.parametrize("score", ["4.0", None, {"score": 4.0}, object()])
+def test_refuses_what_is_no_number_for_a_single_pair(score: object) -> None:
+    with pytest.raises(RerankerError, match="instead of one number per pair"):
+        checked_scores(score, 1, "model-x")

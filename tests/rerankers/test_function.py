@@ -1,12 +1,14 @@
 """Functions of pairs, and of a query and its texts, as rerankers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from semcache.errors import InvalidInputError
+from semcache.errors import InvalidInputError, RerankerError
 from semcache.protocols import Pair, Reranker
 from semcache.rerankers import adapt
-from tests.contracts.reranker import PointwiseContract
+from tests.contracts.reranker import PAIRS, QUERY, PointwiseContract
 
 
 def of_pairs(pairs: list[Pair]) -> list[float]:
@@ -41,3 +43,56 @@ def test_counts_parameters_when_it_adapts() -> None:
         InvalidInputError, match=r"three\(\) needs more, which a rerank does not have; give it beforehand"
     ):
         adapt(three, name="three")
+
+
+def of_one(query: str, doc: str) -> Any:
+    return np.array(float(len(doc)))
+
+
+class TestFunctionOfQueryAndOneText(PointwiseContract):
+    @pytest.fixture
+    def reranker(self) -> Reranker:
+        return adapt(of_one)
+
+
+class ScoresOne:
+    """``score(query, doc)`` and nothing else."""
+
+    def score(self, query: str, doc: str) -> float:
+        return float(len(doc))
+
+
+def test_an_object_may_score_one_text_in_a_call() -> None:
+    assert adapt(ScoresOne()).score(PAIRS).tolist() == [float(len(text)) for _, text in PAIRS]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        lambda texts: [{"index": at, "score": float(len(text))} for at, text in enumerate(texts)][::-1],
+        lambda texts: {"results": [{"document": text, "relevance_score": float(len(text))} for text in texts]},
+        lambda texts: (float(len(text)) for text in texts),
+    ],
+)
+def test_results_of_a_service_are_scores_too(results: Any) -> None:
+    reranker = adapt(lambda query, texts: results(texts), name="service")
+    assert reranker.score(PAIRS).tolist() == [float(len(text)) for _, text in PAIRS]
+
+
+@pytest.mark.parametrize("answer", [["a"], [{"index": 0}], [{"index": 0, "score": 0.5}]])
+def test_an_order_from_a_function_that_should_score_names_the_remedy(answer: Any) -> None:
+    reranker = adapt(lambda query, texts: answer, name="orders")
+    with pytest.raises(RerankerError, match=r"did not give a score for each of 2 documents; .*listwise=True"):
+        reranker.score([(QUERY, "a"), (QUERY, "b")])
+
+
+def test_merged_requests_cost_one_call_per_query_though_their_pairs_alternate() -> None:
+    calls: list[tuple[str, list[str]]] = []
+
+    def recorded(query: str, texts: list[str]) -> list[float]:
+        calls.append((query, texts))
+        return [len(query) + len(text) / 10 for text in texts]
+
+    alternating = [("a", "1"), ("bb", "22"), ("a", "333"), ("bb", "4444")]
+    assert adapt(recorded).score(alternating).tolist() == pytest.approx([1.1, 2.2, 1.3, 2.4])
+    assert calls == [("a", ["1", "333"]), ("bb", ["22", "4444"])]

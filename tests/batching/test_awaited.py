@@ -1,0 +1,251 @@
+"""Asynchronous rerankers behind a batcher: no queue and no thread, and yet its bounds, deadlines and reports."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import numpy as np
+import pytest
+
+from semcache.batching.batcher import Batcher
+from semcache.batching.jobs import NEVER_RUN, Served
+from semcache.batching.reranker import AsyncBatchReranker
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.reranker import DegradableReranker
+from semcache.errors import DeadlineExceededError, QueueFullError, RerankerError, SemcacheError
+from semcache.events import BatchScored, Event
+from semcache.protocols import FloatArray, Pair
+from semcache.rerankers.awaiting import OWN_LOOP
+from tests.scripted import PATIENCE_S, ScriptedClock
+
+# A deadline that passes while a call is under way; long enough that the call has begun before.
+SOON_S = 0.2
+
+
+class Remote:
+    """Scores a pair by the length of its text, once the gate is open, and knows how many calls are under way."""
+
+    name = "remote"
+    listwise = False
+
+    def __init__(self, clock: ScriptedClock | None = None) -> None:
+        self.clock = clock
+        self.calls: list[int] = []
+        self.loops: list[asyncio.AbstractEventLoop] = []
+        self.under_way = self.most = 0
+        self.gate: asyncio.Event | None = None
+        self.error: Exception | None = None
+        self.cancelled = threading.Event()
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        raise AssertionError("only awaited")
+
+    async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+        self.calls.append(len(pairs))
+        self.loops.append(asyncio.get_running_loop())
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await (self.gate.wait() if self.gate else asyncio.sleep(0))
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        finally:
+            self.under_way -= 1
+        if self.clock is not None:
+            self.clock.pass_(0.5)
+        if self.error is not None:
+            raise self.error
+        return np.array([len(text) for _, text in pairs], dtype=np.float32)
+
+
+def pairs(*texts: str) -> list[Pair]:
+    return [("q", text) for text in texts]
+
+
+async def test_requests_go_out_at_once_on_the_loop_of_their_callers() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    async with Batcher(remote) as batcher:
+        requests = [asyncio.create_task(batcher.ascore(pairs("a" * at))) for at in range(5)]
+        while remote.under_way < 5:
+            await asyncio.sleep(0)
+        assert not batcher.load().busy
+        remote.gate.set()
+        assert [scores.tolist() for scores in await asyncio.gather(*requests)] == [[0], [1], [2], [3], [4]]
+    assert set(remote.loops) == {asyncio.get_running_loop()}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("semcache-model")]
+
+
+def test_callers_without_a_loop_wait_for_one_of_ours() -> None:
+    remote = Remote()
+    with Batcher(remote) as batcher, ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda at: batcher.score(pairs("a" * at)).tolist(), range(4))) == [[0], [1], [2], [3]]
+        assert batcher.submit(pairs("bb")).result(PATIENCE_S).tolist() == [2]
+    assert len(set(remote.loops)) == 1
+
+
+async def test_no_pairs_are_no_call() -> None:
+    remote = Remote()
+    async with Batcher(remote) as batcher:
+        assert (await batcher.ascore([])).tolist() == []
+        assert batcher.score([]).tolist() == []
+        assert batcher.submit([]).result(0).tolist() == []
+    assert remote.calls == []
+
+
+async def test_a_deadline_frees_the_caller_and_the_call_is_still_measured() -> None:
+    clock, served = ScriptedClock(), list[Served]()
+    remote = Remote(clock)
+    remote.gate = asyncio.Event()
+    async with Batcher(remote, clock=clock) as batcher:
+        with pytest.raises(DeadlineExceededError, match="remote did not answer before the deadline"):
+            await batcher.ascore(pairs("a"), deadline=clock() + SOON_S, on_served=served.append)
+        assert served == []
+        remote.gate.set()
+        while not served:
+            await asyncio.sleep(0)
+    assert served == [Served(0.5, 1)]
+
+
+def test_a_deadline_frees_a_caller_without_a_loop() -> None:
+    remote = Remote()
+
+    async def never(pairs: Sequence[Pair]) -> FloatArray:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    remote.ascore_pairs = never  # type: ignore[method-assign]
+    with Batcher(remote) as batcher, pytest.raises(DeadlineExceededError):
+        batcher.score(pairs("a"), deadline=monotonic() + SOON_S)
+
+
+async def test_a_cancelled_caller_cancels_the_call_and_counts_for_nothing() -> None:
+    served: list[Served] = []
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    async with Batcher(remote, max_queue_pairs=1) as batcher:
+        request = asyncio.create_task(batcher.ascore(pairs("a"), on_served=served.append))
+        while not remote.under_way:
+            await asyncio.sleep(0)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        while not served:
+            await asyncio.sleep(0)
+        assert served == [NEVER_RUN]
+        assert remote.cancelled.is_set()
+        # Its pairs are no longer under way: the bound of one pair lets the next one through.
+        remote.gate.set()
+        waiting = asyncio.create_task(batcher.ascore(pairs("bb")))
+        assert (await waiting).tolist() == [2]
+
+
+def test_a_call_that_is_cancelled_before_it_has_begun_counts_for_nothing() -> None:
+    served: list[Served] = []
+    may_go_on = threading.Event()
+
+    async def block_the_loop() -> None:
+        assert may_go_on.wait(PATIENCE_S)
+
+    remote = Remote()
+    with Batcher(remote, max_queue_pairs=1) as batcher:
+        OWN_LOOP.submit(block_the_loop())
+        assert batcher.submit(pairs("a"), on_served=served.append).cancel()
+        may_go_on.set()
+        assert served == [NEVER_RUN]
+        assert batcher.score(pairs("bb")).tolist() == [2]
+    assert served == [NEVER_RUN]
+
+
+async def test_errors_are_reported_and_reach_the_caller() -> None:
+    served: list[Served] = []
+    remote = Remote()
+    remote.error = ConnectionError("no route to host")
+    async with Batcher(remote) as batcher:
+        with pytest.raises(ConnectionError, match="no route"):
+            await batcher.ascore(pairs("a"), on_served=served.append)
+    assert [report.error for report in served] == [remote.error]
+
+
+async def test_wrong_scores_are_an_error_of_the_reranker() -> None:
+    remote = Remote()
+
+    async def too_few(pairs: Sequence[Pair]) -> FloatArray:
+        return np.zeros(1, dtype=np.float32)
+
+    remote.ascore_pairs = too_few  # type: ignore[method-assign]
+    async with Batcher(remote) as batcher:
+        with pytest.raises(RerankerError, match="remote gave 1 scores for 2 pairs"):
+            await batcher.ascore(pairs("a", "b"))
+
+
+async def test_the_pairs_under_way_are_bounded() -> None:
+    served: list[Served] = []
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    async with Batcher(remote, max_queue_pairs=3) as batcher:
+        larger = asyncio.create_task(batcher.ascore(pairs("a", "b", "c", "d")))  # alone, however large
+        while not remote.under_way:
+            await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="4 pairs are under way, 1 more would exceed 3"):
+            await batcher.ascore(pairs("e"), on_served=served.append)
+        assert served == [NEVER_RUN]
+        remote.gate.set()
+        await larger
+        assert (await batcher.ascore(pairs("e"))).tolist() == [1]
+
+
+async def test_observers_hear_of_every_call() -> None:
+    events: list[Event] = []
+    async with Batcher(Remote(ScriptedClock()), on_event=events.append) as batcher:
+        await batcher.ascore(pairs("a", "b"))
+    assert [(event.reranker, event.pairs, event.requests) for event in events if isinstance(event, BatchScored)] == [
+        ("remote", 2, 1)
+    ]
+
+
+async def test_a_closed_batcher_takes_nothing() -> None:
+    batcher = Batcher(Remote())
+    await batcher.aclose()
+    with pytest.raises(SemcacheError, match="closed"):
+        await batcher.ascore(pairs("a"))
+    with pytest.raises(SemcacheError, match="closed"):
+        batcher.score(pairs("a"))
+
+
+async def test_many_requests_are_awaited_on_the_loop_of_their_caller_and_split() -> None:
+    remote = Remote()
+    async with AsyncBatchReranker(remote, max_pairs_per_call=2) as reranker:
+        rankings = await reranker.batch_rerank_async(["q", "r"], [["a", "bbb", "cc"], ["dd"]], 2)
+    assert [list(ranking) for ranking in rankings] == [["bbb", "cc"], ["dd"]]
+    assert set(remote.loops) == {asyncio.get_running_loop()}
+    assert sorted(remote.calls) == [1, 1, 2]
+
+
+async def test_a_failing_request_of_many_cancels_the_others() -> None:
+    class Failing(Remote):
+        async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+            if pairs[0][0] == "bad":
+                raise ConnectionError("no route to host")
+            return await super().ascore_pairs(pairs)
+
+    remote = Failing()
+    remote.gate = asyncio.Event()
+    async with AsyncBatchReranker(remote) as reranker:
+        with pytest.raises(ConnectionError):
+            await reranker.batch_rerank_async(["q", "bad"], [["a"], ["b"]], 1)
+        while remote.under_way:
+            await asyncio.sleep(0)
+    assert remote.cancelled.is_set()
+
+
+async def test_a_ladder_falls_back_from_it_and_leaves_it_alone_in_the_background() -> None:
+    remote = Remote()
+    async with DegradableReranker(remote, None, LatencyMonitor()) as reranker:
+        assert list(await reranker.arerank("q", ["a", "bb"])) == ["bb", "a"]
+        assert reranker.score_when_idle("q", ["a"], [0]).reason == "awaited"
+        remote.error = ConnectionError("no route to host")
+        assert (await reranker.arerank("q", ["a", "bb"])).reason == "error"
