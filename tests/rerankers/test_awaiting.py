@@ -148,7 +148,6 @@ def test_a_call_from_within_the_own_loop_is_refused_instead_of_waiting_for_itsel
         adapt(nested, name="outer").score(PAIRS)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_the_own_loop_starts_anew_in_a_forked_process() -> None:
     reranker = adapt(Client().of_texts, name="forked")
     reranker.score(PAIRS)
