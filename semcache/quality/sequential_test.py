@@ -56,7 +56,7 @@ def log_e_value_above(counts: Counts, limit: float) -> float:
     # A bet loses size x limit of its wealth on a value of 0. The largest loses half of it, and wins soon when many
     # values are a little above the limit. The smaller ones win when few values are large. Each is a quarter of the one
     # before, the last below 0.5.
-    sizes = 0.5 / limit * 0.25 ** np.arange(1 + max(0, math.ceil(math.log(2 / limit, 4))))
+    sizes = 0.5 / limit * 0.25 ** np.arange(1 + math.ceil(math.log(2 / limit, 4)))
     return _log_e_value(counts, sizes, _LOWER - limit)
 
 

@@ -64,12 +64,14 @@ def test_bins_are_eight_to_a_factor_of_ten_from_1e_4_to_1() -> None:
     assert [sequential_test.bin_of(value) for value in (0.099, 0.101, 0.99, 1.0)] == [24, 25, 32, 32]
 
 
-def test_the_e_value_above_is_the_mean_wealth_of_bets_on_the_lower_edges() -> None:
-    # The largest bet is 0.5 / 0.1, each other a quarter of the one before. 0.3 is between the edges 0.237 and 0.316.
-    sizes = np.array([5, 1.25, 0.3125, 0.078125])
+@pytest.mark.parametrize(("limit", "bets"), [(0.01, 5), (0.1, 4), (0.15, 3), (0.5, 2), (0.9, 2)])
+def test_the_e_value_above_is_the_mean_wealth_of_bets_on_the_lower_edges(limit: float, bets: int) -> None:
+    # The largest bet is half of what a value of 0 may cost, each other a quarter of the one before.
+    sizes = 0.5 / limit / 4 ** np.arange(bets)
+    # 0.3 is between the edges 0.237 and 0.316.
     counts = histogram([0.3, 0.0, 0.0])
-    wealth = (1 + sizes * (10**-0.625 - 0.1)) * (1 - sizes * 0.1) ** 2
-    assert sequential_test.log_e_value_above(counts, 0.1) == pytest.approx(math.log(wealth.mean()))
+    wealth = (1 + sizes * (10**-0.625 - limit)) * (1 - sizes * limit) ** 2
+    assert sequential_test.log_e_value_above(counts, limit) == pytest.approx(math.log(wealth.mean()))
 
 
 def test_the_e_value_below_is_the_mean_wealth_of_bets_on_the_upper_edges() -> None:
@@ -78,20 +80,28 @@ def test_the_e_value_below_is_the_mean_wealth_of_bets_on_the_upper_edges() -> No
     assert sequential_test.log_e_value_below(histogram([0.3, 0.0, 0.0]), 0.1) == pytest.approx(math.log(wealth.mean()))
 
 
-@pytest.mark.parametrize("losses", [[0.05] * 300, [0.0, 0.4] * 200, [0.0] * 100])
+@pytest.mark.parametrize("losses", [[0.05] * 300, [0.0, 0.4] * 200])
 def test_bounds_are_the_limits_at_which_a_test_begins_to_reject(losses: list[float]) -> None:
     counts, level = histogram(losses), math.log(20)
     low, high = sequential_test.bounds(counts)
-    if low:
-        assert sequential_test.log_e_value_above(counts, low) >= level
-        assert sequential_test.log_e_value_above(counts, low + 2e-5) < level
+    assert 0 < low < np.mean(losses) < high < 0.6
+    assert sequential_test.log_e_value_above(counts, low) >= level
+    assert sequential_test.log_e_value_above(counts, low + 2e-5) < level
     assert sequential_test.log_e_value_below(counts, high) < level
     assert sequential_test.log_e_value_below(counts, high + 2e-5) >= level
-    assert high < 0.6
+
+
+def test_values_of_0_have_no_lower_bound() -> None:
+    low, high = sequential_test.bounds(histogram([0.0] * 100))
+    assert low == 0
+    assert high < 0.1
 
 
 def test_variance_is_that_of_the_middles_of_the_bins() -> None:
     assert sequential_test.variance(histogram([])) == 0
     assert sequential_test.variance(histogram([0.3] * 7)) == pytest.approx(0)
     low, high = 0.5e-4, (10**-0.125 + 1) / 2
-    assert sequential_test.variance(histogram([0.0, 0.0, 0.0, 1.0])) == pytest.approx(np.var([low, low, low, high]))
+    counts = histogram([0.0, 0.0, 0.0, 1.0])
+    assert sequential_test.variance(counts) == pytest.approx(np.var([low, low, low, high]))
+    # Also where counts were halved until less than one observation is left.
+    assert sequential_test.variance(counts / 100) == pytest.approx(np.var([low, low, low, high]))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcache.quality import sequential_test
 from semcache.quality.statistics import BANDS, EXACT, Observation, ReuseStatistics
 from semcache.quality.trust import EXACT_NOISE, NEVER, Trust, decide
 from tests.quality.samples import LOSSES, add, histogram, reuse
@@ -142,6 +143,15 @@ def test_trust_returns_after_30_good_observations_at_the_earliest(observations: 
 def test_one_loss_of_chance_is_added_before_trust_returns(budget: float, near: float) -> None:
     # 0.5 / (30 + 1) = 0.0161
     assert decide(Trust(NEVER), {"0.97": reuse([0.0] * 30)}, 0.97, budget).near == near
+
+
+@pytest.mark.parametrize(("errors", "near"), [(1.2, NEVER), (1.4, 0.0)])
+def test_trust_returns_when_the_mean_and_1_28_standard_errors_are_below_the_budget(errors: float, near: float) -> None:
+    losses = [0.0, 0.05] * 200
+    statistics = reuse(losses)
+    standard_error = math.sqrt(sequential_test.variance(statistics.losses) / 400)
+    budget = (sum(losses) + 0.5) / 401 + errors * standard_error
+    assert decide(Trust(NEVER), {"0.97": statistics}, 0.97, budget).near == near
 
 
 def test_near_queries_that_have_proved_good_are_cleared() -> None:
