@@ -73,7 +73,7 @@ def _last_hidden_state(torch: Any, model: Any, names: tuple[str, ...]) -> Any:
 def quantise(graph: Path, path: Path) -> None:
     """Writes a float32 graph to ``path`` with 8-bit integers: weights rounded now, activations in each run.
 
-    Raises MissingExtraError.
+    Raises ConfigurationError for a graph that onnxruntime cannot quantise, and MissingExtraError.
     """
     try:
         # By name: its type hints refer to names that it does not export, which mypy refuses.
@@ -84,5 +84,10 @@ def quantise(graph: Path, path: Path) -> None:
     # Per channel, since vectors are then much closer to float32's than per tensor, at the same speed: a mean cosine of
     # 0.992 (benchmarks/results/embedding.md). Unsigned weights, a reduced range, fused graphs and float32 word
     # embeddings were tried, too, and came no closer.
-    with without_logging_setup():
-        quantization.quantize_dynamic(graph, path, per_channel=True)
+    try:
+        with without_logging_setup():
+            quantization.quantize_dynamic(graph, path, per_channel=True)
+    except Exception as error:  # it raises errors of many classes about graphs, and protobuf's about their size
+        raise ConfigurationError(
+            f'{str(graph)!r} cannot be quantised ({error}); use backend="onnx" or "torch"'
+        ) from error

@@ -14,7 +14,7 @@ from semcache.errors import ConfigurationError
 from semcache.models.names import GRAPHS, ModelBackend, content_hint, read_json, required, weight_files
 from semcache.models.onnx import is_quantised
 
-_RECIPE = "2"  # part of the file name: a graph that an older version of this room made is made again
+_RECIPE = "3"  # part of the file name: a graph that an older version of this room made is made again
 
 _MAX_BYTES = 2**31 - 2**20  # protobuf, the format of graphs, ends at 2 GiB; the nodes need some of it
 
@@ -56,14 +56,14 @@ def graph_of(folder: ModelFolder, backend: ModelBackend, cache: Path | None = No
         )
     shipped = _shipped(folder, backend)
     if shipped:
-        return Graph(shipped, f"{content_hint(shipped)}/{backend}")
+        return Graph(shipped, f"{_content_of(shipped)}/{backend}")
     kept = (cache or cache_directory()) / "onnx"
     # Named by the source, not by the bytes of the graph: these may differ between versions of the libraries that make
     # it, and equal vectors should meet in one index.
     source = _shipped(folder, "onnx")
-    if source is None:
+    if source is None and not is_bert(folder):
         _check_size(folder)
-    same = torch_identity(folder) if source is None else f"{content_hint(source)}/onnx"
+    same = torch_identity(folder) if source is None else f"{_content_of(source)}/onnx"
     hint = same.partition("/")[0]
     plain = source or _kept(kept / f"{hint}-onnx.{_RECIPE}.onnx", lambda made: _make(folder, made))
     if backend == "onnx-int8":
@@ -75,13 +75,19 @@ def graph_of(folder: ModelFolder, backend: ModelBackend, cache: Path | None = No
     return Graph(plain, same if _is_float32(folder) else f"{hint}/{backend}.{_RECIPE}")
 
 
+def _content_of(graph: Path) -> str:
+    # Large graphs keep their weights in a file beside them, which the hub calls model.onnx_data.
+    beside = (graph.with_name(f"{graph.name}{ending}") for ending in (".data", "_data"))
+    return content_hint(graph, *filter(Path.is_file, beside))
+
+
 def _check_size(folder: ModelFolder) -> None:
     """Before anything is hashed or loaded, which takes long for a model that is too large."""
     weights = sum(file.stat().st_size for file in weight_files(folder.transformer))
     if weights * (1 if _is_float32(folder) else 2) > _MAX_BYTES:
         raise ConfigurationError(
-            f"the weights in {str(folder.transformer)!r} are too large for an ONNX graph, which holds 2 GiB; use "
-            'backend="torch"'
+            f"the weights in {str(folder.transformer)!r} are too large for an ONNX graph by torch, which holds 2 GiB; "
+            'use backend="torch"'
         )
 
 
@@ -121,7 +127,9 @@ def _kept(target: Path, make: Callable[[Path], None]) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as name:
             made = Path(name) / target.name
             make(made)
-            made.replace(target)
+            # The graph comes last: where it is, all that it needs is there.
+            for file in sorted(made.parent.iterdir(), key=lambda file: file == made):
+                file.replace(target.with_name(file.name))
     except OSError as error:
         raise ConfigurationError(
             f"cannot keep ONNX graphs in {str(target.parent)!r} ({error}); set cache_dir or XDG_CACHE_HOME to a folder "

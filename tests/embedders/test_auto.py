@@ -119,7 +119,7 @@ def test_a_damaged_graph_in_the_cache_is_a_warning_and_torch(
     tiny_embedder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     SentenceTransformerEmbedder(tiny_embedder, cache_dir=tmp_path)
-    graph = next((tmp_path / "onnx").iterdir())
+    graph = next((tmp_path / "onnx").glob("*.onnx"))
     graph.write_bytes(graph.read_bytes()[:1000])
     assert SentenceTransformerEmbedder(tiny_embedder, cache_dir=tmp_path).backend == "torch"
     assert str(graph) in caplog.text

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
@@ -20,7 +21,7 @@ def test_makes_a_graph_once(tiny_embedder: Path, tmp_path: Path, backend: ModelB
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()}
     second = SentenceTransformerEmbedder(tiny_embedder, backend, cache_dir=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "onnx").iterdir()} == made
-    assert len(made) == (1 if backend == "onnx" else 2)
+    assert len([path for path in made if path.suffix == ".onnx"]) == (1 if backend == "onnx" else 2)
     assert first.name == second.name
     assert first.embed(TEXTS) == pytest.approx(
         SentenceTransformerEmbedder(tiny_embedder, "torch").embed(TEXTS), abs=0.1
@@ -41,7 +42,9 @@ def test_graphs_are_kept_where_the_platform_says(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     SentenceTransformerEmbedder(tiny_embedder, "onnx")
-    assert [path.suffix for path in (tmp_path / "semcache" / "onnx").iterdir()] == [".onnx"]
+    kept = sorted((tmp_path / "semcache" / "onnx").iterdir())
+    assert [path.suffixes[-1] for path in kept] == [".onnx", ".data"]
+    assert kept[1].name == f"{kept[0].name}.data"
 
 
 def test_says_where_graphs_cannot_be_kept(tiny_embedder: Path, tmp_path: Path) -> None:
@@ -63,9 +66,19 @@ def test_says_what_making_a_graph_needs(
 def test_refuses_a_model_that_no_graph_can_hold(tiny_embedder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "large"
     shutil.copytree(tiny_embedder, folder)
-    with (folder / "model.safetensors").open("r+b") as weights:
+    (folder / "model.safetensors").unlink()
+    with (folder / "pytorch_model.bin").open("wb") as weights:
         weights.truncate(2**31)  # a hole, which takes no room on disk
-    with pytest.raises(ConfigurationError, match=r"large' are too large for an ONNX graph, .* use backend=\"torch\""):
+    with pytest.raises(ConfigurationError, match=r"large' are too large for an ONNX graph .* use backend=\"torch\""):
+        SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
+
+
+def test_says_which_weights_cannot_be_read(tiny_embedder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_embedder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ConfigurationError, match=r"damaged/model\.safetensors' cannot be read .*; download the model"):
         SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
 
 
@@ -86,9 +99,16 @@ def test_a_graph_of_the_folder_has_a_name_of_its_own(tiny_embedder: Path, tmp_pa
     folder = tmp_path / tiny_embedder.name
     shutil.copytree(tiny_embedder, folder)
     (folder / "onnx").mkdir()
-    shutil.copy(next((tmp_path / "onnx").iterdir()), folder / "onnx" / "model.onnx")
+    graph, data = sorted((tmp_path / "onnx").iterdir())
+    shutil.copy(graph, folder / "onnx" / "model.onnx")
+    shutil.copy(data, folder / "onnx" / data.name)
     # Nothing says that it was made of the weights beside it.
-    assert SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path).name != made.name
+    own = SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path)
+    assert own.name != made.name
+    assert np.array_equal(own.embed(TEXTS), made.embed(TEXTS))
+    # The hub's name for the weights of a large graph: they count for the name of the vectors.
+    (folder / "onnx" / "model.onnx_data").write_bytes(b"other weights")
+    assert SentenceTransformerEmbedder(folder, "onnx", cache_dir=tmp_path).name != own.name
 
 
 def test_refuses_modules_that_only_torch_can_run(tiny_embedder: Path, tmp_path: Path) -> None:
