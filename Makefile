@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Real libraries whose rerankers and documents the tests use; apart from $(VENV), since the package must not need them.
+EXTRAS := .integrations
+EXTRAS_FILE := tests/integrations/requirements.txt
 
 .PHONY: demo test lint mutants bench bench-quick clean
 
@@ -15,8 +18,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/semcache demo
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(EXTRAS)/.installed
 	$(BIN)/pytest
+
+# Without the network the tests run all the same; those that miss a library are named at the end.
+$(EXTRAS)/.installed: $(EXTRAS_FILE) $(VENV)/.installed
+	@echo "Installing libraries for tests/integrations into $(EXTRAS): about 150 MB, only the first time ..."
+	@rm -rf $(EXTRAS)
+	@$(BIN)/pip install --quiet --no-deps --target $(EXTRAS) --requirement $(EXTRAS_FILE) && touch $@ \
+		|| { rm -rf $(EXTRAS); echo "They could not be installed, see above; their tests are left out."; }
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -34,5 +44,5 @@ bench-quick: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -108,7 +108,8 @@ class SentPassages:
         if id(content) in self._by_identity:
             return self._by_identity[id(content)]
         try:
-            found = self._by_text.get(text_of(item), [])
+            # Not text_of() where the text is at hand: it refuses a document of empty text, which may have been sent.
+            found = self._by_text.get(content if isinstance(content, str) else text_of(item), [])
         except InvalidInputError as error:
             raise RerankerError(
                 f"{self._reranker} answered {described(item)}, in which no document is found"

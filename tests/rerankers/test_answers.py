@@ -69,6 +69,11 @@ def test_reads_answers_of_any_usual_shape(shape: str) -> None:
     assert reranker.score(PAIRS).tolist() == SHORTEST_FIRST
 
 
+def test_an_empty_text_that_was_sent_may_come_back_in_a_document() -> None:
+    reranker = RankingReranker(lambda query, docs: [LangChainDocument(str(doc)) for doc in docs[::-1]], "any")
+    assert reranker.score([("q", "a"), ("q", ""), ("q", "b")]).tolist() == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

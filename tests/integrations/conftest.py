@@ -1,0 +1,37 @@
+"""Finds the real libraries that these tests use. Files whose library is not there are named at the end of the run."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+_FOLDER = Path(__file__).parents[2] / ".integrations"
+"""Where `make test` installs them: not into .venv, since the package itself must not come to need them."""
+
+# Last, so that nothing in .venv is replaced by what is installed there.
+sys.path.append(str(_FOLDER))
+# Haystack reports its use over the network unless it is told not to.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+_LIBRARIES = {
+    "test_answerdotai.py": "rerankers",
+    "test_cohere.py": "cohere",
+    "test_flashrank.py": "flashrank",
+    "test_haystack.py": "haystack",
+    "test_langchain.py": "langchain_core",
+    "test_llama_index.py": "llama_index",
+}
+_missing = {file: library for file, library in _LIBRARIES.items() if find_spec(library) is None}
+
+collect_ignore = list(_missing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _missing:
+        terminalreporter.write_line(
+            f"NOT RUN in tests/integrations: {', '.join(_missing)}, since {', '.join(_missing.values())} cannot be "
+            f"imported. `make test` installs them into {_FOLDER.name} when PyPI can be reached.",
+            yellow=True,
+        )
