@@ -24,12 +24,12 @@ def score_missing(topics: Sequence[Topic]) -> None:
         for at, topic in enumerate(topics, 1):
             topic_scores(name, topic, scorer, np.arange(len(topic.documents)))
             print(f"{name}: {at} of {len(topics)} topics scored", flush=True)
-    _similarities(topics)
+    wording_similarities(topics)
 
 
 def load(topics: Sequence[Topic], oracle: str) -> list[Evidence]:
     """The evidence of every topic. Scores of pairs that were not scored are NaN."""
-    similarities = _similarities(topics)
+    similarities = wording_similarities(topics)
     found = []
     for topic in topics:
         cosines = np.tanh(_stored(EMBEDDER, topic) / 2)
@@ -45,7 +45,7 @@ def _nothing(queries: Sequence[str], documents: Sequence[str]) -> Floats:
     raise AssertionError("no documents were asked for, so there is nothing to score")
 
 
-def _similarities(topics: Sequence[Topic]) -> dict[str, Floats]:
+def wording_similarities(topics: Sequence[Topic]) -> dict[str, Floats]:
     """Cosines between the wordings of each topic, by the embedder of the cache."""
     path = CACHE / "wordings.npz"
     if not path.exists():

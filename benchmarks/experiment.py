@@ -46,7 +46,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentResult:
-    """Everything that is saved. ``rows`` are flat mappings with equal keys; durations in ms, sizes in bytes."""
+    """Everything that is saved. ``rows`` are flat mappings with equal keys; durations in ms, sizes in bytes.
+
+    ``more`` has further such tables by their headings.
+    """
 
     name: str
     question: str
@@ -56,6 +59,7 @@ class ExperimentResult:
     rows: Sequence[Mapping[str, Any]]
     targets: Sequence[Target] = ()
     notes: Sequence[str] = ()
+    more: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     seed: int = 0
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -78,6 +82,8 @@ def _markdown(result: ExperimentResult) -> str:
     if result.targets:
         parts += ["## Targets", tables.markdown([target.row() for target in result.targets])]
     parts += ["## Figures", tables.markdown(result.rows)]
+    for heading, rows in result.more.items():
+        parts += [f"## {heading}", tables.markdown(rows)]
     parts += [f"- {note}" for note in result.notes]
     parts += ["## Parameters", _listed({"seed": result.seed, **result.parameters})]
     parts += ["## Machine", _listed({"measured_at": result.measured_at, **result.machine})]

@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
-from benchmarks.guards import Pair, kept, questions
+from benchmarks.guard_pairs import Pair, question_similarities, questions
 from benchmarks.trec import data_folder
 from semcache.guards import CueGuard
 from semcache.guards.cues import Kind, decode
@@ -38,7 +38,7 @@ SIMILAR = 0.80
 
 def main() -> None:
     pairs = questions()
-    similarity = kept("qqp_part1", pairs)
+    similarity = question_similarities(pairs)
     half = len(pairs) // 2
     guard = CueGuard()
     common = _common_words(guard)
@@ -116,7 +116,7 @@ def _threshold(
     """
     harmful = sum(not pair.may_trust for pair in pairs)
     guard = CueGuard()
-    similarity = kept("qqp_part1", questions())
+    similarity = question_similarities(questions())
     unweighed = sum(
         not pair.may_trust
         and similarity[at] >= SIMILAR

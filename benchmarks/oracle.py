@@ -1,6 +1,6 @@
 """Scores of every (wording, passage) pair of a topic by a real model, computed once and kept on disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -17,15 +17,23 @@ Scorer = Callable[[Sequence[str], Sequence[str]], NDArray[np.float32]]
 
 
 def topic_scores(
-    oracle: str, topic: Topic, scorer: Scorer, documents: NDArray[np.int64], cache: Path = CACHE
+    oracle: str,
+    topic: Topic,
+    scorer: Scorer,
+    documents: NDArray[np.int64],
+    wordings: Iterable[int] | None = None,
+    cache: Path = CACHE,
 ) -> NDArray[np.float32]:
-    """Scores of shape (wordings, all documents of the topic), nan outside ``documents`` unless computed earlier."""
+    """Scores of shape (wordings, all documents of the topic), nan outside ``documents`` unless computed earlier.
+
+    ``wordings`` are positions in ``topic.queries``; only these are scored, all if None.
+    """
     path = cache / oracle / f"{topic.id}.npy"
     scores = _stored(path, (len(topic.queries), len(topic.documents)))
-    for wording, query in enumerate(topic.queries):
+    for wording in range(len(topic.queries)) if wordings is None else wordings:
         missing = documents[np.isnan(scores[wording, documents])]
         if len(missing):
-            scores[wording, missing] = scorer([query], [topic.documents[at] for at in missing])[0]
+            scores[wording, missing] = scorer([topic.queries[wording]], [topic.documents[at] for at in missing])[0]
             _store(path, scores)
     return scores
 
