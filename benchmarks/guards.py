@@ -234,11 +234,11 @@ METHOD = (
 )
 
 NOTES = (
-    "Decision: `facts` is the default, since from 0.95 on it serves as many of the held-out pairs that ask the same as "
-    "`strict` does from 0.80 on (19.6 %), with fewer of the others (1.2 against 2.0 %), and since from 0.97 on the worst "
-    "5 % of rewordings lose no more with it (0.047 against 0.046). The trust threshold stays at 0.97, since with `facts` "
-    "the mean of the worst 5 % goes from -0.102 to -0.134 at 0.95 and -0.161 at 0.90, for 1.7 and 2.7 times as many "
-    "served rewordings.",
+    "Decision: `facts` is the default, since from 0.95 on it serves as many of the held-out pairs that ask the same "
+    "as `strict` does from 0.80 on (19.6 %), with fewer of the others (1.2 against 2.0 %), and since from 0.97 on the"
+    " worst 5 % of rewordings lose no more with it (0.047 against 0.046). The trust threshold stays at 0.97, since "
+    "with `facts` the mean of the worst 5 % goes from -0.102 to -0.134 at 0.95 and -0.161 at 0.90, for 1.7 and 2.7 "
+    "times as many served rewordings.",
     "The weighing was learned from the first half of QQP (20,000 pairs), and the own pairs were used in development, "
     "so their figures flatter the guard. No label of the second half was learned from; its texts without labels count "
     "for what is a common word, and two strengths of the regularisation were compared on it (half a point apart). "
