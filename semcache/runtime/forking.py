@@ -5,6 +5,7 @@ at that moment is never released; jobs in a queue have no caller any more; socke
 object that has one of these offers ``after_fork_in_child``, and registers here when it is made.
 """
 
+import ctypes
 import os
 from collections.abc import Callable
 from threading import Lock, local
@@ -70,7 +71,10 @@ class Reopened(Generic[T]):
         renew_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Drop what was opened in the parent. Nothing is opened yet: many children never ask."""
+        """Leave what was opened to the parent. Nothing is opened yet: many children never ask."""
+        # It is not freed here, nor at the exit of this process: to end an ONNX session means to wait for its threads,
+        # and some of those that are not here are waited for for ever. Its memory is the parent's until it is written.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._value))
         self._value = None
 
     def get(self) -> T:
