@@ -101,6 +101,42 @@ def test_a_service_whose_kind_could_not_be_asked_is_served_whole_with_its_scores
         assert reranker.rerank("how far is the moon", [*DOCUMENTS, "a fruit"], 4).status == "fresh"
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_unknown_service_is_asked_about_the_probes_alone_when_it_is_wrapped(
+    redis_url: str, namespace: str, batched: bool
+) -> None:
+    service = Service()
+    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
+
+    def wrapped() -> CachedReranker:
+        if batched:
+            return OptimizedRerankerPipeline(
+                service, None, redis_url, embedding_model=WordEmbedder(), settings=settings
+            )
+        return cached(redis_url, namespace, service)
+
+    with wrapped() as reranker:
+        probes = len(service.asked)
+        assert probes == 2, "those of its identity, which also show that it scores"
+        assert reranker.rerank("how far is the moon", DOCUMENTS, 3).status == "fresh"
+        more = reranker.rerank("how far is the moon", [*DOCUMENTS, "a fruit"], 4)
+        assert (more.status, more.asked) == ("partial", 1)
+    assert service.asked[probes:] == [3, 1]
+
+
+def test_a_service_that_is_wrapped_for_every_request_is_asked_once(redis_url: str, namespace: str) -> None:
+    service = Service()
+    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings)
+    probes = 0
+    for request in range(3):
+        reranker = CachedReranker(service, cache)
+        probes = probes or len(service.asked)
+        assert reranker.rerank("how far is the moon", DOCUMENTS, 3).status == ("exact" if request else "fresh")
+    cache.close()
+    assert service.asked[probes:] == [3]
+
+
 async def test_an_asynchronous_service_is_awaited_behind_the_cache_and_the_pipeline(
     redis_url: str, namespace: str
 ) -> None:

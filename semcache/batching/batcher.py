@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import Self
@@ -67,7 +66,7 @@ class Batcher:
         self.max_pairs = max_pairs
         self._clock = clock
         self._workers = min(max_workers, getattr(reranker, "concurrency", 1))
-        self._queue = BatchQueue(replace(limits, max_requests=1) if reranker.listwise else limits, self._workers, clock)
+        self._queue = BatchQueue(limits, self._workers, clock)
         self._worker = ModelWorker(split, self._queue, clock, on_event)
         # An asynchronous reranker needs no thread and no queue; its calls are awaited where the callers are.
         self._awaited: AwaitedCalls | None = None

@@ -64,8 +64,11 @@ class BatchQueue:
         # Added after the lock is released: if the future is cancelled already, the callback runs right here.
         job.future.add_done_callback(partial(self._withdraw, job))
 
-    def take(self) -> Dequeued | None:
-        """Wait for jobs, and take out the next batch and what has expired; None when the queue is closed and empty."""
+    def take(self, *, merged: bool = True) -> Dequeued | None:
+        """Wait for jobs, and take out the next batch and what has expired; None when the queue is closed and empty.
+
+        Without ``merged`` the batch is one job.
+        """
         with self._changed:
             while not self._waiting:
                 if self._is_closed:
@@ -76,7 +79,8 @@ class BatchQueue:
             expired, cancelled = self._dequeue(late)
             # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
             max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.pairs_merged)
-            count = count_that_fit([job.pairs for job in self._waiting], self._limits.max_requests, max_pairs)
+            most = self._limits.max_requests if merged else 1
+            count = count_that_fit([job.pairs for job in self._waiting], most, max_pairs)
             jobs, also_cancelled = self._dequeue(islice(self._waiting, count))
             batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
             # In the same step that takes the jobs out, so that no other thread sees the model idle in between.

@@ -33,7 +33,9 @@ class ModelWorker:
 
     def work(self) -> None:
         """Take batches and score them, in the calling thread, until the queue is closed and empty."""
-        while (taken := self._queue.take()) is not None:
+        # Asked here, and not where the batcher is made: a service whose kind is unknown has to be called for it.
+        is_listwise = self._reranker.listwise
+        while (taken := self._queue.take(merged=not is_listwise)) is not None:
             # Before the batch, whose call may take a second: these jobs need no model.
             for job in taken.cancelled:
                 job.on_served(NEVER_RUN)

@@ -1,5 +1,6 @@
 """Reads objects of other libraries: where they come from, the methods they have and the numbers they return."""
 
+from inspect import getattr_static
 from numbers import Real
 from typing import Any
 
@@ -7,10 +8,20 @@ import numpy as np
 
 from semcache.protocols import FloatArray
 
+_ABSENT = object()
+
 
 def has_methods(obj: Any, *methods: str) -> bool:
     """Whether all of these attributes are there and can be called."""
     return all(callable(getattr(obj, method, None)) for method in methods)
+
+
+def has_members(obj: Any, *names: str) -> bool:
+    """Whether an object or its class has all of these attributes. Their values are not read.
+
+    isinstance() of a protocol reads them, until Python 3.12, and a property may have to ask a service for its value.
+    """
+    return all(getattr_static(obj, name, _ABSENT) is not _ABSENT for name in names)
 
 
 def is_from(obj: Any, *libraries: str) -> bool:

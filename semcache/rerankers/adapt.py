@@ -8,7 +8,7 @@ from typing import Any
 
 from semcache.errors import InvalidInputError
 from semcache.identity.kinds import identified_by
-from semcache.models.foreign import has_methods
+from semcache.models.foreign import has_members, has_methods
 from semcache.models.names import find_folder
 from semcache.protocols import Reranker
 from semcache.rerankers.awaiting import AwaitedReranker, awaited_if_async, is_async, is_awaited
@@ -100,7 +100,7 @@ def _adapted(reranker: Any, options: _Options) -> Reranker:
         return OnnxCrossEncoder(reranker)
     if isinstance(reranker, type):
         raise InvalidInputError(f"{reranker.__name__} is a class; pass an object of it, as {reranker.__name__}(...)")
-    if isinstance(reranker, Reranker):
+    if has_members(reranker, "name", "listwise", "score"):
         return _of_protocol(reranker)
     refused: list[str] = []
     for fits, make in _ADAPTERS:

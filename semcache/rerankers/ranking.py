@@ -11,6 +11,7 @@ import numpy as np
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.identity.code import code_digest
 from semcache.identity.kinds import IdentifiedBy
+from semcache.identity.settled import SettledScopes
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
 from semcache.rerankers.answers import SentPassages
@@ -21,6 +22,9 @@ from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.known import known_listwise
 
 _log = logging.getLogger("semcache")
+
+# Of rankers that are still in use: an application that wraps one for each request must not ask each time.
+_DECIDED = SettledScopes()
 
 # The best document is not the first, so that a ranker that orders answers another order than it was sent.
 _PROBE = [
@@ -47,7 +51,8 @@ class RankingReranker:
     *scores* if each document got a finite score and the answer is in the order of the scores or of the documents; then
     a later answer that lacks a score is a RerankerError. Where it cannot be asked (``may_ask`` is False, or it fails
     now), it counts as listwise, since that is right for both kinds; its scores are given as long as all answers have
-    them. Of an order, documents that are left out come last, as they were sent.
+    them. Of an order, documents that are left out come last, as they were sent. ``on_decided`` is told once what an
+    answer has shown.
 
     RerankerError when it answers a document that was not sent. Raises UncallableError for a ``rank`` that cannot be
     called with a query and documents.
@@ -60,9 +65,16 @@ class RankingReranker:
     identified_by = IdentifiedBy.PROBE
 
     def __init__(
-        self, rank: Callable[..., Any], name: str, *, listwise: bool | None = None, may_ask: bool = True
+        self,
+        rank: Callable[..., Any],
+        name: str,
+        *,
+        listwise: bool | None = None,
+        may_ask: bool = True,
+        on_decided: Callable[[bool], Any] = bool,
     ) -> None:
         self._rank = asking_for_all(rank)
+        self._on_decided = on_decided
         self._name = name
         self.content = code_digest(rank)
         self._may_ask = may_ask
@@ -109,6 +121,7 @@ class RankingReranker:
         if self._listwise is None and len(texts) > 1:
             self._listwise = not is_scored
             self._has_scores = is_scored
+            self._on_decided(self._listwise)
         if self._listwise:
             self._has_scores = self._has_scores and is_scored
             return _finite(scores, self._name) if self._has_scores and scores else _places(found, len(texts))
@@ -158,7 +171,13 @@ def ranking_reranker(
     # An asynchronous client belongs to the event loop that it is first used on, which need not be ours.
     may_ask = may_ask and not is_async(method)
     kind = known_listwise(ranker) if listwise is None else listwise
-    return awaited_if_async(method, RankingReranker(rank, name, listwise=kind, may_ask=may_ask))
+    if kind is None and (decided := _DECIDED.find(ranker, name)) is not None:
+        kind = decided[0] == "listwise"
+
+    def remember(is_listwise: bool) -> None:
+        _DECIDED.keep(ranker, name, "listwise" if is_listwise else "pointwise", is_private=False)
+
+    return awaited_if_async(method, RankingReranker(rank, name, listwise=kind, may_ask=may_ask, on_decided=remember))
 
 
 def _agree(found: Sequence[tuple[int, float | None]]) -> bool:

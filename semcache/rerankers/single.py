@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+from semcache.models.foreign import has_members
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
@@ -138,8 +139,8 @@ def as_ladder(reranker: object, *, name: str | None = None, version: str | None 
 
     Raises ConfigurationError for options beside a ladder, whose primary has its name already.
     """
-    if isinstance(reranker, Ladder):
+    if has_members(reranker, "name", "listwise", "score", "ascore"):
         refuse_options(reranker, name=name, version=version, probe=probe)
-        return reranker
+        return cast("Ladder", reranker)
     adapted = adapt(reranker, name=name, version=version, probe=probe)
     return AwaitedRung(adapted) if is_awaited(adapted) else SingleRung(adapted)

@@ -137,6 +137,12 @@ class TestKind:
         assert [reranker.listwise for _ in range(3)] == [True] * 3
         assert ranker.calls == 1
 
+    def test_is_asked_once_of_a_ranker_that_is_wrapped_for_every_request(self) -> None:
+        ranker = RecordingRanker()
+        assert [adapt(wrapped, name="once").listwise for wrapped in (ranker, ranker, ranker.rerank)] == [True] * 3
+        assert ranker.calls == 1
+        assert adapt(RecordingRanker(), name="once").listwise
+
     def test_is_not_asked_where_an_answer_has_told_it(self) -> None:
         ranker = RecordingRanker()
         reranker = RankingReranker(ranker.rerank, "once")
