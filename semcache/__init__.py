@@ -1,5 +1,6 @@
 """A semantic rerank cache for RAG: reuses reranker scores across repeated and reworded queries."""
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from semcache.ranking import Ranking, Status
     from semcache.redis.server.embedded import EmbeddedRedis
     from semcache.settings import Settings
+
+# Outages are warnings on this logger (observers/outages.py). An application that has not set up logging is left in
+# peace, as of every library: https://docs.python.org/3/howto/logging.html#configuring-logging-for-a-library
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Public names and where they live. They are imported when first used: redis, redisvl and pydantic take half a second.
 _ROOMS = {

@@ -24,7 +24,7 @@ from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import guard_of
-from semcache.observers import checked_observers, notify
+from semcache.observers import OutageLog, checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import follow
@@ -79,7 +79,7 @@ class RedisSemanticCache:
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
         self.read = reader_of(text)
-        observers = checked_observers(observers)
+        observers = (OutageLog(), *checked_observers(observers))
         reuse = reuse_policy(settings.reuse, threshold)
         keeps_apart = guard_of(given(guard, settings.reuse.guard))
         policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars)
@@ -181,12 +181,12 @@ class RedisSemanticCache:
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event)
+        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker)
 
     def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event)
+        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event, self.reranker)
 
     def warmup(self) -> dict[str, float]:
         """Connect, make the index and load the embedder now, which the first request would wait for.

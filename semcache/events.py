@@ -86,10 +86,18 @@ class TrustRefused:
 
 @dataclass(frozen=True, slots=True)
 class RungFailed:
-    """A reranker of the ladder raised, or returned something unusable; the next one was asked."""
+    """A reranker raised, or returned something unusable. The next one was asked, or the caller got the error."""
 
     reranker: str
     error: str  # class and message
+
+
+@dataclass(frozen=True, slots=True)
+class RungRecovered:
+    """A reranker of the ladder answers again."""
+
+    reranker: str
+    after_s: float  # since its first failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,7 @@ Event = (
     | NeighboursSkipped
     | TrustRefused
     | RungFailed
+    | RungRecovered
     | Degraded
     | BreakerChanged
     | BatchScored

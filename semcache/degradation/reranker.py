@@ -1,7 +1,6 @@
 """DegradableReranker: answers with the primary while it is healthy and free, else with the next rung of its ladder."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
@@ -17,20 +16,19 @@ from semcache.degradation.breaker import Breaker, BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
+from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError, InvalidInputError, described
-from semcache.events import Degraded
 from semcache.flow.drive import adrive, drive
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
-from semcache.observers import notify
+from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.retrieval_order import RetrievalOrder
-from semcache.runtime.forking import ForkSafeLock
 from semcache.settings import Batching
 
 D = TypeVar("D")
@@ -88,9 +86,7 @@ class DegradableReranker:
         self.primary_reranker, self.fallback_reranker, self.monitor = primary_reranker, fallback_reranker, monitor
         self._read = reader_of(text)
         self._clock = clock
-        self._notify = partial(notify, () if on_event is None else (on_event,))
         machine = Breaker(monitor, breaker)
-        self._breaker = SharedBreaker(machine, clock, rng, self._notify)
         threshold_s = monitor.p95_threshold * (DEFAULTS.max_pairs if machine.policy.per_pair else 1)
         merging_s = merging_time_s(threshold_s, admission_factor)
         # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
@@ -111,12 +107,12 @@ class DegradableReranker:
                 batchers.append(Batcher(adapt(rung), max_batch_s=merging_s, clock=clock, on_event=on_event))
                 self._own.append(batchers[-1])
         self._primary = batchers[0]
+        self._tally = Tally(clock)
+        observers = (self._tally, OutageLog(self._primary.name, clock=clock))
+        self._notify = partial(notify, observers if on_event is None else (*observers, on_event))
+        self._breaker = SharedBreaker(machine, clock, rng, self._notify)
         wait_s = admission_factor * threshold_s if max_wait_s is None else max_wait_s
         self._chain = FallbackChain(self._breaker, tuple(batchers), wait_s, clock, self._notify)
-        # Guards the two counters. Nothing else happens under it.
-        self._counting = ForkSafeLock()
-        self._answers: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
 
     @property
     def name(self) -> str:
@@ -214,24 +210,38 @@ class DegradableReranker:
     def get_stats(self) -> dict[str, Any]:
         """Counts and states for display.
 
-        ``degraded``: calls are kept from the primary. ``p95_latency``: its p95 so far, such as "0.123s"; ``p95_s``: the
-        same in seconds, None until there are enough samples to judge it. ``answers``: number of answers by the name of
-        the reranker that gave them. ``reasons``: number of degraded answers by reason. ``waiting_pairs`` and
+        ``degraded``: requests are being degraded now, see the property; ``degraded_reason`` is the most frequent
+        reason, ``degraded_share`` the share of the latest answers. ``state`` is the breaker's. ``p95_latency``: the
+        primary's p95 so far, such as "0.123s"; ``p95_s``: the same in seconds, None until there are enough samples to
+        judge it. ``answers``: number of answers by the name of the reranker that gave them. ``reasons``: number of
+        degraded answers by reason. ``last_error``: by reranker, with ``seconds_ago``. ``waiting_pairs`` and
         ``abandoned``: the primary's queue, see Batcher.
         """
-        with self._counting:
-            answers, reasons = dict(self._answers), dict(self._reasons)
+        reason = self._degraded_for()
         return {
-            "degraded": self._breaker.is_degraded,
+            "degraded": reason is not None,
+            "degraded_reason": reason,
             "p95_latency": f"{self.monitor.get_p95():.3f}s",
             "samples": self.monitor.samples,
             "p95_s": self.monitor.p95_if_enough(),
             "state": self._breaker.state.value,
-            "answers": answers,
-            "reasons": reasons,
+            **self._tally.snapshot(),
             "waiting_pairs": self._primary.waiting_pairs,
             "abandoned": self._primary.abandoned,
         }
+
+    @property
+    def degraded(self) -> bool:
+        """True while requests are being degraded.
+
+        That is while the breaker keeps calls from the primary, or when more than 5 % of the latest answers came from
+        another rung, because the primary was busy, late or failed: of at most 100 answers, and of 30 seconds.
+        """
+        return self._degraded_for() is not None
+
+    def _degraded_for(self) -> str | None:
+        # The breaker first: without traffic it stays open, and there are no answers to judge by.
+        return "open" if self._breaker.is_degraded else self._tally.degraded_for()
 
     def close(self) -> None:
         """Score what waits, then end the workers of the batchers made here. Can be repeated."""
@@ -265,12 +275,7 @@ class DegradableReranker:
         return None if deadline_s is None else self._clock() + float(deadline_s)
 
     def _counted(self, scored: Scored) -> Scored:
-        """The answer as it is, after it was counted and, if degraded, reported to observers."""
-        with self._counting:
-            self._answers[scored.reranker] += 1
-            if scored.reason is not None:
-                self._reasons[scored.reason] += 1
-        # Without the lock, since an observer may ask for the statistics.
-        if scored.reason is not None:
-            self._notify(Degraded(scored.reason, scored.reranker))
+        """The answer as it is, after it was counted and observers were told what follows from it."""
+        for event in self._tally.count(scored):
+            self._notify(event)
         return scored

@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from semcache.causes import cause_of
-from semcache.events import CacheFailed, Event, TrustRefused
+from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
+from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 
@@ -123,7 +124,8 @@ class Calls(Generic[StoreT]):
     """Says which call performs which step of a flow: ordinary calls with a Store, awaited ones with an AsyncStore.
 
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
-    ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals.
+    ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
+    ``reranker`` is the name that those of ``score`` have there.
     """
 
     store: StoreT
@@ -131,6 +133,7 @@ class Calls(Generic[StoreT]):
     score: ScoreDocuments | None
     neighbours: int
     on_event: Callable[[Event], None]
+    reranker: str = "reranker"
 
     def answer(self, step: Step, deadline: float | None = None) -> Generator[Call, Any, Any]:
         """One step's answer. A cache step that fails, or comes after the deadline, is answered as a miss.
@@ -139,7 +142,11 @@ class Calls(Generic[StoreT]):
         its answer.
         """
         if isinstance(step, Score):
-            return (yield self._score_call(step, deadline))
+            try:
+                return (yield self._score_call(step, deadline))
+            except Exception as error:
+                self._report_reranker([step], error)
+                raise
         # An event takes no time, so a refusal is an event also after the deadline.
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
@@ -160,7 +167,11 @@ class Calls(Generic[StoreT]):
         A tuple of calls is to be performed at once; it is answered by the list of their results.
         """
         if isinstance(steps[0], Score):
-            scored: Sequence[Scored] = yield tuple(self._score_call(step, None) for step in steps)
+            try:
+                scored: Sequence[Scored] = yield tuple(self._score_call(step, None) for step in steps)
+            except Exception as error:
+                self._report_reranker(steps, error)
+                raise
             return scored
         together = self._joint_call(steps)
         if together is None:
@@ -213,6 +224,13 @@ class Calls(Generic[StoreT]):
         # A ladder that is given 0 answers at once, by its last rung.
         left_s = None if deadline is None else max(0.0, deadline - monotonic())
         return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
+
+    def _report_reranker(self, steps: Sequence[Score], error: Exception) -> None:
+        """Tell observers of a ladder that could not answer, before its error goes to the caller."""
+        # These three say nothing about the reranker: the caller's mistake, and too much work for the time.
+        if not isinstance(error, InvalidInputError | QueueFullError | DeadlineExceededError):
+            texts = [text for step in steps for text in (step.query, *step.texts)]
+            self.on_event(RungFailed(self.reranker, cause_of(error, texts)))
 
     def _report(self, steps: Sequence[Any], error: Exception) -> None:
         """Say on each of the steps why it failed, and tell observers once."""

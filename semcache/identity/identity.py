@@ -10,6 +10,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Protocol
 
+from semcache.causes import cause_of
 from semcache.errors import StoreUnavailableError
 from semcache.events import CacheFailed, Event, IdentityChanged
 from semcache.flow.drive import adrive, drive
@@ -191,12 +192,12 @@ class Identity:
             self._end()
         elif not isinstance(verdict.unread, StoreUnavailableError) and "unread" not in self._reported:
             self._reported.add("unread")
-            self._on_event(CacheFailed("Identity", f"{type(verdict.unread).__name__}: {verdict.unread}"))
+            self._on_event(CacheFailed("Identity", cause_of(verdict.unread)))
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         is_over = self._failures >= _MOST_FAILURES
-        detail = f"raised {type(error).__name__} when asked about the probes: {error}"
+        detail = f"raised {cause_of(error)} when asked about the probes"
         if self._is_probed:
             self._keep_private("failed", detail)
         elif is_over:

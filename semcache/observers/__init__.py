@@ -5,7 +5,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
     request       Reranked, Degraded
     cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped
     trust         TrustRefused, TrustChanged, AuditDropped
-    rerankers     RungFailed, BreakerChanged, BatchScored, IdentityChanged
+    rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged
 
 Example:
     >>> pipeline = OptimizedRerankerPipeline.from_settings(observers=[LoggingObserver(), print])
@@ -18,13 +18,29 @@ from semcache.observers.dispatch import checked_observers, notify
 
 if TYPE_CHECKING:
     from semcache.observers.counters import Counters
+    from semcache.observers.last_errors import LastErrors
     from semcache.observers.logging import LoggingObserver
+    from semcache.observers.outages import OutageLog
     from semcache.observers.prometheus import PrometheusObserver
 
-__all__ = ["Counters", "LoggingObserver", "PrometheusObserver", "checked_observers", "notify"]
+__all__ = [
+    "Counters",
+    "LastErrors",
+    "LoggingObserver",
+    "OutageLog",
+    "PrometheusObserver",
+    "checked_observers",
+    "notify",
+]
 
 # Imported when first used: every room that emits events imports this package for ``notify`` alone.
-_SINKS = {"Counters": "counters", "LoggingObserver": "logging", "PrometheusObserver": "prometheus"}
+_SINKS = {
+    "Counters": "counters",
+    "LastErrors": "last_errors",
+    "LoggingObserver": "logging",
+    "OutageLog": "outages",
+    "PrometheusObserver": "prometheus",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from semcache.events import CacheFailed, Event, IdentityChanged, NeighboursSkipped, Reranked, RungFailed, TrustRefused
+from semcache.observers.last_errors import LastErrors
 from semcache.ranking import Status
 from semcache.runtime.forking import ForkSafeLock
 
@@ -11,26 +12,20 @@ HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL
 """A request with one of these statuses is a hit: the cache saved at least a part of the reranker's work."""
 
 # Shown also while they are 0, so that a dashboard finds them from the start.
-_ALWAYS_SHOWN = (
-    *(
-        "pairs_asked",
-        "pairs_reused",
-        "cache_failures",
-        "rung_failures",
-        "trust_refused",
-        "neighbours_skipped",
-        "identity_changes",
-    ),
-)
+_ALWAYS_SHOWN = (*("cache_failures", "rung_failures", "trust_refused", "neighbours_skipped", "identity_changes"),)
 
 
 class Counters:
-    """Counts events. Safe to call from several threads."""
+    """Counts events, and keeps the latest errors. Safe to call from several threads."""
 
     def __init__(self) -> None:
+        self._errors = LastErrors()
         # One lock for all counts, so that a snapshot never shows a request without its pairs.
         self._lock = ForkSafeLock()
         self._statuses: Counter[str] = Counter()
+        self._empty: Counter[str] = Counter()
+        """Those of the above without documents: there was nothing to find or to miss."""
+        self._asked = self._reused = 0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -41,13 +36,15 @@ class Counters:
                     self._statuses[event.status] += 1
                     if event.reason:
                         self._reasons[event.reason] += 1
-                    if event.documents:  # without documents there was nothing to find or to miss
-                        self._counts["cache_hits" if event.status in HITS else "cache_misses"] += 1
-                    self._counts["pairs_asked"] += event.asked
-                    self._counts["pairs_reused"] += event.reused
+                    if not event.documents:
+                        self._empty[event.status] += 1
+                    self._asked += event.asked
+                    self._reused += event.reused
                 case CacheFailed():
+                    self._errors(event)
                     self._counts["cache_failures"] += 1
                 case RungFailed():
+                    self._errors(event)
                     self._counts["rung_failures"] += 1
                 case IdentityChanged():
                     self._counts["identity_changes"] += 1
@@ -60,9 +57,11 @@ class Counters:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.
 
         ``pairs_asked`` went to a reranker; ``pairs_reused`` were answered from the cache or skipped thanks to it.
+        ``last_error`` is that of the cache, of the embedder, and of each reranker, see LastErrors.
         """
         with self._lock:
-            hits, misses = self._counts["cache_hits"], self._counts["cache_misses"]
+            hits = sum(self._statuses[status] - self._empty[status] for status in HITS)
+            misses = self._statuses.total() - self._empty.total() - hits
             return {
                 "requests": self._statuses.total(),
                 "cache_hits": hits,
@@ -71,7 +70,10 @@ class Counters:
                 "hit_rate": f"{hits / (hits + misses or 1):.2%}",
                 "by_status": {status.value: self._statuses[status] for status in Status},
                 "by_reason": dict(self._reasons),
+                "pairs_asked": self._asked,
+                "pairs_reused": self._reused,
                 **{name: self._counts[name] for name in _ALWAYS_SHOWN},
+                "last_error": self._errors.snapshot(),
             }
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from semcache.events import (
     IndexCreated,
     OptionIgnored,
     RungFailed,
+    RungRecovered,
     State,
     TrustChanged,
 )
@@ -24,6 +25,7 @@ _LEVELS: Mapping[type, int] = {
     IndexCreated: logging.INFO,
     OptionIgnored: logging.WARNING,
     RungFailed: logging.WARNING,
+    RungRecovered: logging.INFO,
     Degraded: logging.INFO,  # the failure or the breaker behind it has its own warning
 }
 

@@ -18,6 +18,7 @@ from semcache.events import (
     OptionIgnored,
     Reranked,
     RungFailed,
+    RungRecovered,
     State,
     TrustChanged,
     TrustRefused,
@@ -60,6 +61,7 @@ _HISTOGRAMS = {
     "similarity": ("similarity", "Cosine of the nearest neighbour used", (), _SIMILARITY),
     "drift": ("drift", "Median drift of a verified reuse, in score units", (), _DRIFT),
     "outage": ("outage_seconds", "How long Redis was away", (), _OUTAGES),
+    "rung_outage": ("rung_outage_seconds", "How long a reranker failed", ("reranker",), _OUTAGES),
     "batch_pairs": ("batch_pairs", "Pairs of a batch", ("reranker",), _PAIRS),
     "batch_waited": ("batch_waited_seconds", "Wait of a batch's oldest request", ("reranker",), _SECONDS),
     "batch_service": ("batch_service_seconds", "Time a batch took in the model", ("reranker",), _SECONDS),
@@ -104,6 +106,7 @@ class PrometheusObserver:
                 self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
             ),
             RungFailed: lambda event: self._metrics["rung_failures"].labels(event.reranker).inc(),
+            RungRecovered: lambda event: self._metrics["rung_outage"].labels(event.reranker).observe(event.after_s),
             Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
             IdentityChanged: lambda event: self._metrics["identity_changes"].labels(event.reason).inc(),
             AuditDropped: lambda event: self._metrics["audits_dropped"].labels(event.reason).inc(),

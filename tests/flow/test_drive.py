@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semcache.events import CacheFailed, Event, TrustRefused
+from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.drive import Calls, adrive, arun, arun_many, drive, lockstep, run, run_many
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
@@ -160,7 +160,7 @@ def test_an_error_of_the_reranker_reaches_the_flow_and_then_the_caller(driven: D
     assert seen == [driven.score_error]
     with pytest.raises(RuntimeError, match="model gone"):
         driven.run_many([flow(), flow()])
-    assert driven.events == []
+    assert driven.events == [RungFailed("reranker", "RuntimeError: model gone")] * 2
 
 
 def test_flows_without_a_reranker_may_not_ask_for_scores() -> None:

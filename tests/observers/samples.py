@@ -16,6 +16,7 @@ from semcache.events import (
     OptionIgnored,
     Reranked,
     RungFailed,
+    RungRecovered,
     TrustChanged,
     TrustRefused,
 )
@@ -48,6 +49,7 @@ ONE_OF_EACH: list[Event] = [
     NeighboursSkipped(2),
     TrustRefused("negation", 0.98),
     RungFailed("ce", "RuntimeError: out of memory"),
+    RungRecovered("ce", 7.5),
     Degraded("open", "embedding"),
     BreakerChanged("closed", "open", "slow", 2.5),
     BatchScored("ce", 30, 3, 0.01, 0.4),

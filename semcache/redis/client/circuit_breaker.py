@@ -42,6 +42,8 @@ class RedisCircuitBreaker:
         """Number of failures so far. An outcome counts only in the epoch in which its call was admitted."""
         self._failed_at: float | None = None
         """When the breaker opened; None while it is closed."""
+        self._failure = ""
+        """What it was that opened the breaker; else refusals, the latest errors of all, would hide it."""
         self._delay_s = 0.0
         self._next_probe = 0.0
         self._is_probing = False
@@ -66,7 +68,7 @@ class RedisCircuitBreaker:
                         raise StoreUnavailableError(
                             f"the circuit breaker is open: Redis failed {self._next_probe - left - self._failed_at:.1f}"
                             f" s ago and is left alone for {max(left, 0):.1f} s more; the cache comes back by itself "
-                            "when Redis does"
+                            f"when Redis does. The failure: {self._failure}"
                         )
                     self._is_probing = True
                 epoch = self._epoch
@@ -83,7 +85,7 @@ class RedisCircuitBreaker:
             self._failed_at, self._delay_s, self._is_probing = None, 0.0, False
         self._on_event(CacheRecovered(after_s))
 
-    def failed(self, epoch: int) -> None:
+    def failed(self, epoch: int, failure: str) -> None:
         """Open the breaker, or keep it open for twice as long, unless it has failed since that epoch."""
         with self._lock:
             if epoch != self._epoch:
@@ -94,6 +96,7 @@ class RedisCircuitBreaker:
             self._failed_at = now if self._failed_at is None else self._failed_at
             self._epoch += 1
             self._is_probing = False
+            self._failure = failure
 
     def abandoned(self, epoch: int) -> None:
         """The call was cancelled and says nothing about Redis. If it was the probe, the next call may be one."""
@@ -125,7 +128,7 @@ class AdmittedCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, StoreUnavailableError):
-            self._breaker.failed(self._epoch)
+            self._breaker.failed(self._epoch, str(error))
         elif error is None or isinstance(error, Exception):  # the server answered, if only with an error
             self._breaker.succeeded(self._epoch)
         else:
