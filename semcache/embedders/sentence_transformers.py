@@ -43,8 +43,8 @@ class _Encoder(Protocol):
 class SentenceTransformerEmbedder:
     """Unit vectors of a sentence-transformers model: a hub name, a folder, or a loaded ``SentenceTransformer``.
 
-    ``backend`` is ``"torch"``, ``"onnx"`` (same vectors within 1e-5, 2.5 times as fast for one query on a CPU),
-    ``"onnx-int8"`` (4.4 times as fast; mean cosine to torch's vectors 0.992), see benchmarks/results/embedding.md, or
+    ``backend`` is ``"torch"``, ``"onnx"`` (same vectors within 1e-5, 2.3 times as fast for one query on a CPU),
+    ``"onnx-int8"`` (10 times as fast; mean cosine to torch's vectors 0.993), see benchmarks/results/embedding.md, or
     ``"auto"``: onnx where the extra ``onnx`` is installed, no ``device`` is given and the model lets it, else torch. It
     is settled here; ``backend`` of the embedder says how. A model that torch alone can run is left to it. A graph that
     cannot be made is an error for ``"onnx"``; ``"auto"`` logs a warning and takes torch.

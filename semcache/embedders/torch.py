@@ -40,7 +40,7 @@ class TorchEncoder:
 
 def load_sentence_transformer(source: str, device: str | None) -> Any:
     """A SentenceTransformer of a folder or hub name. ``device`` None lets the library choose."""
-    # Imported with the first model that needs them: sentence-transformers and torch take most of the 10 s until the
+    # Imported with the first model that needs them: sentence-transformers and torch take most of the 6 s until the
     # first answer (benchmarks/results/startup.md).
     try:
         from sentence_transformers import SentenceTransformer

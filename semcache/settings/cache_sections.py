@@ -89,9 +89,8 @@ class Embedder(Section):
         "auto",
         "The library that runs the model: auto is onnx where the extra onnx is installed and the model has a graph or "
         "one can be made, else torch. Both give the same vectors; those of onnx-int8 are kept apart",
-        reason="onnx needs 0.4 of the time of torch for a query and a tenth for the first one of a process "
-        "(benchmarks/results/embedding.md, startup.md); onnx-int8 is faster still, but its vectors have a cosine of "
-        "0.992 to the others",
+        reason="onnx embeds a query 2.3 times as fast as torch, and the first one of a process 6 times; onnx-int8 10 "
+        "times, but its vectors have a cosine of 0.993 to the others (benchmarks/results/embedding.md, startup.md)",
     )
 
 
