@@ -10,12 +10,14 @@ from typing import Any, Protocol, get_args
 import numpy as np
 
 from semcache.embedders.checked import unit_vectors
-from semcache.embedders.folder import read_folder
+from semcache.embedders.folder import ModelFolder, read_folder
 from semcache.embedders.graphs import graph_of, torch_identity
 from semcache.embedders.onnx import SLOW_OPTIMIZERS, OnnxEncoder
-from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, load_sentence_transformer
+from semcache.embedders.torch import TorchEncoder, dims_of, identity_of, is_as_stored, load_sentence_transformer
 from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
 from semcache.identity.kinds import IdentifiedBy
+from semcache.models import content
+from semcache.models.memory import settings_hint, weights_hint
 from semcache.models.names import (
     DEFAULT_BACKEND,
     DEFAULT_EMBEDDER,
@@ -54,8 +56,9 @@ class SentenceTransformerEmbedder:
     torch. No network is used for it. With extra ``offline`` the default model is on the machine already. ``device`` and
     ``batch_size`` (in texts) are for torch, ``threads`` for ONNX (None: one per core).
 
-    The name holds model, content hash and backend, since vectors of different backends are not equal. ``/torch`` at its
-    end stands for torch's vectors in float32, whichever library computes them: a graph that was made here gives the
+    The name holds model, content and backend, since vectors of different backends are not equal: weights, pooling,
+    prompt, tokenizer. A loaded model is named by what is in memory, unless that is what its folder has. ``/torch`` at
+    the end stands for torch's vectors in float32, whichever library computes them: a graph that was made here gives the
     same ones, so that entries outlive a change between the two. By ONNX a text has the same vector, to the last bit,
     whatever texts come with it. Safe to call from several threads; torch runs one call at a time. Raises
     ConfigurationError for a model that is not found or that the backend cannot run, and MissingExtraError.
@@ -64,8 +67,6 @@ class SentenceTransformerEmbedder:
         embedder = SentenceTransformerEmbedder("BAAI/bge-small-en-v1.5", "onnx-int8")
         embedder.embed(["how many people live in berlin"])  # shape (1, 384)
     """
-
-    identified_by = IdentifiedBy.CONTENT
 
     def __init__(
         self,
@@ -96,6 +97,11 @@ class SentenceTransformerEmbedder:
         return self._opened.name
 
     @property
+    def identified_by(self) -> IdentifiedBy:
+        """By content, unless another library runs a loaded model, and keeps its weights."""
+        return self._opened.identified_by
+
+    @property
     def dims(self) -> int:
         """Length of the vectors."""
         return self._opened.dims
@@ -121,17 +127,27 @@ class _Opened:
     dims: int
     name: str
     backend: ModelBackend
+    identified_by: IdentifiedBy = IdentifiedBy.CONTENT
 
 
 def _of_instance(model: Any, batch_size: int) -> _Opened:
     dims = dims_of(model)
     if dims is None:
         raise EmbedderError(f"{type(model).__name__} does not say its dims; wrap its encode in CallableEmbedder")
-    # A model that was loaded from a folder is named by the folder's content, so that both share their entries.
-    name = identity_of(model)
-    path = Path(name)
-    name = f"{path.name}@{torch_identity(read_folder(path))}" if path.is_dir() else f"{name}/torch"
-    return _Opened(TorchEncoder(lambda: model, batch_size), dims, name, "torch")
+    encoder = TorchEncoder(lambda: model, batch_size)
+    source = Path(identity_of(model))
+    # A model that is as its folder has it is named by the folder's content, so that both share their entries.
+    if source.is_dir() and is_as_stored(model, folder := read_folder(source)):
+        return _Opened(encoder, dims, _named(source, torch_identity(folder), folder), "torch")
+    weights = weights_hint(model)
+    kind = IdentifiedBy.CONTENT if weights else IdentifiedBy.PROBE
+    return _Opened(encoder, dims, f"{source.name}@{weights or 'unread'}-{settings_hint(model)}/torch", "torch", kind)
+
+
+def _named(model: str | Path, identity: str, folder: ModelFolder) -> str:
+    """The name of a model whose transformer has this identity; its folder says how it is used."""
+    weights, _, runs_by = identity.partition("/")
+    return f"{short_name(model)}@{weights}-{content.settings_hint(folder.path)}/{runs_by}"
 
 
 def _by_either(
@@ -152,7 +168,7 @@ def _by_torch(model: str | Path, device: str | None, batch_size: int) -> _Opened
     folder = read_folder(_folder(model, "torch"))
     # Dims and name are read from the files, so that exact hits, which need no vector, do not wait for torch to load.
     encoder = TorchEncoder(lambda: load_sentence_transformer(str(folder.path), device), batch_size)
-    return _Opened(encoder, folder.dims, f"{short_name(model)}@{torch_identity(folder)}", "torch")
+    return _Opened(encoder, folder.dims, _named(model, torch_identity(folder), folder), "torch")
 
 
 def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cache: Path | None) -> _Opened:
@@ -168,7 +184,7 @@ def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cach
         is_lowered=folder.is_lowered,
         unused_optimizers=SLOW_OPTIMIZERS,
     )
-    return _Opened(OnnxEncoder(opened, folder), folder.dims, f"{short_name(model)}@{graph.identity}", backend)
+    return _Opened(OnnxEncoder(opened, folder), folder.dims, _named(model, graph.identity, folder), backend)
 
 
 def _folder(model: str | Path, backend: ModelBackend) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from semcache.embedders.folder import ModelFolder
 from semcache.errors import MissingExtraError
 from semcache.models.foreign import has_methods
 from semcache.models.loading import without_progress_bars
@@ -65,10 +66,39 @@ def dims_of(model: Any) -> int | None:
     return None
 
 
+def is_as_stored(model: Any, folder: ModelFolder) -> bool:
+    """Whether a loaded model is what its folder holds, and runs as the folder says: nothing was trained or set since.
+
+    Every weight is compared; 90 MB take some 0.1 s.
+    """
+    prompts = getattr(model, "prompts", None) or {}
+    if (
+        (prompts.get(getattr(model, "default_prompt_name", None)) or "") != folder.prompt
+        or getattr(model, "max_seq_length", None) != folder.max_length
+        or (getattr(model, "truncate_dim", None) or folder.dims) != folder.dims
+    ):
+        return False
+    transformer, *others = model
+    weights = folder.transformer / "model.safetensors"
+    # Modules after the transformer that have weights of their own are rare, and not compared.
+    if not weights.is_file() or any(module.state_dict() for module in others):
+        return False
+    from safetensors import safe_open
+
+    loaded = getattr(transformer, "auto_model", transformer).state_dict()
+    with safe_open(str(weights), "pt") as stored:
+        # Older files hold a few constants, which newer libraries compute.
+        names = set(stored.keys()) & set(loaded)
+        return set(loaded) <= names and all(_are_equal(stored.get_tensor(name), loaded[name]) for name in names)
+
+
+def _are_equal(stored: Any, loaded: Any) -> bool:
+    plain = loaded.detach().cpu()
+    return bool(plain.dtype == stored.dtype and plain.shape == stored.shape and (plain == stored).all())
+
+
 def identity_of(model: Any) -> str:
-    """Name and revision of a SentenceTransformer, as far as the loaded model remembers them."""
-    # Its first module wraps the transformer; only the transformer's configuration knows where it was loaded from.
+    """Where a SentenceTransformer was loaded from, as far as it remembers: a folder or a hub name; else its class."""
+    # Its first module wraps the transformer; only the transformer's configuration knows.
     config = getattr(getattr(next(iter(model), None), "auto_model", None), "config", None)
-    name = getattr(config, "_name_or_path", None) or type(model).__name__
-    revision = getattr(config, "_commit_hash", None)
-    return f"{name}@{revision[:8]}" if revision else str(name)
+    return str(getattr(config, "_name_or_path", None) or type(model).__name__)

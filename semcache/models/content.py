@@ -22,6 +22,15 @@ def folder_hint(folder: Path) -> str:
     return content_hint(*files)
 
 
+def settings_hint(folder: Path) -> str:
+    """8 hexadecimal digits that change with everything in a folder but the weights of its transformer."""
+    first, *others = _places(folder)
+    files = [*settings_in(first), *(path for place in others for path in settings_in(place))]
+    # The first module is the transformer; those after it may have weights, too.
+    transformer = folder / str((read_json(folder / "modules.json") or [{}])[0].get("path", ""))
+    return content_hint(*files, *(path for place in others if place != transformer for path in _weights_in(place)))
+
+
 def has_weights(folder: Path) -> bool:
     """Whether a folder has weights for torch."""
     return bool(_weights_in(folder))

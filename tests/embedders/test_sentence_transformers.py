@@ -1,14 +1,18 @@
 """The sentence-transformers embedder on the packaged model and on a tiny one, by torch and by ONNX."""
 
+import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.errors import ConfigurationError, EmbedderError, MissingExtraError
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.names import ModelBackend
 from tests.contracts.embedder import TEXTS, EmbedderContract
 
@@ -121,6 +125,27 @@ class TestInstance(EmbedderContract):
     ) -> None:
         assert embedder.name == SentenceTransformerEmbedder(tiny_embedder).name
 
+    @pytest.mark.parametrize("change", ["weights", "prompt", "length", "precision"])
+    def test_has_a_name_of_its_own_once_it_is_changed(
+        self, embedder: SentenceTransformerEmbedder, tiny_embedder: Path, change: str
+    ) -> None:
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        options = {"prompts": {"web": "berlin "}, "default_prompt_name": "web"} if change == "prompt" else {}
+        model = SentenceTransformer(str(tiny_embedder), device="cpu", **options)
+        with torch.no_grad():
+            if change == "weights":
+                next(iter(model.parameters())).mul_(1.01)
+        if change == "length":
+            model.max_seq_length = 8
+        if change == "precision":
+            model.half()
+        changed = SentenceTransformerEmbedder(model)
+        assert changed.name != embedder.name
+        assert changed.name == SentenceTransformerEmbedder(model).name
+        assert changed.identified_by is IdentifiedBy.CONTENT
+
 
 def test_names_tell_vectors_apart_and_not_libraries(
     minilm: SentenceTransformerEmbedder,
@@ -148,6 +173,27 @@ def test_names_follow_the_weights(tiny_embedder: Path, tmp_path: Path, backend: 
         SentenceTransformerEmbedder(folder, backend, cache_dir=tmp_path) for folder in (changed, tiny_embedder)
     )
     assert other.name != same.name
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer.json", lambda known: known["model"]["vocab"].update(berlin=15, paris=16)),
+        ("1_Pooling/config.json", lambda known: known.update(pooling_mode="cls")),
+        ("config_sentence_transformers.json", lambda known: known.update(prompts={"a": "b"}, default_prompt_name="a")),
+        ("sentence_bert_config.json", lambda known: known.update(max_seq_length=16)),
+    ],
+)
+def test_names_follow_the_settings(
+    tiny_embedder: Path, tmp_path: Path, file: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    changed = tmp_path / tiny_embedder.name
+    shutil.copytree(tiny_embedder, changed)
+    content = json.loads((changed / file).read_text())
+    change(content)
+    (changed / file).write_text(json.dumps(content))
+    names = {SentenceTransformerEmbedder(folder, "torch").name for folder in (changed, tiny_embedder)}
+    assert len(names) == 2
 
 
 def test_dims_and_name_load_no_model(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

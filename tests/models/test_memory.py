@@ -1,5 +1,6 @@
 """Names of loaded models follow what is in memory."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,9 @@ def changed(change: Callable[[torch.nn.Linear], object]) -> torch.nn.Linear:
 
 
 def quantised(seed: int = 0) -> torch.nn.Module:
-    return torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer(seed)), {torch.nn.Linear})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it will be replaced one day
+        return torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer(seed)), {torch.nn.Linear})
 
 
 class Scaled(torch.nn.Module):
