@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
+from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError
@@ -24,7 +25,7 @@ from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import Ladder, Observer
+from semcache.protocols import Ladder, Observer, Reranker
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
 
@@ -84,7 +85,7 @@ class CachedReranker:
             read=None if text is None else reader_of(text),
         )
         self.identity = Identity(
-            RerankerSubject(primary_of(self.ladder)),
+            RerankerSubject(_asked_directly(primary_of(self.ladder))),
             backend.variants,
             on_event=self.cache.on_event,
             on_moved=partial(_move, self.cache, self.ladder),
@@ -325,6 +326,11 @@ class CachedReranker:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
+
+
+def _asked_directly(primary: Reranker | Ladder) -> Reranker | Ladder:
+    """The reranker inside of a batcher: the probes are no part of its traffic, and belong to no batch."""
+    return primary.primary if isinstance(primary, AsyncBatchReranker) else primary
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

@@ -1,5 +1,6 @@
 """Whose scores are served: of rerankers that differ in one thing only never each other's, of equal ones always."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from semcache.events import CacheFailed, Event, IdentityChanged
 from semcache.identity.kinds import IdentifiedBy
 from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
-from semcache.rerankers import CrossEncoderReranker, OnnxCrossEncoder
+from semcache.rerankers import CrossEncoderReranker, OnnxCrossEncoder, adapt
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -387,3 +388,70 @@ class TestEmbedders:
         # An exact query needs no vector, so its scores are right whatever the embedder is.
         assert found == [[Status.FRESH, Status.SEMANTIC], [Status.EXACT, Status.FRESH]]
         assert reasons(heard) == ["different"]
+
+
+class AsyncService:
+    """A client that has to be awaited, and belongs to the event loop that uses it."""
+
+    def __init__(self, sign: float) -> None:
+        self.sign = sign
+        self.loops: set[int] = set()
+        self.calls = 0
+
+    async def rerank(self, query: str, documents: list[str]) -> list[dict[str, float]]:
+        self.loops.add(id(asyncio.get_running_loop()))
+        self.calls += 1
+        return [{"index": place, "relevance_score": self.sign * len(text)} for place, text in enumerate(documents)]
+
+
+async def settled(reranker: CachedReranker) -> CachedReranker:
+    while not reranker.identity.is_settled:
+        await asyncio.sleep(0)
+    return reranker
+
+
+class TestAwaited:
+    async def test_two_share_nothing_and_each_keeps_to_its_loop(self, cache: RedisSemanticCache) -> None:
+        for sign in (1.0, -1.0, -1.0):
+            service = AsyncService(sign)
+            reranker = CachedReranker(adapt(service.rerank, listwise=False), cache)
+            assert service.calls == 0, "it is asked on the loop that uses it"
+            await reranker.arerank("a first query", DOCUMENTS, 3)
+            await settled(reranker)
+            answer = await reranker.arerank(QUERY, DOCUMENTS, 3)
+            assert answer.scores == tuple(sorted((sign * len(text) for text in DOCUMENTS), reverse=True))
+            assert service.loops == {id(asyncio.get_running_loop())}
+        assert answer.status is Status.EXACT, "the third is the second"
+
+    async def test_an_asynchronous_class_of_the_users_own_chose_its_name(self, cache: RedisSemanticCache) -> None:
+        class Own:
+            name, listwise = "own", False
+
+            async def score(self, pairs: Sequence[Pair]) -> list[float]:
+                return [float(len(text)) for _, text in pairs]
+
+        reranker = CachedReranker(Own(), cache)
+        assert (reranker.cache.reranker, reranker.identity.is_settled) == ("own", True)
+
+
+def test_a_service_with_a_limit_per_call_is_asked_within_it(cache: RedisSemanticCache) -> None:
+    sizes: list[int] = []
+
+    def limited(query: str, texts: list[str]) -> list[float]:
+        sizes.append(len(texts))
+        return [float(len(text)) for text in texts]
+
+    CachedReranker(adapt(limited, max_pairs_per_call=4), cache)
+    assert max(sizes) <= 4 and sum(sizes) == 13
+
+
+def test_a_ranker_of_unknown_kind_is_asked_no_more_for_that(cache: RedisSemanticCache) -> None:
+    service, calls = Service(1), 0
+
+    def rerank(query: str, documents: list[str], top_n: int) -> Any:
+        nonlocal calls
+        calls += 1
+        return service.rerank(query, documents, top_n)
+
+    reranker = CachedReranker(rerank, cache)
+    assert (calls, reranker.cache.listwise) == (2, True)

@@ -63,6 +63,8 @@ class Batcher:
         limits = Limits(max_requests, max_pairs, max_batch_s, max_queue_pairs, max_pairs_per_call)
         split = limits.splitting(reranker)
         self.reranker = reranker
+        # As it is called: in parts, where a service takes only so many pairs.
+        self.primary = split
         self.max_pairs = max_pairs
         self._clock = clock
         self._workers = min(max_workers, getattr(reranker, "concurrency", 1))

@@ -14,7 +14,7 @@ from semcache.errors import InvalidInputError
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import Request, checked_request
 from semcache.identity.kinds import IdentifiedBy, identified_by
-from semcache.protocols import Clock, FloatArray, Observer, Pair, Scored
+from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
@@ -89,6 +89,11 @@ class AsyncBatchReranker:
     def listwise(self) -> bool:
         """True if scores are comparable only within one call; requests are not merged then."""
         return self.batcher.reranker.listwise
+
+    @property
+    def primary(self) -> Reranker:
+        """The reranker inside, as it is called."""
+        return self.batcher.primary
 
     @property
     def identified_by(self) -> IdentifiedBy:

@@ -122,7 +122,7 @@ class DegradableReranker:
     @property
     def primary(self) -> Reranker:
         """The reranker that answers while it is healthy and free."""
-        return self._primary.reranker
+        return self._primary.primary
 
     @property
     def listwise(self) -> bool:

@@ -25,8 +25,8 @@ MOST_NOISE = 0.25
 # Of the noise seen once: two further answers differ by more than one pair of answers happened to.
 _NOISE_MARGIN = 3.0
 
-# Cosines. Services repeat themselves to 1e-5. Eight-bit graphs differ by up to 0.008 between processors and batches
-# (benchmarks/results/embedding.md).
+# Cosines. Services repeat themselves to 1e-5. Processors round eight-bit graphs differently; the rounding as a whole
+# moves vectors by 0.008 on average (benchmarks/results/embedding.md), and what processors differ in is a part of that.
 _ALIKE = 0.9999
 _ALIKE_BY_CONTENT = 0.98
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from semcache.identity.identity import Identity
 from semcache.protocols import Ladder, Reranker, Scored
@@ -59,7 +60,10 @@ class IdentifiedLadder:
 
 def primary_of(ladder: Ladder) -> Reranker | Ladder:
     """The primary of a ladder that says which it is; of a ladder of the user's own the ladder itself, for its name."""
-    return getattr(ladder, "primary", ladder)
+    primary: Any = getattr(ladder, "primary", None)
+    # Not by isinstance, which would read ``listwise``: some rerankers have to be asked for that.
+    is_reranker = callable(getattr(primary, "score", None)) and hasattr(primary, "name")
+    return primary if is_reranker else ladder
 
 
 def _scored_when_idle(

@@ -68,7 +68,7 @@ class RerankerSubject:
     @property
     def is_awaited(self) -> bool:
         """Whether it belongs to the event loop that uses it."""
-        return hasattr(self.reranker, "ascore")
+        return hasattr(self.reranker, "ascore_pairs")
 
     def ask(self) -> Scores:
         """Its scores of the probe pairs: one call of ten pairs, and one of three unless its content is known.
@@ -79,7 +79,7 @@ class RerankerSubject:
 
     async def aask(self) -> Scores:
         """``ask``, awaited."""
-        return await adrive(self._calls(), self.reranker.ascore)
+        return await adrive(self._calls(), self.reranker.ascore_pairs)
 
     def _calls(self) -> Calls:
         first = yield SHORT

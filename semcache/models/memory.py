@@ -20,7 +20,8 @@ def weights_hint(module: Any) -> str | None:
     """8 hexadecimal digits that change with the tensors of a torch module; None where it has none that can be read.
 
     Of each tensor its name, type and shape are hashed, an exact sum of its bits, and a sample of its bytes. A model of
-    33 million parameters takes about 15 ms (benchmarks/results/identity.md); hashing all bytes would take 8 times that.
+    33 million parameters takes 20 ms; to hash every byte, as of its files, takes ten times that
+    (benchmarks/results/identity.md).
     """
     digest = blake2b(digest_size=4)
     state = _state_of(module)

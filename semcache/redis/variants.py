@@ -5,8 +5,9 @@ from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import records_key
 from semcache.redis.operation import value_of
 
-_LIFE_S = 365 * 24 * 3600
-"""Records have a few dozen bytes and are asked for at every start. They must outlive every entry."""
+_YEAR_MS = 365 * 24 * 3600 * 1000
+_MOST_YEARS = 20
+"""No entry lives for more than ten years unless it has no end (``flow/requests.py``)."""
 
 
 class VariantStore:
@@ -21,8 +22,8 @@ class VariantStore:
         self._connection = connection
         self._namespace = namespace
         self._kind = f"{kind}/{VERSION}"
-        # An entry without end may be read at any time to come, and then its name must still mean the same.
-        self._life_s = None if ttl_s is None else int(max(_LIFE_S, 2 * ttl_s))
+        # Records have a few dozen bytes, are looked at by every start, and must outlive every entry.
+        self._life_ms = _MOST_YEARS * _YEAR_MS if ttl_s is None else int(max(_YEAR_MS, 2000 * ttl_s))
 
     def read(self, base: str, length: int) -> list[bytes]:
         """The records of ``length`` bytes under a name, the oldest first; one round trip."""
@@ -35,8 +36,7 @@ class VariantStore:
         return self._records(key, len(record), ("APPEND", key, record))
 
     def _records(self, key: bytes, length: int, *before: tuple[str, bytes, bytes]) -> list[bytes]:
-        keep = ("PERSIST", key) if self._life_s is None else ("EXPIRE", key, self._life_s)
-        replies = self._connection.execute([*before, ("GET", key), keep])
+        replies = self._connection.execute([*before, ("GET", key), ("PEXPIRE", key, self._life_ms)])
         # The life of the key is a courtesy to the server; a user who may not set it can still share scores.
         needed = [value_of(reply, self._connection.where) for reply in replies[: len(before) + 1]]
         records = needed[-1] or b""

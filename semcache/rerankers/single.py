@@ -105,6 +105,11 @@ class AwaitedRung:
         return str(self._reranker.name)
 
     @property
+    def primary(self) -> Reranker:
+        """The reranker."""
+        return cast("Reranker", self._reranker)
+
+    @property
     def listwise(self) -> bool:
         """Whether the reranker gives an order instead of scores."""
         return bool(self._reranker.listwise)

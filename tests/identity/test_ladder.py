@@ -73,6 +73,8 @@ def test_the_primary_of_a_ladder_of_the_users_own_is_the_ladder(rung: OneRung) -
     reranker = CountingReranker()
     assert primary_of(SingleRung(reranker)) is reranker
     assert primary_of(rung) is rung
+    rung.primary = "a word of the user's own"  # type: ignore[attr-defined]
+    assert primary_of(rung) is rung
 
 
 class TestSequence:

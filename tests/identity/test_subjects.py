@@ -26,7 +26,7 @@ class Recording(CountingReranker):
 
 
 class Awaited(Recording):
-    async def ascore(self, pairs: Sequence[Pair]) -> FloatArray:
+    async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
         return self.score(pairs)
 
 
