@@ -66,9 +66,9 @@ def adapt(
 
     ``listwise`` is for objects that rank documents: True if they answer an order, or scores that hold within one call
     only; False if every document gets a score of its own. Such scores are merged, and only unknown documents are asked
-    about. By default the class decides, or a small call where probes are allowed, and else they are taken for an order.
-    ``max_pairs_per_call`` is how many documents a
-    service takes in one call: larger requests are split. An order cannot be put together from parts.
+    about. By default the class decides, or what is said about the probes, or (without probes) they are taken for an
+    order. ``max_pairs_per_call`` is how many documents a service takes in one call: larger requests are split. An order
+    cannot be put together from parts.
 
     Asynchronous functions and methods are awaited: on the caller's event loop in asynchronous use, else on a loop of
     semcache's own. Raises InvalidInputError for an object that is no reranker, or whose methods need more than a rerank
@@ -82,7 +82,8 @@ def adapt(
         adapt(cohere.ClientV2(), model="rerank-v3.5", max_pairs_per_call=1000)
     """
     if model is not None:
-        name = name or f"{type(reranker).__name__}/{model}"
+        owner = getattr(reranker, "__self__", reranker)
+        name = name or f"{getattr(owner, '__qualname__', type(owner).__name__)}/{model}"
         reranker = _with_model(reranker, model)
     may_ask = probe and version is None
     adapted = _adapted(reranker, _Options(name, listwise, may_ask))
@@ -102,6 +103,11 @@ def _adapted(reranker: Any, options: _Options) -> Reranker:
         raise InvalidInputError(f"{reranker.__name__} is a class; pass an object of it, as {reranker.__name__}(...)")
     if has_members(reranker, "name", "listwise", "score"):
         return _of_protocol(reranker)
+    return _of_methods(reranker, options)
+
+
+def _of_methods(reranker: Any, options: _Options) -> Reranker:
+    """The reranker of an object by the first of its methods that can be called, or of a function."""
     refused: list[str] = []
     for fits, make in _ADAPTERS:
         if fits(reranker):
@@ -134,6 +140,10 @@ def _of_protocol(reranker: Reranker) -> Reranker:
     # Its author chose the name, as of one that is not awaited.
     awaited.identified_by = identified_by(reranker)
     return AwaitedReranker(awaited)
+
+
+def _scores_pairs(model: Any) -> bool:
+    return has_methods(model, "score") and takes_pairs(model.score)
 
 
 def _by_pairs(method: str, *, as_lists: bool = False) -> tuple[_Fits, _Make]:
@@ -195,7 +205,7 @@ _ADAPTERS: tuple[tuple[_Fits, _Make], ...] = (
     _by_pairs("score"),
     # LangChain's CrossEncoderReranker drops the scores that its model gives, so the model is asked itself.
     (
-        lambda obj: has_methods(obj, "compress_documents") and has_methods(getattr(obj, "model", None), "score"),
+        lambda obj: has_methods(obj, "compress_documents") and _scores_pairs(getattr(obj, "model", None)),
         lambda obj, options: PairReranker(obj.model.score, options.name or name_of(obj.model)),
     ),
     # RedisVL's rank() gives scores, too. It must stand before the objects whose rank() may give an order alone.

@@ -36,32 +36,12 @@ def known_listwise(ranker: Any) -> bool | None:
 
 def of_compressor(compressor: Any, method: str) -> Callable[..., Any]:
     """A LangChain compressor as a function of query and passages, which it gets as LangChain's documents."""
-    is_langchain = is_from(compressor, "langchain_core")
-
-    def rank(query: str, passages: Sequence[Any]) -> Any:
-        documents = list(passages)
-        if is_langchain:
-            document = import_module("langchain_core.documents").Document
-            documents = [document(page_content=str(passage)) for passage in passages]
-        return asking_for_all(getattr(_for_all(compressor, len(passages)), method))(query, documents)
-
-    CallShape.of(getattr(compressor, method))
-    return rank
+    return _through(compressor, method, _langchain_documents if is_from(compressor, "langchain_core") else list)
 
 
 def of_postprocessor(postprocessor: Any, method: str) -> Callable[..., Any]:
     """A LlamaIndex postprocessor as a function of query and passages, which it gets as nodes without a score."""
-    is_llama_index = is_from(postprocessor, "llama_index")
-
-    def rank(query: str, passages: Sequence[Any]) -> Any:
-        nodes = list(passages)
-        if is_llama_index:
-            schema = import_module("llama_index.core.schema")
-            nodes = [schema.NodeWithScore(node=schema.TextNode(text=str(passage))) for passage in passages]
-        return asking_for_all(getattr(_for_all(postprocessor, len(passages)), method))(query, nodes)
-
-    CallShape.of(getattr(postprocessor, method))
-    return rank
+    return _through(postprocessor, method, _llama_index_nodes if is_from(postprocessor, "llama_index") else list)
 
 
 def of_component(component: Any, method: str) -> Callable[..., Any]:
@@ -82,14 +62,39 @@ def of_component(component: Any, method: str) -> Callable[..., Any]:
         if not is_warm:  # it loads the model, and Haystack's pipelines call it before the first run
             component.warm_up()
             is_warm = True
-        documents = list(passages)
-        if is_haystack:
-            document = import_module("haystack.dataclasses").Document
-            # Haystack drops documents of the same id, which it makes of the text unless it is given.
-            documents = [document(id=str(at), content=str(text)) for at, text in enumerate(passages)]
-        return ask(query, documents)
+        return ask(query, _haystack_documents(passages) if is_haystack else list(passages))
 
     return rank
+
+
+def _through(ranker: Any, method: str, documents_of: Callable[[Sequence[Any]], list[Any]]) -> Callable[..., Any]:
+    """A method as a function of query and passages; the ranker is asked for all, and gets documents of its library."""
+    CallShape.of(getattr(ranker, method))
+
+    def rank(query: str, passages: Sequence[Any]) -> Any:
+        asked = _for_all(ranker, len(passages))
+        return asking_for_all(getattr(asked, method))(query, documents_of(passages))
+
+    return rank
+
+
+# The libraries are imported by name: they are there when one of their objects is, and never needed otherwise.
+
+
+def _langchain_documents(passages: Sequence[Any]) -> list[Any]:
+    document = import_module("langchain_core.documents").Document
+    return [document(page_content=str(passage)) for passage in passages]
+
+
+def _llama_index_nodes(passages: Sequence[Any]) -> list[Any]:
+    schema = import_module("llama_index.core.schema")
+    return [schema.NodeWithScore(node=schema.TextNode(text=str(passage))) for passage in passages]
+
+
+def _haystack_documents(passages: Sequence[Any]) -> list[Any]:
+    document = import_module("haystack.dataclasses").Document
+    # Haystack drops documents of the same id, which it makes of the text unless it is given.
+    return [document(id=str(position), content=str(passage)) for position, passage in enumerate(passages)]
 
 
 def _for_all(ranker: Any, count: int) -> Any:

@@ -123,6 +123,29 @@ def test_takes_what_only_ranks(reranker: Any) -> None:
     assert adapted.score(PAIRS).tolist() == [3.0, 2.0, 1.0]
 
 
+class ModelOfOneText:
+    """answerdotai's rankers score one text in a call."""
+
+    def score(self, query: str, doc: str) -> float:
+        raise AssertionError("the compressor is asked")
+
+
+class HaystackRanker:
+    """Has the twin of a component alone."""
+
+    async def run_async(self, query: str, documents: list[Any], top_k: int | None = None) -> dict[str, Any]:
+        return {"documents": sorted(documents, key=lambda document: -len(document.content))[:top_k]}
+
+
+def test_a_compressor_is_asked_itself_where_its_model_does_not_score_pairs() -> None:
+    adapted = adapt(LangChainCompressor(ModelOfOneText(), top_n=1), name="compressor")
+    assert adapted.score(PAIRS).tolist() == [3.0, 2.0, 1.0]
+
+
+def test_takes_the_asynchronous_twin_of_a_component() -> None:
+    assert adapt(HaystackRanker(), name="ranker").score(PAIRS).tolist() == [3.0, 2.0, 1.0]
+
+
 def test_keeps_the_scores_of_what_ranks_by_scores() -> None:
     adapted = adapt(ModelWithRank())
     assert not adapted.listwise

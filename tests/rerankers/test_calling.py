@@ -134,6 +134,7 @@ def test_a_model_can_be_given_to_a_client_that_wants_it_in_every_call() -> None:
     assert reranker.score([(QUERY, "a"), (QUERY, "bbb")]).tolist() == pytest.approx([0.01, 0.03])
     assert not reranker.listwise
     assert set(service.models) == {"rerank-v3.5"}
+    assert adapt(service.rerank, model="rerank-v3.5").name == reranker.name
     assert adapt(partial(service.rerank, model="x"), name="x").score([(QUERY, "bb")]).tolist() == pytest.approx([0.02])
 
 
