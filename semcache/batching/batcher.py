@@ -23,6 +23,10 @@ from semcache.rerankers.awaiting import is_awaited
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, until_done
 
+# 1,000 pairs of a cross-encoder take this long on two CPU cores. Supervisors mostly kill a process that takes longer to
+# end.
+_STUCK_AFTER_S = 30.0
+
 _WARMUP: Sequence[Pair] = [("a query", "a document")]
 
 
@@ -169,22 +173,24 @@ class Batcher:
         """
         return self._queue.abandoned
 
-    def close(self, *, drain: bool = True) -> None:
+    def close(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
-        Can be repeated.
+        Can be repeated. If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the
+        thread is left to its call.
         """
         self._queue.close(drain=drain)
         if self._awaited is not None:
             self._awaited.close()
         for thread in self._started:
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
-            if thread is not current_thread():
-                thread.join()
+            if thread is not current_thread() and not self._joined(thread, stuck_after_s):
+                self._queue.close(drain=False)
+                return
 
-    async def aclose(self, *, drain: bool = True) -> None:
+    async def aclose(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close, drain=drain)
+        await asyncio.to_thread(self.close, drain=drain, stuck_after_s=stuck_after_s)
 
     def __enter__(self) -> Self:
         return self
@@ -222,6 +228,15 @@ class Batcher:
                 if len(self._started) < self._workers:
                     self._started.append(self._worker.start())
         return job
+
+    def _joined(self, thread: Thread, stuck_after_s: float) -> bool:
+        """Wait for the end of a worker; False if its model makes no progress."""
+        while thread.is_alive():
+            finished = self._queue.finished
+            thread.join(stuck_after_s)
+            if thread.is_alive() and self._queue.finished == finished:
+                return False
+        return True
 
     def _left_s(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._clock())

@@ -33,6 +33,8 @@ class BatchQueue:
         self._clock = clock
         self._rate = ServiceRate()
         self._is_closed = False
+        self.finished = 0
+        """Number of calls that are over. Read without the lock, to see whether the model makes progress."""
         self.after_fork_in_child()
         renew_in_child(self)
 
@@ -104,6 +106,7 @@ class BatchQueue:
             batch.jobs = [job for job in batch.jobs if job not in jobs]
             if not batch.jobs:
                 self._running.remove(batch)
+            self.finished += 1
 
     def leave(self, job: Job) -> None:
         """The caller's deadline passed. A job that is already in the model counts as abandoned until its call ends."""

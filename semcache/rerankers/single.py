@@ -128,6 +128,14 @@ class AwaitedRung:
         call = self._reranker.ascore_pairs(_pairs(query, documents, ask))
         return self._scored(await within(call, self.name, deadline_s), ask)
 
+    def warmup(self) -> None:
+        """As for ``SingleRung``."""
+        self.score("a query", ["a document"], [0])
+
+    async def awarmup(self) -> None:
+        """``warmup``, awaited in the running event loop."""
+        await self.ascore("a query", ["a document"], [0])
+
     def _scored(self, scores: FloatArray, ask: Sequence[int]) -> Scored:
         return Scored(checked_scores(scores, len(ask), self.name), self.name)
 
