@@ -20,7 +20,7 @@ MOST_THREADS = min(32, (os.cpu_count() or 1) + 4)
 and services are waited for."""
 
 # How long the interpreter waits at exit for calls that are in a model: a thread killed inside torch aborts the process.
-_EXIT_WAIT_S = 10.0
+EXIT_WAIT_S = 10.0
 # Long enough that steady traffic finds its threads, and short enough that a dropped pool soon leaves none.
 _IDLE_S = 10.0
 
@@ -46,7 +46,7 @@ def _stop_threads() -> None:
     # All are told first: then they finish their calls at the same time.
     for stop in threads.values():
         stop()
-    until = monotonic() + _EXIT_WAIT_S
+    until = monotonic() + EXIT_WAIT_S
     for thread in threads:
         thread.join(max(0.0, until - monotonic()))
 

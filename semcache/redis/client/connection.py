@@ -155,7 +155,7 @@ class RedisConnection:
 
     async def aexchange(self, commands: Sequence[Command]) -> Replies:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
-        pool = await self._loops.of_running_loop()
+        pool = self._loops.of_running_loop() or await self._loops.open()
         return await pool.exchange(commands)
 
     async def _acreate(self, step: CreateIndex) -> redis.ResponseError | None:

@@ -44,17 +44,19 @@ class LoopPools:
         for one in opened.values():
             _abandon(one)
 
-    async def of_running_loop(self) -> PipelinedPool:
-        """The running loop's pool, made when it is first asked for."""
-        loop = asyncio.get_running_loop()
-        opened = self._opened.get(loop)
-        if opened is None:
-            self.abandon_closed_loops()
-            pool = self._make()
-            opened = self._opened[loop] = _Opened(pool, _until_loop_ends(pool))
-            # Runs to its yield without giving up control, and makes the loop know the generator.
-            await anext(opened.guard)
-        return opened.pool
+    def of_running_loop(self) -> PipelinedPool | None:
+        """The running loop's pool; None before ``open``."""
+        opened = self._opened.get(asyncio.get_running_loop())
+        return None if opened is None else opened.pool
+
+    async def open(self) -> PipelinedPool:
+        """Make the running loop's pool."""
+        self.abandon_closed_loops()
+        pool = self._make()
+        opened = self._opened[asyncio.get_running_loop()] = _Opened(pool, _until_loop_ends(pool))
+        # Runs to its yield without giving up control, and makes the loop know the generator.
+        await anext(opened.guard)
+        return pool
 
     async def close_running(self) -> None:
         """Close the running loop's pool; a later call opens another one."""
