@@ -70,6 +70,8 @@ def test_many_loops_leave_no_descriptor_and_no_client_behind(
     finally:
         gc.enable()
     assert len(connection.client.client_list()) <= clients + 1
+    connection.close()
+    gc.collect()  # here, where what it says about tasks of closed loops is expected
 
 
 def test_the_last_loop_has_closed_its_own(connection: RedisConnection) -> None:
