@@ -62,7 +62,7 @@ def gunicorn(folder: Path) -> Iterator[tuple[Path, Path]]:
     (folder / "application.py").write_text(APPLICATION)
     listening, log = folder / "http.sock", folder / "log"
     command = [sys.executable, "-m", "gunicorn", "--preload", "-w", str(WORKERS), "-b", f"unix:{listening}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), os.getcwd(), *sys.path))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(Path.cwd()), *sys.path))}
     with log.open("w") as stderr:
         server = subprocess.Popen(
             [*command, "--no-control-socket", "application:application"], stderr=stderr, env=environment

@@ -10,6 +10,7 @@ from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock
 from semcache.redis import ensure, inspection, invalidation, reading, writing
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.operation import Operation, StoreState
 
@@ -84,6 +85,11 @@ class RedisStore:
     clear = _blocking(invalidation.clear)
     count = _blocking(inspection.count)
     sample = _blocking(inspection.sample)
+
+    @property
+    def keys(self) -> KeySpace:
+        """The names of its keys in Redis."""
+        return self._state.layout.keys
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
