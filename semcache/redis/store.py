@@ -115,6 +115,11 @@ class AsyncRedisStore:
     count = _awaited(inspection.count)
     sample = _awaited(inspection.sample)
 
+    @property
+    def keys(self) -> KeySpace:
+        """The names of its keys in Redis."""
+        return self._state.layout.keys
+
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"
 
