@@ -86,11 +86,6 @@ class RedisStore:
     count = _blocking(inspection.count)
     sample = _blocking(inspection.sample)
 
-    @property
-    def keys(self) -> KeySpace:
-        """The names of its keys in Redis."""
-        return self._state.layout.keys
-
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
 
@@ -115,16 +110,16 @@ class AsyncRedisStore:
     count = _awaited(inspection.count)
     sample = _awaited(inspection.sample)
 
-    @property
-    def keys(self) -> KeySpace:
-        """The names of its keys in Redis."""
-        return self._state.layout.keys
-
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"
 
 
 # Functions and not methods: all methods are operations on what is stored.
+def keys_of(store: RedisStore | AsyncRedisStore) -> KeySpace:
+    """The names of a store's keys in Redis."""
+    return store._state.layout.keys
+
+
 def follow(store: RedisStore | AsyncRedisStore, other: RedisStore | AsyncRedisStore) -> None:
     """Let a store be from now on, for all who hold it, what another store is."""
     store._state = other._state

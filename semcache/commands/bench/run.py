@@ -15,6 +15,7 @@ from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.server_info import server_info
+from semcache.redis.store import keys_of
 from semcache.settings import Settings
 
 # Entries stored by one round trip: enough to make the round trip negligible, without a reply of megabytes.
@@ -89,7 +90,7 @@ def _measured(
     budget = Budget(options.seconds)
     progress("measuring look-ups")
     store, _ = cache.backend.stores(cache.reranker, listwise=cache.listwise)
-    bare = bare_commands(connection, store.keys, entries, stored)
+    bare = bare_commands(connection, keys_of(store), entries, stored)
     timings = alternate([*bare, *look_ups(pipeline, entries, stored, knobs.neighbours)], budget)
     # After the look-ups, since writes make the index grow, and models keep the cores busy and fill their caches.
     progress("measuring writes" if models is None else "measuring writes and models")
