@@ -1,4 +1,4 @@
-"""What of a document is scored, said by ``text=`` to every public class, is what is remembered of it."""
+"""Every public class takes ``text=``, which says what of a document is scored and remembered."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -121,7 +121,7 @@ def takes_model(method: Callable[..., Any]) -> bool:
 
 
 def _roles(found: Mapping[str, Parameter]) -> dict[str, str]:
-    """What each parameter is, in their order; those that are nothing of ours are left out."""
+    """The role of each parameter, in their order; parameters without one are left out."""
     fixed = {name for name, parameter in found.items() if parameter.kind not in _REST}
     known = {"query": QUERIES, "documents": (*DOCUMENTS, *ONE_DOCUMENT), "count": COUNTS}
     firsts = {role: next((name for name in names if name in fixed), "") for role, names in known.items()}

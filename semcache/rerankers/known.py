@@ -1,4 +1,4 @@
-"""What is known of other libraries' rankers by their class: whether they score, and how they want documents."""
+"""Rankers of other libraries that are known by their class: whether they score, and how they want documents."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module

@@ -70,7 +70,7 @@ def test_a_ranker_of_a_cross_encoder_gives_its_logits(tiny_cross_encoder: Path) 
 
 
 class Answer:
-    """What ``requests.post`` gives for a service that scores by length."""
+    """The answer to ``requests.post`` of a service that scores by length."""
 
     def __init__(self, sent: dict[str, Any]) -> None:
         lengths = list(enumerate(map(len, sent["documents"])))
