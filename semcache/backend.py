@@ -69,6 +69,8 @@ class Backend:
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
         self._owner: ref[object] | None = None
         self._users: WeakKeyDictionary[object, tuple[_Scope, Observer]] = WeakKeyDictionary()
+        # By name of a reranker; None where several rerankers of one name have scopes of their own.
+        self._scopes: dict[str, str | None] = {}
         self.variants = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
         self.settled = SettledScopes()
         self.embedder_name = embedder.name
@@ -126,6 +128,22 @@ class Backend:
         for (reranker, listwise), both in stores:
             for store in both:
                 move(store, **self._layout(reranker, listwise))
+
+    def settle_scope(self, name: str, before: str, scope: str) -> None:
+        """Say under which scope the scores of a reranker of this name are kept, and where they were before."""
+        with self._lock:
+            self._scopes[name] = scope if self._scopes.get(name, scope) in (before, scope) else None
+
+    def scope_of(self, name: str) -> str:
+        """The scope of the reranker of this name, or the name itself. Raises ConfigurationError if it is of several."""
+        with self._lock:
+            scope = self._scopes.get(name, name)
+        if scope is None:
+            raise ConfigurationError(
+                f"several rerankers are called {name!r} here, and they are not the same; pass the scope of one, its "
+                "cached.cache.reranker, or give them names of their own"
+            )
+        return scope
 
     def policy_for(self, reranker: str) -> FlowPolicy:
         """The policy for requests over the scores of this reranker: what the user allows, less what was withdrawn.

@@ -125,21 +125,31 @@ class RedisSemanticCache:
     ) -> Self:
         """The cache of another reranker's scores, over the same connection and embedder.
 
-        A ``listwise`` reranker's scores are places in an order, which replace each other as a whole. ``observers`` are
-        told what happens to requests over the new cache, beside the observers of this one's constructor. ``read`` gives
-        the text of a document (None: as in this cache).
+        ``reranker`` is the name of a reranker that is in use over this cache, a name that ``remember`` was given scores
+        under, or a scope (``cached.cache.reranker``). A ``listwise`` reranker's scores are places in an order, which
+        replace each other as a whole. ``observers`` are told what happens to requests over the new cache, beside the
+        observers of this one's constructor. ``read`` gives the text of a document (None: as in this cache). Raises
+        ConfigurationError for a name of several rerankers in use that are not the same.
         """
+        scope = self.backend.scope_of(reranker)
+        return self.for_reranker(scope, listwise=listwise, observers=observers, read=read)
+
+    def for_reranker(
+        self, name: str, *, listwise: bool = False, observers: Sequence[Observer] = (), read: Reader | None = None
+    ) -> Self:
+        """``of``, for a reranker whose scope is not known yet; ``move`` brings the cache there."""
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
         other.read = read or self.read
         other._owns_backend = False
-        other._serve(reranker, listwise=listwise, observers=observers)
+        other._serve(name, listwise=listwise, observers=observers)
         return other
 
     def _serve(self, reranker: str, *, listwise: bool, observers: Sequence[Observer] = ()) -> None:
         self.reranker = reranker
         self.listwise = listwise
         self.is_private = False
+        self._name = reranker
         # Copies, which can be moved without the others of this name.
         store, async_store = self.backend.stores(reranker, listwise=listwise)
         self.store, self.async_store = copy(store), copy(async_store)
@@ -164,6 +174,7 @@ class RedisSemanticCache:
 
         A private scope serves exact queries only: an index for each would outlive its process.
         """
+        self.backend.settle_scope(self._name, self.reranker, reranker)
         self.reranker, self.listwise, self.is_private = reranker, listwise, is_private
         store, async_store = self.backend.stores(reranker, listwise=listwise)
         follow(self.store, store)

@@ -79,7 +79,7 @@ class CachedReranker:
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
         backend = cache.backend
-        self.cache = cache.of(
+        self.cache = cache.for_reranker(
             self.ladder.name,
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),

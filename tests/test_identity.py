@@ -15,6 +15,7 @@ from semcache import AsyncBatchReranker, DegradableReranker, LatencyMonitor, Opt
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.embedders import CallableEmbedder
+from semcache.errors import ConfigurationError
 from semcache.events import CacheFailed, Event, IdentityChanged
 from semcache.identity.kinds import IdentifiedBy
 from semcache.protocols import FloatArray, Pair
@@ -238,23 +239,41 @@ class TestLie:
         assert CachedReranker(Named(), cache).rerank(queries[0], DOCUMENTS, 3).status is Status.FRESH
 
 
+class Looked:
+    """Scores from a table, which a function cannot be seen to use."""
+
+    def __init__(self, table: dict[str, float]) -> None:
+        self.table = table
+        self.is_away = False
+        self.calls: list[int] = []
+
+    def up(self, query: str, texts: list[str]) -> list[float]:
+        return [self.table[text] for text in texts]
+
+    def up_or_zero(self, query: str, texts: list[str]) -> list[float]:
+        return [self.table.get(text, 0.0) for text in texts]
+
+    def lengths(self, query: str, texts: list[str]) -> list[float]:
+        self.calls.append(len(texts))
+        if self.is_away:
+            raise TimeoutError("scripted")
+        return [float(len(text)) for text in texts]
+
+
 class TestUnknown:
     def test_one_that_fails_on_probes_is_remembered_for_itself(
         self, cache: RedisSemanticCache, heard: list[Event]
     ) -> None:
-        table = dict(zip(DOCUMENTS, (1.0, 2.0, 3.0), strict=True))
-
-        def looked_up(query: str, texts: list[str]) -> list[float]:
-            return [table[text] for text in texts]
-
+        looked_up = Looked(dict(zip(DOCUMENTS, (1.0, 2.0, 3.0), strict=True))).up
         mine = CachedReranker(looked_up, cache)
         assert [mine.rerank(QUERY, DOCUMENTS).status for _ in range(2)] == [Status.FRESH, Status.EXACT]
         assert reasons(heard) == ["failed"]
-        assert CachedReranker(looked_up, cache).rerank(QUERY, DOCUMENTS).status is Status.FRESH
+        other = Looked(dict.fromkeys(DOCUMENTS, 0.5)).up
+        assert CachedReranker(other, cache).rerank(QUERY, DOCUMENTS).status is Status.FRESH
 
     def test_a_private_scope_leaves_no_index_behind(self, cache: RedisSemanticCache, namespace: str) -> None:
         before = cache.backend.connection.client.execute_command("FT._LIST")
-        flat = CachedReranker(lambda query, texts: [0.0 for _ in texts], cache)
+        flat = CachedReranker(Looked({}).up_or_zero, cache)
         assert [flat.rerank(QUERY, DOCUMENTS).status for _ in range(2)] == [Status.FRESH, Status.EXACT]
         assert flat.rerank("berlin people many how live in ?", DOCUMENTS).status is Status.FRESH, "exact queries only"
         assert cache.backend.connection.client.execute_command("FT._LIST") == before
@@ -262,16 +281,11 @@ class TestUnknown:
     def test_a_service_that_is_away_at_the_start_is_known_when_it_answers(
         self, cache: RedisSemanticCache, heard: list[Event]
     ) -> None:
-        away = True
-
-        def remote(query: str, texts: list[str]) -> list[float]:
-            if away:
-                raise TimeoutError("scripted")
-            return [float(len(text)) for text in texts]
-
-        early = CachedReranker(remote, cache)
-        away = False
-        late = CachedReranker(remote, cache)
+        service = Looked({})
+        service.is_away = True
+        early = CachedReranker(service.lengths, cache)
+        service.is_away = False
+        late = CachedReranker(service.lengths, cache)
         late.rerank(QUERY, DOCUMENTS)
         early.identity.verify()
         assert reasons(heard) == ["failed"]
@@ -342,16 +356,10 @@ def test_every_way_to_the_cache_tells_rerankers_apart(
 
 
 def test_one_that_is_wrapped_for_each_request_is_asked_once(cache: RedisSemanticCache) -> None:
-    calls = 0
-
-    def remote(query: str, texts: list[str]) -> list[float]:
-        nonlocal calls
-        calls += 1
-        return [float(len(text)) for text in texts]
-
+    service = Looked({})
     for _ in range(5):
-        CachedReranker(remote, cache).rerank(QUERY, DOCUMENTS)
-    assert calls == 3, "two calls for the probes, one for the documents"
+        CachedReranker(service.lengths, cache).rerank(QUERY, DOCUMENTS)
+    assert service.calls == [10, 3, 3], "two calls for the probes, one for the documents"
 
 
 class Mirrored:
@@ -435,14 +443,9 @@ class TestAwaited:
 
 
 def test_a_service_with_a_limit_per_call_is_asked_within_it(cache: RedisSemanticCache) -> None:
-    sizes: list[int] = []
-
-    def limited(query: str, texts: list[str]) -> list[float]:
-        sizes.append(len(texts))
-        return [float(len(text)) for text in texts]
-
-    CachedReranker(adapt(limited, max_pairs_per_call=4), cache)
-    assert max(sizes) <= 4 and sum(sizes) == 13
+    service = Looked({})
+    CachedReranker(adapt(service.lengths, max_pairs_per_call=4), cache)
+    assert service.calls == [4, 4, 2, 3]
 
 
 def test_a_ranker_of_unknown_kind_is_asked_no_more_for_that(cache: RedisSemanticCache) -> None:
@@ -455,3 +458,39 @@ def test_a_ranker_of_unknown_kind_is_asked_no_more_for_that(cache: RedisSemantic
 
     reranker = CachedReranker(rerank, cache)
     assert (calls, reranker.cache.listwise) == (2, True)
+
+
+class TestFunctions:
+    def test_one_that_computes_from_its_code_is_not_asked(self, cache: RedisSemanticCache) -> None:
+        asked: list[str] = []
+
+        def lengths(query: str, texts: list[str]) -> list[float]:
+            asked.extend(texts)
+            return [float(len(text)) for text in texts]
+
+        for status in (Status.FRESH, Status.EXACT):
+            reranker = CachedReranker(lengths, cache)
+            assert reranker.identity.is_settled
+            assert reranker.rerank(QUERY, DOCUMENTS).status is status
+        assert asked == DOCUMENTS
+
+    def test_rules_that_no_probe_meets_are_told_apart(self, cache: RedisSemanticCache) -> None:
+        def rule(word: str) -> Callable[[str, list[str]], list[float]]:
+            return lambda query, texts: [float(word in text) for text in texts]
+
+        for word in ("museums", "capital"):
+            answer = CachedReranker(rule(word), cache).rerank(QUERY, DOCUMENTS, 1)
+            assert word in answer[0]
+            assert answer.status is Status.FRESH
+
+    def test_one_name_of_several_is_asked_for_by_its_scope(self, cache: RedisSemanticCache) -> None:
+        first = CachedReranker(closure(1.0), cache)
+        first.rerank(QUERY, DOCUMENTS)
+        name = first.ladder.name
+        assert cache.of(name).reranker == first.cache.reranker != name
+        assert cache.of(name).lookup(QUERY, DOCUMENTS).status is Status.EXACT
+        CachedReranker(closure(2.0), cache)
+        with pytest.raises(ConfigurationError, match=r"several rerankers are called .* pass the scope"):
+            cache.of(name)
+        assert cache.of(first.cache.reranker).clear() == 1
+        assert cache.of("never used").reranker == "never used"

@@ -7,7 +7,7 @@ import numpy as np
 
 from semcache.embedders.checked import as_rows, unit_vectors
 from semcache.errors import InvalidInputError
-from semcache.identity.code import code_digest
+from semcache.identity.code import read_function
 from semcache.identity.kinds import IdentifiedBy
 from semcache.identity.pairs import TEXT
 from semcache.models.texts import encodable
@@ -43,12 +43,14 @@ class CallableEmbedder:
             name = f"{function.__module__}.{qualified}"
         self._function = function
         self._name = name
-        self.content = code_digest(function)
+        reading = read_function(function)
+        self.content = reading.digest
         # A function may hold a model that threads cannot share, or a client that they can; it does not say.
         self._lock = ForkSafeLock()
         self._per_text = self._takes_one_text() if per_text is None else per_text
-        # What vectors of this name mean is then known only by the first that comes.
-        self.identified_by = IdentifiedBy.CONTENT if dims else IdentifiedBy.PROBE
+        # With dims it is asked nothing now. What vectors of its name mean is then known by the first that comes.
+        unread = IdentifiedBy.CONTENT if dims else IdentifiedBy.PROBE
+        self.identified_by = IdentifiedBy.CODE if reading.is_whole else unread
         self.probe_vector: FloatArray | None = None
         if not dims:
             first = self._vectors([TEXT])

@@ -71,7 +71,7 @@ class Identity:
         self._is_probed = self._kind is IdentifiedBy.PROBE
         self.scope = private_scope(self._base) if self._is_probed else self._base
         self.is_private = self._is_probed
-        self.is_settled = self._kind is IdentifiedBy.NAME
+        self.is_settled = self._kind in (IdentifiedBy.NAME, IdentifiedBy.CODE)
         self._subject = subject
         self._variants = variants
         self._on_event = on_event
@@ -96,6 +96,8 @@ class Identity:
         if found is not None:
             self.scope, self.is_private = found
             self.is_settled = True
+        elif self.is_settled:
+            self._end()
         elif self._is_probed and not self._subject.is_awaited:
             done = self._begun(self._thread)
             if done is not None:

@@ -14,13 +14,16 @@ class IdentifiedBy(StrEnum):
     NAME = "name"
     """The name is all: its author, or a version that the caller gave, vouches for it. Nothing is probed."""
 
+    CODE = "code"
+    """A function that computes from its code alone, all of which was read. Nothing is probed."""
+
     CONTENT = "content"
     """The name holds everything that changes a score: weights, configuration, prompts. It is known before the model is
     loaded; what the model says is compared when it first works."""
 
     PROBE = "probe"
-    """A function, a client or an unknown object, which may do anything under its name. What it says about a few fixed
-    probes is a part of its identity, so it is asked before it is used."""
+    """A client, an unknown object, or a function that uses one, which may do anything under its name. What it says
+    about a few fixed probes is a part of its identity, so it is asked before it is used."""
 
 
 def identified_by(scorer: Any) -> IdentifiedBy:

@@ -4,7 +4,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 from weakref import ref
 
-from semcache.identity.code import code_digest
+from semcache.identity.code import read_function
 
 
 class _Settled(NamedTuple):
@@ -55,4 +55,4 @@ def _owner(holder: object) -> object:
 
 def _state(owner: object) -> str:
     """A digest of the plain attributes of an object: numbers, texts, and tuples of them."""
-    return code_digest(tuple(sorted(getattr(owner, "__dict__", {}).items(), key=itemgetter(0))))
+    return read_function(tuple(sorted(getattr(owner, "__dict__", {}).items(), key=itemgetter(0)))).digest

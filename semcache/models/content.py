@@ -16,7 +16,7 @@ _LEFT_OVER = ("trainer_state.json", "all_results.json", "train_results.json", "e
 def folder_hint(folder: Path) -> str:
     """8 hexadecimal digits that change with the weights, settings and vocabulary of a torch model's folder.
 
-    Every byte is read: 134 MB take 0.2 s (benchmarks/results/identity.md).
+    Every byte is read: 134 MB take 0.1 s (benchmarks/results/identity.md).
     """
     files = [path for place in _places(folder) for path in (*_weights_in(place), *settings_in(place))]
     return content_hint(*files)

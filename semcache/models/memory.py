@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from semcache.identity.code import code_digest
+from semcache.identity.code import read_function
 
 _SAMPLED = 4096
 """Bytes of a tensor that are hashed, evenly spread; all others count by their sum."""
@@ -20,7 +20,7 @@ def weights_hint(module: Any) -> str | None:
     """8 hexadecimal digits that change with the tensors of a torch module; None where it has none that can be read.
 
     Of each tensor its name, type and shape are hashed, an exact sum of its bits, and a sample of its bytes. A model of
-    33 million parameters takes 20 ms; to hash every byte, as of its files, takes ten times that
+    33 million parameters takes 12 ms; to hash every byte, as of its files, takes ten times that
     (benchmarks/results/identity.md).
     """
     digest = blake2b(digest_size=4)
@@ -46,14 +46,15 @@ def settings_hint(model: Any) -> str:
 def callable_hint(function: Any) -> str:
     """8 hexadecimal digits of a function or a module that is called like one, with its parameters and its code."""
     if not hasattr(function, "__dict__") or hasattr(function, "__qualname__"):
-        return code_digest(function)[:8]
+        return read_function(function).digest[:8]
     plain = {name: value for name, value in vars(function).items() if not name.startswith("_") and name != "training"}
     # Of a torch module ``forward``; its ``__call__`` is the same for all.
     run = getattr(type(function), "forward", None) or type(function).__call__
     kind = f"{type(function).__module__}.{type(function).__qualname__}"
     weights = weights_hint(function)
     return blake2b(
-        f"{kind} {code_digest(tuple(sorted(plain.items())))} {code_digest(run)} {weights}".encode(), digest_size=4
+        f"{kind} {read_function(tuple(sorted(plain.items()))).digest} {read_function(run).digest} {weights}".encode(),
+        digest_size=4,
     ).hexdigest()
 
 

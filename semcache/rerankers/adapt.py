@@ -59,7 +59,8 @@ def adapt(
     """A Reranker for a model name or folder, or for an object, picked by the methods that it has and their parameters.
 
     Scores for pairs are preferred to an order. ``name`` replaces the name that is made of class, model or function.
-    Functions, clients and unknown objects are also told apart by what they say about a few fixed probe pairs.
+    Functions are also told apart by their code; clients, unknown objects and functions that use them by what they say
+    about a few fixed probe pairs.
     ``version`` is a text that changes with everything that changes a score: name and version are then the identity, and
     no probe is asked. ``probe=False`` trusts the name alone. ``model`` is passed to clients of services that want it in
     each call, such as cohere's.

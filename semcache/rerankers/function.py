@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import RerankerError
-from semcache.identity.code import code_digest
-from semcache.identity.kinds import IdentifiedBy
+from semcache.identity.code import read_function
 from semcache.models.foreign import as_float32
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
@@ -30,13 +29,13 @@ class QueryFunctionReranker:
     """
 
     listwise = False
-    identified_by = IdentifiedBy.PROBE
 
     def __init__(self, function: Callable[..., Any], name: str, *, one_by_one: bool = False) -> None:
         self._ask: Ask = asking_for_all(function)
         self._name = name
         self._one_by_one = one_by_one
-        self.content = code_digest(function)
+        reading = read_function(function)
+        self.identified_by, self.content = reading.identified_by, reading.digest
 
     @property
     def name(self) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from semcache.identity.code import code_digest
-from semcache.identity.kinds import IdentifiedBy
+from semcache.identity.code import read_function
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.awaiting import Steps, called
@@ -25,15 +24,14 @@ class PairReranker:
         PairReranker(FlagReranker("BAAI/bge-reranker-base").compute_score, "bge-base", as_lists=True)
     """
 
-    identified_by = IdentifiedBy.PROBE
-
     def __init__(
         self, function: Callable[[Any], Any], name: str, *, as_lists: bool = False, listwise: bool = False
     ) -> None:
         self.listwise = listwise
         self._function = function
         self._name = name
-        self.content = code_digest(function)
+        reading = read_function(function)
+        self.identified_by, self.content = reading.identified_by, reading.digest
         self._pair_type = list if as_lists else tuple
         self._lock = ForkSafeLock()
 

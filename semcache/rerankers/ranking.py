@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from semcache.errors import InvalidInputError, RerankerError
-from semcache.identity.code import code_digest
-from semcache.identity.kinds import IdentifiedBy
+from semcache.identity.code import read_function
 from semcache.identity.settled import SettledScopes
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
@@ -62,8 +61,6 @@ class RankingReranker:
         gives ``array([0.1, 0.7], dtype=float32)``.
     """
 
-    identified_by = IdentifiedBy.PROBE
-
     def __init__(
         self,
         rank: Callable[..., Any],
@@ -76,7 +73,8 @@ class RankingReranker:
         self._rank = asking_for_all(rank)
         self._on_decided = on_decided
         self._name = name
-        self.content = code_digest(rank)
+        reading = read_function(rank)
+        self.identified_by, self.content = reading.identified_by, reading.digest
         self._may_ask = may_ask
         self._listwise = listwise
         # Of a ranker of unknown kind that counts as listwise: whether all of its answers had scores so far.

@@ -61,15 +61,20 @@ async def test_one_that_is_awaited_gives_the_same_answers() -> None:
     assert (await subject.aask()).packed == subject.ask().packed
 
 
-@pytest.mark.parametrize("dims", [None, 3])
-async def test_an_embedder_is_asked_for_one_text(dims: int | None) -> None:
-    asked: list[str] = []
+class Client:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
-    def embed(text: str) -> list[float]:
-        asked.append(text)
+    def embed(self, text: str) -> list[float]:
+        self.asked.append(text)
         return [3.0, 4.0, 0.0]
 
-    subject = EmbedderSubject(CallableEmbedder(embed, dims, name="e", per_text=True))
+
+@pytest.mark.parametrize("dims", [None, 3])
+async def test_an_embedder_is_asked_for_one_text(dims: int | None) -> None:
+    client = Client()
+    asked = client.asked
+    subject = EmbedderSubject(CallableEmbedder(client.embed, dims, name="e", per_text=True))
     first = subject.ask()
     assert asked == [TEXT], "where it had to say its dims, that vector counts"
     assert first.vector == pytest.approx([0.6, 0.8, 0.0])
