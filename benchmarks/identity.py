@@ -64,8 +64,8 @@ def measure(quick: bool) -> ExperimentResult:
         method=(
             "Each step alone, in turns. The loaded cross-encoder has random weights, 33.4 million in float32, and the "
             "vocabulary of all-MiniLM-L6-v2. Setting up is CachedReranker(reranker, cache); with a new object each "
-            "time: two calls of it, a thread, and a look at the records in Redis; a function: by its code; vouched: of a "
-            "class that is asked nothing."
+            "time: two calls of it, a thread, and a look at the records in Redis; a function: by its code; vouched: of "
+            "a class that is asked nothing."
         ),
         parameters={"budget": BUDGET, "batch_sizes": BATCH_SIZES},
         machine=machine.describe(),
