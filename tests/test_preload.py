@@ -84,7 +84,11 @@ def gunicorn(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 def test_every_worker_serves_and_all_of_them_end(tmp_path: Path) -> None:
     with gunicorn(tmp_path) as (listening, log), ThreadPoolExecutor(8) as clients:
-        answers = list(clients.map(lambda number: ask(listening, f"apple-{number % 50}"), range(200)))
+        answers: list[tuple[str, str, str]] = []
+        until = monotonic() + 60
+        # The kernel chooses which worker accepts a connection, so a busy machine may leave one out for a while.
+        while len({worker for worker, _, _ in answers}) < WORKERS and monotonic() < until:
+            answers += clients.map(lambda number: ask(listening, f"apple-{number % 50}"), range(200))
         stopping = monotonic()
     assert {(status, best) for _, status, best in answers} <= {
         (status, "a red car") for status in ("fresh", "exact", "verified")
