@@ -85,17 +85,16 @@ class _Reader:
 
     def parts(self, value: Any, depth: int, *, may_change: bool = True) -> Iterator[bytes]:
         """What can be read of a value. ``may_change``: containers are memory, and not what the function is."""
+        plain = _plain(value)
+        if plain is not None:
+            yield plain
+        elif depth and _is_readable(value, may_change):
+            yield from self._container(value, depth, may_change)
+        else:
+            yield from self._code(value, depth)
+
+    def _code(self, value: Any, depth: int) -> Iterator[bytes]:
         match value:
-            case None | bool() | int() | float() | complex() | str() | bytes():
-                yield f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
-            case re.Pattern():
-                yield f"pattern {value.pattern!r} {value.flags}".encode("utf-8", "surrogatepass")
-            case np.ndarray() if value.nbytes <= _MOST_BYTES and not value.dtype.hasobject:
-                yield f"{value.dtype.str} {value.shape}".encode() + value.tobytes()
-            case tuple() | frozenset() if depth:
-                yield from self._container(value, depth, may_change)
-            case list() | set() | dict() if depth and not may_change and len(value) <= _MOST_ITEMS:
-                yield from self._container(value, depth, may_change)
             case partial() if depth:
                 yield from self.parts(value.func, depth - 1)
                 yield from self.parts((value.args, value.keywords), depth - 1, may_change=False)
@@ -168,6 +167,24 @@ class _Reader:
             yield type(value).__name__.encode()
         else:
             yield from self.parts(value, depth - 1, may_change=may_change)
+
+
+def _plain(value: Any) -> bytes | None:
+    """A number, a text, a pattern or a small array; None for anything else."""
+    match value:
+        case None | bool() | int() | float() | complex() | str() | bytes():
+            return f"{type(value).__name__} {value!r}".encode("utf-8", "surrogatepass")
+        case re.Pattern():
+            return f"pattern {value.pattern!r} {value.flags}".encode("utf-8", "surrogatepass")
+        case np.ndarray() if value.nbytes <= _MOST_BYTES and not value.dtype.hasobject:
+            return f"{value.dtype.str} {value.shape}".encode() + value.tobytes()
+    return None
+
+
+def _is_readable(value: Any, may_change: bool) -> bool:
+    """Whether a value is a container that stays as it is, and not too large to be read."""
+    kinds = tuple | frozenset if may_change else tuple | frozenset | list | set | dict
+    return isinstance(value, kinds) and len(value) <= _MOST_ITEMS
 
 
 def _steps(code: CodeType) -> Iterator[Instruction]:

@@ -15,7 +15,7 @@ random one, which no other process will ever read.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from semcache.errors import StoreError
 from semcache.identity.behaviour import MOST_NOISE, Behaviour
@@ -76,27 +76,42 @@ def settle(kind: IdentifiedBy, base: str, answers: Behaviour | None = None) -> G
     if answers.says_nothing:
         return Verdict(unknown, "uninformative", "gives all probes the same score, or leaves their order as it was")
     try:
-        records = yield ReadRecords(base, len(answers.packed))
-        place = first_like(answers, records)
-        if place is None and records:
-            # Before it is called different, it is asked again: it may be no better at repeating itself.
-            noise = answers.noise((yield Ask()))
-            if noise > MOST_NOISE:
-                return _unrepeatable(unknown)
-            answers = answers.tolerating(noise)
-            place = first_like(answers, records)
-        is_new = place is None
-        if is_new and len(records) < MOST_RECORDS:
-            records = yield AddRecord(base, answers.packed)
-            # Another process may have added a like record a moment earlier: the first of them counts for both.
-            place = first_like(answers, records)
+        found = yield from _found(base, answers)
     except StoreError as error:
         return Verdict(f"{base}~{answers.id()}" if is_probed else base, answers=answers, unread=error)
-    named = answers if place is None else answers.of(records[place])
-    scope = f"{base}~{named.id()}" if is_probed or place != 0 else base
-    if place != 0 and (is_new or not is_probed):
+    if found is None:
+        return _unrepeatable(unknown)
+    scope = f"{base}~{found.id}" if is_probed or not found.is_first else base
+    if not found.is_first and (found.is_new or not is_probed):
         return Verdict(scope, "different", "does not answer the probes as the first one of this name did")
     return Verdict(scope)
+
+
+class _Found(NamedTuple):
+    """The record that answers belong to: its id, whether it came first, and whether it came now."""
+
+    id: str
+    is_first: bool
+    is_new: bool
+
+
+def _found(base: str, answers: Behaviour) -> Generator[Step, Any, _Found | None]:
+    """The first record like the answers, which are added if there is none; None if they cannot be repeated."""
+    records = yield ReadRecords(base, len(answers.packed))
+    place = first_like(answers, records)
+    if place is None and records:
+        # Before it is called different, it is asked again: it may be no better at repeating itself.
+        noise = answers.noise((yield Ask()))
+        if noise > MOST_NOISE:
+            return None
+        answers = answers.tolerating(noise)
+        place = first_like(answers, records)
+    is_new = place is None
+    if is_new and len(records) < MOST_RECORDS:
+        records = yield AddRecord(base, answers.packed)
+        # Another process may have added a like record a moment earlier: the first of them counts for both.
+        place = first_like(answers, records)
+    return _Found((answers if place is None else answers.of(records[place])).id(), place == 0, is_new)
 
 
 def _unrepeatable(scope: str | None) -> Verdict:

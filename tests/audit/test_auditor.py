@@ -402,6 +402,28 @@ class TestOff:
         assert [event.step for event in events if isinstance(event, CacheFailed)].count("Quality") == 1
 
 
+class TestScope:
+    def test_what_is_seen_after_a_move_counts_in_the_other_scope(
+        self, start_process: StartProcess, namespace: str
+    ) -> None:
+        process = start_process()
+        process.ask(1)
+        process.ask(1)
+        key = f"semcache:{namespace}:{index_id('model~other', 'dial')}:q"
+        assert not process.cache.backend.connection.client.exists(key)
+        process.cache.move("model~other", listwise=False, is_private=False)
+        process.ask(1)
+        assert process.ask(1).status is Status.EXACT
+        assert process.cache.backend.connection.client.exists(key)
+
+    def test_a_private_scope_is_not_watched(self, start_process: StartProcess) -> None:
+        process = start_process()
+        process.cache.move("model~private-0", listwise=False, is_private=True)
+        process.ask(1)
+        assert process.ask(1).status is Status.EXACT
+        assert process.bands == {}
+
+
 class TestSampling:
     def test_the_share_is_that_of_the_rate(self, start_process: StartProcess) -> None:
         process = start_process()

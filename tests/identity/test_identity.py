@@ -15,6 +15,7 @@ from semcache.identity.behaviour import Scores
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.kinds import IdentifiedBy
 from semcache.identity.settled import SettledScopes
+from tests.forks import in_child
 from tests.identity.scripted import MemoryVariants, ScriptedSubject, in_turn, scores
 from tests.scripted import PATIENCE_S, ScriptedClock
 
@@ -267,6 +268,25 @@ class TestTasks:
         assert loops == [asyncio.get_running_loop()]
         assert scene.moves[-1] == (KNOWN, False)
         assert scene.events == []
+
+
+def test_an_attempt_that_is_under_way_at_a_fork_is_begun_anew_in_the_child() -> None:
+    may_answer = threading.Event()
+    scene = Scene(answering(CONTENT))
+    scene.subject.answer = lambda: scores() if may_answer.wait(PATIENCE_S) else OTHER
+    scene.identity.start()
+    scene.identity.verify(0.01)
+
+    def in_the_child() -> bool:
+        scene.subject.answer = scores
+        scene.verify_later()
+        return scene.identity.is_settled
+
+    assert in_child(in_the_child)
+    assert not scene.identity.is_settled
+    may_answer.set()
+    scene.verify_later()
+    assert scene.identity.is_settled
 
 
 def test_it_shows_its_scope() -> None:
