@@ -8,7 +8,7 @@ from semcache.errors import MissingExtraError
 from semcache.models.foreign import has_methods
 from semcache.models.loading import without_progress_bars
 from semcache.models.texts import readable
-from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.forking import ForkSafeLock, forks_wait
 from semcache.runtime.threads import in_fresh_thread
 
 # A SentenceTransformer's methods for its dims; older releases know only the longer name.
@@ -27,7 +27,7 @@ class TorchEncoder:
     def encode(self, texts: Sequence[str]) -> Any:
         """One vector per text, as the model gives it."""
         # The lock covers loading, too: callers that come meanwhile would load the model again beside the first.
-        with self._lock:
+        with self._lock, forks_wait():
             if self._model is None:
                 self._model = self._load()
             model = self._model

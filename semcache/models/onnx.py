@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.loading import without_telemetry
 from semcache.models.texts import readable
-from semcache.runtime.forking import Reopened
+from semcache.runtime.forking import Reopened, forks_wait
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 
@@ -107,7 +107,7 @@ def is_quantised(graph: Path) -> bool:
 def _session(graph: Path, threads: int | None, unused_optimizers: Sequence[str]) -> Any:
     try:
         # By name: its type hints refer to names that it does not export, which mypy refuses.
-        with without_telemetry():
+        with without_telemetry(), forks_wait():
             onnxruntime: Any = import_module("onnxruntime")
     except ImportError as error:
         raise MissingExtraError("onnxruntime", "onnx") from error

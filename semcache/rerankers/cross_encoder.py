@@ -17,7 +17,7 @@ from semcache.models.names import DEFAULT_CROSS_ENCODER, short_name, torch_folde
 from semcache.models.texts import readable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
-from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.forking import ForkSafeLock, forks_wait
 from semcache.runtime.threads import in_fresh_thread
 
 _FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
@@ -84,7 +84,7 @@ class CrossEncoderReranker:
         """One score per pair. RerankerError when the model has several labels or gives NaN."""
         if not pairs:
             return np.empty(0, dtype=np.float32)
-        with self._lock:
+        with self._lock, forks_wait():
             scores = in_fresh_thread(lambda: self._predicted(pairs))
         return checked_scores(scores, len(pairs), self._name)
 

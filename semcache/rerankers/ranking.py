@@ -19,6 +19,7 @@ from semcache.rerankers.by_query import scored_by_query
 from semcache.rerankers.calling import asking_for_all
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.known import known_listwise
+from semcache.runtime.forking import renew_in_child
 
 _log = logging.getLogger("semcache")
 
@@ -79,6 +80,11 @@ class RankingReranker:
         self._listwise = listwise
         # Of a ranker of unknown kind that counts as listwise: whether all of its answers had scores so far.
         self._has_scores = listwise is None
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Wait for no thread of the parent that is just asking for the kind; also used for the beginning itself."""
         self._deciding = RLock()
 
     @property

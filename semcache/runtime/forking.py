@@ -7,12 +7,17 @@ object that has one of these offers ``after_fork_in_child``, and registers here 
 
 import ctypes
 import os
-from collections.abc import Callable
-from threading import Lock, local
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock, get_ident, local
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 T = TypeVar("T")
+
+# Calls of a model take a fraction of a second, and loading one some seconds. One that takes longer may hang.
+_LONGEST_WAIT_S = 15.0
 
 
 class Renewable(Protocol):
@@ -39,6 +44,61 @@ def renew_in_child(renewable: Renewable) -> None:
 def is_forked_thread() -> bool:
     """Whether this is the thread of a forked child that was a thread of its parent already."""
     return getattr(_thread, "is_forked", False)
+
+
+class _Calls:
+    """The calls that a fork must not cut in two."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Without calls, and without forks that wait for them."""
+        self._changed = Condition()
+        self._inside: Counter[int] = Counter()
+        """Number of calls by thread; a call may lead to another one."""
+        self._forks = 0
+
+    def enter(self) -> None:
+        with self._changed:
+            # A thread that is inside already must go on, or the fork would wait for it and it for the fork.
+            self._changed.wait_for(lambda: not self._forks or get_ident() in self._inside, _LONGEST_WAIT_S)
+            self._inside[get_ident()] += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._inside[get_ident()] -= 1
+            if self._inside[get_ident()] <= 0:  # below, if this call itself has forked, and this is the child
+                del self._inside[get_ident()]
+            self._changed.notify_all()
+
+    def before_fork(self) -> None:
+        with self._changed:
+            self._forks += 1
+            # Not for this thread's own call, which forks itself.
+            self._changed.wait_for(lambda: not self._inside.keys() - {get_ident()}, _LONGEST_WAIT_S)
+
+    def after_fork(self) -> None:
+        with self._changed:
+            self._forks -= 1
+            self._changed.notify_all()
+
+
+_calls = _Calls()
+
+
+@contextmanager
+def forks_wait() -> Iterator[None]:
+    """A fork waits for the end of the block, and a block that begins meanwhile for the fork; neither for ever.
+
+    For what does not survive being cut in two: a module that is just being imported is never complete in the child, and
+    a lock that a library below Python holds in the middle of a call is never released there.
+    """
+    _calls.enter()
+    try:
+        yield
+    finally:
+        _calls.leave()
 
 
 class ForkSafeLock:
@@ -88,10 +148,11 @@ class Reopened(Generic[T]):
 
 def _renew_all() -> None:
     _thread.is_forked = True
+    _calls.begin_anew()
     for renewable in list(_renewables):
         renewable.after_fork_in_child()
 
 
 # Windows cannot fork, and has no such function.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(before=_calls.before_fork, after_in_parent=_calls.after_fork, after_in_child=_renew_all)

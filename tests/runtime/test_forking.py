@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from semcache.runtime.forking import ForkSafeLock, Reopened, is_forked_thread, renew_in_child
+from semcache.runtime.forking import ForkSafeLock, Reopened, forks_wait, is_forked_thread, renew_in_child
 from semcache.runtime.threads import in_fresh_thread
 from tests.forks import PATIENCE_S, in_child
 
@@ -91,3 +91,42 @@ def test_only_the_thread_that_forked_makes_its_calls_in_another_one() -> None:
 
     assert threads() == (False, False, [False])
     assert in_child(threads) == (True, False, [False])
+
+
+def test_a_fork_waits_for_calls_of_other_threads_and_later_calls_for_the_fork() -> None:
+    order: list[str] = []
+    inside, forking, may_end = Event(), Event(), Event()
+
+    def call(name: str) -> None:
+        with forks_wait():
+            inside.set()
+            order.append(f"{name} begins")
+            may_end.wait(PATIENCE_S)
+            order.append(f"{name} ends")
+
+    def fork() -> None:
+        forking.set()
+        in_child(lambda: None)
+        order.append("forked")
+
+    threads = [Thread(target=call, args=("first",)), Thread(target=fork)]
+    threads[0].start()
+    inside.wait(PATIENCE_S)
+    threads[1].start()
+    forking.wait(PATIENCE_S)
+    threads[1].join(0.05)  # it must not be over
+    assert order == ["first begins"]
+    may_end.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    call("second")
+    assert [event for event in order if not event.startswith("second")] == ["first begins", "first ends", "forked"]
+
+
+def test_a_call_may_lead_to_another_one_and_may_fork_itself() -> None:
+    def nested() -> str:
+        with forks_wait(), forks_wait():
+            return in_child(lambda: "from a call")
+
+    assert nested() == "from a call"
+    assert in_child(nested) == "from a call"
