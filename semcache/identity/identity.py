@@ -22,11 +22,16 @@ from semcache.identity.subjects import Subject
 from semcache.protocols import Clock
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.futures import auntil_done, until_done
-from semcache.runtime.threads import start_thread
+from semcache.runtime.threads import MOST_THREADS, ThreadPool, start_thread
 
 # Answers to requests prove that a scorer works, so a probe that fails meanwhile fails for good.
 _MOST_FAILURES = 3
 _RETRY_AFTER_S = 1.0
+
+# Scorers are not asked by the thread of an attempt itself, which ends with it: a thread that has used torch frees its
+# memory under a lock of MKL when it ends, and in a child that is forked just then the lock stays locked for ever. The
+# threads of a pool end long after the last call.
+_asking = ThreadPool(MOST_THREADS, "semcache-probe")
 
 _REMEDY = "To share them, pass version='...' to say what it is, or probe=False to trust its name"
 
@@ -170,7 +175,8 @@ class Identity:
     def _perform(self, step: Step) -> Any:
         match step:
             case Ask():
-                return self._subject.ask()
+                # In the caller's context, as above.
+                return _asking.call(partial(copy_context().run, self._subject.ask), self._subject.name)
             case ReadRecords(base, length):
                 return self._variants.read(base, length)
             case AddRecord(base, record):
