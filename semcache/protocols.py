@@ -54,8 +54,10 @@ class Reranker(Protocol):
     """Scores pairs; higher is better.
 
     ``name`` identifies everything that changes a score: model, revision, backend, activation, maximum length. Scores
-    of different names are never mixed. A ``listwise`` reranker puts one query's documents in order: its scores are
-    comparable within one call only, so one call has exactly one query and all of its documents.
+    of different names are never mixed. A class that cannot promise that says so by an attribute ``identified_by``
+    (``semcache.identity.kinds``), and is told apart by its answers, too. A ``listwise`` reranker puts one query's
+    documents in order: its scores are comparable within one call only, so one call has exactly one query and all of its
+    documents.
 
     Example:
         class SharedWords:

@@ -5,7 +5,7 @@ import pytest
 from semcache import AsyncBatchReranker, DegradableReranker, LatencyMonitor
 from semcache.errors import ConfigurationError
 from semcache.identity.kinds import IdentifiedBy, base_name, identified_by
-from semcache.rerankers import adapt
+from semcache.rerankers import OnnxCrossEncoder, adapt
 from semcache.rerankers.single import as_ladder
 from tests.contracts.reranker import PAIRS, TEXTS
 from tests.fakes import CountingReranker
@@ -32,6 +32,13 @@ def test_a_version_vouches_for_the_name() -> None:
     assert (base_name(first), base_name(second)) == ("lengths@1", "lengths@2")
     assert identified_by(first) is IdentifiedBy.NAME
     assert identified_by(adapt(of_query, probe=False)) is IdentifiedBy.NAME
+
+
+def test_a_model_under_another_name_is_still_known_by_its_content() -> None:
+    short, long = (adapt(OnnxCrossEncoder(max_length=length), name="mine") for length in (64, 128))
+    assert short.name == long.name == "mine"
+    assert base_name(short) != base_name(long)
+    assert identified_by(short) is IdentifiedBy.CONTENT
 
 
 @pytest.mark.parametrize("given", ["", "  ", 3, 1.5])
