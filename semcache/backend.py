@@ -182,6 +182,12 @@ class Backend:
             owner = None if self._owner is None else self._owner()
             return not self._users and (owner is None or owner is user)
 
+    def only_scope(self) -> _Scope | None:
+        """The scope of the reranker that uses this backend; None without one, and where several do."""
+        with self._lock:
+            scopes = {(scope.reranker, scope.listwise): scope for scope, _ in self._users.values()}
+        return next(iter(scopes.values())) if len(scopes) == 1 else None
+
     def belong_to(self, owner: object) -> None:
         """Keep the backend open until ``owner`` closes or leaves it, or is dropped."""
         self._owner = ref(owner)

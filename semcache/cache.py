@@ -17,7 +17,7 @@ from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
-from semcache.flow.outcome import Lookup, lookup
+from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
 from semcache.flow.rerank import FindFlow, find, remember
@@ -329,14 +329,38 @@ class RedisSemanticCache:
         """The caller's documents in the order of ``set`` for this query or a trusted one; None unless all are known.
 
         A remembered list that was shorter than its candidates is served only when all of it is among ``documents``.
+        Without such a list, the scores that the one reranker over this cache remembered give the order.
         """
         request = checked_request(query, documents, 1, read=self.read)
-        return run(find_results(request, documents, self.policy()), self._results().calls())
+        found = run(find_results(request, documents, self.policy()), self._results().calls())
+        scored = self._scored() if found is None else None
+        return found if scored is None else in_order_of(scored.lookup(query, documents), documents)
+
+    async def aget(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
+        """``get`` for an event loop."""
+        request = checked_request(query, documents, 1, read=self.read)
+        found = await arun(find_results(request, documents, self.policy()), self._results().async_calls())
+        scored = self._scored() if found is None else None
+        return found if scored is None else in_order_of(await scored.alookup(query, documents), documents)
 
     def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
+        run(self._remember_results(query, documents, results), self._results().calls())
+
+    async def aset(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
+        """``set`` for an event loop."""
+        await arun(self._remember_results(query, documents, results), self._results().async_calls())
+
+    def _remember_results(
+        self, query: str, documents: Sequence[Any], results: Sequence[Any]
+    ) -> Generator[Step, Any, bool]:
         request = checked_request(query, documents, 1, read=self.read)
-        run(remember(request, self.policy(), ranks(request, results, self.read)), self._results().calls())
+        return remember(request, self.policy(), ranks(request, results, self.read))
+
+    def _scored(self) -> Self | None:
+        """This cache with the scope of the one reranker over it; None where there is none, or several."""
+        scope = self.backend.only_scope()
+        return None if scope is None else self.of(scope.reranker, listwise=scope.listwise, observers=self._observers)
 
     def _results(self) -> Self:
         # Lists are stored as ranks, which must not mix with scores: they have a scope of their own.

@@ -65,3 +65,24 @@ def test_a_pipeline_takes_a_guard(redis_url: str, namespace: str) -> None:
 def test_another_guard_is_refused(redis_url: str, guard: object) -> None:
     with pytest.raises(ConfigurationError, match="give 'facts', 'strict' or 'off'"):
         RedisSemanticCache(redis_url, OneDirection(), guard=guard)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["reranker", "pipeline"])
+def test_a_rewording_is_served_at_a_lower_threshold(redis_url: str, namespace: str, kind: str) -> None:
+    """With the real embedder: the similarity of the two wordings is 0.825."""
+    settings = Settings(cache={"namespace": namespace})
+    if kind == "reranker":
+        cache = RedisSemanticCache(redis_url, similarity_threshold=0.80, settings=settings)
+        reranker = CachedReranker(CountingReranker(), cache)
+    else:
+        reranker = OptimizedRerankerPipeline(
+            CountingReranker(), None, redis_url, similarity_threshold=0.80, settings=settings
+        )
+    with reranker:
+        statuses = [
+            reranker.rerank(query, DOCUMENTS).status.value
+            for query in ("How does RAG work?", "How does RAG work?", "Explain how RAG functions")
+        ]
+        stats = reranker.get_stats()
+    assert statuses == ["fresh", "exact", "semantic"]
+    assert (stats["cache"] if kind == "pipeline" else stats)["hit_rate"] == "66.67%"

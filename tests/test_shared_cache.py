@@ -264,3 +264,36 @@ def test_settings_may_be_given_a_reranker_and_an_embedder(redis_url: str, namesp
         pipeline.reranker.force_open()
         assert "words" in pipeline.rerank("best pizza dough", DOCUMENTS).reranker, "the rung below shares the embedder"
         assert [event.status for event in heard if isinstance(event, Reranked)] == [Status.FRESH, Status.DEGRADED]
+
+
+class TestListsOfTheCacheThatWasHandedOver:
+    """``get`` of the old API sees what the one reranker over the cache remembered."""
+
+    def test_in_the_order_of_its_scores(self, redis_url: str, namespace: str) -> None:
+        cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace}))
+        reranker = CachedReranker(CountingReranker(), cache)
+        documents = ["an apple pie", "a red car", "red apples"]
+        assert cache.get("red apple", documents) is None
+        ranking = reranker.rerank("red apple", documents, 3)
+        assert cache.get("red apple", documents) == list(ranking)
+        assert cache.get("red apple", [*documents, "never seen"]) is None
+        # A list that was set by hand comes first.
+        cache.set("red apple", documents, documents)
+        assert cache.get("red apple", documents) == documents
+
+    async def test_in_an_event_loop(self, redis_url: str, namespace: str) -> None:
+        cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace}))
+        reranker = CachedReranker(CountingReranker(), cache)
+        documents = ["an apple pie", "a red car", "red apples"]
+        assert await cache.aget("red apple", documents) is None
+        ranking = await reranker.arerank("red apple", documents, 3)
+        assert await cache.aget("red apple", documents) == list(ranking)
+        await cache.aset("red apple", documents, documents)
+        assert await cache.aget("red apple", documents) == documents
+        await cache.aclose()
+
+    def test_of_two_rerankers_neither_is_meant(self, redis_url: str, namespace: str) -> None:
+        cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace}))
+        rerankers = [CachedReranker(CountingReranker(name), cache) for name in ("one", "other")]
+        rerankers[0].rerank("red apple", ["an apple pie", "a red car"])
+        assert cache.get("red apple", ["an apple pie", "a red car"]) is None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from semcache.entries.entry import Neighbour, Scores
 from semcache.flow.drift import Floats
@@ -84,6 +84,13 @@ def best_first(scores: Sequence[float]) -> list[int]:
     """Positions by falling score; equal scores stay in the caller's order."""
     # reverse=True keeps the order of equal elements, unlike reversing afterwards.
     return sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+
+
+def in_order_of(found: Lookup, documents: Sequence[D]) -> list[D] | None:
+    """The caller's documents by falling score; None unless every score is known."""
+    if found.status not in (Status.EXACT, Status.SEMANTIC) or None in found.scores:
+        return None
+    return [documents[position] for position in best_first(cast("Sequence[float]", found.scores))]
 
 
 def answered(request: Request, scored: Scored) -> Outcome:
