@@ -79,6 +79,7 @@ class RedisSemanticCache:
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
         self.read = reader_of(text)
+        self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
         observers = (OutageLog(), *checked_observers(observers))
         reuse = reuse_policy(settings.reuse, threshold)
         keeps_apart = guard_of(given(guard, settings.reuse.guard))
@@ -135,13 +136,24 @@ class RedisSemanticCache:
         return self.for_reranker(scope, listwise=listwise, observers=observers, read=read)
 
     def for_reranker(
-        self, name: str, *, listwise: bool = False, observers: Sequence[Observer] = (), read: Reader | None = None
+        self,
+        name: str,
+        *,
+        listwise: bool = False,
+        observers: Sequence[Observer] = (),
+        read: Reader | None = None,
+        guard: Guard | str | FromSettings | None = FROM_SETTINGS,
     ) -> Self:
-        """``of``, for a reranker whose scope is not known yet; ``move`` brings the cache there."""
+        """``of``, for a reranker whose scope is not known yet; ``move`` brings the cache there.
+
+        ``guard`` replaces the cache's for the new one.
+        """
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
         other.read = read or self.read
         other._owns_backend = False
+        if not isinstance(guard, FromSettings):
+            other._own_guard = guard_of(guard)
         other._serve(name, listwise=listwise, observers=observers)
         return other
 
@@ -187,6 +199,8 @@ class RedisSemanticCache:
     def policy(self) -> FlowPolicy:
         """What the flow may do with this reranker's scores now."""
         policy = self.backend.policy_for(self.reranker)
+        if not isinstance(self._own_guard, FromSettings):
+            policy = replace(policy, guard=self._own_guard)
         return replace(policy, reuse=None) if self.is_private else policy
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:

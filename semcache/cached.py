@@ -25,9 +25,10 @@ from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import Ladder, Observer, Reranker
+from semcache.protocols import Guard, Ladder, Observer, Reranker
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
+from semcache.settings import FROM_SETTINGS, FromSettings
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
 _WARM_CHUNK = 32
@@ -42,7 +43,9 @@ class CachedReranker:
     ``text`` says what of a document is scored and remembered: a function that gives its text, or names of fields, such
     as ``("title", "body")``, which are joined by line breaks; None takes the text as the cache does.
 
-    Scores are shared by name. ``name``, ``version`` and ``probe`` say whose scores they are, as for ``adapt``.
+    ``guard`` ("facts", "strict", "off", or one of your own) keeps similar queries apart that ask something else; unless
+    one is given, the cache's does. Scores are shared by name: ``name``, ``version`` and ``probe`` say whose scores they
+    are, as for ``adapt``.
 
     ``observers`` are told what happens to requests of this reranker; the observers of the cache are told that, too.
     ``counters`` count its requests and the failures of their cache steps; None makes a Counters of its own. Rerankers
@@ -59,6 +62,7 @@ class CachedReranker:
         reranker: object,
         cache: RedisSemanticCache,
         *,
+        guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -83,6 +87,7 @@ class CachedReranker:
             self.ladder.name,
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),
+            guard=guard,
         )
         self.identity = Identity(
             RerankerSubject(_asked_directly(primary_of(self.ladder))),

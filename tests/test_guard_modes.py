@@ -52,6 +52,16 @@ def test_a_mode_is_an_argument_or_a_setting(
         assert status_of(query, RedisSemanticCache(redis_url, OneDirection(), 0.9, settings=chosen)) == expected
 
 
+def test_a_reranker_takes_a_guard_of_its_own(redis_url: str, namespace: str) -> None:
+    cache = RedisSemanticCache(redis_url, OneDirection(), settings=Settings(cache={"namespace": namespace}))
+    for guard, expected in (("off", "semantic"), ("strict", "fresh")):
+        reranker = CachedReranker(CountingReranker(guard), cache, guard=guard)
+        reranker.rerank(QUERY, DOCUMENTS)
+        assert reranker.rerank(OPPOSITE, DOCUMENTS).status == expected
+    with pytest.raises(ConfigurationError, match="give 'facts', 'strict' or 'off'"):
+        CachedReranker(CountingReranker(), cache, guard="loose")
+
+
 def test_a_pipeline_takes_a_guard(redis_url: str, namespace: str) -> None:
     settings = Settings(cache={"namespace": namespace})
     with OptimizedRerankerPipeline(
