@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import product
+from threading import Event as Gate
 from threading import Thread, get_ident
 from threading import enumerate as all_threads
 from time import monotonic
@@ -25,6 +26,7 @@ from semcache.errors import (
 )
 from semcache.events import BatchScored, Event
 from semcache.protocols import FloatArray, Pair
+from tests.forks import in_child
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
 
 # A deadline that passes while a call is in the model; long enough that an idle worker is sure to have begun before.
@@ -481,6 +483,51 @@ class TestEnd:
         closing.join(PATIENCE_S)
         assert not closing.is_alive()
         assert served == [Served()]
+
+    def test_close_does_not_wait_for_ever_for_a_model_that_hangs(self) -> None:
+        model = GatedReranker()
+        batcher = busy(model)
+        waiting = batcher.submit(pairs("a"))
+        batcher.close(stuck_after_s=SOON_S)
+        with pytest.raises(SemcacheError, match="closed before"):
+            scores(waiting)
+        model.let_go()
+
+    def test_close_waits_for_a_slow_model_as_long_as_its_calls_come_to_an_end(self) -> None:
+        model = GatedReranker()
+        batcher = busy(model, max_requests=1)
+        waiting = [batcher.submit(pairs(text)) for text in ("a", "bb", "ccc")]
+
+        def let_go_slowly() -> None:
+            for _ in range(4):
+                Gate().wait(SOON_S / 2)
+                model.let_go()
+
+        letting = Thread(target=let_go_slowly)
+        letting.start()
+        batcher.close(stuck_after_s=SOON_S)  # shorter than all calls together
+        assert [scores(future) for future in waiting] == [[1], [2], [3]]
+        letting.join()
+
+    async def test_aclose_does_not_wait_for_ever_either(self) -> None:
+        model = GatedReranker()
+        batcher = busy(model)
+        await batcher.aclose(stuck_after_s=SOON_S)
+        model.let_go()
+
+    def test_a_forked_child_has_none_of_the_parents_requests(self) -> None:
+        model = GatedReranker()
+        with busy(model) as batcher:
+            waiting = batcher.submit(pairs("a"))
+
+            def score() -> tuple[int, bool, list[float]]:
+                model.let_go()
+                before = batcher.waiting_pairs, batcher.busy
+                return *before, batcher.score(pairs("bb")).tolist()
+
+            assert in_child(score) == (0, False, [2])
+            model.let_go(2)
+            assert scores(waiting) == [1]
 
     def test_a_closed_batcher_says_so(self) -> None:
         batcher = Batcher(ScriptedReranker())

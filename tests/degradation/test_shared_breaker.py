@@ -8,6 +8,7 @@ from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import InvalidInputError
 from semcache.events import Event, State
+from tests.forks import in_child
 from tests.scripted import PATIENCE_S, ScriptedClock
 
 
@@ -54,3 +55,22 @@ def test_calls_that_never_ran_are_not_recorded() -> None:
     breaker.cancel(admitted(breaker))
     breaker.settle(admitted(breaker), Served(0.5, 3))
     assert monitor.latencies == (0.5,)
+
+
+def test_a_forked_child_probes_for_itself_also_when_the_parent_is_just_probing() -> None:
+    clock = ScriptedClock()
+    policy = BreakerPolicy(open_s=1, max_open_s=60, errors=1, probes=1)
+    breaker = SharedBreaker(Breaker(LatencyMonitor(), policy), clock, lambda: 0.0, lambda event: None)
+    breaker.settle(admitted(breaker), Served(error=ConnectionError("down")))
+    clock.pass_(2)
+    probe = admitted(breaker)
+    assert breaker.admit() is None
+
+    def probe_in_child() -> State:
+        breaker.settle(admitted(breaker), Served(0.1, 1))
+        return breaker.state
+
+    assert in_child(probe_in_child) is State.CLOSED
+    assert breaker.admit() is None, "the parent still waits for its own probe"
+    breaker.settle(probe, Served(0.1, 1))
+    assert breaker.state is State.CLOSED

@@ -1,12 +1,16 @@
 """Equal requests share one computation; a caller that leaves does not disturb the others."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
+from tests.forks import in_child
 
 
 class Gate:
@@ -144,3 +148,68 @@ async def test_an_error_reaches_every_waiting_task() -> None:
 
     outcomes = await asyncio.gather(*(flight.do("key", compute) for _ in range(3)), return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
+
+
+def test_a_forked_child_waits_for_no_leader_of_its_parent() -> None:
+    flight: SingleFlight[object] = SingleFlight()
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(flight.do, "key", gate)
+        assert gate.started.wait(10)
+        assert in_child(lambda: flight.do("key", lambda: "the child's")) == "the child's"
+        gate.open.set()
+        assert leader.result(10) == "result"
+    assert repr(flight) == "<SingleFlight: 0 under way>"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of tasks that vanish unfinished
+def test_a_flight_of_a_closed_loop_is_forgotten_with_its_loop() -> None:
+    flight: AsyncSingleFlight[object] = AsyncSingleFlight()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(flight.do("key", asyncio.Event().wait))
+    loop.run_until_complete(asyncio.wait([task], timeout=0))
+    assert repr(flight) == "<AsyncSingleFlight: 1 under way>"
+    loop.close()
+
+    async def answer() -> object:
+        return "another loop's"
+
+    assert asyncio.run(flight.do("key", answer)) == "another loop's"
+    assert repr(flight) == "<AsyncSingleFlight: 0 under way>"
+    del task
+    gc.collect()
+
+
+def test_loops_that_ended_are_not_kept() -> None:
+    flight: AsyncSingleFlight[weakref.ref[asyncio.AbstractEventLoop]] = AsyncSingleFlight()
+
+    async def answer() -> weakref.ref[asyncio.AbstractEventLoop]:
+        return weakref.ref(asyncio.get_running_loop())
+
+    ended = [asyncio.run(flight.do("key", answer)) for _ in range(3)]
+    gc.collect()
+    assert [loop() for loop in ended] == [None] * 3
+
+
+async def test_a_forked_child_waits_for_no_task_of_its_parent() -> None:
+    flight: AsyncSingleFlight[str] = AsyncSingleFlight()
+    gate = asyncio.Event()
+
+    async def wait() -> str:
+        await gate.wait()
+        return "the parent's"
+
+    async def answer() -> str:
+        return "the child's"
+
+    waiting = asyncio.ensure_future(flight.do("key", wait))
+    await asyncio.sleep(0)
+    assert in_child(lambda: in_a_thread(lambda: asyncio.run(flight.do("key", answer)))) == "the child's"
+    gate.set()
+    assert await waiting == "the parent's"
+
+
+def in_a_thread(call: Callable[[], str]) -> str:
+    # The thread of a child that was forked inside a running loop may still believe that it runs there.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(10)

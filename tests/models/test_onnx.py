@@ -1,5 +1,7 @@
 """ONNX graphs: errors name what is missing, and texts are run in batches of like length."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,3 +66,26 @@ def test_refuses_a_graph_without_token_ids(tmp_path: Path, folder: Path) -> None
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "g.onnx")
     with pytest.raises(ConfigurationError, match=r"takes \['x'\], not token ids"):
         open_onnx(tmp_path / "g.onnx", folder / "tokenizer.json", 64, 1)
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, "['1'] None"), ("0", "['0'] 0")])
+def test_onnxruntime_is_imported_without_its_telemetry_and_the_environment_is_left_alone(
+    given: str | None, said: str
+) -> None:
+    script = """
+import os, sys
+seen = []
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            seen.append(os.environ.get("ORT_DISABLE_TELEMETRY"))
+from semcache.rerankers import OnnxCrossEncoder
+sys.meta_path.insert(0, Finder())
+OnnxCrossEncoder()
+print(seen, os.environ.get("ORT_DISABLE_TELEMETRY"))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
+    assert done.stdout.strip() == said

@@ -6,6 +6,7 @@ from threading import Event
 import pytest
 
 from semcache.rerankers.priority_lock import PriorityLock
+from tests.forks import in_child
 
 
 def test_background_work_is_refused_while_a_foreground_caller_holds_the_lock() -> None:
@@ -61,3 +62,18 @@ def test_an_error_releases_the_lock(side: str) -> None:
         raise ValueError("failed")
     with lock.background() as is_held:
         assert is_held
+
+
+def test_in_a_forked_child_no_thread_of_the_parent_holds_it() -> None:
+    lock = PriorityLock()
+
+    def both() -> tuple[bool, bool]:
+        with lock.background() as is_held:
+            in_background = is_held
+        with lock.foreground():
+            return in_background, True
+
+    with lock.foreground():
+        assert in_child(both) == (True, True)
+    with lock.background():
+        assert in_child(both) == (True, True)

@@ -10,6 +10,7 @@ import pytest
 from semcache.errors import StoreError, StoreUnavailableError
 from semcache.events import CacheRecovered
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
+from tests.forks import in_child
 
 
 class BreakerInTime:
@@ -147,3 +148,11 @@ def test_its_repr_tells_its_state(timed: BreakerInTime) -> None:
     assert repr(timed.breaker) == "<RedisCircuitBreaker closed>"
     timed.fail()
     assert repr(timed.breaker) == "<RedisCircuitBreaker open, next probe in 1.0 s>"
+
+
+def test_a_forked_child_probes_for_itself_also_when_the_parent_is_just_probing(timed: BreakerInTime) -> None:
+    timed.fail()
+    timed.now += 1
+    with timed.breaker.admit():
+        assert timed.is_refused()
+        assert not in_child(timed.is_refused)
