@@ -315,21 +315,25 @@ class RedisSemanticCache:
         """Remove what is remembered of a query, of a document (its text or its fingerprint), or of a tenant.
 
         A query without a tenant is the default tenant's; a document without a tenant is forgotten in all of them.
-        Returns the number of entries touched. Raises StoreUnavailableError when Redis cannot be asked; what had to be
+        Lists of ``set`` are forgotten, too, and so are the scores of the one reranker over this cache. Returns the
+        number of entries touched. Raises StoreUnavailableError when Redis cannot be asked; what had to be
         forgotten may then still be there.
 
         Example:
             >>> cache.forget(document="a text that was withdrawn"), cache.forget(tenant="shop-a")
         """
         fingerprint = checked_forget(query, document, tenant, self.read)
-        return self.store.forget(tenant, query=query, document=fingerprint)
+        return sum(cache.store.forget(tenant, query=query, document=fingerprint) for cache in self._everywhere())
 
     async def aforget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
     ) -> int:
         """``forget`` for an event loop."""
         fingerprint = checked_forget(query, document, tenant, self.read)
-        return await self.async_store.forget(tenant, query=query, document=fingerprint)
+        touched = 0
+        for cache in self._everywhere():
+            touched += await cache.async_store.forget(tenant, query=query, document=fingerprint)
+        return touched
 
     def clear(self) -> int:
         """Remove every entry of this namespace, reranker and embedder, of all tenants. Returns their number."""
@@ -370,6 +374,12 @@ class RedisSemanticCache:
     ) -> Generator[Step, Any, bool]:
         request = checked_request(query, documents, 1, read=self.read)
         return remember(request, self.policy(), ranks(request, results, self.read))
+
+    def _everywhere(self) -> list[Self]:
+        """The scopes in which something of this cache may be remembered: its own, its lists, its reranker's."""
+        scored = self._scored()
+        is_other = scored is not None and (scored.reranker, scored.listwise) != (self.reranker, self.listwise)
+        return [self, self._results(), *([scored] if scored is not None and is_other else [])]
 
     def _scored(self) -> Self | None:
         """This cache with the scope of the one reranker over it; None where there is none, or several."""

@@ -292,6 +292,19 @@ class TestListsOfTheCacheThatWasHandedOver:
         assert await cache.aget("red apple", documents) == documents
         await cache.aclose()
 
+    async def test_what_is_forgotten_there_is_forgotten_everywhere(self, redis_url: str, namespace: str) -> None:
+        cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace}))
+        reranker = CachedReranker(CountingReranker(), cache)
+        documents = ["an apple pie", "a red car"]
+        for forget in (cache.forget, cache.aforget):
+            reranker.rerank("red apple", documents)
+            cache.set("red apple", documents, documents)
+            touched = forget(query="red apple")
+            assert (touched if isinstance(touched, int) else await touched) == 2
+            assert cache.get("red apple", documents) is None
+        assert reranker.rerank("red apple", documents).status == "fresh"
+        await cache.aclose()
+
     def test_of_two_rerankers_neither_is_meant(self, redis_url: str, namespace: str) -> None:
         cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace}))
         rerankers = [CachedReranker(CountingReranker(name), cache) for name in ("one", "other")]

@@ -90,6 +90,7 @@ def in_order_of(found: Lookup, documents: Sequence[D]) -> list[D] | None:
     """The caller's documents by falling score; None unless every score is known."""
     if found.status not in (Status.EXACT, Status.SEMANTIC) or None in found.scores:
         return None
+    documents = by_position(documents)
     return [documents[position] for position in best_first(cast("Sequence[float]", found.scores))]
 
 
