@@ -105,7 +105,7 @@ class AwaitedCalls:
             served = Served(self._clock() - started, len(pairs))
         except asyncio.CancelledError:  # by the caller, which says nothing about the reranker
             raise
-        except BaseException as error:
+        except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
             served = Served(error=error)
             raise
         finally:

@@ -144,7 +144,7 @@ class Calls(Generic[StoreT]):
         if isinstance(step, Score):
             try:
                 return (yield self._score_call(step, deadline))
-            except Exception as error:
+            except Exception as error:  # reported, and raised again for the caller
                 self._report_reranker([step], error)
                 raise
         # An event takes no time, so a refusal is an event also after the deadline.
@@ -169,7 +169,7 @@ class Calls(Generic[StoreT]):
         if isinstance(steps[0], Score):
             try:
                 scored: Sequence[Scored] = yield tuple(self._score_call(step, None) for step in steps)
-            except Exception as error:
+            except Exception as error:  # reported, and raised again for the caller
                 self._report_reranker(steps, error)
                 raise
             return scored
