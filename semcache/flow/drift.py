@@ -9,6 +9,7 @@ from semcache.ranking import Drift
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 UNKNOWN = -1
 """The source of a document that no neighbour has a score for."""
@@ -32,15 +33,27 @@ Without it, a slope fitted to the dozen best documents swings; without a slope, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prior:
-    """Cached scores of the distinct documents of one request.
+    """Scores expected of the distinct documents of one request before any of them is scored.
 
-    ``scores`` has one cached score per document, nan where unknown. ``source`` says which neighbour it is from, or
-    UNKNOWN. ``similarity`` has one cosine per neighbour.
+    ``scores`` has one score per document, nan where unknown. ``source`` says which neighbour it is from, UNKNOWN, or
+    ``learned`` where it is the surrogate's. ``similarity`` has one cosine per neighbour. ``spread``, by document, says
+    how far off the surrogate's scores usually are; None without a surrogate.
     """
 
     scores: Floats
     source: Positions
     similarity: Floats
+    spread: Floats | None = None
+
+    @property
+    def learned(self) -> int:
+        """The source of scores that the surrogate expects: the number behind those of the neighbours."""
+        return len(self.similarity)
+
+    @property
+    def is_cached(self) -> Flags:
+        """True for documents whose score a neighbour has."""
+        return np.asarray((self.source != UNKNOWN) & (self.source != self.learned))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,25 +87,41 @@ def expect(prior: Prior, fresh: Floats) -> Expected:
         return Expected(prior.scores, prior.scores, None, None)
     # Equal cached scores have no spread of their own, and nothing may be divided by 0.
     unit = max(float(prior.scores[known].std()), 1e-12)
-    before = SPREAD * unit * np.sqrt(np.maximum(1 - prior.similarity, LEAST_DISTANCE))
+    before = _before(prior, unit)
     both = np.flatnonzero(known & ~np.isnan(fresh))
     if not both.size:
-        return Expected(prior.scores, np.where(known, before[prior.source], np.nan), None, None)
+        return Expected(prior.scores, before, None, None)
     scores, residuals = _corrected(prior, fresh, both, unit)
-    # UNKNOWN, -1, picks the last neighbour's spread; the mask takes it out again.
-    spread = np.where(known, _spreads(prior.source[both], residuals, before)[prior.source], np.nan)
-    moved = fresh[both] - prior.scores[both]
+    spread = before * _growth(prior, both, residuals / before[both])
+    drift, distance = _seen(prior, fresh, spread, unit)
+    return Expected(scores, spread, drift, distance)
+
+
+def _before(prior: Prior, unit: float) -> Floats:
+    """How far off the scores are expected to be before any is seen, by document; nan where nothing is known."""
+    near = SPREAD * unit * np.sqrt(np.maximum(1 - prior.similarity, LEAST_DISTANCE))
+    # UNKNOWN, -1, picks the nan at the end; the surrogate's place is the one before it.
+    before = np.concatenate([near, [np.nan, np.nan]])[prior.source]
+    return before if prior.spread is None else np.where(prior.source == prior.learned, prior.spread, before)
+
+
+def _seen(prior: Prior, fresh: Floats, spread: Floats, unit: float) -> tuple[Drift | None, float | None]:
+    """The drift of the neighbours' scores, and how far off they are in ``unit``; None without any."""
+    compared = prior.is_cached & ~np.isnan(fresh)
+    if not compared.any():
+        return None, None
+    moved = fresh[compared] - prior.scores[compared]
     median = _median(moved)
     # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
     drift = Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))
-    return Expected(scores, spread, drift, max(abs(median), float(spread[known].mean())) / unit)
+    return drift, max(abs(median), float(spread[prior.is_cached].mean())) / unit
 
 
 def _corrected(prior: Prior, fresh: Floats, both: Positions, unit: float) -> tuple[Floats, Floats]:
     """Expected scores of all documents, and the residuals: how far off they are for those in ``both``."""
     source, cached = prior.source[both], prior.scores[both]
     moved = fresh[both] - cached
-    counts = np.bincount(source, minlength=len(prior.similarity))
+    counts = np.bincount(source, minlength=len(prior.similarity) + 1)
     # Around each neighbour's own means: what differs between neighbours is offset, not slope.
     across = cached - (_sums(source, cached, counts) / np.maximum(counts, 1))[source]
     # Ridge regression: the added term stands for SLOPE_SAMPLES documents whose drift does not depend on the score.
@@ -105,16 +134,17 @@ def _corrected(prior: Prior, fresh: Floats, both: Positions, unit: float) -> tup
     return scores, fresh[both] - scores[both]
 
 
-def _spreads(source: Positions, residuals: Floats, before: Floats) -> Floats:
-    """One spread per neighbour: the one expected ``before``, raised or lowered by how large its residuals are."""
-    squares = (residuals / before[source]) ** 2
-    counts = np.bincount(source, minlength=len(before))
+def _growth(prior: Prior, both: Positions, residuals: Floats) -> Floats:
+    """By document: how many times as large its spread is as expected, from residuals in expected spreads."""
+    squares, source = residuals**2, prior.source[both]
+    counts = np.bincount(source, minlength=len(prior.similarity) + 1)
     # Two steps of shrinking: all neighbours together towards the expectation, and each of them towards all.
     overall = (SPREAD_SAMPLES + squares.sum()) / (SPREAD_SAMPLES + len(source))
     own = (SPREAD_SAMPLES * overall + _sums(source, squares, counts)) / (SPREAD_SAMPLES + counts)
     # A neighbour's own offset is as unsure as a single document's drift until some of its scores were seen.
     offset = OFFSET_SAMPLES / (counts + OFFSET_SAMPLES)
-    return np.asarray(before * np.sqrt(own + offset))
+    # The spread of an unknown document is nan, whatever it is multiplied with.
+    return np.asarray(np.sqrt(own + offset)[prior.source])
 
 
 def _sums(source: Positions, values: Floats, counts: Positions) -> Floats:

@@ -9,8 +9,8 @@ rounds 2 ..   the few most promising of those that could still reach the top k: 
 last round    all that could still reach it
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
@@ -18,9 +18,10 @@ import numpy as np
 from semcache.entries.entry import Neighbour
 from semcache.flow.drift import UNKNOWN, Expected, Floats, Positions, Prior, expect
 from semcache.flow.policy import ReusePolicy
+from semcache.pruning.surrogate import Predicted
 from semcache.ranking import Drift
 
-__all__ = ["UNKNOWN", "Prior", "Settled", "next_to_ask", "prior", "settle"]
+__all__ = ["UNKNOWN", "Learned", "Prior", "Settled", "next_to_ask", "prior", "settle", "with_learned"]
 
 FIRST_ROUND_EXTRA = 2
 """How many documents more than top_k the first round asks about. A worse document among them raises the bar for all
@@ -30,6 +31,9 @@ MIDDLE_ROUND_SHARE = 0.6
 each answer moves the bar, and take more calls of the model."""
 MIDDLE_ROUND_LEAST = 3
 """The same for a small top_k: a call of the model costs something, however few pairs it has."""
+CHANGE_SHARE = 0.5
+"""Share of the surrogate's change between two queries by which a cached score is moved. The cached score has answered
+part of what the features ask already; on TREC DL 2019 the whole change is no better than none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +50,23 @@ class Settled:
     reason: str | None
 
 
-def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Prior:
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """Scores that the surrogate expects of one request's documents, relative to each other.
+
+    ``changes`` has, by position of a neighbour, how much more it expects of each document for this query than for that
+    neighbour's.
+    """
+
+    predicted: Predicted
+    changes: Mapping[int, Floats] = field(default_factory=dict)
+
+
+def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour], learned: Learned | None = None) -> Prior:
     """Every document takes the score of the nearest neighbour that has it; of equally near ones, the first's.
+
+    With ``learned``, that score is moved by half of the surrogate's change between the two queries, and a document that
+    no neighbour has takes the score that the surrogate expects.
 
     Example:
         >>> near = [Neighbour("id", 0.9, {b"a": 2.0}, created_at=0.0)]
@@ -67,7 +86,21 @@ def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour]) -> Pri
                 scores[position], source[position] = score, index
         missing = [position for position in missing if source[position] == UNKNOWN]
     similarity = [neighbour.similarity for neighbour in neighbours]
-    return Prior(np.array(scores, dtype=float), np.array(source, dtype=np.intp), np.array(similarity, dtype=float))
+    cached = Prior(np.array(scores, dtype=float), np.array(source, dtype=np.intp), np.array(similarity, dtype=float))
+    return cached if learned is None else with_learned(cached, learned)
+
+
+def with_learned(cached: Prior, learned: Learned) -> Prior:
+    """The prior of cached scores, completed by what the surrogate expects."""
+    scores, source = cached.scores.copy(), cached.source.copy()
+    for neighbour, change in learned.changes.items():
+        scores[source == neighbour] += CHANGE_SHARE * change[source == neighbour]
+    known = source != UNKNOWN
+    # The surrogate knows differences only: its level is that at which both agree on average.
+    level = float((scores[known] - learned.predicted.scores[known]).mean()) if known.any() else 0.0
+    scores[~known] = learned.predicted.scores[~known] + level
+    source[~known] = cached.learned
+    return Prior(scores, source, cached.similarity, learned.predicted.spread)
 
 
 def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: ReusePolicy) -> Positions:
@@ -117,6 +150,8 @@ def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePol
     reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + policy.confidence * expected.spread)
     scored = fresh[~unasked]
     bar = float(np.sort(scored)[-top_k]) if len(scored) >= top_k else -np.inf
+    if policy.min_score is not None:
+        bar = max(bar, policy.min_score)
     # To be in the top k a document has to beat the k-th best; one that equals it stays behind.
     above = np.flatnonzero(unasked & (reach > bar))
     return above[np.argsort(-reach[above], kind="stable")]
@@ -131,7 +166,7 @@ def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:
 
 def _within_budget(chosen: Positions, prior: Prior, fresh: Floats, policy: ReusePolicy) -> Positions:
     """The first of ``chosen`` that the budget still pays for; unknown documents cost nothing of it."""
-    known = prior.source != UNKNOWN
+    known = prior.is_cached
     spent = np.count_nonzero(known & ~np.isnan(fresh))
     room = int(policy.max_pairs_share * len(fresh)) - spent
     priced = known[chosen]

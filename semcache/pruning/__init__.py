@@ -1,0 +1,1 @@
+"""Learns from a reranker's own scores what it need not be asked about."""
