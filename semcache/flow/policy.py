@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 class ReusePolicy:
     """How scores of a near query are reused. The knobs of the section ``reuse`` in the settings have these defaults.
 
-        ``trust_threshold`` is the cosine in [-1, 1] from which they are served unasked, ``reuse_threshold`` the one from
-        which they decide which documents are scored. A document is skipped when its expected score, raised by
-        ``confidence`` spreads of the drift, does not reach the top k. A verification asks at most ``max_rounds`` times, and
-        for at most the share ``max_pairs_share`` of the candidates although a neighbour knows them. When the median or the
-        spread of the drift is above ``drift_limit``, in standard deviations of the candidates' cached scores, all of them
-        are scored; None for no limit. A document that cannot reach ``min_score``, in the reranker's raw scores, is not scored
-    either, even if fewer than top_k can; None scores whatever could be in the top k. Raises ConfigurationError for values
-    out of range.
+    ``trust_threshold`` is the cosine in [-1, 1] from which they are served unasked, ``reuse_threshold`` the one from
+    which they decide which documents are scored. A document is skipped when its expected score, raised by
+    ``confidence`` spreads of the drift, does not reach the top k. A verification asks at most ``max_rounds`` times, and
+    for at most the share ``max_pairs_share`` of the candidates although a neighbour knows them. When the median or the
+    spread of the drift is above ``drift_limit``, in standard deviations of the candidates' cached scores, all of them
+    are scored; None for no limit. Raises ConfigurationError for values out of range.
     """
 
     # The reasons stand with the knobs of the same names in semcache/settings/cache_sections.py.
@@ -32,7 +30,6 @@ class ReusePolicy:
     max_rounds: int = 3
     max_pairs_share: float = 1.0
     drift_limit: float | None = None
-    min_score: float | None = None
 
     def __post_init__(self) -> None:
         # Comparisons are written so that NaN, which is neither above nor below anything, is refused.
@@ -50,8 +47,6 @@ class ReusePolicy:
         _require(0 < share <= 1, "max_pairs_share", share, "give a share above 0 and up to 1")
         if self.drift_limit is not None:
             _require(self.drift_limit > 0, "drift_limit", self.drift_limit, "give more than 0, or None for no limit")
-        if self.min_score is not None:
-            _require(-inf < self.min_score < inf, "min_score", self.min_score, "give a finite score, or None for none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,22 @@ class Replayed:
         return 1 - self.asked / self.documents if self.documents else 0.0
 
 
-def replay(prior: Prior, truth: Floats, top_k: int, policy: ReusePolicy, known: Floats | None = None) -> Replayed:
+def replay(
+    prior: Prior,
+    truth: Floats,
+    top_k: int,
+    policy: ReusePolicy,
+    *,
+    known: Floats | None = None,
+    min_score: float = -np.inf,
+) -> Replayed:
     """What ``policy`` would have done for the request whose documents have the scores ``truth``.
 
     ``known`` are scores of this very query that were there before, nan elsewhere; they cost nothing.
     """
     fresh = np.full(len(truth), np.nan) if known is None else known.copy()
     asked = rounds = 0
-    while (ask := next_to_ask(prior, fresh, top_k, rounds, policy)).size:
+    while (ask := next_to_ask(prior, fresh, top_k, rounds, policy, min_score)).size:
         fresh[ask] = truth[ask]
         asked, rounds = asked + len(ask), rounds + 1
     best = np.sort(truth)[::-1][:top_k]

@@ -103,10 +103,13 @@ def with_learned(cached: Prior, learned: Learned) -> Prior:
     return Prior(scores, source, cached.similarity, learned.predicted.spread)
 
 
-def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: ReusePolicy) -> Positions:
+def next_to_ask(
+    prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: ReusePolicy, min_score: float = -np.inf
+) -> Positions:
     """Positions of the documents to score next, in the caller's order; none when the asking is over.
 
-    ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` were asked before this one.
+    ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` were asked before this one. A
+    document that cannot reach ``min_score``, a raw score, is not asked about, even if fewer than top_k can.
     """
     if rounds >= policy.max_rounds:
         return np.empty(0, dtype=np.intp)
@@ -120,28 +123,28 @@ def next_to_ask(prior: Prior, fresh: Floats, top_k: int, rounds: int, policy: Re
         # Scores of this query that are known already may have answered the first round.
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
-    chosen = _could_reach(expected, fresh, top_k, policy)
+    chosen = _could_reach(expected, fresh, top_k, policy, min_score)
     is_between = 0 < rounds < policy.max_rounds - 1
     if is_between and not _is_adrift(expected, policy):
         chosen = chosen[: max(MIDDLE_ROUND_LEAST, round(MIDDLE_ROUND_SHARE * top_k))]
     return np.sort(_within_budget(chosen, prior, fresh, policy))
 
 
-def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy) -> Settled:
-    """The order that follows from the fresh scores so far; ``fresh`` is as in ``next_to_ask``."""
+def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float = -np.inf) -> Settled:
+    """The order that follows from the fresh scores so far; ``fresh`` and ``min_score`` are as in ``next_to_ask``."""
     expected = expect(prior, fresh)
     unasked = np.isnan(fresh)
     scores = np.where(unasked, expected.scores, fresh)
     # Fresh scores come first, whatever is expected of the others: no expected score may get into the top k.
     order = np.lexsort((-scores, unasked))
-    left = _could_reach(expected, fresh, top_k, policy)
+    left = _could_reach(expected, fresh, top_k, policy, min_score)
     reason = None
     if left.size:
         reason = "rounds" if _within_budget(left, prior, fresh, policy).size else "budget"
     return Settled(order, scores, expected.drift, reason)
 
 
-def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
+def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float) -> Positions:
     """Documents that are not asked about and could be in the top k, the most promising first; all of them if adrift."""
     unasked = np.isnan(fresh)
     if _is_adrift(expected, policy):
@@ -150,8 +153,7 @@ def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePol
     reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + policy.confidence * expected.spread)
     scored = fresh[~unasked]
     bar = float(np.sort(scored)[-top_k]) if len(scored) >= top_k else -np.inf
-    if policy.min_score is not None:
-        bar = max(bar, policy.min_score)
+    bar = max(bar, min_score)
     # To be in the top k a document has to beat the k-th best; one that equals it stays behind.
     above = np.flatnonzero(unasked & (reach > bar))
     return above[np.argsort(-reach[above], kind="stable")]

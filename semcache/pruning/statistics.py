@@ -54,11 +54,12 @@ class Statistics:
         columns = np.column_stack([features.values, scores - level])
         known = np.append(features.available, True)
         rows = len(scores) * np.outer(known, known)
-        squares, counts = np.zeros(len(BANDS) + 1), np.zeros(len(BANDS) + 1)
+        squares: Floats = np.zeros(len(BANDS) + 1)
+        counts: Floats = np.zeros(len(BANDS) + 1)
         if expected is not None and spread is not None:
             ratio = ((scores - level - expected + expected.mean()) / spread) ** 2
             band = bands(expected)
-            squares = np.bincount(band, ratio, len(BANDS) + 1)
+            squares = np.bincount(band, ratio, len(BANDS) + 1).astype(float)
             counts = np.bincount(band, minlength=len(BANDS) + 1).astype(float)
         parts = ([1.0], [level], [level**2], (columns.T @ columns).ravel(), rows.ravel(), squares, counts)
         return cls(np.concatenate([np.asarray(part, dtype=float) for part in parts]))
