@@ -18,7 +18,7 @@ from semcache.errors import ConfigurationError, InvalidInputError, TransientStor
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.outcome import Lookup, in_order_of, lookup
-from semcache.flow.policy import FlowPolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
 from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
@@ -83,7 +83,8 @@ class RedisSemanticCache:
         observers = (OutageLog(), *checked_observers(observers))
         reuse = reuse_policy(settings.reuse, threshold)
         keeps_apart = guard_of(given(guard, settings.reuse.guard))
-        policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars)
+        prune = None if settings.prune.mode == "off" else PrunePolicy(**settings.prune.model_dump())
+        policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars, prune=prune)
         # Models are loaded before anything is opened that a failure would leave open.
         embedder = adapt_embedder(model, backend=settings.embedder.backend)
         connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))

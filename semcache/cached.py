@@ -12,10 +12,11 @@ from semcache.audit.auditor import Auditor
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.documents import TextOf, reader_of
+from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
-from semcache.events import Reranked
 from semcache.flow.drive import arun, arun_many, run, run_many
-from semcache.flow.outcome import Outcome, ranking
+from semcache.flow.hints import one_per_query, with_hints
+from semcache.flow.outcome import Outcome, ranking, reranked
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
 from semcache.flow.rerank import Flow, rerank
@@ -25,7 +26,7 @@ from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import Guard, Ladder, Observer, Reranker
+from semcache.protocols import FloatArray, Guard, Ladder, Observer, Reranker
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
 from semcache.settings import FROM_SETTINGS, FromSettings
@@ -121,6 +122,9 @@ class CachedReranker:
         *,
         tenant: str = "",
         deadline_s: float | None = None,
+        retrieval_scores: Sequence[float] | None = None,
+        document_vectors: FloatArray | None = None,
+        min_score: float | None = None,
     ) -> Ranking[Any]:
         """The best ``top_k`` of the caller's own documents, best first.
 
@@ -130,12 +134,18 @@ class CachedReranker:
         one raises DeadlineExceededError. Raises InvalidInputError before any work is done, and what the reranker
         raises.
 
+        Three arguments let more documents be skipped (setting ``prune``). ``retrieval_scores`` are the retriever's, one
+        finite number per document; without them, those that LangChain, LlamaIndex and Haystack leave in documents are
+        taken. ``document_vectors`` are of the cache's embedder, one row per document. ``min_score``, in the units of
+        the reranker's scores, leaves documents below it out of the ranking, and those that cannot reach it unasked.
+
         Example:
             >>> ranking = reranker.rerank("how far is the moon", documents, top_k=5, tenant="shop-a", deadline_s=1.5)
             >>> ranking[0], ranking.scores[0], ranking.status
         """
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
+        request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         outcome = self._flights.do(_key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline))
         return self._answered(request, documents, outcome, started)
@@ -148,10 +158,14 @@ class CachedReranker:
         *,
         tenant: str = "",
         deadline_s: float | None = None,
+        retrieval_scores: Sequence[float] | None = None,
+        document_vectors: FloatArray | None = None,
+        min_score: float | None = None,
     ) -> Ranking[Any]:
         """``rerank`` for an event loop."""
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
+        request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
             _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline)
@@ -159,25 +173,45 @@ class CachedReranker:
         return self._answered(request, documents, outcome, started)
 
     def rerank_many(
-        self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
+        self,
+        queries: Sequence[str],
+        documents_list: Sequence[Sequence[Any]],
+        top_k: int = 5,
+        *,
+        tenant: str = "",
+        retrieval_scores: Sequence[Sequence[float] | None] | None = None,
+        document_vectors: Sequence[FloatArray | None] | None = None,
+        min_score: float | None = None,
     ) -> list[Ranking[Any]]:
         """One ranking per query, in order; looked up and embedded together, scored in common batches.
+
+        ``retrieval_scores`` and ``document_vectors`` have those of each query, or None for one that has none.
 
         Example:
             >>> rankings = reranker.rerank_many(["red apples", "cold wind"], [documents, other_documents], top_k=3)
         """
         started = monotonic()
         requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
+        requests = self._all_with_hints(requests, retrieval_scores, document_vectors, min_score)
         distinct = {_key(request, None): request for request in requests}
         outcomes = run_many(map(self._flow, distinct.values()), self._calls)
         return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     async def arerank_many(
-        self, queries: Sequence[str], documents_list: Sequence[Sequence[Any]], top_k: int = 5, *, tenant: str = ""
+        self,
+        queries: Sequence[str],
+        documents_list: Sequence[Sequence[Any]],
+        top_k: int = 5,
+        *,
+        tenant: str = "",
+        retrieval_scores: Sequence[Sequence[float] | None] | None = None,
+        document_vectors: Sequence[FloatArray | None] | None = None,
+        min_score: float | None = None,
     ) -> list[Ranking[Any]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
         requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
+        requests = self._all_with_hints(requests, retrieval_scores, document_vectors, min_score)
         distinct = {_key(request, None): request for request in requests}
         outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
         return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
@@ -262,22 +296,36 @@ class CachedReranker:
 
     def _answered(self, request: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
         """The ranking for one caller. Callers that shared one computation each have their documents and their event."""
-        reranked = Reranked(
-            status=outcome.status,
-            reason=outcome.reason,
-            reranker=outcome.reranker,
-            tenant=request.tenant,
-            documents=len(request.text_positions),
-            asked=outcome.asked,
-            reused=outcome.reused,
-            rounds=outcome.rounds,
-            similarity=outcome.similarity,
-            drift=None if outcome.drift is None else outcome.drift.median,
-            duration_s=monotonic() - started,
-            why=outcome.why,
-        )
-        self.cache.on_event(reranked)
+        self.cache.on_event(reranked(request, outcome, monotonic() - started))
         return ranking(request, documents, outcome)
+
+    def _with_hints(
+        self,
+        request: Request,
+        retrieval_scores: Sequence[float] | None,
+        document_vectors: FloatArray | None,
+        min_score: float | None,
+    ) -> Request:
+        if retrieval_scores is None and document_vectors is None and min_score is None:
+            return request
+        if document_vectors is not None:
+            dims = self.cache.backend.embedder.dims
+            document_vectors = given_vectors(document_vectors, len(request.text_positions), dims)
+        return with_hints(request, retrieval_scores, document_vectors, min_score)
+
+    def _all_with_hints(
+        self,
+        requests: list[Request],
+        retrieval_scores: Sequence[Sequence[float] | None] | None,
+        document_vectors: Sequence[FloatArray | None] | None,
+        min_score: float | None,
+    ) -> list[Request]:
+        all_scores = one_per_query(retrieval_scores, len(requests), "retrieval_scores")
+        all_vectors = one_per_query(document_vectors, len(requests), "document_vectors")
+        return [
+            self._with_hints(request, scores, vectors, min_score)
+            for request, scores, vectors in zip(requests, all_scores, all_vectors, strict=True)
+        ]
 
     @property
     def reranker(self) -> Any:
@@ -345,4 +393,5 @@ def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: boo
 
 def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:
     # With the deadline, since a caller without one must not get the answer of a fallback that was in a hurry.
-    return request.tenant, request.query, request.fingerprints, request.top_k, deadline_s
+    # With the least score, which changes the answer; scores of a retriever and vectors only change how it is found.
+    return request.tenant, request.query, request.fingerprints, request.top_k, request.min_score, deadline_s

@@ -1,8 +1,10 @@
 """Documents that callers may pass, and the text of one that is sent to the reranker."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 from semcache.errors import ConfigurationError, InvalidInputError, described
@@ -11,6 +13,9 @@ from semcache.errors import ConfigurationError, InvalidInputError, described
 _TEXT_NAMES = ("page_content", "content", "text")
 # LangChain and LlamaIndex; Haystack.
 _METADATA_NAMES = ("metadata", "meta")
+# An attribute of LlamaIndex's NodeWithScore and of Haystack's documents; LangChain's guides and retrievers put "score"
+# into the metadata, its compressors "relevance_score". "distance" is left out: it falls where a document is better.
+_SCORE_NAMES = ("score", "relevance_score")
 
 TextOf = Callable[[Any], str] | Sequence[str]
 """Says what of a document is scored: a function that gives its text, or the names of the fields that make it up."""
@@ -80,6 +85,44 @@ def reader_of(text: TextOf | None) -> Reader:
             f"text must be a function of a document, or names of fields such as ('title', 'body'), got {text!r:.80}"
         )
     return partial(_by_fields, fields)
+
+
+def retriever_scores(documents: Iterable[object]) -> list[float] | None:
+    """The scores that a retriever left in its documents, in order; None unless every document has a finite one.
+
+    Read are ``score`` and ``relevance_score``: as a key of a mapping, as an attribute (LlamaIndex's NodeWithScore,
+    Haystack's Document), and as a key of the metadata (LangChain). All scores are of the same name. Higher should be
+    better; of a retriever that gives distances, what they mean is learned as well.
+
+    Example:
+        >>> retriever_scores([Document("a passage", {"score": 0.83}), {"text": "another", "score": 0.41}])
+        [0.83, 0.41]
+    """
+    documents = list(documents)
+    for name in _SCORE_NAMES:
+        scores: list[float] = []
+        for document in documents:
+            score = None if isinstance(document, str) else _retriever_score(document, name)
+            # Most documents without scores are strings or come from a retriever that leaves none in any of them.
+            if score is None:
+                break
+            scores.append(score)
+        else:
+            return scores or None
+    return None
+
+
+def _retriever_score(document: object, name: str) -> float | None:
+    if isinstance(document, Mapping):
+        value = document.get(name)
+        holders = [document.get(metadata) for metadata in _METADATA_NAMES]
+    else:
+        value = _attribute(document, name)
+        holders = [_attribute(document, metadata) for metadata in _METADATA_NAMES]
+    found = [value, *(holder.get(name) for holder in holders if isinstance(holder, Mapping))]
+    # A method called score, or a text, is no score, and neither is True.
+    numbers = (one for one in found if isinstance(one, Real) and not isinstance(one, bool))
+    return next((float(number) for number in numbers if isfinite(number)), None)
 
 
 def _by_function(function: Callable[[Any], str], document: object) -> str:

@@ -37,6 +37,7 @@ class Reranked:
     drift: float | None  # median, in score units
     duration_s: float  # of the whole call
     why: str = ""  # the status is no better
+    skipped: int = 0  # pairs that were neither known nor asked about, by what earlier scores taught
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ class Status(StrEnum):
     SEMANTIC = "semantic"  # scores of a trusted similar query; no model call
     VERIFIED = "verified"  # the returned top k was scored for this query; the tail was skipped by a bound on the drift
     PARTIAL = "partial"  # the query was known, and only the unknown documents were scored
+    PRUNED = (
+        "pruned"  # the returned top k was scored for this query; the tail was skipped by what earlier scores taught
+    )
     FRESH = "fresh"  # every score was computed now
     DEGRADED = "degraded"  # the primary reranker did not answer; the reason says why
 
@@ -42,10 +45,11 @@ class Ranking(Sequence[D], Generic[D]):
     ``indices`` are their positions in the caller's list. ``scores`` are the raw scores in the same order, or None when
     the order is the retriever's (last rung of the ladder). ``reranker`` is the name of the reranker that gave them.
     ``similarity`` is the cosine of the nearest similar query used, None without one. ``asked`` and ``reused`` count
-    (query, document) pairs: sent to a reranker now; answered from the cache or skipped thanks to it. ``rounds`` is the
-    number of times that the reranker was asked. ``reason`` is a word for programs: why an answer is degraded, or a
-    verification stopped early. ``why`` is for people: why the status is no better, such as "guard: negation (similarity
-    0.981)"; it is empty for exact and semantic answers, and without a cache.
+    (query, document) pairs: sent to a reranker now; answered from the cache or skipped thanks to it. ``skipped`` counts
+    the others: the cache knows no score of them, and what it learned from earlier scores says that they cannot be among
+    the best. ``rounds`` is the number of times that the reranker was asked. ``reason`` is a word for programs: why an
+    answer is degraded, or a verification stopped early. ``why`` is for people: why the status is no better, such as
+    "guard: negation (similarity 0.981)"; it is empty for exact and semantic answers, and without a cache.
 
     Example:
         >>> ranking = pipeline.rerank("how to reset a password", documents, top_k=5)
@@ -64,6 +68,7 @@ class Ranking(Sequence[D], Generic[D]):
     rounds: int = 0
     drift: Drift | None = None
     why: str = ""
+    skipped: int = 0
 
     def to_list(self) -> list[D]:
         """The documents as a list of the caller's own, best first."""
@@ -87,6 +92,7 @@ class Ranking(Sequence[D], Generic[D]):
             "similarity": None if self.similarity is None else _plain(self.similarity),
             "asked": self.asked,
             "reused": self.reused,
+            "skipped": self.skipped,
             "rounds": self.rounds,
             "drift": None
             if self.drift is None
@@ -122,9 +128,10 @@ class Ranking(Sequence[D], Generic[D]):
 
     def __repr__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
         return (
             f"<Ranking {self.status}{why}: {len(self)} documents by {self.reranker}, "
-            f"{self.asked} pairs asked, {self.reused} reused>"
+            f"{self.asked} pairs asked, {self.reused} reused{skipped}>"
         )
 
 

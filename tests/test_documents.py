@@ -4,9 +4,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from semcache.documents import Document, reader_of, text_of
+from semcache.documents import Document, reader_of, retriever_scores, text_of
 from semcache.errors import ConfigurationError, InvalidInputError
 
 
@@ -98,3 +99,43 @@ def test_a_document_that_it_does_not_fit_is_shown(
 def test_what_says_nothing_is_refused(text: Any) -> None:
     with pytest.raises(ConfigurationError, match="text must be a function of a document, or names of fields"):
         reader_of(text)
+
+
+def langchain(**metadata: object) -> SimpleNamespace:
+    return SimpleNamespace(page_content="a passage", metadata=metadata)
+
+
+def haystack(score: object) -> SimpleNamespace:
+    return SimpleNamespace(content="a passage", meta={}, score=score)
+
+
+def node(score: object) -> SimpleNamespace:
+    return SimpleNamespace(node=SimpleNamespace(metadata={"score": 99}), metadata={}, score=score)
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [
+        ([langchain(score=0.9), langchain(score=np.float32(0.5))], [0.9, 0.5]),
+        ([langchain(relevance_score=0.9), langchain(relevance_score=2)], [0.9, 2.0]),
+        ([haystack(0.9), haystack(0.1)], [0.9, 0.1]),
+        ([node(0.9), node(0.1)], [0.9, 0.1]),
+        ([{"text": "a", "score": 0.9}, {"text": "b", "metadata": {"score": 0.1}}], [0.9, 0.1]),
+        ([Document("a", {"score": 1}), Document("b", {"score": 0})], [1.0, 0.0]),
+        # Not one name for some and another for the rest: those are scores of two retrievers.
+        ([langchain(score=0.9), langchain(relevance_score=0.5)], None),
+        ([langchain(score=0.9), langchain()], None),
+        ([langchain(score=0.9), "a plain text"], None),
+        ([haystack(None), haystack(None)], None),
+        ([haystack(float("nan")), haystack(0.1)], None),
+        ([langchain(score="0.9")], None),
+        ([langchain(score=True)], None),
+        ([langchain(distance=0.1)], None),
+        (["a", "b"], None),
+        ([], None),
+    ],
+)
+def test_scores_of_a_retriever_are_found_if_all_documents_have_one(
+    documents: list[object], expected: list[float] | None
+) -> None:
+    assert retriever_scores(documents) == (None if expected is None else pytest.approx(expected))

@@ -46,6 +46,7 @@ def test_a_dict_has_everything_but_the_documents_and_is_json() -> None:
         "similarity": 0.93,
         "asked": 4,
         "reused": 6,
+        "skipped": 0,
         "rounds": 2,
         "drift": {"median": -0.5, "spread": 0.2, "samples": 4},
     }
@@ -76,3 +77,8 @@ def test_numbers_of_numpy_become_numbers_of_json() -> None:
 def test_documents_of_any_kind_have_a_text() -> None:
     page = SimpleNamespace(page_content="a page", metadata={})
     assert ranking(documents=("plain", page)).to_dict(documents=True)["documents"] == ["plain", "a page"]
+
+
+def test_a_repr_tells_of_skipped_pairs_where_there_are_any() -> None:
+    assert repr(ranking()).endswith("4 pairs asked, 6 reused>")
+    assert repr(ranking(status=Status.PRUNED, skipped=9)).endswith("4 pairs asked, 6 reused, 9 skipped>")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from semcache.errors import EmbedderError, described
+from semcache.errors import EmbedderError, InvalidInputError, described
 from semcache.models.foreign import as_float32
 from semcache.protocols import FloatArray
 
@@ -53,6 +53,20 @@ def given_vector(vector: FloatArray, dims: int) -> FloatArray:
             return vector if abs(square - 1) < 1e-5 else vector / np.float32(math.sqrt(square))
     checked: FloatArray = unit_vectors([vector], ["(given vector)"], dims, "the caller")[0]
     return checked
+
+
+def given_vectors(vectors: Any, documents: int, dims: int) -> FloatArray:
+    """A caller's own vectors of documents as float32 rows of length 1, shape ``(documents, dims)``.
+
+    Raises InvalidInputError for anything that is not one finite, non-zero vector of ``dims`` numbers per document.
+    """
+    try:
+        return unit_vectors(vectors, ["(given vector)"] * documents, dims, "document_vectors")
+    except EmbedderError as error:
+        raise InvalidInputError(
+            f"{error}; give one vector per document by the embedder of the cache, which has {dims} dims, or leave out "
+            "document_vectors"
+        ) from error
 
 
 def as_rows(vectors: Any, embedder: str) -> FloatArray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from semcache.entries.entry import Neighbour, Scores
+from semcache.events import Reranked
 from semcache.flow.drift import Floats
 from semcache.flow.requests import Request, by_position, caller_positions
 from semcache.flow.why import degraded
@@ -47,6 +48,7 @@ class Outcome:
     rounds: int = 0
     drift: Drift | None = None
     why: str = ""
+    skipped: int = 0
     # For the audit only; a caller never sees it.
     evidence: Evidence | None = field(default=None, repr=False)
 
@@ -127,6 +129,8 @@ def lookup(request: Request, found: Found) -> Lookup:
 def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranking[D]:
     """The best ``top_k`` of the caller's own documents, equal texts side by side in the caller's order.
 
+    Documents below the request's ``min_score`` are left out, unless a lower rung answered.
+
     Example:
         >>> request = checked_request("red", ["a red car", "the moon"], top_k=1)
         >>> scored = Scored(np.array([0.2, 0.9], dtype=np.float32), "a reranker")
@@ -134,13 +138,16 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
         ['the moon']
     """
     positions = request.text_positions
-    best = tuple(caller_positions(positions, outcome.order)[: request.top_k])
+    best = caller_positions(positions, outcome.order)[: request.top_k]
     scores = outcome.scores
+    # Scores of a lower rung are of another scale.
+    if request.min_score is not None and scores is not None and outcome.status is not Status.DEGRADED:
+        best = [index for index in best if scores[positions[index]] >= request.min_score]
     # Only now, with the caller's own objects: callers that shared one computation each get theirs.
     documents = by_position(documents)
     return Ranking(
         documents=tuple(documents[index] for index in best),
-        indices=best,
+        indices=tuple(best),
         scores=None if scores is None else tuple(scores[positions[index]] for index in best),
         status=outcome.status,
         reranker=outcome.reranker,
@@ -151,4 +158,24 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
         rounds=outcome.rounds,
         drift=outcome.drift,
         why=outcome.why,
+        skipped=outcome.skipped,
+    )
+
+
+def reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
+    """The event of an answered request."""
+    return Reranked(
+        status=outcome.status,
+        reason=outcome.reason,
+        reranker=outcome.reranker,
+        tenant=request.tenant,
+        documents=len(request.text_positions),
+        asked=outcome.asked,
+        reused=outcome.reused,
+        rounds=outcome.rounds,
+        similarity=outcome.similarity,
+        drift=None if outcome.drift is None else outcome.drift.median,
+        duration_s=duration_s,
+        why=outcome.why,
+        skipped=outcome.skipped,
     )

@@ -1,9 +1,9 @@
-"""Policies for a rerank: from which similarity scores are reused, and how sure the reuse has to be."""
+"""Policies for a rerank: from which similarity scores are reused, what is skipped, and how sure that has to be."""
 
 # No numpy here: the settings read these defaults, and importing numpy would take half of their import time again.
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from semcache.errors import ConfigurationError
 
@@ -49,6 +49,42 @@ class ReusePolicy:
             _require(self.drift_limit > 0, "drift_limit", self.drift_limit, "give more than 0, or None for no limit")
 
 
+PruneMode = Literal["off", "measure", "on"]
+DocumentVectors = Literal["off", "given", "embed"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePolicy:
+    """How requests that the cache cannot answer are pruned. The section ``prune`` of the settings has these defaults.
+
+    With ``mode`` "measure" every such request is scored whole and only says what pruning would have saved and lost;
+    "off" does not even learn. A document is skipped when its expected score, raised by ``confidence`` spreads, does not
+    reach the top k. The reranker is asked at most ``max_rounds`` times. The share ``explore`` of the requests is scored
+    whole all the same, so that the loss stays measured. ``document_vectors`` says whose vectors are used: of no
+    document, those that callers give, or also vectors that are embedded in spare time and kept. Raises
+    ConfigurationError for values out of range.
+    """
+
+    # The reasons stand with the knobs of the same names in semcache/settings/prune_section.py.
+    mode: PruneMode = "measure"
+    confidence: float = 1.5
+    max_rounds: int = 3
+    explore: float = 0.02
+    document_vectors: DocumentVectors = "given"
+    max_document_vectors: int = 50_000
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("mode", PruneMode), ("document_vectors", DocumentVectors)):
+            allowed = get_args(kinds)
+            value = getattr(self, name)
+            # YAML reads a bare on and off as True and False.
+            _require(value in allowed, name, value, f"give one of {', '.join(allowed)}")
+        _require(0 <= self.confidence < inf, "confidence", self.confidence, "give a number of spreads, 0 or more")
+        _require(self.max_rounds >= 1, "max_rounds", self.max_rounds, "give 1 or more")
+        _require(0 <= self.explore <= 1, "explore", self.explore, "give a share from 0 to 1")
+        _require(self.max_document_vectors >= 1, "max_document_vectors", self.max_document_vectors, "give 1 or more")
+
+
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
     """All that a flow may do. ``guard`` None trusts by similarity alone, ``reuse`` None looks up exact queries only.
@@ -56,7 +92,7 @@ class FlowPolicy:
     Queries longer than ``max_query_chars`` are looked up exactly only. Without ``trust_near`` no similarity is enough
     for serving scores unasked; without ``trust_exact`` even what is remembered of this very query is only verified.
     The quality watch withdraws both, or raises the trust threshold, when reuses have cost too much; ``withdrawn`` then
-    says why.
+    says why. ``prune`` None prunes nothing.
     """
 
     reuse: ReusePolicy | None
@@ -65,6 +101,7 @@ class FlowPolicy:
     trust_near: bool = True
     trust_exact: bool = True
     withdrawn: str = ""
+    prune: PrunePolicy | None = None
 
 
 def _require(is_met: bool, name: str, value: object, remedy: str) -> None:

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from math import isfinite
 from numbers import Integral, Real
 from operator import index
-from typing import Any, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
 from semcache.documents import Reader, text_of
 from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
 from semcache.errors import ConfigurationError, InvalidInputError, SemcacheError, described
+
+if TYPE_CHECKING:  # the settings import this module, and numpy would take half of their import time again
+    from semcache.flow.drift import Floats
+    from semcache.protocols import FloatArray
 
 D = TypeVar("D")
 
@@ -19,7 +23,9 @@ class Request:
     """One query and its distinct document texts. Treat it as immutable; it is not frozen for speed, like the steps.
 
     ``text_positions`` has the position in ``texts`` for every document of the caller: equal texts are scored once, and
-    each of their documents is returned. ``top_k`` is at most the number of the caller's documents.
+    each of their documents is returned. ``top_k`` is at most the number of the caller's documents. By text are the
+    retriever's scores and the unit vectors, where the caller gave them (``hints.py``). Documents that cannot reach
+    ``min_score`` are neither asked about nor returned.
     """
 
     query: str
@@ -29,6 +35,11 @@ class Request:
     # A range when no text comes twice, as nearly always: others test for that and then need no look-ups.
     text_positions: Sequence[int]
     top_k: int
+    # The caller's own, in which scores of the retriever may be found; that is looked for only when they are needed.
+    documents: Sequence[object] = ()
+    retrieval_scores: "Floats | None" = None
+    document_vectors: "FloatArray | None" = None
+    min_score: float | None = None
 
 
 def checked_request(
@@ -52,7 +63,8 @@ def checked_request(
     if len(distinct) < len(texts):
         position_of = {text: position for position, text in enumerate(distinct)}
         text_positions = tuple(map(position_of.__getitem__, texts))
-    return Request(query, tenant, distinct, document_fingerprints(distinct), text_positions, min(top_k, len(texts)))
+    fingerprints = document_fingerprints(distinct)
+    return Request(query, tenant, distinct, fingerprints, text_positions, min(top_k, len(texts)), documents)
 
 
 def checked_requests(

@@ -9,7 +9,8 @@ from semcache.ranking import Status
 from semcache.runtime.forking import ForkSafeLock
 
 HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL))
-"""A request with one of these statuses is a hit: the cache saved at least a part of the reranker's work."""
+"""A request with one of these statuses is a hit: scores in the cache saved at least a part of the reranker's work.
+Pruned ones are none: nothing was cached that helped."""
 
 # Shown also while they are 0, so that a dashboard finds them from the start.
 _ALWAYS_SHOWN = (*("cache_failures", "rung_failures", "trust_refused", "neighbours_skipped", "identity_changes"),)
@@ -25,7 +26,7 @@ class Counters:
         self._statuses: Counter[str] = Counter()
         self._empty: Counter[str] = Counter()
         """Those of the above without documents: there was nothing to find or to miss."""
-        self._asked = self._reused = 0
+        self._asked = self._reused = self._skipped = 0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -40,6 +41,7 @@ class Counters:
                         self._empty[event.status] += 1
                     self._asked += event.asked
                     self._reused += event.reused
+                    self._skipped += event.skipped
                 case CacheFailed():
                     self._errors(event)
                     self._counts["cache_failures"] += 1
@@ -56,7 +58,8 @@ class Counters:
     def snapshot(self) -> dict[str, Any]:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.
 
-        ``pairs_asked`` went to a reranker; ``pairs_reused`` were answered from the cache or skipped thanks to it.
+        ``pairs_asked`` went to a reranker; ``pairs_reused`` were answered from the cache or skipped thanks to it;
+        ``pairs_skipped`` were neither known nor asked about, by what earlier scores taught.
         ``last_error`` is that of the cache, of the embedder, and of each reranker, see LastErrors.
         """
         with self._lock:
@@ -72,6 +75,7 @@ class Counters:
                 "by_reason": dict(self._reasons),
                 "pairs_asked": self._asked,
                 "pairs_reused": self._reused,
+                "pairs_skipped": self._skipped,
                 **{name: self._counts[name] for name in _ALWAYS_SHOWN},
                 "last_error": self._errors.snapshot(),
             }

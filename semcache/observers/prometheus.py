@@ -40,7 +40,7 @@ _PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 # By key in this module: name, description, labels.
 _COUNTERS = {
     "requests": ("requests", "Answered requests", ("status", "reason")),
-    "pairs": ("pairs", "(query, document) pairs, asked of a reranker or reused", ("source",)),
+    "pairs": ("pairs", "(query, document) pairs: asked of a reranker, reused or skipped", ("source",)),
     "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
     "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
     "indexes": ("indexes_created", "Vector indexes created", ()),
@@ -120,6 +120,7 @@ class PrometheusObserver:
                 self._metrics["seconds"].labels(event.status).observe(event.duration_s)
                 self._metrics["pairs"].labels("asked").inc(event.asked)
                 self._metrics["pairs"].labels("reused").inc(event.reused)
+                self._metrics["pairs"].labels("skipped").inc(event.skipped)
                 if event.similarity is not None:
                     self._metrics["similarity"].observe(event.similarity)
                 if event.drift is not None:

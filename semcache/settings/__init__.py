@@ -1,14 +1,15 @@
 """Every knob, checked, and where its value comes from.
 
-Knobs of the cache stand in ``cache_sections``, those of the rerankers in ``reranker_sections``; ``knobs`` says what a
-knob is. ``sources`` reads and merges constructor, environment, .env file and YAML. ``from_settings`` marks arguments of
-other constructors that come from here.
+Knobs of the cache stand in ``cache_sections``, those of pruning in ``prune_section``, those of the rerankers in
+``reranker_sections``; ``knobs`` says what a knob is. ``sources`` reads and merges constructor, environment, .env file
+and YAML. ``from_settings`` marks arguments of other constructors that come from here.
 """
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.from_settings import FROM_SETTINGS, FromSettings, given
 from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
+from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
@@ -24,6 +25,7 @@ __all__ = [
     "Explained",
     "FromSettings",
     "Monitor",
+    "Prune",
     "Redis",
     "Reuse",
     "Rung",

@@ -40,10 +40,15 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_booleans_as_numbers(cls, value: object, info: Any) -> object:
+        annotation = cls.model_fields[info.field_name].annotation
+        if not isinstance(value, bool) or annotation is bool:
+            return value
+        # YAML 1.1 reads a bare on and off as true and false.
+        word = "on" if value else "off"
+        if word in get_args(annotation):
+            return word
         # pydantic takes True for 1.0, so that "ttl_s: yes" in a YAML file would mean one second.
-        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
-            raise PydanticCustomError("not_a_flag", "this is not an on/off setting")
-        return value
+        raise PydanticCustomError("not_a_flag", "this is not an on/off setting")
 
 
 def knob(default: Any, meaning: str, *, reason: str, unit: str = "", formerly: str = "", **limits: Any) -> Any:

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from semcache.errors import ConfigurationError
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.knobs import Path, hidden, is_list, is_secret, knob, knobs, unit_of
+from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
 from semcache.settings.sources import merged, read_layers
 from semcache.settings.validation_errors import message_of, origin
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     embedder: Embedder = Field(default_factory=Embedder)
     cache: Cache = Field(default_factory=Cache)
     reuse: Reuse = Field(default_factory=Reuse)
+    prune: Prune = Field(default_factory=Prune)
     monitor: Monitor = Field(default_factory=Monitor)
     breaker: Breaker = Field(default_factory=Breaker)
     batching: Batching = Field(default_factory=Batching)

@@ -3,7 +3,7 @@
 import pytest
 
 from semcache.errors import ConfigurationError
-from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.settings import Settings
 
 NAN = float("nan")
@@ -30,7 +30,26 @@ def test_a_value_out_of_range_is_named_with_its_remedy(knob: str, value: float) 
         ReusePolicy(**{knob: value})
 
 
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [
+        ("mode", "sometimes"),
+        ("mode", True),
+        ("confidence", NAN),
+        ("max_rounds", 0),
+        ("explore", 1.1),
+        ("explore", NAN),
+        ("document_vectors", "on"),
+        ("max_document_vectors", 0),
+    ],
+)
+def test_a_value_of_pruning_out_of_range_is_named_with_its_remedy(knob: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{knob} is {value!r}; "):
+        PrunePolicy(**{knob: value})  # type: ignore[arg-type]
+
+
 def test_limits_of_the_ranges_are_allowed() -> None:
+    PrunePolicy(confidence=0.0, max_rounds=1, explore=0.0, max_document_vectors=1)
     ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)
 
 
@@ -38,4 +57,5 @@ def test_the_settings_have_the_defaults_of_the_policies() -> None:
     settings, reuse = Settings(), ReusePolicy()
     shared = {name: getattr(settings.reuse, name) for name in ReusePolicy.__slots__}
     assert shared == {name: getattr(reuse, name) for name in ReusePolicy.__slots__}
+    assert settings.prune.model_dump() == {name: getattr(PrunePolicy(), name) for name in PrunePolicy.__slots__}
     assert settings.cache.max_query_chars == FlowPolicy(reuse).max_query_chars

@@ -1,0 +1,58 @@
+"""The knobs of pruning: what need not be asked on a request that the cache cannot answer."""
+
+from semcache.flow.policy import DocumentVectors, PruneMode, PrunePolicy
+from semcache.settings.knobs import Section, knob
+
+# The policy stands below the settings and has the defaults; the knobs add the reasons.
+_PRUNE = PrunePolicy()
+
+
+class Prune(Section):
+    """When documents are skipped that by earlier scores of this reranker cannot be among the best."""
+
+    mode: PruneMode = knob(
+        _PRUNE.mode,
+        "off: never, and nothing is learned; measure: nothing is skipped, and events, statistics and metrics say what "
+        "would have been, and at what loss; on: documents are skipped as soon as the evidence suffices",
+        reason="measuring costs under a millisecond per request and changes no answer; its figures say whether to "
+        "switch it on",
+    )
+    confidence: float = knob(
+        _PRUNE.confidence,
+        "z: a document is scored while its expected score + z x spread could reach the top k. Raised by itself while "
+        "the loss is above reuse.quality_budget",
+        unit="spreads",
+        reason="between 1, which saves more and loses more in the tail, and 2, which loses next to nothing",
+        ge=0,
+        le=10,
+    )
+    max_rounds: int = knob(
+        _PRUNE.max_rounds,
+        "How often one pruned request asks the reranker at most",
+        unit="rounds",
+        reason="as for verified reuse; take 1 or 2 for a remote reranker, since each round waits for its answer",
+        ge=1,
+        le=100,
+    )
+    explore: float = knob(
+        _PRUNE.explore,
+        "Share of the requests that are scored whole although they could be pruned, so that the loss stays measured",
+        reason="costs 2 % of what pruning saves, and gives 20 measurements in a thousand requests",
+        ge=0,
+        le=1,
+    )
+    document_vectors: DocumentVectors = knob(
+        _PRUNE.document_vectors,
+        "Vectors that the similarity of query and document is taken from. off: none; given: those that callers pass; "
+        "embed: others are embedded in spare time, once per document, and kept in Redis for cache.ttl_s",
+        reason="to embed a passage takes a CPU some milliseconds and Redis about a kilobyte, which is to be decided by "
+        "the user",
+    )
+    max_document_vectors: int = knob(
+        _PRUNE.max_document_vectors,
+        "Most vectors of documents that are kept at a time; further ones are not embedded",
+        unit="vectors",
+        reason="about 45 MB of Redis at 384 dims",
+        ge=1,
+        le=100_000_000,
+    )
