@@ -50,7 +50,7 @@ def test_scores_that_do_not_fit_are_refused(scores: Any, said: str) -> None:
 
 @pytest.mark.parametrize("min_score", ["0.5", True, float("nan"), float("inf")])
 def test_a_least_score_that_is_no_number_is_refused(min_score: Any) -> None:
-    with pytest.raises(InvalidInputError, match="min_score is .*give a finite number"):
+    with pytest.raises(InvalidInputError, match=r"min_score is .*give a finite number"):
         with_hints(REQUEST, None, None, min_score)
 
 
