@@ -65,7 +65,7 @@ def test_a_pipeline_calls_every_model_once_and_says_the_seconds(redis_url: str, 
 def test_its_time_does_not_make_a_model_look_slow(warm: Warm) -> None:
     with AsyncBatchReranker(CountingReranker()) as reranker:
         warm(reranker.batcher) if warm is by_call else asyncio.run(reranker.batcher.awarmup())
-        assert reranker.batcher.load().per_pair_s is None
+        assert reranker.batcher.load().cost is None
 
 
 @BOTH_WAYS

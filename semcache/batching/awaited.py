@@ -102,11 +102,11 @@ class AwaitedCalls:
         served, started = NEVER_RUN, self._clock()
         try:
             scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
-            served = Served(self._clock() - started, len(pairs))
+            served = Served(self._clock() - started, len(pairs), since=started)
         except asyncio.CancelledError:  # by the caller, which says nothing about the reranker
             raise
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
-            served = Served(error=error)
+            served = Served(error=error, since=started)
             raise
         finally:
             settle(served)

@@ -14,11 +14,13 @@ class Served:
 
     ``service_s`` is the duration of the model's call that scored it, ``pairs`` the number of pairs in that call. It is
     reported to ``on_served`` even if the caller has given up, so that an observer of the model misses no call.
+    ``since`` is when that call began, by the batcher's clock; requests that shared a call are told from it.
     """
 
     service_s: float | None = None
     pairs: int = 0
     error: BaseException | None = None
+    since: float | None = field(default=None, compare=False)
 
 
 NEVER_RUN = Served()

@@ -15,10 +15,11 @@ from functools import partial
 from itertools import islice
 from threading import Condition
 
-from semcache.batching.admission import Load, ServiceRate, pairs_within, remaining_s
+from semcache.batching.admission import Load, is_hopeless, pairs_within, queued_s, remaining_s
 from semcache.batching.jobs import NEVER_RUN, Batch, Dequeued, Job
 from semcache.batching.limits import Limits
 from semcache.batching.plan import count_that_fit
+from semcache.batching.service_time import Cost, ServiceTime
 from semcache.errors import QueueFullError, SemcacheError
 from semcache.protocols import Clock, FloatArray
 from semcache.runtime.forking import renew_in_child
@@ -31,7 +32,7 @@ class BatchQueue:
         self._limits = limits
         self._workers = workers
         self._clock = clock
-        self._rate = ServiceRate()
+        self._service = ServiceTime()
         self._is_closed = False
         self.finished = 0
         """Number of calls that are over. Read without the lock, to see whether the model makes progress."""
@@ -40,8 +41,8 @@ class BatchQueue:
 
     def after_fork_in_child(self) -> None:
         """Forget all jobs, since their callers are threads of the parent; also used for the beginning itself."""
-        # Guards everything below, the rate, and whether the queue is closed. Workers sleep on it until a job arrives or
-        # the queue is closed.
+        # Guards everything below, the service time, and whether the queue is closed. Workers sleep on it until a job
+        # arrives or the queue is closed.
         self._changed = Condition()
         self._waiting: deque[Job] = deque()
         self._waiting_pairs = 0
@@ -77,11 +78,11 @@ class BatchQueue:
                     return None
                 self._changed.wait()
             now = self._clock()
-            late = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
-            expired, cancelled = self._dequeue(late)
+            cost = self._service.cost(now)
+            expired, cancelled = self._dequeue([job for job in self._waiting if _is_late(job, cost, now)])
             # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
-            max_pairs = pairs_within(self._limits.max_batch_s, self._rate.per_pair_s, self._limits.pairs_merged)
             most = self._limits.max_requests if merged else 1
+            max_pairs = pairs_within(self._time_for_a_call(most, now), cost, self._limits.pairs_merged)
             count = count_that_fit([job.pairs for job in self._waiting], most, max_pairs)
             jobs, also_cancelled = self._dequeue(islice(self._waiting, count))
             batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
@@ -93,12 +94,12 @@ class BatchQueue:
     def record_service(self, pairs: int, service_s: float) -> None:
         """The model took ``service_s`` seconds for that many pairs."""
         with self._changed:
-            self._rate.record(pairs, service_s)
+            self._service.record(pairs, service_s, self._clock())
 
     def forget_service(self) -> None:
         """What the model took so far says nothing about its next calls: it was loading."""
         with self._changed:
-            self._rate = ServiceRate()
+            self._service = ServiceTime()
 
     def finish(self, batch: Batch, jobs: Sequence[Job]) -> None:
         """These jobs of a batch are no longer in the model; without jobs the batch is over."""
@@ -118,14 +119,19 @@ class BatchQueue:
     def load(self) -> Load:
         """The work that a new request would find before it."""
         with self._changed:
-            rate = self._rate.per_pair_s
-            per_pair_s = rate or 0.0
             now = self._clock()
-            running = [remaining_s(batch.pairs * per_pair_s, now - batch.since) for batch in self._running]
+            cost = self._service.cost(now)
+            running = [
+                remaining_s(0.0 if cost is None else cost.seconds(batch.pairs), now - batch.since)
+                for batch in self._running
+            ]
             # The worker that ends its call first takes what waits; one that is free would have taken it already.
             first_free_s = min(running) if self.busy else 0.0
-            wait_s = first_free_s + self._waiting_pairs * per_pair_s / self._workers
-            return Load(self.busy, self.abandoned, wait_s, rate)
+            merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
+            queued = queued_s(self._waiting_pairs, len(self._waiting), cost, merged, self._limits.max_requests)
+            since = min((batch.since for batch in self._running), default=None)
+            elapsed_s = 0.0 if since is None else now - since
+            return Load(self.busy, self.abandoned, first_free_s + queued / self._workers, cost, since, elapsed_s)
 
     def close(self, *, drain: bool) -> None:
         """Take no more jobs. Those that wait are still scored with ``drain``, and fail without. Can be repeated."""
@@ -157,6 +163,11 @@ class BatchQueue:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)
 
+    def _time_for_a_call(self, most: int, now: float) -> float:
+        """How many seconds the next call may take: no job that joins it may make another one late."""
+        deadlines = [job.deadline for job in islice(self._waiting, most) if job.deadline is not None]
+        return min([self._limits.max_batch_s, *(deadline - now for deadline in deadlines)])
+
     def _withdraw(self, job: Job, future: Future[FloatArray]) -> None:
         """Runs in whichever thread settles or cancels the future, once."""
         if not future.cancelled():
@@ -182,3 +193,11 @@ class BatchQueue:
     def _remove(self, job: Job) -> None:
         self._waiting.remove(job)
         self._waiting_pairs -= len(job.pairs)
+
+
+def _is_late(job: Job, cost: Cost | None, now: float) -> bool:
+    """Whether a job cannot be scored before its deadline any more, as far as is known."""
+    if job.deadline is None:
+        return False
+    left_s = job.deadline - now
+    return left_s <= 0 or (cost is not None and is_hopeless(cost.seconds(len(job.pairs)), left_s, cost.evidence))

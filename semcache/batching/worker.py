@@ -65,19 +65,19 @@ class ModelWorker:
                     groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
                 else:
                     self._queue.finish(batch, jobs)
-                    jobs[0].fail(error, Served(error=error))
+                    jobs[0].fail(error, Served(error=error, since=started))
             else:
-                self._settle(batch, jobs, plan, scores, self._clock() - started)
+                self._settle(batch, jobs, plan, scores, started)
 
-    def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, service_s: float) -> None:
-        pairs = len(plan.pairs)
+    def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, started: float) -> None:
+        pairs, service_s = len(plan.pairs), self._clock() - started
         # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
         # its rate recorded and the event delivered.
         self._queue.record_service(pairs, service_s)
         self._queue.finish(batch, jobs)
         waited_s = batch.since - min(job.arrived for job in jobs)
         notify(self._observers, BatchScored(self._reranker.name, pairs, len(jobs), waited_s, service_s))
-        served = Served(service_s, pairs)
+        served = Served(service_s, pairs, since=started)
         for position, job in enumerate(jobs):
             job.succeed(plan.scores_of(position, scores), served)
 

@@ -1,65 +1,79 @@
 """Which requests wait for a busy model, how much they merge, and how much time a rung may use."""
 
+from dataclasses import replace
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from semcache.batching.admission import (
     Load,
-    ServiceRate,
     is_too_busy,
     merging_time_s,
     pairs_within,
+    queued_s,
     remaining_s,
     time_for_this_rung,
 )
+from semcache.batching.service_time import Cost
 
 durations = st.floats(0, 1000)
 
 
 class TestTooBusy:
-    @given(durations, st.none() | durations, st.integers(0, 10_000), st.integers(0, 5))
-    def test_an_idle_model_never_is(self, wait_s: float, rate: float | None, pairs: int, abandoned: int) -> None:
+    @given(st.booleans(), durations, st.builds(Cost, durations, durations, durations), st.integers(0, 10_000))
+    def test_one_that_is_idle_or_of_which_only_old_things_are_known_never_is(
+        self, busy: bool, wait_s: float, cost: Cost, pairs: int
+    ) -> None:
         """Otherwise one slow call would be believed for ever, and the primary locked out for good."""
-        assert not is_too_busy(Load(False, abandoned, wait_s, rate), pairs, 0.0)
+        old = replace(cost, evidence=0.0)
+        assert not is_too_busy(Load(busy, 0, wait_s, old if busy else cost), pairs, 0.1)
 
     @pytest.mark.parametrize(
         ("load", "pairs", "too_busy"),
         [
-            (Load(True, 0, 1.0, 0.01), 60, False),
-            (Load(True, 0, 1.0, 0.01), 61, True),
-            (Load(True, 0, 1.6, None), 100, False),  # nothing is known of service: the wait alone
-            (Load(True, 0, 1.7, None), 1, True),
-            (Load(True, 1, 0.0, 0.001), 1, True),  # a caller gave up on the call that runs
+            (Load(True, 0, 1.0, Cost(0.0, 0.01, 1e6)), 60, False),
+            (Load(True, 0, 1.0, Cost(0.0, 0.01, 1e6)), 61, True),
+            (Load(True, 0, 1.0, Cost(0.3, 0.0, 1e6)), 1000, False),  # a fixed cost is one whatever the number of pairs
+            (Load(True, 0, 7.0, Cost(0.0, 0.01, 1.0)), 99, False),  # one call says little: it may have loaded the model
+            (Load(True, 0, 7.0, Cost(0.0, 0.01, 1.0)), 101, True),  # and yet this is out of reach
+            (Load(True, 0, 60.0, None), 100, False),  # the first call is under way: its evidence is waited for
+            (Load(True, 1, 0.0, None), 1, True),  # a caller gave up on it
+            (Load(True, 0, 0.0, Cost(0.0, 0.001), elapsed_s=1.7), 1, True),  # it takes longer than would be waited
         ],
     )
     def test_by_wait_and_service_together(self, load: Load, pairs: int, too_busy: bool) -> None:
         assert is_too_busy(load, pairs, 1.6) is too_busy
 
-
-class TestServiceRate:
-    def test_nothing_is_known_at_first(self) -> None:
-        assert ServiceRate().per_pair_s is None
-
-    def test_large_calls_weigh_more_than_small_ones(self) -> None:
-        rate = ServiceRate()
-        rate.record(100, 1.0)
-        rate.record(1, 0.1)
-        assert rate.per_pair_s == pytest.approx(1.0 / 91, rel=0.1)
-
-    def test_follows_a_model_that_became_slow(self) -> None:
-        rate = ServiceRate()
-        for service_s in [1.0] * 50 + [10.0] * 20:
-            rate.record(100, service_s)
-        assert rate.per_pair_s == pytest.approx(0.1, rel=0.15)
+    @pytest.mark.parametrize("load", [Load(True, 1, 0.0, None), Load(True, 3, 1e6, Cost(1.0, 1.0, 1e6))])
+    def test_a_request_that_waits_as_long_as_it_takes_is_never_refused(self, load: Load) -> None:
+        assert not is_too_busy(load, 10**6, inf)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "per_pair_s", "pairs"),
-    [(0.4, None, 128), (0.4, 0.0, 128), (0.4, 0.001, 128), (0.4, 0.01, 40), (0.4, 5.0, 1)],
+    ("seconds", "cost", "pairs"),
+    [
+        (0.4, None, 128),
+        (0.4, Cost(0.0, 0.0), 128),
+        (0.4, Cost(0.0, 0.001), 128),
+        (0.4, Cost(0.0, 0.01), 40),
+        (0.4, Cost(0.2, 0.01), 20),
+        (0.4, Cost(0.3, 0.0), 128),
+        (0.4, Cost(0.0, 5.0), 1),
+        (0.4, Cost(0.0, 0.03, usual_pairs=10, one_size=True), 20),  # is it a fixed cost? a larger call will tell
+    ],
 )
-def test_pairs_within_a_time(seconds: float, per_pair_s: float | None, pairs: int) -> None:
-    assert pairs_within(seconds, per_pair_s, 128) == pairs
+def test_pairs_within_a_time(seconds: float, cost: Cost | None, pairs: int) -> None:
+    assert pairs_within(seconds, cost, 128) == pairs
+
+
+@pytest.mark.parametrize(
+    ("pairs", "requests", "seconds"), [(0, 0, 0.0), (10, 1, 0.4), (128, 10, 1.58), (129, 10, 1.89), (20, 11, 0.8)]
+)
+def test_what_waits_is_merged_as_far_as_limits_allow(pairs: int, requests: int, seconds: float) -> None:
+    assert queued_s(pairs, requests, Cost(0.3, 0.01), 128, 10) == pytest.approx(seconds)
+    assert queued_s(pairs, requests, None, 128, 10) == 0.0
 
 
 @pytest.mark.parametrize(

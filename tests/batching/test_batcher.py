@@ -440,17 +440,17 @@ class TestLoad:
         clock = ScriptedClock()
         model = GatedReranker(clock=clock, service_s=1.0)
         with Batcher(model, clock=clock) as batcher:
-            assert batcher.load().per_pair_s is None
+            assert batcher.load().cost is None
             model.let_go()
             batcher.score(pairs("a", "b"))
             model.wait_until_inside()
-            assert batcher.load().per_pair_s == 0.5
+            assert batcher.load().expected_s(3) == pytest.approx(1.5)
             batcher.submit(pairs("c", "d"))
             model.wait_until_inside()
             batcher.submit(pairs("e"))
             clock.pass_(0.25)
             load = batcher.load()
-            assert (load.busy, load.wait_s, load.expected_s(4)) == (True, 0.75 + 0.5, 0.75 + 0.5 + 2.0)
+            assert (load.busy, load.wait_s, load.expected_s(4)) == (True, pytest.approx(1.25), pytest.approx(3.25))
             model.let_go(2)
 
     def test_an_idle_model_has_no_wait(self) -> None:
