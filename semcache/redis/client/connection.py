@@ -20,10 +20,10 @@ from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, RedisStep, Replies
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.lent_client import address_of_client
-from semcache.redis.client.loops import LoopPools
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 from semcache.redis.client.url import address_of_url
 from semcache.redis.server.shared import SHARED_SERVER, Lease
+from semcache.runtime.loops import PerLoop
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
@@ -96,7 +96,7 @@ class RedisConnection:
         self._pool = ConnectionPool(_connect_like(pool))
         # No timeout per read: the pools bound whole batches, which costs less.
         unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
-        self._loops = LoopPools(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
+        self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
     @classmethod
     def of(cls, server: str | Address, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
