@@ -44,14 +44,24 @@ def cause_of(error: BaseException, texts: Iterable[str] = ()) -> str:
         >>> cause_of(ConnectionError("redis://me:geheim@host:6379 refused"))
         'ConnectionError: redis://***@host:6379 refused'
     """
+    message = shown(str(error), texts)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def shown(message: str, texts: Iterable[str] = ()) -> str:
+    """A message of another program, fit for a log: what ``cause_of`` gives after the class of an error.
+
+    Example:
+        >>> shown("invalid key sk-1234567890", ["my diagnosis is secret"])
+        'invalid key sk-***'
+    """
     # Longer than what is shown, so that a password is not cut in two and then no longer looks like one.
-    message = " ".join(str(error).split())[: 4 * _LONGEST]
+    message = " ".join(message.split())[: 4 * _LONGEST]
     for pattern, replacement in _SECRETS:
         message = pattern.sub(replacement, message)
     if len(message) > _LONGEST:
         message = message[:_LONGEST] + _LEFT_OUT
-    message = _ESCAPES.sub(_LEFT_OUT, _without(message, [" ".join(text.split()) for text in texts]))
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return _ESCAPES.sub(_LEFT_OUT, _without(message, [" ".join(text.split()) for text in texts]))
 
 
 def _without(message: str, texts: list[str]) -> str:

@@ -41,6 +41,22 @@ class RerankerError(SemcacheError):
     """A reranker returned something other than one finite score per pair."""
 
 
+class RerankServiceError(RerankerError):
+    """A rerank service did not answer, or answered with an error.
+
+    ``status`` is the HTTP status, None where there was no answer. ``may_pass`` says that the same request may be
+    answered later, ``retry_after_s`` in how many seconds, where the service said that.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, may_pass: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.may_pass = may_pass
+        self.retry_after_s = retry_after_s
+
+
 class StoreError(SemcacheError):
     """Redis cannot be used as it is set up: no search module, missing rights, a wrong password, an unfit index."""
 

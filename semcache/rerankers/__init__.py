@@ -5,6 +5,7 @@ from semcache.rerankers.awaiting import AwaitedReranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
 from semcache.rerankers.function import QueryFunctionReranker, function_reranker
+from semcache.rerankers.http import Dialect, HttpReranker
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.pairs import PairReranker
 from semcache.rerankers.ranking import RankingReranker
@@ -15,7 +16,9 @@ from semcache.rerankers.split import SplitReranker
 __all__ = [
     "AwaitedReranker",
     "CrossEncoderReranker",
+    "Dialect",
     "EmbeddingReranker",
+    "HttpReranker",
     "OnnxCrossEncoder",
     "PairReranker",
     "QueryFunctionReranker",

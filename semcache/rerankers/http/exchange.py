@@ -1,0 +1,214 @@
+"""Sends a request to a rerank service until it is answered, its time is over, or trying again has no point."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying, Retrying
+
+from semcache.errors import DeadlineExceededError, RerankerError, RerankServiceError, SemcacheError
+from semcache.protocols import Clock
+from semcache.rerankers.http.attempts import Pause, retried
+from semcache.rerankers.http.clients import Clients, import_httpx
+from semcache.rerankers.http.endpoint import Endpoint
+from semcache.rerankers.http.replies import Reply
+
+if TYPE_CHECKING:
+    import httpx
+
+# A packet that is lost when a connection is opened is sent again after 1 and after 3 s.
+_CONNECT_S = 3.5
+# The largest honest answer holds all documents, each letter escaped as \uXXXX, besides a result for each.
+_ANSWER_PER_BYTE = 6
+_ANSWER_BYTES = 1 << 20
+_ERROR_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """The time of the clock until which an answer must be there, ``left_s`` after its beginning."""
+
+    at: float
+    left_s: float
+    is_callers: bool
+    """Whether it is the caller's deadline, and not the longest time that an answer may take."""
+
+
+class Exchange:
+    """One service, asked by POST. Safe to use from several threads and event loops.
+
+    A request is sent at most ``attempts`` times: again after a failed connection, 429, 502, 503 or 504, as long as
+    there is time. A Retry-After holds up all requests, not only the one that got it.
+    """
+
+    def __init__(
+        self, service: str, endpoint: Endpoint, clients: Clients, pause: Pause, attempts: int, clock: Clock
+    ) -> None:
+        self._service = service
+        self._endpoint = endpoint
+        self._clients = clients
+        self._pause = pause
+        self._attempts = attempts
+        self._clock = clock
+        self._httpx = import_httpx()
+        self._closing = Event()
+
+    def send(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
+        """The body of the answer. ``secrets`` are texts that no error may show.
+
+        Raises RerankServiceError, or DeadlineExceededError if the caller's deadline comes first.
+        """
+        retrying = Retrying(sleep=self._sleep, **retried(self._attempts, self._left_s(until), self._pause))
+        return retrying(self._attempt, body, secrets, until)
+
+    async def asend(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
+        """``send``, awaited."""
+        retrying = AsyncRetrying(sleep=asyncio.sleep, **retried(self._attempts, self._left_s(until), self._pause))
+        return await retrying(self._aattempt, body, secrets, until)
+
+    def close(self) -> None:
+        """Wake the threads that wait until they may try again."""
+        self._closing.set()
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """``close`` for event loops."""
+        self._closing.set()
+        await self._clients.aclose()
+
+    def _attempt(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
+        self._sleep(self._paused_s(until))
+        received = _Received(len(body))
+        with (
+            self._translated(received, until),
+            self._clients.for_threads().stream("POST", **self._request(body, until)) as response,
+        ):
+            received.begin(response)
+            for chunk in response.iter_bytes():
+                if received.is_enough(chunk):
+                    break
+                self._left_s(until)  # raises if no time is left, however small the pieces are that keep coming
+        return self._answer(received, secrets)
+
+    async def _aattempt(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
+        await asyncio.sleep(self._paused_s(until))
+        received = _Received(len(body))
+        client = await self._clients.for_running_loop()
+        with self._translated(received, until):
+            async with (
+                asyncio.timeout(self._left_s(until)),
+                client.stream("POST", **self._request(body, until)) as response,
+            ):
+                received.begin(response)
+                async for chunk in response.aiter_bytes():
+                    if received.is_enough(chunk):
+                        break
+        return self._answer(received, secrets)
+
+    def _request(self, body: bytes, until: Until) -> dict[str, Any]:
+        left_s = self._left_s(until)
+        timeout = self._httpx.Timeout(left_s, connect=min(left_s, _CONNECT_S))
+        return {"url": self._endpoint.url, "content": body, "timeout": timeout}
+
+    def _answer(self, received: "_Received", secrets: Sequence[str]) -> bytes:
+        if received.is_too_large:
+            raise RerankerError(
+                f"{self._service} answered with more than {received.most} bytes, which is more than all documents and "
+                "their scores take; check url"
+            )
+        reply = Reply(received.status, received.headers, bytes(received.body))
+        if reply.is_answer:
+            return reply.body
+        error = reply.error(self._service, self._endpoint.shown, secrets)
+        if error.retry_after_s is not None:
+            self._pause.begin(error.retry_after_s)
+        raise error
+
+    @contextmanager
+    def _translated(self, received: "_Received", until: Until) -> Iterator[None]:
+        """Errors of httpx as ours."""
+        httpx = self._httpx
+        try:
+            yield
+        except httpx.PoolTimeout as error:
+            raise self._too_late(until, "all connections are in use; raise concurrency") from error
+        except httpx.ConnectTimeout as error:
+            if self._clock() >= until.at:
+                raise self._too_late(until, "it could not be reached") from error
+            raise self._unreachable(f"no connection within {_CONNECT_S} s", may_pass=True) from error
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise self._too_late(until, "no answer came") from error
+        except httpx.TransportError as error:
+            # Before an answer has begun, the connection may have been closed as idle, or the server was restarted. What
+            # breaks off in the middle was computed and paid for, and would break off again.
+            raise self._unreachable(_said(error), may_pass=not received.status) from error
+        except httpx.DecodingError as error:
+            raise RerankerError(f"{self._service} answered with what cannot be unpacked: {_said(error)}") from error
+        except RuntimeError as error:
+            if self._clients.is_closed:
+                raise SemcacheError(f"the reranker {self._service} was closed in the middle of a request") from error
+            raise
+
+    def _unreachable(self, why: str, *, may_pass: bool) -> RerankServiceError:
+        return RerankServiceError(
+            f"{self._service} could not be reached at {self._endpoint.shown}: {why}", may_pass=may_pass
+        )
+
+    def _too_late(self, until: Until, why: str) -> RerankServiceError | DeadlineExceededError:
+        if until.is_callers:
+            return DeadlineExceededError(f"{self._service} did not answer within {until.left_s:.3g} s: {why}")
+        return RerankServiceError(f"{self._service} did not answer within timeout_s={until.left_s:.3g}: {why}")
+
+    def _left_s(self, until: Until) -> float:
+        left_s = until.at - self._clock()
+        if left_s <= 0:
+            raise self._too_late(until, "no time is left")
+        return left_s
+
+    def _paused_s(self, until: Until) -> float:
+        """Seconds to wait until the service may be called. Raises if that is too late."""
+        paused_s = self._pause.left_s()
+        if paused_s > 0 and paused_s >= self._left_s(until):
+            why = f"it asked not to be called for another {paused_s:.3g} s"
+            # Not called, so that this says nothing about how fast it is.
+            raise RerankServiceError(
+                f"{self._service} was not called: {why}; set requests_per_minute or pairs_per_minute to what it allows",
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                retry_after_s=paused_s,
+            )
+        return paused_s
+
+    def _sleep(self, seconds: float) -> None:
+        if seconds > 0 and self._closing.wait(seconds):
+            raise SemcacheError(f"the reranker {self._service} was closed while a request waited to be sent")
+
+
+class _Received:
+    """The part of a response that is there, and how much of it may come."""
+
+    def __init__(self, request_bytes: int) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.body = bytearray()
+        self.most = _ANSWER_BYTES + _ANSWER_PER_BYTE * request_bytes
+        self.is_too_large = False
+
+    def begin(self, response: "httpx.Response") -> None:
+        """Status and headers are there."""
+        self.status, self.headers = response.status_code, response.headers
+
+    def is_enough(self, chunk: bytes) -> bool:
+        """Take a piece of the body; True if no further one is needed, of an error or of what can be no answer."""
+        self.body += chunk
+        if self.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return len(self.body) > _ERROR_BYTES
+        self.is_too_large = len(self.body) > self.most
+        return self.is_too_large
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

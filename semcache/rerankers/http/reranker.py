@@ -1,0 +1,228 @@
+"""HttpReranker: the scores of a rerank service, asked over HTTP by threads and event loops."""
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from math import inf
+from numbers import Integral
+from time import monotonic
+from typing import Any, Self, TypeVar
+
+from pydantic import SecretStr
+
+from semcache.errors import ConfigurationError
+from semcache.flow.requests import check_count, is_number
+from semcache.identity.kinds import IdentifiedBy
+from semcache.protocols import Clock, FloatArray, Pair
+from semcache.rerankers.http.answers import read_answer
+from semcache.rerankers.http.attempts import Pause
+from semcache.rerankers.http.calls import Asking, Call, joined
+from semcache.rerankers.http.clients import Clients
+from semcache.rerankers.http.dialects import DIALECTS, Dialect
+from semcache.rerankers.http.endpoint import Endpoint
+from semcache.rerankers.http.exchange import Exchange, Until
+from semcache.rerankers.http.keys import key_of
+
+T = TypeVar("T")
+
+# Models that compare the documents of a request with each other, so that scores hold within one request only.
+_LISTWISE_MODELS = ("jina-reranker-v3", "listwise")
+
+
+class HttpReranker:
+    """A rerank service behind HTTP: hosted, or a server of one's own.
+
+    ``dialect`` is how it is asked: "cohere", "cohere-v1", "jina", "voyage", "mixedbread", "vllm", "infinity", "tei",
+    or a ``Dialect``. ``url`` is its address; with a path it is used as it is, and without one it gets the path of the
+    dialect. None is the hosted service of the dialect. ``model`` is the name that requests carry.
+
+    ``api_key`` is sent as a bearer token; ``api_key_variable`` names an environment variable that holds it. Without
+    both, the hosted service's own variable is read (CO_API_KEY, JINA_API_KEY, VOYAGE_API_KEY, MXBAI_API_KEY), and
+    another url is asked without a key. User and password of a url are sent as basic authentication. ``headers`` are
+    sent besides. None of them is ever shown.
+
+    ``options`` are further fields of every request, such as ``{"raw_scores": True}`` for TEI and Infinity or
+    ``{"max_tokens_per_doc": 1024}`` for Cohere. Scores are given as the service gives them.
+
+    A call of ``score`` takes at most ``timeout_s`` seconds (and ``deadline_s``, if that is less), with everything it
+    does: a request has one query and at most ``max_pairs_per_call`` documents (None: as the dialect says), so that a
+    call may take several. Each is sent again at most ``retries`` times, where that is safe: when no connection came
+    about or it broke before an answer began, and after 429, 502, 503 and 504. A Retry-After holds up all requests. At
+    most ``concurrency`` are under way at once in each event loop, and in all threads together.
+
+    Some models compare the documents of a request, so that their scores hold within it; ``listwise`` says so. None
+    knows those of Jina (v3) and Mixedbread. Documents of a listwise request are never split.
+
+    Raises ConfigurationError for what contradicts itself or cannot be used, and MissingExtraError without httpx. Calls
+    raise RerankServiceError, RerankerError for an answer that cannot be used, and DeadlineExceededError. Close it, or
+    use it in a ``with`` or ``async with`` block; its connections are closed then. It can be used before a fork and
+    after.
+
+    Example:
+        >>> HttpReranker("cohere", "rerank-v3.5", api_key_variable="COHERE_API_KEY")
+        <HttpReranker cohere/rerank-v3.5@api.cohere.com: pointwise, 8 requests at once>
+        >>> HttpReranker("tei", url="http://localhost:8080", options={"raw_scores": True}, max_pairs_per_call=256)
+        <HttpReranker tei@localhost:8080: pointwise, 8 requests at once>
+    """
+
+    one_query_per_call = True
+    identified_by = IdentifiedBy.PROBE
+
+    def __init__(
+        self,
+        dialect: str | Dialect,
+        model: str | None = None,
+        *,
+        url: str | SecretStr | None = None,
+        api_key: str | SecretStr | None = None,
+        api_key_variable: str | None = None,
+        headers: Mapping[str, str | SecretStr] | None = None,
+        options: Mapping[str, Any] | None = None,
+        listwise: bool | None = None,
+        # Ten times what a service usually takes; the deadline of a caller is mostly nearer.
+        timeout_s: float = 10.0,
+        # A server that is restarted or replaced is back after that; more would only cost money while it is down.
+        retries: int = 2,
+        # Cohere allows 1,000 requests a minute: with half a second each, 8 at once keep that rate.
+        concurrency: int = 8,
+        max_pairs_per_call: int | None = None,
+        clock: Clock = monotonic,
+    ) -> None:
+        self.dialect = _known(dialect)
+        endpoint = Endpoint.of(None if url is None else _plain(url), self.dialect)
+        key = key_of(api_key, api_key_variable, self.dialect, endpoint)
+        self._check(model, options or {}, timeout_s, retries, concurrency, max_pairs_per_call)
+        self.max_pairs_per_call = max_pairs_per_call or self.dialect.max_pairs_per_call
+        self._asking = Asking(self.dialect, model, dict(options or {}), self.max_pairs_per_call)
+        self.listwise = any(word in (model or "") for word in _LISTWISE_MODELS) if listwise is None else bool(listwise)
+        self.concurrency = int(concurrency)
+        self.timeout_s = float(timeout_s)
+        self._clock = clock
+        self._name = f"{self.dialect.name}{f'/{model}' if model else ''}@{endpoint.place}"
+        sent = {name: _plain(value) for name, value in (headers or {}).items()}
+        # Whatever a service answers, its errors must not show them.
+        self._secrets = (*sent.values(), *(endpoint.login or ()), *((key.get_secret_value(),) if key else ()))
+        sent["content-type"] = "application/json"
+        if key is not None:
+            sent["authorization"] = f"Bearer {key.get_secret_value()}"
+        clients = Clients(self._name, sent, endpoint.login, self.concurrency)
+        self._exchange = Exchange(self._name, endpoint, clients, Pause(clock), int(retries) + 1, clock)
+
+    @property
+    def name(self) -> str:
+        """Dialect, model and host: what tells it from others, beside what it says about the probes."""
+        return self._name
+
+    @property
+    def content(self) -> str:
+        """A digest of what else changes a score: options, and the fields of a dialect of one's own. Empty without."""
+        options, is_known = self._asking.options, DIALECTS.get(self.dialect.name) == self.dialect
+        if not options and is_known:
+            return ""
+        said = json.dumps([options, None if is_known else asdict(self.dialect)], sort_keys=True, default=str)
+        return blake2b(said.encode(), digest_size=6).hexdigest()
+
+    def score(self, pairs: Sequence[Pair], *, deadline_s: float | None = None) -> FloatArray:
+        """One score per pair, as the service gives them; the requests follow one another.
+
+        Raises RerankServiceError, RerankerError, and DeadlineExceededError after ``deadline_s`` seconds.
+        """
+        until = self._until(deadline_s)
+        bodies = ((call, self._exchange.send(call.body, self._hidden(call), until)) for call in self._calls(pairs))
+        return joined(len(pairs), ((call, self._read(call, body)) for call, body in bodies))
+
+    async def ascore_pairs(self, pairs: Sequence[Pair], *, deadline_s: float | None = None) -> FloatArray:
+        """``score`` in the running event loop; several requests are under way together."""
+        until, calls = self._until(deadline_s), self._calls(pairs)
+        bodies = await _all([self._exchange.asend(call.body, self._hidden(call), until) for call in calls])
+        return joined(len(pairs), ((call, self._read(call, body)) for call, body in zip(calls, bodies, strict=True)))
+
+    def close(self) -> None:
+        """Close the connections. Those of an event loop that runs in this thread are closed by ``aclose`` alone."""
+        self._exchange.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of all threads and event loops."""
+        await self._exchange.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        kind = "listwise" if self.listwise else "pointwise"
+        return f"<HttpReranker {self._name}: {kind}, {self.concurrency} requests at once>"
+
+    def _calls(self, pairs: Sequence[Pair]) -> list[Call]:
+        if self.listwise:
+            self._asking.check_listwise(pairs, self._name)
+        return self._asking.calls(pairs)
+
+    def _read(self, call: Call, body: bytes) -> FloatArray:
+        return read_answer(body, self.dialect, len(call.positions), self._name)
+
+    def _hidden(self, call: Call) -> Sequence[str]:
+        return (*self._secrets, *call.texts)
+
+    def _until(self, deadline_s: float | None) -> Until:
+        left_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s)
+        return Until(self._clock() + left_s, left_s, is_callers=left_s < self.timeout_s)
+
+    def _check(
+        self,
+        model: object,
+        options: Mapping[str, Any],
+        timeout_s: object,
+        retries: object,
+        concurrency: object,
+        max_pairs_per_call: object,
+    ) -> None:
+        if model is not None and not (isinstance(model, str) and model.strip()):
+            raise ConfigurationError(f"model must be the name of a model, or None, got {model!r}")
+        if model is None and self.dialect.takes_model:
+            raise ConfigurationError(f"requests of dialect {self.dialect.name} name a model; pass model")
+        if model is not None and not self.dialect.takes_model:
+            raise ConfigurationError(
+                f"requests of dialect {self.dialect.name} name no model, since a server has one; remove {model!r}"
+            )
+        if clash := sorted(self.dialect.own_fields & options.keys()):
+            raise ConfigurationError(f"options must not hold {', '.join(clash)}, which every request sets by itself")
+        check_count("concurrency", concurrency)
+        if max_pairs_per_call is not None:
+            check_count("max_pairs_per_call", max_pairs_per_call)
+        if not isinstance(retries, Integral) or isinstance(retries, bool) or retries < 0:
+            raise ConfigurationError(f"retries must be a whole number of at least 0, got {retries!r}")
+        if not is_number(timeout_s) or not 0 < timeout_s < inf:
+            raise ConfigurationError(f"timeout_s must be a number of seconds above 0, got {timeout_s!r}")
+
+
+def _known(dialect: str | Dialect) -> Dialect:
+    if isinstance(dialect, Dialect):
+        return dialect
+    if dialect not in DIALECTS:
+        raise ConfigurationError(f"dialect {dialect!r} is not known; use one of {', '.join(DIALECTS)}, or a Dialect")
+    return DIALECTS[dialect]
+
+
+def _plain(text: str | SecretStr) -> str:
+    return text.get_secret_value() if isinstance(text, SecretStr) else text
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; the first error ends the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
