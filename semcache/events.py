@@ -111,12 +111,18 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """The circuit breaker of the primary reranker went from one state to another."""
+    """The circuit breaker of a reranker went from one state to another; the rest is the evidence at that moment."""
 
     old: str
     new: str
     reason: str
     p95_s: float | None  # None while there are too few samples
+    reranker: str = ""
+    samples: int = 0  # latencies in the window
+    slow: int = 0  # of these, above the threshold
+    errors: int = 0  # in a row
+    cause: str = ""  # the latency or error that was too much, or what an operator gave as the reason
+    is_primary: bool = True  # False for the breaker of a lower rung
 
 
 @dataclass(frozen=True, slots=True)

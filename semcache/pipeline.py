@@ -93,7 +93,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             self._primary,
             fallback,
             monitor,
-            breaker=BreakerPolicy(**settings.breaker.model_dump()),
+            breaker=BreakerPolicy(**settings.breaker.model_dump(exclude={"state"}), per_pair=knobs.per_pair),
             rungs=lower,
             admission_factor=batching.admission_factor,
             on_event=on_event,

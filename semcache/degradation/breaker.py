@@ -1,16 +1,13 @@
-"""The circuit breaker of the primary reranker: decides when no calls go to it, when it is probed, when it serves again.
+"""The circuit breaker of one reranker: decides when no calls go to it, when it is probed, when it serves again.
 
-Theory of operation. The breaker is in one of five states. What happens to calls becomes a signal, and ``TRANSITIONS``
-says which signal leads from which state to which. A signal that is not in the table for a state changes nothing.
-
-    CLOSED       every call is admitted; its latency goes into the monitor's window, whose p95 is judged
-    OPEN         no call is admitted until the open time is over; that time doubles each time probing fails
-    HALF_OPEN    one probe at a time is admitted; enough fast ones in a row close the breaker, any other reopens it
-    FORCED_OPEN  no call is admitted until reset
-    DISABLED     every call is admitted and measured until reset, however slow the calls are and however many fail
+Theory of operation. The states and what leads from one to another stand in ``transitions.py``.
 
 An admitted call gets a ticket, which comes back with the result of the call. Every transition starts a new generation,
 and tickets of earlier generations are ignored: a call that began before the outage says nothing about the recovery.
+
+A call of more pairs than usual may take longer in proportion to its cost (``batching/service_time.py``), so that a
+large request is not taken for a slow model; a small one is judged as it is. The proportion comes from the shape of the
+cost, which stays the same when the whole model becomes slow.
 
 The machine reads no clock and draws no random numbers: ``now`` (seconds on a clock that never goes back) and ``jitter``
 (in [0, 1)) are arguments. It has no lock: threads that share it need a common one, as in shared_breaker.py.
@@ -18,48 +15,21 @@ The machine reads no clock and draws no random numbers: ``now`` (seconds on a cl
 
 Rejected alternatives. An error share over the window: it needs many calls to see an outage that five errors in a row
 show, and a few requests that no model can read would take the primary from all callers. Closing after one fast probe:
-a primary just at its limit would flap. Several probes at once: they would wait for each other, and be slow because of
-that alone.
+a primary just at its limit would flap. A longer open time after long outages: a primary that is back would be left
+alone for up to a minute, and all that it saves is a call every ten seconds. Several probes at once: they would wait for
+each other, and be slow because of that alone.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from math import inf
 
+from semcache.batching.service_time import ServiceTime
 from semcache.degradation.monitor import LatencyMonitor, check_latency
+from semcache.degradation.transitions import TRANSITIONS, Signal
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import BreakerChanged, State
+from semcache.flow.requests import check_count
 from semcache.settings import Breaker as BreakerSettings
-
-
-class Signal(StrEnum):
-    """The events that may change the breaker's state; the value is the reason that observers are given."""
-
-    SLOW = "slow"
-    ERRORS = "errors"
-    WAITED = "open time over"
-    RECOVERED = "probes fast"
-    PROBE_SLOW = "probe slow"
-    PROBE_FAILED = "probe failed"
-    PROBE_LOST = "probe lost"
-    FORCE_OPEN = "forced"
-    DISABLE = "disabled"
-    RESET = "reset"
-
-
-TRANSITIONS: Mapping[tuple[State, Signal], State] = {
-    (State.CLOSED, Signal.SLOW): State.OPEN,
-    (State.CLOSED, Signal.ERRORS): State.OPEN,
-    (State.OPEN, Signal.WAITED): State.HALF_OPEN,
-    (State.HALF_OPEN, Signal.RECOVERED): State.CLOSED,
-    (State.HALF_OPEN, Signal.PROBE_SLOW): State.OPEN,
-    (State.HALF_OPEN, Signal.PROBE_FAILED): State.OPEN,
-    (State.HALF_OPEN, Signal.PROBE_LOST): State.OPEN,
-    **{(state, Signal.FORCE_OPEN): State.FORCED_OPEN for state in State},
-    **{(state, Signal.DISABLE): State.DISABLED for state in State},
-    **{(state, Signal.RESET): State.CLOSED for state in State},
-}
-
 
 # Up to this share is added to the open time, so that many processes do not probe a remote model in the same moment.
 _JITTER_SHARE = 0.2
@@ -74,10 +44,13 @@ class BreakerPolicy:
     The primary is left alone for ``open_s`` seconds at first, and for at most ``max_open_s`` after failed probes; it
     serves again after ``probes`` probes in a row that took at most ``probe_factor`` of the monitor's threshold.
     ``errors`` errors in a row open the breaker at once; a success in between starts their count anew, so that single
-    bad requests between good ones never open it.
+    bad requests between good ones never open it. ``slow_in_a_row`` slow calls in a row do the same once the monitor's
+    window may be judged: a slow spell then need not fill a twentieth of the window.
 
-    With ``per_pair`` the latency of a call is divided by its number of pairs, and the monitor's threshold is in seconds
-    per pair. Without it whole calls are judged, which suits requests of about one size. Raises ConfigurationError.
+    A call of more pairs than usual may take longer than the threshold, in proportion. With ``per_pair`` the latency of
+    a call is divided by its number of pairs instead, and the monitor's threshold is in seconds per pair. With
+    ``shadow`` no caller waits for a probe: it is a copy of a request that another rung answers. Raises
+    ConfigurationError.
     """
 
     open_s: float = _DEFAULTS.open_s
@@ -85,6 +58,8 @@ class BreakerPolicy:
     probes: int = _DEFAULTS.probes
     probe_factor: float = _DEFAULTS.probe_factor
     errors: int = _DEFAULTS.errors
+    slow_in_a_row: int = _DEFAULTS.slow_in_a_row
+    shadow: bool = _DEFAULTS.shadow
     per_pair: bool = False
 
     def __post_init__(self) -> None:
@@ -93,8 +68,8 @@ class BreakerPolicy:
             raise ConfigurationError(
                 f"open_s must be above 0 and at most max_open_s, got {self.open_s!r} and {self.max_open_s!r}"
             )
-        if self.probes < 1 or self.errors < 1:
-            raise ConfigurationError(f"probes and errors must be at least 1, got {self.probes!r} and {self.errors!r}")
+        for name in ("probes", "errors", "slow_in_a_row"):
+            check_count(name, getattr(self, name))
         if not 0 < self.probe_factor <= 1:
             raise ConfigurationError(f"probe_factor must be above 0 and at most 1, got {self.probe_factor!r}")
 
@@ -122,8 +97,17 @@ class Breaker:
             breaker.record(ticket, latency_s=0.8, now=now + 0.8, pairs=50)
     """
 
-    def __init__(self, monitor: LatencyMonitor, policy: BreakerPolicy | None = None) -> None:
+    def __init__(
+        self,
+        monitor: LatencyMonitor,
+        policy: BreakerPolicy | None = None,
+        reranker: str = "",
+        *,
+        is_primary: bool = True,
+    ) -> None:
         self.monitor = monitor
+        self.reranker = reranker
+        self.is_primary = is_primary
         self.policy = BreakerPolicy() if policy is None else policy
         self.state = State.CLOSED
         self._generation = 0
@@ -131,6 +115,9 @@ class Breaker:
         self._open_until = 0.0
         self._openings = 0  # in a row, without having been closed in between
         self._errors = 0  # in a row, while closed or disabled
+        self._slow = 0  # in a row, while closed or disabled
+        self._changed_at = -inf
+        self._service = ServiceTime()
         self._fast = 0  # probes in a row, while half-open
         self._probe: _Probe | None = None
         self._changes: list[BreakerChanged] = []
@@ -148,7 +135,7 @@ class Breaker:
         # A probe that hangs would keep the breaker half-open for ever; after the longest open time it has failed. This
         # also covers a ticket that is lost because its thread was interrupted before the call.
         if now - self._probe.since >= self.policy.max_open_s:
-            self._transition(Signal.PROBE_LOST, now, jitter)
+            self._transition(Signal.PROBE_LOST, now, jitter, f"no answer within {now - self._probe.since:.3g} s")
         return None
 
     def record(self, ticket: Ticket, latency_s: float, now: float, *, pairs: int = 1, jitter: float = 0.0) -> None:
@@ -159,33 +146,41 @@ class Breaker:
         check_latency(latency_s)
         if pairs < 1:
             raise InvalidInputError(f"a call scores at least one pair, got {pairs!r}")
-        if not self._is_current(ticket):
-            return
-        latency_s = latency_s / pairs if self.policy.per_pair else latency_s
-        if self.state is not State.HALF_OPEN:
-            self._errors = 0
-            self.monitor.record(latency_s)
-            if self.monitor.should_degrade():
-                self._transition(Signal.SLOW, now, jitter)
-        # Probes stay out of the window: p95 shows to operators why the breaker opened, until it closes.
-        elif latency_s > self.policy.probe_factor * self.monitor.p95_threshold:
-            self._transition(Signal.PROBE_SLOW, now, jitter)
-        else:
-            self._probe = None
-            self._fast += 1
-            if self._fast >= self.policy.probes:
-                self._transition(Signal.RECOVERED, now, jitter)
+        if self._is_current(ticket):
+            self._judge(self._as_usual(latency_s, pairs, now), _took(latency_s, pairs), now, jitter)
+            self._service.record(pairs, latency_s, now)
 
-    def record_error(self, ticket: Ticket, now: float, jitter: float = 0.0) -> None:
-        """The call of this ticket raised an error."""
+    def record_running(self, since: float, now: float, *, pairs: int = 1, jitter: float = 0.0) -> bool:
+        """A call of so many pairs has been under way since a time, and is not over. True if it counts as slow already.
+
+        It must not be recorded again when it is over.
+        """
+        # What began before the present state says nothing about it; half-open, only the probe counts.
+        begun = self._changed_at
+        if self.state is State.HALF_OPEN:
+            begun = inf if self._probe is None else self._probe.since
+        if since < begun or self.state in (State.OPEN, State.FORCED_OPEN):
+            return False
+        latency_s = self._as_usual(now - since, pairs, now)
+        if latency_s <= self.monitor.p95_threshold:
+            return False
+        self._judge(latency_s, f"under way for {now - since:.3g} s", now, jitter)
+        return True
+
+    def record_hung(self, running_s: float, now: float, jitter: float = 0.0) -> None:
+        """A call did not come to an end within ``running_s`` seconds, and was given up."""
+        self._transition(Signal.HUNG, now, jitter, f"given up after {running_s:.3g} s")
+
+    def record_error(self, ticket: Ticket, now: float, jitter: float = 0.0, cause: str = "") -> None:
+        """The call of this ticket raised an error; ``cause`` says which."""
         if not self._is_current(ticket):
             return
         # Its latency is not recorded: most errors are quick, and would make a dead primary look fast.
         self._errors += 1
         if self.state is State.HALF_OPEN:
-            self._transition(Signal.PROBE_FAILED, now, jitter)
+            self._transition(Signal.PROBE_FAILED, now, jitter, cause)
         elif self._errors >= self.policy.errors:
-            self._transition(Signal.ERRORS, now, jitter)
+            self._transition(Signal.ERRORS, now, jitter, cause)
 
     def cancel(self, ticket: Ticket) -> None:
         """The call of this ticket never ran, or its end says nothing about the primary. Another may probe instead."""
@@ -196,17 +191,17 @@ class Breaker:
         """The probe under way, if there is one, will not come back. Another may be sent instead."""
         self._probe = None
 
-    def force_open(self, now: float) -> None:
+    def force_open(self, now: float, cause: str = "") -> None:
         """Admit no call until ``reset``."""
-        self._transition(Signal.FORCE_OPEN, now, 0.0)
+        self._transition(Signal.FORCE_OPEN, now, 0.0, cause)
 
-    def disable(self, now: float) -> None:
+    def disable(self, now: float, cause: str = "") -> None:
         """Admit every call until ``reset``; latencies are still recorded."""
-        self._transition(Signal.DISABLE, now, 0.0)
+        self._transition(Signal.DISABLE, now, 0.0, cause)
 
-    def reset(self, now: float) -> None:
+    def reset(self, now: float, cause: str = "") -> None:
         """Close the breaker, with an empty window."""
-        self._transition(Signal.RESET, now, 0.0)
+        self._transition(Signal.RESET, now, 0.0, cause)
 
     @property
     def is_degraded(self) -> bool:
@@ -232,16 +227,45 @@ class Breaker:
             return self._probe is not None and self._probe.ticket == ticket
         return ticket.generation == self._generation
 
-    def _transition(self, signal: Signal, now: float, jitter: float) -> None:
+    def _as_usual(self, latency_s: float, pairs: int, now: float) -> float:
+        """The latency as a call of usual size would have had it."""
+        if self.policy.per_pair:
+            return latency_s / pairs
+        # By the calls before this one, which must not excuse itself.
+        cost = self._service.cost(now)
+        return latency_s if cost is None else latency_s / cost.times_usual(pairs)
+
+    def _judge(self, latency_s: float, cause: str, now: float, jitter: float) -> None:
+        """Count a latency, of a call of usual size, in the present state."""
+        if self.state is State.HALF_OPEN:
+            # Probes stay out of the window: p95 shows to operators why the breaker opened, until it closes.
+            if latency_s > self.policy.probe_factor * self.monitor.p95_threshold:
+                self._transition(Signal.PROBE_SLOW, now, jitter, cause)
+                return
+            self._probe = None
+            self._fast += 1
+            if self._fast >= self.policy.probes:
+                self._transition(Signal.RECOVERED, now, jitter)
+            return
+        self._errors = 0
+        self.monitor.record(latency_s)
+        self._slow = self._slow + 1 if latency_s > self.monitor.p95_threshold else 0
+        if self.monitor.should_degrade():
+            self._transition(Signal.SLOW, now, jitter, cause)
+        elif self._slow >= self.policy.slow_in_a_row and self.monitor.samples >= self.monitor.min_samples:
+            self._transition(Signal.SLOW_IN_A_ROW, now, jitter, cause)
+
+    def _transition(self, signal: Signal, now: float, jitter: float, cause: str = "") -> None:
         old, new = self.state, TRANSITIONS.get((self.state, signal))
         if new is None:
             return
         # A reset of a closed breaker is no change to observers, but it makes older tickets invalid like any other.
         if new is not old:
-            self._changes.append(BreakerChanged(old.value, new.value, signal.value, self.monitor.p95_if_enough()))
+            self._changes.append(self._evidence(old, new, signal, cause))
         self.state = new
         self._generation += 1
-        self._errors = self._fast = 0
+        self._changed_at = now
+        self._errors = self._fast = self._slow = 0
         self._probe = None
         if new is State.OPEN:
             # The exponent is capped, since 2.0 ** openings would overflow after a thousand failed probes.
@@ -253,3 +277,21 @@ class Breaker:
             # The window that opened the breaker would open it again at once.
             self.monitor.clear()
             self._openings = 0
+
+    def _evidence(self, old: State, new: State, signal: Signal, cause: str) -> BreakerChanged:
+        return BreakerChanged(
+            old.value,
+            new.value,
+            signal.value,
+            self.monitor.p95_if_enough(),
+            reranker=self.reranker,
+            samples=self.monitor.samples,
+            slow=self.monitor.slow,
+            errors=self._errors,
+            cause=cause,
+            is_primary=self.is_primary,
+        )
+
+
+def _took(latency_s: float, pairs: int) -> str:
+    return f"{latency_s:.3g} s for {pairs} pair{'' if pairs == 1 else 's'}"

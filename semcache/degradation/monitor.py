@@ -71,6 +71,11 @@ class LatencyMonitor:
         # that many calls are within it: when the slow ones are more than n - ceil(0.95 n) = floor(n / 20).
         return self.samples >= self.min_samples and self._slow > self.samples // 20
 
+    @property
+    def slow(self) -> int:
+        """Number of latencies in the window that are above the threshold."""
+        return self._slow
+
     def clear(self) -> None:
         """Remove every latency from the window."""
         self._latencies.clear()

@@ -1,15 +1,20 @@
 """A circuit breaker that threads share: adds the lock, the clock, the jitter and the observers to the state machine."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from semcache.batching.jobs import Served
-from semcache.degradation.breaker import Breaker, Ticket
+from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
+from semcache.degradation.monitor import LatencyMonitor
 from semcache.errors import InvalidInputError
 from semcache.events import Event, State
 from semcache.protocols import Clock
 from semcache.runtime.forking import renew_in_child
+
+# More calls than a reranker has under way at once.
+_MOST_COUNTED = 64
 
 
 class SharedBreaker:
@@ -28,6 +33,10 @@ class SharedBreaker:
         self._lock = Lock()
         """Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
         and the machine take none, and observers are called after it is released."""
+        # Calls that are counted already, the latest ones: requests that share a call bring its end back once each, and
+        # one that was counted while it was under way ends later.
+        self._counted: deque[Served] = deque(maxlen=_MOST_COUNTED)
+        self._counted_running: deque[float] = deque(maxlen=_MOST_COUNTED)
         renew_in_child(self)
 
     def after_fork_in_child(self) -> None:
@@ -41,35 +50,67 @@ class SharedBreaker:
             return self._breaker.admit(now, self._rng())
 
     def settle(self, ticket: Ticket, served: Served) -> None:
-        """Bring a ticket back with the result of its call, in the primary's worker thread or in the caller's."""
+        """Bring a ticket back with the result of its call, in the reranker's worker thread or in the caller's.
+
+        A call that several requests shared is counted once.
+        """
         with self._step() as now:
-            # An input that cannot be scored is the caller's mistake and says nothing about the primary.
+            if served.since in self._counted_running or any(served is counted for counted in self._counted):
+                self._breaker.cancel(ticket)
+                return
+            # An input that cannot be scored is the caller's mistake and says nothing about the reranker.
             if served.error is not None and not isinstance(served.error, InvalidInputError):
-                self._breaker.record_error(ticket, now, self._rng())
+                # The class alone: a message may quote the caller's texts, and RungFailed has it without them.
+                self._breaker.record_error(ticket, now, self._rng(), type(served.error).__name__)
             elif served.service_s is not None:
                 self._breaker.record(ticket, served.service_s, now, pairs=served.pairs, jitter=self._rng())
             else:
                 self._breaker.cancel(ticket)
+                return
+            self._counted.append(served)
 
     def cancel(self, ticket: Ticket) -> None:
         """Bring a ticket back unused."""
         with self._step():
             self._breaker.cancel(ticket)
 
-    def force_open(self) -> None:
+    def record_running(self, since: float, pairs: int) -> None:
+        """A call of so many pairs is under way since a time of the clock; it counts as slow if that is too long."""
+        with self._step() as now:
+            if since not in self._counted_running and self._breaker.record_running(
+                since, now, pairs=pairs, jitter=self._rng()
+            ):
+                self._counted_running.append(since)
+
+    def record_hung(self, running_s: float) -> None:
+        """A call was given up after that many seconds."""
+        with self._step() as now:
+            self._breaker.record_hung(running_s, now, self._rng())
+
+    def force_open(self, cause: str = "") -> None:
         """Admit no call until ``reset``."""
         with self._step() as now:
-            self._breaker.force_open(now)
+            self._breaker.force_open(now, cause)
 
-    def disable(self) -> None:
+    def disable(self, cause: str = "") -> None:
         """Admit every call until ``reset``."""
         with self._step() as now:
-            self._breaker.disable(now)
+            self._breaker.disable(now, cause)
 
-    def reset(self) -> None:
+    def reset(self, cause: str = "") -> None:
         """Close the breaker, with an empty window."""
         with self._step() as now:
-            self._breaker.reset(now)
+            self._breaker.reset(now, cause)
+
+    @property
+    def monitor(self) -> LatencyMonitor:
+        """The window of latencies."""
+        return self._breaker.monitor
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """When the breaker changes its state."""
+        return self._breaker.policy
 
     # Both are read without the lock: each reads one attribute, and the state may change right afterwards anyway.
 

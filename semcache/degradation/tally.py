@@ -29,7 +29,7 @@ class Tally:
         if isinstance(event, RungFailed):
             with self._lock:
                 self._failing.setdefault(event.reranker, self._clock())
-        elif isinstance(event, BreakerChanged) and event.new in (State.CLOSED, State.DISABLED):
+        elif isinstance(event, BreakerChanged) and event.is_primary and event.new in (State.CLOSED, State.DISABLED):
             # The primary is asked again, so what was answered before says nothing about now.
             with self._lock:
                 self._recent = RecentAnswers()

@@ -99,15 +99,22 @@ class OutageLog:
             self._warn(event, "reranker %s answers again after %.1f s", event.reranker, event.after_s)
 
     def _breaker_changed(self, event: BreakerChanged) -> None:
+        reranker = event.reranker or self._primary
         if event.new in (State.OPEN, State.FORCED_OPEN):
             # A probe that fails opens it again, which is the same outage.
-            if self._begins("breaker", inf):
+            if self._begins(f"breaker {reranker}", inf):
                 p95 = "" if event.p95_s is None else f", p95 {event.p95_s:.3g} s"
+                cause = f", {event.cause}" if event.cause else ""
                 self._warn(
-                    event, "the circuit breaker of %s is open (%s%s): others answer", self._primary, event.reason, p95
+                    event,
+                    "the circuit breaker of %s is open (%s%s%s): others answer",
+                    reranker,
+                    event.reason,
+                    p95,
+                    cause,
                 )
-        elif event.new in (State.CLOSED, State.DISABLED) and self._ends("breaker"):
-            self._warn(event, "the circuit breaker of %s is %s (%s)", self._primary, event.new, event.reason)
+        elif event.new in (State.CLOSED, State.DISABLED) and self._ends(f"breaker {reranker}"):
+            self._warn(event, "the circuit breaker of %s is %s (%s)", reranker, event.new, event.reason)
 
     def _trust_changed(self, event: TrustChanged) -> None:
         with self._lock:

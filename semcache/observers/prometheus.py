@@ -127,7 +127,9 @@ class PrometheusObserver:
                     self._metrics["drift"].observe(event.drift)
             case BreakerChanged():
                 self._metrics["breaker_moves"].labels(event.old, event.new, event.reason).inc()
-                self._show_state(event.new)
+                # The gauge is of the primary, as dashboards read it; those of lower rungs are counted only.
+                if event.is_primary:
+                    self._show_state(event.new)
             case BatchScored():
                 self._metrics["batch_pairs"].labels(event.reranker).observe(event.pairs)
                 self._metrics["batch_waited"].labels(event.reranker).observe(event.waited_s)

@@ -36,6 +36,13 @@ class Monitor(Section):
         le=100_000,
     )
 
+    per_pair: bool = knob(
+        False,
+        "Whether the threshold is in seconds per pair. Without it a call that has more pairs than usual may take "
+        "longer in proportion, and one of usual size takes at most the threshold",
+        reason="callers wait for calls and not for pairs, and a service mostly costs as much for one pair as for ten",
+    )
+
     @model_validator(mode="after")
     def _window_holds_the_minimum(self) -> Self:
         if self.min_samples > self.window_size:
@@ -47,7 +54,7 @@ class Monitor(Section):
 
 
 class Breaker(Section):
-    """When the circuit breaker lets the primary reranker be tried again."""
+    """When a circuit breaker keeps calls from a reranker, and when the reranker is tried again."""
 
     open_s: float = knob(
         5.0,
@@ -58,10 +65,10 @@ class Breaker(Section):
         le=3600,
     )
     max_open_s: float = knob(
-        60.0,
+        10.0,
         "How long the breaker stays open at most; the time doubles with every failed probe",
         unit="s",
-        reason="a primary that works again is used again within a minute",
+        reason="a primary that works again is used again within 15 s, and a call each ten seconds costs little",
         gt=0,
         le=3600,
     )
@@ -87,6 +94,26 @@ class Breaker(Section):
         reason="errors return quickly, so latency does not show them; five in a row are hardly chance",
         ge=1,
         le=1000,
+    )
+    slow_in_a_row: int = knob(
+        3,
+        "Calls in a row slower than the p95 threshold that open the breaker at once, when there are enough samples",
+        unit="calls",
+        reason="where 1 % of calls are slow by chance, three in a row are seen once in a million calls; six of the "
+        "latest hundred, which p95 waits for, can take half a minute of slow calls",
+        ge=1,
+        le=1000,
+    )
+    shadow: bool = knob(
+        False,
+        "Whether probes are copies of requests that another reranker answers, so that no caller waits for a probe",
+        reason="a probe otherwise answers its caller too, so that no call is made for nothing",
+    )
+    state: Literal["auto", "open", "disabled"] = knob(
+        "auto",
+        "open: no call goes to the primary; disabled: every call goes to it, however slow it is; auto: the breaker "
+        "decides. The command semcache breaker does the same for running processes",
+        reason="the breaker knows better than a file, except during maintenance and tests",
     )
 
     @model_validator(mode="after")
@@ -130,10 +157,15 @@ class Batching(Section):
     admission_factor: float = knob(
         0.8,
         "While the worker is busy, a request goes to the next rung when wait + estimate exceed this share of the p95 "
-        "threshold",
+        "threshold, by more than the estimate may be wrong",
         reason="a request that would wait longer is answered sooner by a cheaper rung; the rest is for wrong estimates",
         gt=0,
         le=1,
+    )
+    repair: bool = knob(
+        True,
+        "Whether requests that a lower rung answered are scored by the primary later, in spare time, and remembered",
+        reason="a repetition of the request is then answered exactly; only a healthy and idle primary is asked",
     )
 
 
@@ -174,6 +206,24 @@ class Rung(Section):
         reason="the models that a rung can name run here and take any number",
         ge=1,
         le=1_000_000,
+    )
+
+    p95_threshold_s: float | None = knob(
+        None,
+        "Calls of this reranker are slow above this. none: as monitor.p95_threshold_s says",
+        unit="s",
+        reason="the threshold is how long callers wait, whichever reranker answers",
+        gt=0,
+        le=3600,
+    )
+    timeout_s: float | None = knob(
+        None,
+        "How long a request waits for this reranker before the next one is asked. none: the p95 threshold, longer for "
+        "requests larger than usual, and fifteen times that for the first call",
+        unit="s",
+        reason="a reranker that is slower than the threshold is not waited for, but one that is just loading is",
+        gt=0,
+        le=3600,
     )
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Breaker: its table of transitions, its times, and the invariants that no sequence of calls may break."""
 
+import random
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -9,8 +10,9 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from semcache.degradation.breaker import TRANSITIONS, Breaker, BreakerPolicy, Signal, Ticket
+from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.transitions import TRANSITIONS, Signal
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import State
 from semcache.settings import Breaker as BreakerSettings
@@ -86,6 +88,113 @@ class TestClosed:
         assert machine.monitor.samples == 0
 
 
+class TestSlowInARow:
+    def healthy(self, **policy: Any) -> Breaker:
+        machine = breaker(window=100, **policy)
+        for _ in range(100):
+            call(machine, FAST)
+        return machine
+
+    def test_three_slow_calls_in_a_row_open_it_long_before_they_are_a_twentieth_of_the_window(self) -> None:
+        machine = self.healthy()
+        for _ in range(3):
+            assert machine.state is State.CLOSED
+            call(machine, SLOW)
+        (change,) = machine.take_changes()
+        assert (change.new, change.reason, change.cause) == ("open", "slow in a row", "3 s for 1 pair")
+        assert (change.samples, change.slow, change.errors) == (100, 3, 0)
+
+    def test_a_fast_call_in_between_starts_the_count_anew(self) -> None:
+        machine = self.healthy()
+        for latency in [SLOW, SLOW, FAST, SLOW, SLOW, FAST]:
+            call(machine, latency)
+        assert machine.state is State.CLOSED
+
+    def test_says_nothing_before_the_window_may_be_judged(self) -> None:
+        machine = breaker(window=20)
+        for _ in range(19):
+            call(machine, SLOW)
+        assert machine.state is State.CLOSED
+
+    def test_no_trips_in_ten_thousand_calls_of_which_one_in_two_hundred_is_slow(self) -> None:
+        rng = random.Random(12)
+        machine = breaker(window=100)
+        for number in range(10_000):
+            call(machine, SLOW if rng.random() < 0.005 else FAST, number * 0.1)
+        assert machine.take_changes() == []
+
+
+class TestCallsUnderWay:
+    """A call that does not end says that the model is slow before its end does."""
+
+    def test_counts_as_slow_as_soon_as_it_has_taken_longer_than_the_threshold(self) -> None:
+        machine = breaker(window=100)
+        for _ in range(100):
+            call(machine, FAST)
+        assert not machine.record_running(since=10.0, now=12.0)
+        assert machine.record_running(since=10.0, now=12.1)
+        assert (machine.monitor.slow, machine.monitor.latencies[-1]) == (1, pytest.approx(2.1))
+
+    def test_is_none_of_its_business_if_it_began_before_the_present_state(self) -> None:
+        machine, probe = half_opened()
+        assert not machine.record_running(since=999.0, now=1003.0)
+        machine.cancel(probe)
+        assert not machine.record_running(since=1000.0, now=1003.0)
+        assert machine.state is State.HALF_OPEN
+
+    def test_a_probe_that_takes_too_long_has_failed_before_its_end(self) -> None:
+        machine, _ = half_opened()
+        assert machine.record_running(since=1000.0, now=1003.0)
+        assert machine.state is State.OPEN
+
+    def test_is_not_recorded_while_no_call_is_admitted(self) -> None:
+        forced = breaker()
+        forced.force_open(0.0)
+        for machine in (forced, opened()):
+            before = machine.monitor.latencies
+            assert not machine.record_running(since=1.0, now=100.0)
+            assert machine.monitor.latencies == before
+
+    def test_one_that_is_given_up_opens_it_at_once(self) -> None:
+        machine = breaker()
+        machine.record_hung(10.0, 11.0)
+        (change,) = machine.take_changes()
+        assert (change.new, change.reason, change.cause) == ("open", "hung", "given up after 10 s")
+
+
+class TestSizes:
+    """A model of 25 ms a pair: requests of 5, and now and then one of 100, which takes 2.5 s."""
+
+    def serve(self, machine: Breaker, calls: int, per_pair_s: float = 0.025) -> None:
+        for number in range(calls):
+            pairs = 100 if number % 15 == 14 else 5
+            ticket = machine.admit(number) or pytest.fail()
+            machine.record(ticket, per_pair_s * pairs, number, pairs=pairs)
+
+    def test_rare_large_requests_do_not_trip_it(self) -> None:
+        machine = breaker(window=100)
+        self.serve(machine, 10_000)
+        assert machine.state is State.CLOSED
+        assert machine.monitor.slow == 0
+
+    def test_nor_do_they_hide_that_the_model_has_become_slow(self) -> None:
+        machine = breaker(window=100)
+        self.serve(machine, 300)
+        for number in range(6):
+            assert machine.state is State.CLOSED
+            machine.record(machine.admit(300.0 + number) or pytest.fail(), 2.6, 300.0 + number, pairs=5)
+            if machine.state is State.OPEN:
+                break
+        assert machine.state is State.OPEN
+
+    def test_a_large_request_to_a_slow_model_is_slow_too(self) -> None:
+        machine = breaker(window=100)
+        self.serve(machine, 300)
+        large = machine.admit(300.0) or pytest.fail()
+        machine.record(large, 100.0, 300.0, pairs=100)
+        assert machine.monitor.slow == 1
+
+
 class TestOpen:
     def test_admits_no_call_until_the_open_time_is_over(self) -> None:
         machine = opened()
@@ -113,7 +222,7 @@ class TestOpen:
         assert machine.admit(5.0) is None
 
     def test_open_time_doubles_up_to_its_maximum_and_starts_anew_after_recovery(self) -> None:
-        machine = opened()
+        machine = opened(max_open_s=60.0)
         now, waits = 0.0, []
         for _ in range(6):
             since = now
@@ -185,7 +294,7 @@ class TestHalfOpen:
         assert machine.monitor.latencies == before
 
     def test_a_probe_that_never_comes_back_has_failed(self) -> None:
-        machine, probe = half_opened()
+        machine, probe = half_opened(max_open_s=60.0)
         assert machine.admit(1059.9) is None
         assert machine.state is State.HALF_OPEN
         assert machine.admit(1060.0) is None
@@ -273,6 +382,7 @@ class TestBadInput:
             {"max_open_s": float("inf")},
             {"probes": 0},
             {"errors": 0},
+            {"slow_in_a_row": 0},
             {"probe_factor": 0},
             {"probe_factor": 1.1},
         ],
@@ -286,7 +396,7 @@ class TestBadInput:
 def test_defaults_are_those_of_the_settings() -> None:
     policy = asdict(BreakerPolicy())
     assert policy.pop("per_pair") is False
-    assert policy == BreakerSettings().model_dump()
+    assert policy == BreakerSettings().model_dump(exclude={"state"})
 
 
 def test_every_signal_has_a_place_in_the_table() -> None:

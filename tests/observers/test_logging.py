@@ -47,8 +47,11 @@ def test_every_event_is_one_record_with_all_its_fields(logged: pytest.LogCapture
 
 
 def test_the_line_reads_well(logged: pytest.LogCaptureFixture) -> None:
-    LoggingObserver()(BreakerChanged("half-open", "open", "probe slow", 2.51234))
-    assert logged.records[0].getMessage() == "BreakerChanged old=half-open new=open reason='probe slow' p95_s=2.512"
+    LoggingObserver()(BreakerChanged("half-open", "open", "probe slow", 2.51234, "a-model", 20, 3, 0, "3 s for 1 pair"))
+    assert logged.records[0].getMessage() == (
+        "BreakerChanged old=half-open new=open reason='probe slow' p95_s=2.512 reranker=a-model samples=20 slow=3 "
+        "errors=0 cause='3 s for 1 pair' is_primary=True"
+    )
 
 
 def test_an_outage_warns_once_per_step_until_it_is_over(logged: pytest.LogCaptureFixture) -> None:
