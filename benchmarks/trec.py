@@ -30,6 +30,8 @@ class Topic:
     documents: tuple[str, ...]
     runs: Mapping[str, NDArray[np.int64]]
     """Positions in ``documents`` of each retriever's hits, best first."""
+    run_scores: Mapping[str, NDArray[np.float64]]
+    """Each retriever's own scores of its hits, in the same order."""
     grades: NDArray[np.float64]
     """Relevance of each document, 0 to 3; unjudged documents count as 0."""
     ideal: NDArray[np.float64]
@@ -81,25 +83,26 @@ def _topic(
     qid: str,
     query: str,
     rewrites: list[tuple[str, str]],
-    hits: Mapping[str, list[str]],
+    hits: Mapping[str, list[tuple[str, float]]],
     grades: Mapping[str, int],
     texts: Mapping[str, str],
 ) -> Topic:
-    names = list(dict.fromkeys(name for run in hits.values() for name in run))
+    names = list(dict.fromkeys(name for run in hits.values() for name, _ in run))
     position = {name: at for at, name in enumerate(names)}
     return Topic(
         id=qid,
         queries=(query, *(text for text, _ in rewrites)),
         kinds=("original", *(kind for _, kind in rewrites)),
         documents=tuple(map(texts.__getitem__, names)),
-        runs={name: np.array(list(map(position.__getitem__, run))) for name, run in hits.items()},
+        runs={retriever: np.array([position[name] for name, _ in run]) for retriever, run in hits.items()},
+        run_scores={retriever: np.array([score for _, score in run]) for retriever, run in hits.items()},
         grades=np.array([max(grades.get(name, 0), 0) for name in names], dtype=float),
         ideal=np.array(sorted((grade for grade in grades.values() if grade > 0), reverse=True), dtype=float),
     )
 
 
-def _run(path: Path) -> dict[str, list[str]]:
-    return {row["qid"]: [name for name, _ in row["hits"][:DEPTH]] for row in _rows(path)}
+def _run(path: Path) -> dict[str, list[tuple[str, float]]]:
+    return {row["qid"]: row["hits"][:DEPTH] for row in _rows(path)}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
