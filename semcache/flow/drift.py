@@ -37,13 +37,16 @@ class Prior:
 
     ``scores`` has one score per document, nan where unknown. ``source`` says which neighbour it is from, UNKNOWN, or
     ``learned`` where it is the surrogate's. ``similarity`` has one cosine per neighbour. ``spread``, by document, says
-    how far off the surrogate's scores usually are; None without a surrogate.
+    how far off the surrogate's scores usually are; None without a surrogate. ``likeness``, of shape ``(documents,
+    documents)``, says how much what a score is off by is shared by two documents, 1 on the diagonal or somewhat above;
+    None if they have nothing in common.
     """
 
     scores: Floats
     source: Positions
     similarity: Floats
     spread: Floats | None = None
+    likeness: Floats | None = None
 
     @property
     def learned(self) -> int:
@@ -71,28 +74,33 @@ class Expected:
 
 
 def expect(prior: Prior, fresh: Floats) -> Expected:
-    """Corrects cached scores by the drift seen on the documents that have a fresh score too.
+    """Corrects the scores of the prior by those that were made for this query: what is known of one document is known,
+    in part, of those that are like it.
 
-    ``fresh`` has one score per document, nan where it was not asked about. Learned are an offset per neighbour, a slope
-    over all of them and a spread per neighbour; each is shrunk towards what is expected without samples, by the number
-    of samples that it rests on.
+    ``fresh`` has one score per document, nan where it was not asked about. The differences from the prior are taken for
+    a Gaussian process (universal kriging, Matheron 1969): an offset of which nothing is known before, an offset per
+    source, a slope over the scores, and whatever ``prior.likeness`` says that documents have in common. Its scale is
+    that of the prior's spreads, raised or lowered by the differences seen.
 
     Example:
         >>> cached = Prior(np.array([3.0, 1.0]), np.array([0, 0]), similarity=np.array([0.9]))
         >>> expect(cached, np.array([2.0, np.nan])).drift  # document 0 lost a point, so document 1 is expected to
         Drift(median=-1.0, spread=0.0, samples=1)
     """
-    known = prior.source != UNKNOWN
-    if not known.any():
+    known = np.flatnonzero(prior.source != UNKNOWN)
+    if not known.size:
         return Expected(prior.scores, prior.scores, None, None)
     # Equal cached scores have no spread of their own, and nothing may be divided by 0.
     unit = max(float(prior.scores[known].std()), 1e-12)
     before = _before(prior, unit)
-    both = np.flatnonzero(known & ~np.isnan(fresh))
-    if not both.size:
+    if np.isnan(fresh[known]).all():
         return Expected(prior.scores, before, None, None)
-    scores, residuals = _corrected(prior, fresh, both, unit)
-    spread = before * _growth(prior, both, residuals / before[both])
+    scores, spread = prior.scores.copy(), before.copy()
+    source = prior.source[known]
+    moved, spread[known] = _conditioned(
+        fresh[known] - scores[known], before[known], _covariance(prior, known, unit), source
+    )
+    scores[known] += moved
     drift, distance = _seen(prior, fresh, spread, unit)
     return Expected(scores, spread, drift, distance)
 
@@ -105,6 +113,43 @@ def _before(prior: Prior, unit: float) -> Floats:
     return before if prior.spread is None else np.where(prior.source == prior.learned, prior.spread, before)
 
 
+def _covariance(prior: Prior, known: Positions, unit: float) -> Floats:
+    """What the differences of the known documents have in common, in expected spreads."""
+    source = prior.source[known]
+    scores = (prior.scores[known] - prior.scores[known].mean()) / unit
+    shared = np.eye(len(known)) if prior.likeness is None else prior.likeness[np.ix_(known, known)]
+    # A neighbour's own offset is worth OFFSET_SAMPLES documents, a slope of one spread per unit SLOPE_SAMPLES.
+    same = source[:, None] == source
+    return np.asarray(shared + same / OFFSET_SAMPLES + np.outer(scores, scores) / SLOPE_SAMPLES)
+
+
+def _conditioned(moved: Floats, before: Floats, covariance: Floats, source: Positions) -> tuple[Floats, Floats]:
+    """Expected differences and their spreads, by document, from those in ``moved`` that are not nan."""
+    seen = np.flatnonzero(~np.isnan(moved))
+    covariance = covariance * np.outer(before, before)
+    # Columns of the inverse factor make what was seen independent, with variance 1 if the prior is right.
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance[np.ix_(seen, seen)]))
+    levels, values = whiten.sum(axis=1), whiten @ moved[seen]
+    reach = whiten @ covariance[seen]
+    precision = float(levels @ levels)
+    offset = float(levels @ values) / precision
+    residuals = values - offset * levels
+    # Of the offset nothing is known before: its own variance is added to what the documents seen leave open.
+    open_offset = 1 - levels @ reach
+    variance = np.diagonal(covariance) - np.einsum("ij,ij->j", reach, reach) + open_offset**2 / precision
+    growth = _growth(residuals**2, source[seen], source)
+    return offset + residuals @ reach, np.sqrt(np.maximum(variance, 0) * growth)
+
+
+def _growth(squares: Floats, seen: Positions, source: Positions) -> Floats:
+    """By document: how many times as large as expected the squares are, from those seen of its source and of all."""
+    counts = np.bincount(seen, minlength=int(source.max()) + 1)
+    # Two steps of shrinking: all sources together towards the expectation, and each of them towards all.
+    overall = (SPREAD_SAMPLES + squares.sum()) / (SPREAD_SAMPLES + len(seen))
+    sums = np.bincount(seen, weights=squares, minlength=len(counts))
+    return np.asarray(((SPREAD_SAMPLES * overall + sums) / (SPREAD_SAMPLES + counts))[source])
+
+
 def _seen(prior: Prior, fresh: Floats, spread: Floats, unit: float) -> tuple[Drift | None, float | None]:
     """The drift of the neighbours' scores, and how far off they are in ``unit``; None without any."""
     compared = prior.is_cached & ~np.isnan(fresh)
@@ -114,42 +159,8 @@ def _seen(prior: Prior, fresh: Floats, spread: Floats, unit: float) -> tuple[Dri
     median = _median(moved)
     # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
     drift = Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))
-    return drift, max(abs(median), float(spread[prior.is_cached].mean())) / unit
-
-
-def _corrected(prior: Prior, fresh: Floats, both: Positions, unit: float) -> tuple[Floats, Floats]:
-    """Expected scores of all documents, and the residuals: how far off they are for those in ``both``."""
-    source, cached = prior.source[both], prior.scores[both]
-    moved = fresh[both] - cached
-    counts = np.bincount(source, minlength=len(prior.similarity) + 1)
-    # Around each neighbour's own means: what differs between neighbours is offset, not slope.
-    across = cached - (_sums(source, cached, counts) / np.maximum(counts, 1))[source]
-    # Ridge regression: the added term stands for SLOPE_SAMPLES documents whose drift does not depend on the score.
-    slope = float(across @ moved) / (float(across @ across) + SLOPE_SAMPLES * unit**2)
-    # The slope turns round the middle of what was asked about, where the drift is known best.
-    center = float(cached.mean())
-    level = moved - slope * (cached - center)
-    offset = (_sums(source, level, counts) + OFFSET_SAMPLES * level.mean()) / (counts + OFFSET_SAMPLES)
-    scores = prior.scores + offset[prior.source] + slope * (prior.scores - center)
-    return scores, fresh[both] - scores[both]
-
-
-def _growth(prior: Prior, both: Positions, residuals: Floats) -> Floats:
-    """By document: how many times as large its spread is as expected, from residuals in expected spreads."""
-    squares, source = residuals**2, prior.source[both]
-    counts = np.bincount(source, minlength=len(prior.similarity) + 1)
-    # Two steps of shrinking: all neighbours together towards the expectation, and each of them towards all.
-    overall = (SPREAD_SAMPLES + squares.sum()) / (SPREAD_SAMPLES + len(source))
-    own = (SPREAD_SAMPLES * overall + _sums(source, squares, counts)) / (SPREAD_SAMPLES + counts)
-    # A neighbour's own offset is as unsure as a single document's drift until some of its scores were seen.
-    offset = OFFSET_SAMPLES / (counts + OFFSET_SAMPLES)
-    # The spread of an unknown document is nan, whatever it is multiplied with.
-    return np.asarray(np.sqrt(own + offset)[prior.source])
-
-
-def _sums(source: Positions, values: Floats, counts: Positions) -> Floats:
-    """The sum of the values of each neighbour."""
-    return np.bincount(source, weights=values, minlength=len(counts)).astype(float)
+    left = spread[prior.is_cached & np.isnan(fresh)]
+    return drift, max(abs(median), float(left.mean()) if left.size else 0.0) / unit
 
 
 def _median(values: Floats) -> float:

@@ -54,11 +54,12 @@ class Settled:
 class Learned:
     """Scores that the surrogate expects of one request's documents, relative to each other.
 
-    ``changes`` has, by position of a neighbour, how much more it expects of each document for this query than for that
-    neighbour's.
+    ``likeness`` says how much two documents share of what it is off by (``semcache.pruning.likeness``). ``changes``
+    has, by position of a neighbour, how much more it expects of each document for this query than for that neighbour's.
     """
 
     predicted: Predicted
+    likeness: Floats | None = None
     changes: Mapping[int, Floats] = field(default_factory=dict)
 
 
@@ -100,7 +101,7 @@ def with_learned(cached: Prior, learned: Learned) -> Prior:
     level = float((scores[known] - learned.predicted.scores[known]).mean()) if known.any() else 0.0
     scores[~known] = learned.predicted.scores[~known] + level
     source[~known] = cached.learned
-    return Prior(scores, source, cached.similarity, learned.predicted.spread)
+    return Prior(scores, source, cached.similarity, learned.predicted.spread, learned.likeness)
 
 
 def next_to_ask(

@@ -48,20 +48,47 @@ def test_the_drift_of_one_document_is_expected_of_the_next() -> None:
     expected = expect(prior([3.0, 1.0], [0, 0], [0.9]), fresh(2.0, NAN))
     assert expected.scores.tolist() == [2.0, 0.0]
     assert expected.drift == Drift(median=-1.0, spread=0.0, samples=1)
-    # No surprise: 15 expected samples and 1 that fits exactly, once over all neighbours and once for this one; and the
-    # neighbour's offset rests on 1 sample and 2 expected ones.
+    # In squares of BEFORE: 1 + 1/2 for the neighbour's offset + 1/10 for the slope, at one unit on either side of the
+    # mean, and a covariance of 1/2 - 1/10. One document tells as much, and the offset over all remains to be learned.
+    variance = 1.6 - 0.4**2 / 1.6 + (1 - 0.4 / 1.6) ** 2 * 1.6
+    # No surprise: 15 expected samples and 1 that fits exactly, once over all neighbours and once for this one.
     own = (15 * (15 / 16)) / 16
-    assert expected.spread == pytest.approx(BEFORE * np.sqrt(own + 2 / 3))
+    assert expected.spread == pytest.approx([0, BEFORE * np.sqrt(own * variance)], abs=1e-6)
     assert expected.distance == pytest.approx(1.0), "the median is the larger of the two"
 
 
 def test_a_neighbour_without_samples_of_its_own_follows_the_others_and_is_less_sure() -> None:
     expected = expect(prior([3.0, 1.0, 3.0, 1.0], [0, 0, 1, 1], [0.9, 0.9]), fresh(2.0, 0.0, NAN, NAN))
     assert expected.scores.tolist() == [2.0, 0.0, 2.0, 0.0]
-    overall = 15 / 17
-    own = (15 * overall) / 17
-    assert expected.spread[:2] == pytest.approx(BEFORE * np.sqrt(own + 2 / 4))
-    assert expected.spread[2:] == pytest.approx(BEFORE * np.sqrt(overall + 1))
+    assert expected.spread[:2] == pytest.approx([0, 0], abs=1e-6)
+    same = expect(prior([3.0, 1.0, 3.0, 1.0], [0, 0, 0, 0], [0.9, 0.9]), fresh(2.0, 0.0, NAN, NAN))
+    assert (expected.spread[2:] > same.spread[2:]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_and_spreads_are_those_of_a_gaussian_process_with_an_unknown_offset(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    count, near = 12, np.array([0.9, 0.7])
+    source = random.integers(0, 2, count)
+    scores, true = random.normal(0, 3, (2, count))
+    asked = np.arange(count) < 7
+    likeness = np.corrcoef(random.normal(size=(count, 30))) + 0.1 * np.eye(count)
+    expected = expect(Prior(scores, source, near, likeness=likeness), np.where(asked, true, NAN))
+
+    unit = scores.std()
+    before = 1.5 * unit * np.sqrt(1 - near)[source]
+    level = (scores - scores.mean()) / unit
+    covariance = (likeness + (source[:, None] == source) / 2 + np.outer(level, level) / 10) * np.outer(before, before)
+    # An offset that could be anything, as a variance that is far above all others.
+    covariance += 1e5
+    seen, weights = true[asked] - scores[asked], np.linalg.inv(covariance[np.ix_(asked, asked)])
+    across = covariance[np.ix_(~asked, asked)]
+    variance = np.diagonal(covariance)[~asked] - np.einsum("ij,jk,ik->i", across, weights, across)
+    assert expected.scores[~asked] == pytest.approx(scores[~asked] + across @ weights @ seen, abs=1e-3)
+    ratio = expected.spread[~asked] ** 2 / variance
+    for each in (0, 1):
+        mine = ratio[source[~asked] == each]
+        assert mine == pytest.approx(mine.mean(), rel=5e-3), "the growth is one per source"
 
 
 def test_each_neighbour_has_its_own_offset_and_half_a_share_in_the_others() -> None:

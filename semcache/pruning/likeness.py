@@ -1,0 +1,47 @@
+"""How much of what a surrogate is off by two documents of one request share: like texts are misjudged alike."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semcache.pruning.features import FEATURES, Features, Floats
+
+VECTOR_SHARE = 0.85
+"""Share of the variance that follows the document vectors; the rest is each document's own."""
+LENGTH = 0.5
+"""Squared length scale of the kernel, in mean squared distances of the request's documents, so that embedders whose
+cosines lie close together are treated like others."""
+FEATURE_SHARE = 0.05
+"""Variance of each feature's own weight in one request, in variances of the residual: for this query, rank may say less
+and words more than on average."""
+VARYING = ("log_rank", "cosine", "overlap")
+"""The features whose weights vary from request to request."""
+
+_VARYING = [FEATURES.index(name) for name in VARYING]
+
+
+def likeness(features: Features, document_vectors: NDArray[np.floating] | None = None) -> Floats:
+    """Covariance of the residuals of all documents, of shape ``(documents, documents)``, in variances of one residual.
+
+    ``document_vectors`` are as for ``features``; without them, documents share the weights of the features only.
+    """
+    varying = features.values[:, _VARYING]
+    varying = varying / np.maximum(varying.std(axis=0), 1e-12)
+    shared = FEATURE_SHARE * (varying @ varying.T)
+    if document_vectors is None or not len(document_vectors):
+        return np.asarray(shared + np.eye(len(varying)))
+    shared += VECTOR_SHARE * _kernel(np.asarray(document_vectors, dtype=np.float32))
+    shared[np.diag_indices(len(varying))] += 1 - VECTOR_SHARE
+    return np.asarray(shared)
+
+
+def _kernel(vectors: NDArray[np.float32]) -> Floats:
+    """A Gaussian kernel on the squared distances of unit vectors; documents without one are like no other."""
+    known = np.isfinite(vectors.sum(axis=1))
+    vectors = np.where(known[:, None], vectors, 0)
+    squares = np.maximum(1 - vectors @ vectors.T, 0)
+    count = int(known.sum())
+    mean = float(squares[known][:, known].sum()) / max(count * (count - 1), 1)
+    kernel = np.exp(squares / (-2 * LENGTH * max(mean, 1e-12))).astype(float)
+    kernel[~known] = kernel[:, ~known] = 0
+    np.fill_diagonal(kernel, 1)
+    return np.asarray(kernel)
