@@ -1,8 +1,8 @@
 """``semcache config``: the settings in force, and where each came from."""
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -72,7 +72,13 @@ def _table(lines: "Sequence[Explained]") -> Table:
             continue
         # The only list is the ladder of rerankers, which gets a row per rung.
         for number, rung in enumerate(value):
-            limits = f"{rung['max_length']} tokens, {rung['batch_size']} pairs"
-            model = f" {rung['model']} ({limits})" if rung["model"] else ""
-            table.add_row(f"{line.setting}.{number}", escape(f"{rung['kind']}{model}"), source)
+            table.add_row(f"{line.setting}.{number}", escape(_rung(rung)), source)
     return table
+
+
+def _rung(rung: "Mapping[str, Any]") -> str:
+    if rung["kind"] == "http":
+        asked = " ".join(filter(None, (rung["dialect"], rung["model"], rung["url"])))
+        return f"http {asked} ({rung['concurrency']} requests at once)"
+    limits = f"{rung['max_length']} tokens, {rung['batch_size']} pairs"
+    return f"{rung['kind']} {rung['model']} ({limits})" if rung["model"] else str(rung["kind"])

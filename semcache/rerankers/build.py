@@ -5,6 +5,8 @@ from semcache.models.names import GRAPHS, find_folder
 from semcache.protocols import Embedder, Reranker
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
+from semcache.rerankers.http import HttpReranker
+from semcache.rerankers.http.reranker import DEFAULT_TIMEOUT_S
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.rerankers.split import split
@@ -16,7 +18,28 @@ def build(rung: Rung, embedder: Embedder) -> Reranker:
 
     Raises ConfigurationError when the rung names no model, or one that cannot be loaded.
     """
+    if rung.kind == "http":
+        return _service(rung)
     return split(_built(rung, embedder), rung.max_pairs_per_call)
+
+
+def _service(rung: Rung) -> HttpReranker:
+    # The settings refuse a rung without one; this is for rungs that were made without validation.
+    if rung.dialect is None:
+        raise ConfigurationError("a rung of kind http needs a dialect, such as cohere or tei")
+    return HttpReranker(
+        rung.dialect,
+        rung.model,
+        url=rung.url,
+        api_key=rung.api_key,
+        api_key_variable=rung.api_key_variable,
+        options=rung.options,
+        listwise=rung.listwise,
+        timeout_s=DEFAULT_TIMEOUT_S if rung.timeout_s is None else rung.timeout_s,
+        retries=rung.retries,
+        concurrency=rung.concurrency,
+        max_pairs_per_call=rung.max_pairs_per_call,
+    )
 
 
 def _built(rung: Rung, embedder: Embedder) -> Reranker:

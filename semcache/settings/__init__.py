@@ -10,7 +10,8 @@ from semcache.settings.from_settings import FROM_SETTINGS, FromSettings, given
 from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
 from semcache.settings.prune_section import Prune
-from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
+from semcache.settings.reranker_sections import Batching, Breaker, Monitor
+from semcache.settings.rung import Rung
 from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
 

@@ -16,13 +16,21 @@ from semcache.errors import ConfigurationError
 Path = tuple[str, ...]
 """The names that lead to a knob, such as ``("reuse", "trust_threshold")``."""
 
+
+class Key(SecretStr):
+    """A secret of which nothing is shown, unlike a URL, of which the password alone is hidden."""
+
+
 _TYPE_NAMES: Mapping[Any, str] = {
     float: "a number",
     int: "a whole number",
     bool: "true or false",
     str: "text",
     SecretStr: "a URL",
+    Key: "text",
+    dict[str, Any]: "a mapping of names to values",
 }
+_STARS = "***"
 _BOUNDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
 
@@ -119,7 +127,7 @@ def reason_of(field: FieldInfo) -> str:
 
 def is_secret(field: FieldInfo | None) -> bool:
     """Whether the value may hold a password."""
-    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+    return field is not None and bool({SecretStr, Key} & {field.annotation, *get_args(field.annotation)})
 
 
 def may_be_none(field: FieldInfo) -> bool:
@@ -152,7 +160,7 @@ def allowed(field: FieldInfo) -> str:
 
 
 def hidden(secret: SecretStr | str) -> str:
-    """A URL with its password replaced by stars.
+    """A URL with its password replaced by stars, and so with keys in its query string.
 
     Example:
         >>> hidden("redis://me:secret@host:6379/0")
@@ -160,8 +168,33 @@ def hidden(secret: SecretStr | str) -> str:
     """
     url = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
     # Greedy up to the last @: a password may hold any character, also unescaped ones.
-    url = re.sub(r"^([^:/@]*://[^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
+    url = re.sub(r"^([^:/@]*://[^:/@]*):.*@", rf"\1:{_STARS}@", url, flags=re.DOTALL)
+    return re.sub(r"([\w-]*(?:password|key|token|secret|sig)=)[^&]*", rf"\1{_STARS}", url, flags=re.IGNORECASE)
+
+
+def shown(field: FieldInfo | None, value: Any) -> Any:
+    """A value of a knob, also of a wrong type, fit to be shown: without secrets, its own and those of its members.
+
+    Example:
+        >>> shown(Redis.model_fields["url"], SecretStr("redis://me:secret@host"))
+        'redis://me:***@host'
+    """
+    if isinstance(value, BaseModel):
+        return {name: shown(member, getattr(value, name)) for name, member in type(value).model_fields.items()}
+    if isinstance(value, (list, tuple)) and field is not None and is_list(field):
+        section = next(kind for kind in get_args(field.annotation) if isinstance(kind, type))
+        return [shown(field, member) if isinstance(member, BaseModel) else _masked(section, member) for member in value]
+    if value is None or not is_secret(field):
+        return value
+    if not isinstance(value, (str, SecretStr)):
+        return type(value).__name__
+    return _STARS if field is not None and Key in (field.annotation, *get_args(field.annotation)) else hidden(value)
+
+
+def _masked(section: type[BaseModel], member: Any) -> Any:
+    if not isinstance(member, Mapping):
+        return member
+    return {name: shown(section.model_fields.get(name), value) for name, value in member.items()}
 
 
 def _extra(field: FieldInfo) -> Mapping[str, Any]:

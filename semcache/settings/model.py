@@ -8,9 +8,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from semcache.errors import ConfigurationError
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
-from semcache.settings.knobs import Path, hidden, is_list, is_secret, knob, knobs, unit_of
+from semcache.settings.knobs import Path, knob, knobs, shown, unit_of
 from semcache.settings.prune_section import Prune
-from semcache.settings.reranker_sections import Batching, Breaker, Monitor, Rung
+from semcache.settings.reranker_sections import Batching, Breaker, Monitor
+from semcache.settings.rung import Rung
 from semcache.settings.sources import merged, read_layers
 from semcache.settings.validation_errors import message_of, origin
 
@@ -122,10 +123,6 @@ def explain(settings: Settings) -> list[Explained]:
         value: Any = settings
         for name in path:
             value = getattr(value, name)
-        if is_list(field):
-            value = [member.model_dump() for member in value]
-        elif is_secret(field):
-            value = hidden(value)
         source = origin(path, settings._origins)
-        lines.append(Explained(".".join(path), value, source, unit_of(field), field.description or ""))
+        lines.append(Explained(".".join(path), shown(field, value), source, unit_of(field), field.description or ""))
     return lines

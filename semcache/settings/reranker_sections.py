@@ -1,6 +1,6 @@
-"""The knobs of the rerankers: monitor, circuit breaker, batching, and the rungs of the ladder."""
+"""The knobs around the rerankers: monitor, circuit breaker and batching."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import model_validator
 
@@ -167,70 +167,3 @@ class Batching(Section):
         "Whether requests that a lower rung answered are scored by the primary later, in spare time, and remembered",
         reason="a repetition of the request is then answered exactly; only a healthy and idle primary is asked",
     )
-
-
-class Rung(Section):
-    """One reranker of the ladder."""
-
-    kind: Literal["auto", "onnx", "cross-encoder", "embedding", "retrieval-order"] = knob(
-        "auto",
-        "Kind of reranker; auto is onnx when the folder of the model holds a model.onnx, else cross-encoder",
-        reason="the packaged weights are ONNX, hub models are not",
-    )
-    model: str | None = knob(
-        None,
-        "Hub name or folder; only for auto, onnx and cross-encoder",
-        reason="embedding uses the embedder of the cache, retrieval-order uses no model",
-        min_length=1,
-    )
-    max_length: int = knob(
-        512,
-        "Tokens of query and document together; the rest is cut",
-        unit="tokens",
-        reason="the length that the ms-marco cross-encoders were trained with",
-        ge=8,
-        le=1_000_000,
-    )
-    batch_size: int = knob(
-        8,
-        "Pairs per pass of the model, sorted by length",
-        unit="pairs",
-        reason="on a CPU small passes waste less on padding; a GPU is used better with 64 or so",
-        ge=1,
-        le=100_000,
-    )
-    max_pairs_per_call: int | None = knob(
-        None,
-        "Most pairs that one call of this reranker takes; a larger request is split. none: any number",
-        unit="pairs",
-        reason="the models that a rung can name run here and take any number",
-        ge=1,
-        le=1_000_000,
-    )
-
-    p95_threshold_s: float | None = knob(
-        None,
-        "Calls of this reranker are slow above this. none: as monitor.p95_threshold_s says",
-        unit="s",
-        reason="the threshold is how long callers wait, whichever reranker answers",
-        gt=0,
-        le=3600,
-    )
-    timeout_s: float | None = knob(
-        None,
-        "How long a request waits for this reranker before the next one is asked. none: the p95 threshold, longer for "
-        "requests larger than usual, and fifteen times that for the first call",
-        unit="s",
-        reason="a reranker that is slower than the threshold is not waited for, but one that is just loading is",
-        gt=0,
-        le=3600,
-    )
-
-    @model_validator(mode="after")
-    def _model_where_it_belongs(self) -> Self:
-        needs_model = self.kind in ("auto", "onnx", "cross-encoder")
-        if needs_model and self.model is None:
-            raise ValueError(f"a rung of kind {self.kind} needs a model: a hub name or a folder")
-        if not needs_model and self.model is not None:
-            raise ValueError(f"a rung of kind {self.kind} takes no model, got {self.model!r}; remove it")
-        return self

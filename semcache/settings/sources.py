@@ -157,7 +157,8 @@ def _parsed(name: str, text: str, field: FieldInfo) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{name} is not valid JSON: {error}; got {text[:80]!r}") from None
+        # The text is not shown: the rungs of a ladder may hold keys.
+        raise ConfigurationError(f"{name} is not valid JSON: {error}") from None
 
 
 def _same(first: str, second: str) -> bool:

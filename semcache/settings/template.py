@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from textwrap import wrap
+from typing import get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -33,12 +34,12 @@ def template(model: type[BaseModel]) -> str:
 
 
 def _knob(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
-    unit = f" Unit: {unit_of(field)}." if unit_of(field) else ""
-    comment = f"{field.description}.{unit} Takes {allowed(field)}. Why this default: {reason_of(field)}."
-    for line in wrap(comment, _WIDTH - len(indent) - 2, break_on_hyphens=False):
-        yield f"{indent}# {line}\n"
+    yield from _comment(_meaning(field), indent)
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple):
+        section: type[BaseModel] = next(kind for kind in get_args(field.annotation) if isinstance(kind, type))
+        for member, its_field in section.model_fields.items():
+            yield from _comment(f"- {member}: {_meaning(its_field)}", indent)
         yield f"{indent}{name}:\n"
         for rung in default:
             # Only what was set: the other knobs of a rung have defaults of their own.
@@ -49,6 +50,16 @@ def _knob(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
         # The default URL is no secret.
         value = default.get_secret_value() if isinstance(default, SecretStr) else default
         yield f"{indent}{name}: {_scalar(value)}\n"
+
+
+def _meaning(field: FieldInfo) -> str:
+    unit = f" Unit: {unit_of(field)}." if unit_of(field) else ""
+    return f"{field.description}.{unit} Takes {allowed(field)}. Why this default: {reason_of(field)}."
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    for line in wrap(text, _WIDTH - len(indent) - 2, break_on_hyphens=False):
+        yield f"{indent}# {line}\n"
 
 
 def _scalar(value: object) -> str:

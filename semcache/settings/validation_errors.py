@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from semcache.settings.knobs import Path, allowed, hidden, is_secret, knobs, section_of
+from semcache.settings.knobs import Path, allowed, is_secret, knobs, section_of, shown
 from semcache.settings.suggestions import did_you_mean
 
 _MAX_SHOWN = 80
@@ -41,14 +41,13 @@ def message_of(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Pa
             sources = ", ".join(f"{member} from {origin((*path, member), origins)}" for member in named)
             return f"{name}: {own_text}" + (f" ({sources})" if sources else "")
         return f"{name} ({origin(path, origins)}) must be a mapping of names to values"
-    shown = repr(value)
-    if is_secret(field):
-        shown = repr(hidden(value)) if isinstance(value, str) else type(value).__name__
-    elif len(shown) > _MAX_SHOWN:
-        shown = f"{shown[:_MAX_SHOWN]}..."
+    # Of a secret of a wrong type its type is shown.
+    given = repr(shown(field, value)) if isinstance(value, str) or not is_secret(field) else str(shown(field, value))
+    if len(given) > _MAX_SHOWN and not is_secret(field):
+        given = f"{given[:_MAX_SHOWN]}..."
     is_pattern = detail["type"] == "string_pattern_mismatch"
     allowed_values = f"match {detail['ctx']['pattern']}" if is_pattern else f"be {allowed(field)}"
-    return f"{name} ({origin(path, origins)}) is {shown}: {own_text or f'must {allowed_values}'}"
+    return f"{name} ({origin(path, origins)}) is {given}: {own_text or f'must {allowed_values}'}"
 
 
 def _field(model: type[BaseModel], loc: Sequence[int | str]) -> FieldInfo | None:

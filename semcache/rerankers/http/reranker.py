@@ -24,8 +24,15 @@ from semcache.rerankers.http.dialects import DIALECTS, Dialect
 from semcache.rerankers.http.endpoint import Endpoint
 from semcache.rerankers.http.exchange import Exchange, Until
 from semcache.rerankers.http.keys import key_of
+from semcache.settings import Rung
 
 T = TypeVar("T")
+
+DEFAULT_TIMEOUT_S = 10.0
+"""Ten times what a service usually takes; the deadline of a caller is mostly nearer, and so is the ladder's patience."""
+
+# The other defaults, and their reasons, stand in the settings.
+_KNOBS = Rung(kind="http", dialect="cohere")
 
 # Models that compare the documents of a request with each other, so that scores hold within one request only.
 _LISTWISE_MODELS = ("jina-reranker-v3", "listwise")
@@ -81,12 +88,9 @@ class HttpReranker:
         headers: Mapping[str, str | SecretStr] | None = None,
         options: Mapping[str, Any] | None = None,
         listwise: bool | None = None,
-        # Ten times what a service usually takes; the deadline of a caller is mostly nearer.
-        timeout_s: float = 10.0,
-        # A server that is restarted or replaced is back after that; more would only cost money while it is down.
-        retries: int = 2,
-        # Cohere allows 1,000 requests a minute: with half a second each, 8 at once keep that rate.
-        concurrency: int = 8,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = _KNOBS.retries,
+        concurrency: int = _KNOBS.concurrency,
         max_pairs_per_call: int | None = None,
         clock: Clock = monotonic,
     ) -> None:
