@@ -15,8 +15,8 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, checked_observers, notify
-from semcache.protocols import Embedder, Guard, Observer
-from semcache.rerankers.build import build
+from semcache.protocols import Guard, Observer
+from semcache.rerankers.build import Builder
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
@@ -74,7 +74,8 @@ class OptimizedRerankerPipeline(CachedReranker):
         batching, knobs = settings.batching, settings.monitor
         monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
-        primary, fallback, lower = _ladder(settings, embedder, primary_reranker, fallback_reranker, rungs)
+        self._builder = Builder(embedder)
+        primary, fallback, lower = _ladder(settings, self._builder, primary_reranker, fallback_reranker, rungs)
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
@@ -149,24 +150,27 @@ class OptimizedRerankerPipeline(CachedReranker):
         super().close()
         # DegradableReranker leaves it open, as one that callers share.
         self._primary.close()
+        # What was passed in is closed by its owner.
+        self._builder.close()
 
     async def aclose(self) -> None:
         """``close`` without blocking the event loop."""
         await super().aclose()
         await self._primary.aclose()
+        await self._builder.aclose()
 
 
 def _ladder(
-    settings: Settings, embedder: Embedder, primary: object, fallback: object, rungs: Sequence[object] | FromSettings
+    settings: Settings, builder: Builder, primary: object, fallback: object, rungs: Sequence[object] | FromSettings
 ) -> tuple[object, object, Sequence[object]]:
     """The primary, the fallback (None without one) and the rungs below it, as given or as the settings name them."""
     # A rung that is replaced is not built: it may name a model that is not on this machine.
     first, *below = settings.rerankers
     if primary is FROM_SETTINGS:
-        primary = build(first, embedder)
+        primary = builder.build(first)
     if fallback is FROM_SETTINGS:
-        fallback = build(below[0], embedder) if below else None
+        fallback = builder.build(below[0]) if below else None
     # Below the retriever's order, which None stands for, no rung is ever asked.
     if isinstance(rungs, FromSettings):
-        rungs = [] if fallback is None else [build(rung, embedder) for rung in below[1:]]
+        rungs = [] if fallback is None else [builder.build(rung) for rung in below[1:]]
     return primary, fallback, rungs

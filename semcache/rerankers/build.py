@@ -1,4 +1,4 @@
-"""Builds the reranker that a rung of the settings describes."""
+"""Builds the rerankers that the rungs of the settings describe."""
 
 from semcache.errors import ConfigurationError
 from semcache.models.names import GRAPHS, find_folder
@@ -21,6 +21,31 @@ def build(rung: Rung, embedder: Embedder) -> Reranker:
     if rung.kind == "http":
         return _service(rung)
     return split(_built(rung, embedder), rung.max_pairs_per_call)
+
+
+class Builder:
+    """Builds the rerankers that settings name, and closes the connections that these have open."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._services: list[HttpReranker] = []
+
+    def build(self, rung: Rung) -> Reranker:
+        """``build`` with the embedder given."""
+        reranker = build(rung, self._embedder)
+        if isinstance(reranker, HttpReranker):
+            self._services.append(reranker)
+        return reranker
+
+    def close(self) -> None:
+        """Close the connections to services; those of a running event loop are closed by ``aclose``."""
+        for service in self._services:
+            service.close()
+
+    async def aclose(self) -> None:
+        """Close the connections to services."""
+        for service in self._services:
+            await service.aclose()
 
 
 def _service(rung: Rung) -> HttpReranker:

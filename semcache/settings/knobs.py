@@ -49,7 +49,7 @@ class Section(BaseModel):
     @classmethod
     def _refuse_booleans_as_numbers(cls, value: object, info: Any) -> object:
         annotation = cls.model_fields[info.field_name].annotation
-        if not isinstance(value, bool) or annotation is bool:
+        if not isinstance(value, bool) or bool in (annotation, *get_args(annotation)):
             return value
         # YAML 1.1 reads a bare on and off as true and false.
         word = "on" if value else "off"

@@ -6,7 +6,13 @@ import pytest
 
 from semcache.embedders import CallableEmbedder
 from semcache.errors import ConfigurationError
-from semcache.rerankers import CrossEncoderReranker, EmbeddingReranker, OnnxCrossEncoder, RetrievalOrder
+from semcache.rerankers import (
+    CrossEncoderReranker,
+    EmbeddingReranker,
+    HttpReranker,
+    OnnxCrossEncoder,
+    RetrievalOrder,
+)
 from semcache.rerankers.build import build
 from semcache.settings import DEFAULT_LADDER, Rung
 from tests.embedders.test_callable import many
@@ -34,3 +40,36 @@ def test_a_folder_without_a_graph_runs_by_torch(kind: str, tiny_cross_encoder: P
 def test_onnx_needs_a_graph(tiny_cross_encoder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"lacks model\.onnx"):
         build(Rung(kind="onnx", model=str(tiny_cross_encoder)), EMBEDDER)
+
+
+def test_a_service_is_built_with_all_that_its_rung_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_KEY", "sk-1")
+    rung = Rung(
+        kind="http",
+        dialect="infinity",
+        model="bge",
+        url="http://host:7997",  # type: ignore[arg-type]
+        api_key_variable="OUR_KEY",
+        options={"raw_scores": True},
+        timeout_s=3,
+        concurrency=4,
+        max_pairs_per_call=50,
+        listwise=True,
+    )
+    reranker = build(rung, EMBEDDER)
+    assert isinstance(reranker, HttpReranker)
+    assert reranker.name == "infinity/bge@host:7997"
+    assert (reranker.timeout_s, reranker.concurrency, reranker.max_pairs_per_call) == (3.0, 4, 50)
+    assert reranker.listwise
+    assert reranker.content
+
+
+def test_a_service_that_lacks_something_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CO_API_KEY", raising=False)
+    for rung, message in (
+        (Rung(kind="http", dialect="tei"), "dialect tei has no hosted service; pass url"),
+        (Rung(kind="http", dialect="cohere"), r"https://api\.cohere\.com needs a key; pass api_key, or set CO_API_KEY"),
+        (Rung.model_construct(kind="http", dialect=None), "needs a dialect"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            build(rung, EMBEDDER)
