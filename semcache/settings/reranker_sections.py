@@ -1,6 +1,6 @@
 """The knobs around the rerankers: monitor, circuit breaker and batching."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 

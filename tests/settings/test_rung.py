@@ -30,7 +30,7 @@ def test_the_dialects_are_those_that_are_known() -> None:
         ({"kind": "http", "dialect": "coher"}, r"rerankers\.0\.dialect \(constructor\) is 'coher': must be one of"),
         ({"kind": "http", "dialect": "tei", "max_length": 9}, r"takes no max_length; a service cuts"),
         ({"kind": "embedding", "url": "http://h"}, r"kind embedding takes no url; these are for kind http"),
-        ({"kind": "auto", "model": "m", "timeout_s": 1}, r"kind auto takes no timeout_s; these are for kind http"),
+        ({"kind": "auto", "model": "m", "retries": 1}, r"kind auto takes no retries; these are for kind http"),
         ({"kind": "embedding", "model": "m"}, r"kind embedding takes no model, got 'm'"),
         ({"kind": "onnx"}, r"kind onnx needs a model"),
         ({**SERVICE, "timeout_s": 0}, r"rerankers\.0\.timeout_s \(constructor\) is 0: must be a number, more than 0"),

@@ -29,7 +29,7 @@ from semcache.settings import Rung
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 10.0
-"""Ten times what a service usually takes; the deadline of a caller is mostly nearer, and so is the ladder's patience."""
+"""Ten times what a service usually takes; a caller's deadline is mostly nearer, and so is the ladder's patience."""
 
 # The other defaults, and their reasons, stand in the settings.
 _KNOBS = Rung(kind="http", dialect="cohere")
