@@ -65,17 +65,26 @@ def log_e_value_below(counts: Counts, limit: float) -> float:
 
     Every value counts as the upper edge of its bin. ``limit`` is in (0, 1).
     """
-    # A bet loses size x (1 - limit) of its wealth on a value of 1, so the largest keeps 5 %. It is that large because
-    # most losses are near 0, where each value can win no more than size x limit.
+    # A bet loses size x (1 - limit) of its wealth on a value of 1, so the largest keeps 5 %. It is that large, and most
+    # of the wealth is put on it, because most losses are near 0, where each value can win no more than size x limit.
     sizes = np.array([0.95, 0.5, 0.2]) / (1 - limit)
-    return _log_e_value(counts, sizes, limit - _UPPER)
+    return _log_e_value(counts, sizes, limit - _UPPER, np.array([0.8, 0.1, 0.1]))
 
 
-def _log_e_value(counts: Counts, sizes: NDArray[np.floating[Any]], gains: NDArray[np.floating[Any]]) -> float:
-    """Logarithm of the mean wealth of bets of these sizes, each multiplied by 1 + size x gain for every value."""
+def _log_e_value(
+    counts: Counts,
+    sizes: NDArray[np.floating[Any]],
+    gains: NDArray[np.floating[Any]],
+    shares: NDArray[np.floating[Any]] | None = None,
+) -> float:
+    """Logarithm of the wealth of bets of these sizes, each multiplied by 1 + size x gain for every value.
+
+    ``shares`` say how the wealth is divided among the bets at first; None: equally.
+    """
     logs = np.log1p(sizes[:, None] * gains) @ counts
     # By logarithms, because hundreds of values over- or underflow a product.
-    return float(np.logaddexp.reduce(logs) - math.log(len(sizes)))
+    shares = np.full(len(sizes), 1 / len(sizes)) if shares is None else shares
+    return float(np.logaddexp.reduce(logs + np.log(shares)))
 
 
 def variance(counts: Counts) -> float:

@@ -1,0 +1,184 @@
+"""Decides how surely a document has to be out of reach to be skipped, from what skipping would have cost.
+
+A request that is scored whole shows what pruning it would have cost, at any confidence. While nothing is proven, every
+request is scored whole; later a share of them.
+
+    observed                                                    decision
+    the loss at a confidence is below the budget, surely        prune at it: the lowest such confidence, not below the
+                                                                user's
+    the loss at the confidence in force is above it, surely     a higher confidence that is proven; without one, ask
+                                                                about everything, and start counting anew
+
+Both are sequential tests, so that they may be read after every request. Between the two a decision stays.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from semcache.quality import sequential_test
+from semcache.quality.sequential_test import Counts
+
+ASK_ALL = math.inf
+"""A confidence at which nothing is skipped."""
+HIGHER = (1.5, 2.0, 2.5, 3.0, 4.0)
+"""Confidences that may take the place of the user's; half a spread changes the loss by a factor of two or so."""
+MOST_LEVELS = 4
+"""Confidences that are measured, the user's included. Each costs a replay of a request in four."""
+
+# A scope whose mean loss is above the budget is pruned all the same with a chance of at most one in ten. With losses of
+# next to nothing and a budget of 0.01 the proof takes about 240 requests, at 5 % it would take 310.
+_LOG_E_VALUE_OF_PROOF = math.log(10)
+# Withdrawn at level 1 %, as trust is.
+_LOG_E_VALUE_OF_ALARM = math.log(100)
+# Looked at more closely when the recent losses are twice as likely above the budget as at it.
+_LOG_E_VALUE_OF_DOUBT = math.log(2)
+EXPLORE_IN_DOUBT = 0.2
+"""Share of the requests that are scored whole while there is doubt, so that an alarm does not wait for thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning one request, which was scored whole, would have avoided and cost at a confidence.
+
+    ``asked`` of ``documents`` would have been scored. ``loss`` (0 to 1) is that of ``flow.replay.Replayed``.
+    """
+
+    confidence: float
+    documents: int
+    asked: int
+    loss: float
+
+    @property
+    def band(self) -> str:
+        """The name under which this is counted."""
+        return band_of(self.confidence)
+
+    def increments(self) -> dict[str, float]:
+        """Amounts by which this raises the numbers of its band; see ``PruneStatistics.of``."""
+        return {
+            f"r{sequential_test.bin_of(self.loss)}": 1.0,
+            "loss": self.loss,
+            "documents": self.documents,
+            "avoided": self.documents - self.asked,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PruneStatistics:
+    """What pruning at one confidence would have avoided and cost: histograms of losses, recent and older, and sums."""
+
+    recent: Counts = field(default_factory=lambda: np.zeros(sequential_test.BINS))
+    older: Counts = field(default_factory=lambda: np.zeros(sequential_test.BINS))
+    loss: float = 0.0
+    documents: float = 0.0
+    avoided: float = 0.0
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, float]) -> Self:
+        """Statistics from sums of ``Pruned.increments``; ``o7`` counts older losses in bin 7, ``r7`` recent ones."""
+        recent, older = (
+            np.array([numbers.get(f"{letter}{index}", 0.0) for index in range(sequential_test.BINS)]) for letter in "ro"
+        )
+        return cls(recent, older, *(numbers.get(name, 0.0) for name in ("loss", "documents", "avoided")))
+
+    @property
+    def losses(self) -> Counts:
+        """Histogram of all losses, recent and older."""
+        return self.recent + self.older
+
+    def summary(self) -> dict[str, Any]:
+        """For display: ``n`` requests, share of pairs avoided, mean loss and its 95 % bounds; only ``n`` without any."""
+        n = float(self.losses.sum())
+        if not n or not self.documents:
+            return {"n": 0}
+        low, high = sequential_test.bounds(self.losses)
+        return {
+            "n": round(n),
+            "avoided": self.avoided / self.documents,
+            "loss": self.loss / n,
+            "loss_low": low,
+            "loss_high": high,
+        }
+
+
+LevelStatistics = Mapping[float, PruneStatistics]
+"""Statistics by confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """The confidence in force, ASK_ALL while nothing is skipped, and what changed it last."""
+
+    confidence: float = ASK_ALL
+    reason: str = ""
+
+
+def levels(confidence: float) -> tuple[float, ...]:
+    """The confidences that are measured where the user's is this one, the lowest first.
+
+    Example:
+        >>> levels(1.5)
+        (1.5, 2.0, 2.5, 3.0)
+    """
+    return (confidence, *(level for level in HIGHER if level > confidence))[:MOST_LEVELS]
+
+
+def band_of(confidence: float) -> str:
+    """The name under which a confidence is counted."""
+    return f"z{confidence:g}"
+
+
+def decide(pruning: Pruning, statistics: LevelStatistics, confidence: float, budget: float) -> Pruning:
+    """The confidence that follows from the statistics; the same object when nothing changes.
+
+    ``confidence`` is the user's, ``budget`` (0 to 1) the mean loss that pruning may cost.
+
+    Example:
+        >>> decide(Pruning(), {}, 1.5, 0.01) == Pruning()
+        True
+    """
+    usable = [level for level in levels(confidence) if _is_proven(statistics.get(level), budget)]
+    in_force = effective(pruning, confidence)
+    if in_force < ASK_ALL and _is_over(statistics.get(in_force), budget):
+        higher = next((level for level in usable if level > in_force), ASK_ALL)
+        return Pruning(higher, "pruning cost more than the budget")
+    if usable and usable[0] < in_force:
+        return Pruning(usable[0], "pruning costs less than the budget")
+    return pruning
+
+
+def effective(pruning: Pruning, confidence: float) -> float:
+    """The confidence to prune at: the one in force, but never one below the user's."""
+    return max(pruning.confidence, confidence)
+
+
+def is_anew(pruning: Pruning, decided: Pruning) -> bool:
+    """Whether all counting starts anew with this decision: what was learned and measured has proved wrong."""
+    return decided.confidence == ASK_ALL and pruning.confidence < ASK_ALL
+
+
+def explore_share(in_force: float, statistics: LevelStatistics, explore: float, budget: float) -> float:
+    """Share of the requests to score whole: the user's, or more while the recent losses are in doubt."""
+    seen = statistics.get(in_force)
+    is_in_doubt = seen is not None and sequential_test.log_e_value_above(seen.recent, budget) >= _LOG_E_VALUE_OF_DOUBT
+    return max(explore, EXPLORE_IN_DOUBT) if is_in_doubt else explore
+
+
+def _is_proven(statistics: PruneStatistics | None, budget: float) -> bool:
+    if statistics is None:
+        return False
+    is_below = sequential_test.log_e_value_below(statistics.losses, budget) >= _LOG_E_VALUE_OF_PROOF
+    return is_below and not _is_over(statistics, budget)
+
+
+def _is_over(statistics: PruneStatistics | None, budget: float) -> bool:
+    """Whether the mean loss is above the budget with confidence, among the recent losses or among all."""
+    # Recent ones alone, because a change would have to outweigh a long good past.
+    return statistics is not None and any(
+        sequential_test.log_e_value_above(losses, budget) >= _LOG_E_VALUE_OF_ALARM
+        for losses in (statistics.recent, statistics.losses)
+    )

@@ -1,0 +1,99 @@
+"""Keeps what a scope learned about pruning, for all of its processes: sums for the surrogate, losses, the decision."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from semcache.flow.drive import drive
+from semcache.pruning.statistics import Statistics
+from semcache.quality.pruning import LevelStatistics, Pruned, PruneStatistics, Pruning, is_anew
+from semcache.redis.client.commands import script
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.keys import KeySpace
+from semcache.redis.operation import run_script, value_of
+from semcache.redis.shared_state import LIFE_MS, SharedState, sums_by_band
+
+MOST_REQUESTS = 2000
+"""Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some hundred
+requests, and a corpus that changes has to be followed."""
+_MAX_RECENT = 64
+"""As for the quality state: recent losses before they count as older ones."""
+_MAX_OLDER = 4096
+"""Older losses before all are halved. A proof takes 240 and more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PruningState:
+    """The confidence in force and the losses by confidence; ``changes`` counts changes of the former."""
+
+    pruning: Pruning
+    statistics: LevelStatistics
+    changes: int = 0
+
+
+class PruningStore:
+    """The state of one namespace, reranker and embedder. Raises StoreError when Redis cannot be asked.
+
+    It takes about 2 KB for the sums and at most 10 KB for losses; it holds no texts, and no tenant's name. Every method
+    is one round trip.
+    """
+
+    def __init__(self, connection: RedisConnection, namespace: str, reranker: str, embedder: str) -> None:
+        base = KeySpace.of(namespace, reranker, embedder).base
+        self._connection = connection
+        self.key = f"{base}:l".encode()
+        self._shared = SharedState(connection, f"{base}:z".encode(), _MAX_RECENT, _MAX_OLDER)
+
+    def read_sums(self) -> Statistics:
+        """What the surrogate is fitted from; empty where there is nothing, or of another version."""
+        (reply,) = self._connection.execute([("GET", self.key)])
+        return _statistics(value_of(reply, self._connection.where))
+
+    def add_sums(self, new: Statistics) -> Statistics:
+        """Add to the sums; gives all of them after that."""
+        call = script("add_sums").by_digest((self.key,), LIFE_MS, MOST_REQUESTS, new.to_bytes())
+        (reply,) = drive(run_script(self._connection.where, "add_sums", [call]), self._connection.execute)
+        return _statistics(reply)
+
+    def read(self) -> PruningState:
+        """Decision and losses as they are now."""
+        return _state(self._shared.read())
+
+    def add(self, seen: Sequence[Pruned]) -> PruningState:
+        """Add what whole requests showed; gives decision and losses after that."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for one in seen:
+            for name, amount in one.increments().items():
+                sums[f"{one.band}:{name}"] += amount
+        bands = {one.band for one in seen}
+        # Each confidence is a group of its own: some are measured more often than others.
+        groups = [(band, sum(one.band == band for one in seen), (band,)) for band in sorted(bands)]
+        return _state(self._shared.add(groups, sums, read=True))
+
+    def change(self, seen: PruningState, pruning: Pruning) -> PruningState:
+        """Replace the decision that was read, unless another process has changed it since; the state then.
+
+        When pruning is given up, the counting and the sums start anew.
+        """
+        anew = is_anew(seen.pruning, pruning)
+        decision = {"confidence": repr(pruning.confidence), "reason": pruning.reason}
+        state = _state(self._shared.change(seen.changes, anew, decision))
+        if anew and state.changes == seen.changes + 1:
+            (reply,) = self._connection.execute([("UNLINK", self.key)])
+            value_of(reply, self._connection.where)
+        return state
+
+    def __repr__(self) -> str:
+        return f"<PruningStore {self._shared!r}>"
+
+
+def _statistics(stored: bytes | None) -> Statistics:
+    known = None if stored is None else Statistics.from_bytes(stored)
+    return Statistics.empty() if known is None else known
+
+
+def _state(fields: Mapping[str, str]) -> PruningState:
+    bands = sums_by_band(fields)
+    statistics = {float(band[1:]): PruneStatistics.of(sums) for band, sums in bands.items() if band.startswith("z")}
+    pruning = Pruning(float(fields.get("confidence", "inf")), fields.get("reason", ""))
+    return PruningState(pruning, statistics, int(fields.get("changes", "0")))

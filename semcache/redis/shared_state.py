@@ -1,0 +1,70 @@
+"""Keeps counts, sums and a decision of a scope in one hash, which every process adds to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from semcache.flow.drive import drive
+from semcache.redis.client.commands import script
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.index import as_dict
+from semcache.redis.operation import run_script, value_of
+
+LIFE_MS = 30 * 24 * 3600 * 1000
+"""A scope that was not used for a month starts anew."""
+
+Group = tuple[str, int, tuple[str, ...]]
+"""Bands that are forgotten together: the name of the group, how many of its observations are new, and the bands."""
+
+
+class SharedState:
+    """The hash under a key. Raises StoreError when Redis cannot be asked. Every method is one round trip.
+
+    Fields named ``<band>:<number>`` are sums: ``r7`` counts recent observations in bin 7, ``o7`` older ones. When a
+    group has ``max_recent`` recent observations, they become older ones, and above ``max_older`` of those all sums of
+    the group are halved. The other fields are the decision; ``changes`` counts how often it was changed.
+    """
+
+    def __init__(self, connection: RedisConnection, key: bytes, max_recent: int, max_older: int) -> None:
+        self._connection = connection
+        self.key = key
+        self._limits = max_recent, max_older
+
+    def read(self) -> dict[str, str]:
+        """All fields as they are now; none where nothing has been observed."""
+        (reply,) = self._connection.execute([("HGETALL", self.key)])
+        return dict(as_dict(value_of(reply, self._connection.where)))
+
+    def add(self, groups: list[Group], sums: Mapping[str, float], *, read: bool) -> dict[str, str]:
+        """Add to sums by name. With ``read`` all fields after that, otherwise none."""
+        described = [part for name, count, bands in groups for part in (name, count, ",".join((*bands, "")))]
+        amounts = [part for name, amount in sums.items() for part in (name, repr(float(amount)))]
+        reply = self._run("observe", LIFE_MS, *self._limits, int(read), len(groups), *described, *amounts)
+        return dict(as_dict(reply)) if read else {}
+
+    def change(self, seen_changes: int, anew: bool, decision: Mapping[str, str]) -> dict[str, str]:
+        """Replace the decision unless another process did so since ``seen_changes`` was read; all fields after that.
+
+        ``anew`` starts all counting anew.
+        """
+        # A compare-and-set on the server: of two processes that decide on the same observations, only the first one's
+        # decision counts.
+        fields = [part for field in decision.items() for part in field]
+        return dict(as_dict(self._run("change_trust", LIFE_MS, seen_changes, int(anew), *fields)))
+
+    def _run(self, name: str, *arguments: str | int) -> Any:
+        call = script(name).by_digest((self.key,), *(str(argument).encode() for argument in arguments))
+        (reply,) = drive(run_script(self._connection.where, name, [call]), self._connection.execute)
+        return reply
+
+    def __repr__(self) -> str:
+        return f"<SharedState {self.key.decode()} in {self._connection.where}>"
+
+
+def sums_by_band(fields: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """The sums among the fields, by band and name."""
+    numbers: dict[str, dict[str, float]] = {}
+    for name, value in fields.items():
+        band, colon, number = name.partition(":")
+        if colon:
+            numbers.setdefault(band, {})[number] = float(value)
+    return numbers
