@@ -39,7 +39,8 @@ class Prior:
     ``learned`` where it is the surrogate's. ``similarity`` has one cosine per neighbour. ``spread``, by document, says
     how far off the surrogate's scores usually are; None without a surrogate. ``likeness``, of shape ``(documents,
     documents)``, says how much what a score is off by is shared by two documents, 1 on the diagonal or somewhat above;
-    None if they have nothing in common.
+    None if they have nothing in common. ``confidence``, in spreads, is how surely a document has to be out of reach
+    that only the surrogate knows; None: as the policy says.
     """
 
     scores: Floats
@@ -47,6 +48,7 @@ class Prior:
     similarity: Floats
     spread: Floats | None = None
     likeness: Floats | None = None
+    confidence: float | None = None
 
     @property
     def learned(self) -> int:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from operator import call as invoke
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,7 +17,17 @@ from typing import Any, Generic, Protocol, TypeVar
 from semcache.causes import cause_of
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
-from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
+from semcache.flow.steps import (
+    Embed,
+    FindNeighbours,
+    ReadDocumentVectors,
+    ReadExact,
+    ReadVector,
+    Refuse,
+    Remember,
+    Score,
+    Step,
+)
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 
 S = TypeVar("S")
@@ -125,7 +136,7 @@ class Calls(Generic[StoreT]):
 
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
     ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
-    ``reranker`` is the name that those of ``score`` have there.
+    ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept.
     """
 
     store: StoreT
@@ -134,6 +145,7 @@ class Calls(Generic[StoreT]):
     neighbours: int
     on_event: Callable[[Event], None]
     reranker: str = "reranker"
+    document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
 
     def answer(self, step: Step, deadline: float | None = None) -> Generator[Call, Any, Any]:
         """One step's answer. A cache step that fails, or comes after the deadline, is answered as a miss.
@@ -186,23 +198,27 @@ class Calls(Generic[StoreT]):
             return [_miss(step) for step in steps]
 
     def _cache_call(self, step: Step, deadline: float | None) -> Call:
+        call: Call
         match step:
             case ReadExact(tenant, query):
-                return lambda: self.store.read_exact(tenant, query)
+                call = partial(self.store.read_exact, tenant, query)
             case FindNeighbours(tenant, vector, min_similarity):
-                return lambda: self.store.find_neighbours(tenant, vector, self.neighbours, min_similarity)
+                call = partial(self.store.find_neighbours, tenant, vector, self.neighbours, min_similarity)
+            case Embed(query) if deadline is None:
+                call = partial(self.embed, [query])
             case Embed(query):
-                if deadline is None:
-                    return lambda: self.embed([query])
-                timeout_s = (deadline - monotonic()) * _EMBEDDING_SHARE
-                return lambda: self.embed([query], timeout_s)
+                call = partial(self.embed, [query], ((deadline or 0.0) - monotonic()) * _EMBEDDING_SHARE)
             case ReadVector(tenant, query):
-                return lambda: self.store.read_vector(tenant, query)
+                call = partial(self.store.read_vector, tenant, query)
+            case ReadDocumentVectors(tenant, fingerprints) if self.document_vectors is not None:
+                call = partial(self.document_vectors, tenant, fingerprints)
             case Remember(tenant, query):
-                return lambda: self.store.remember(
-                    tenant, query, step.vector, step.scores, cues=step.cues, ttl_s=step.ttl_s
+                call = partial(
+                    self.store.remember, tenant, query, step.vector, step.scores, cues=step.cues, ttl_s=step.ttl_s
                 )
-        raise TypeError(f"not a cache step: {step!r}")
+            case _:
+                raise TypeError(f"not a cache step: {step!r}")
+        return call
 
     def _joint_call(self, steps: Sequence[Any]) -> Call | None:
         first = steps[0]

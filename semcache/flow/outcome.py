@@ -31,6 +31,17 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """A request whose documents were all scored now, which shows what pruning it would have cost.
+
+    ``vector`` is the query's, and ``neighbours`` are the near queries that were not made use of.
+    """
+
+    vector: FloatArray | None
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The order of a request's distinct texts, best first, as positions in ``Request.texts``.
 
@@ -49,8 +60,9 @@ class Outcome:
     drift: Drift | None = None
     why: str = ""
     skipped: int = 0
-    # For the audit only; a caller never sees it.
+    # For the audit only; a caller never sees them.
     evidence: Evidence | None = field(default=None, repr=False)
+    whole: Whole | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from semcache.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from semcache.protocols import Guard
+    from semcache.pruning.surrogate import Surrogate
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class FlowPolicy:
     Queries longer than ``max_query_chars`` are looked up exactly only. Without ``trust_near`` no similarity is enough
     for serving scores unasked; without ``trust_exact`` even what is remembered of this very query is only verified.
     The quality watch withdraws both, or raises the trust threshold, when reuses have cost too much; ``withdrawn`` then
-    says why. ``prune`` None prunes nothing.
+    says why. ``prune`` None prunes nothing, and neither is anything pruned without a ``surrogate``, which the pruning
+    watch puts in force when the evidence suffices; ``unpruned`` says why there is none.
     """
 
     reuse: ReusePolicy | None
@@ -102,6 +104,8 @@ class FlowPolicy:
     trust_exact: bool = True
     withdrawn: str = ""
     prune: PrunePolicy | None = None
+    surrogate: "Surrogate | None" = None
+    unpruned: str = ""
 
 
 def _require(is_met: bool, name: str, value: object, remedy: str) -> None:

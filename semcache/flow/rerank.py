@@ -8,26 +8,25 @@ Scores computed for a query are stored under that query only, and scores taken f
 error cannot travel along a chain of neighbours. Scores of a lower rung are never stored.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, cast
-
-import numpy as np
 
 from semcache.entries.codec import scores_of
 from semcache.entries.entry import Neighbour, Scores
 from semcache.entries.fingerprint import entry_id
-from semcache.flow import reuse, why
-from semcache.flow.drift import Floats, Positions
-from semcache.flow.outcome import Evidence, Found, Outcome, answered, best_first
+from semcache.flow import why
+from semcache.flow.asking import Flow, ask_about_all, ask_as_needed
+from semcache.flow.outcome import Found, Outcome, best_first
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import Request
-from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
-from semcache.protocols import FloatArray, Scored
+from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Step
+from semcache.protocols import FloatArray
 from semcache.ranking import Status
 
+__all__ = ["FindFlow", "Flow", "find", "remember", "rerank", "trusted"]
+
 FindFlow = Generator[Step, Any, Found]
-Flow = Generator[Step, Any, Outcome]
 
 
 def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False) -> Flow:
@@ -43,26 +42,9 @@ def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: boo
     found = yield from find(request, policy, reranker, listwise=listwise)
     if found.outcome is not None:
         return found.outcome
-    if policy.reuse is not None and found.neighbours and not listwise:
-        return (yield from _verify(request, policy, policy.reuse, found, reranker))
-    # A listwise reranker orders the documents of one call, so ranks from two calls cannot be compared.
-    known = _known_scores(request, None if listwise else found.exact)
-    unknown = np.flatnonzero(np.isnan(known))
-    scored, fresh = yield from _ask(request, known, unknown)
-    if scored.reason is not None:
-        return answered(request, scored)
-    yield _remember(request, policy, found.vector, fresh, unknown)
-    scores = fresh.tolist()
-    return Outcome(
-        best_first(scores),
-        scores,
-        _status(fresh, unknown),
-        scored.reranker,
-        asked=len(unknown),
-        reused=len(scores) - len(unknown),
-        rounds=1,
-        why=_why(request, found),
-    )
+    if listwise:
+        return (yield from ask_about_all(request, policy, found, reranker, listwise=True))
+    return (yield from ask_as_needed(request, policy, found, reranker))
 
 
 def find(
@@ -206,82 +188,6 @@ def _merged(sources: Sequence[Scores], fingerprints: Sequence[bytes]) -> list[fl
 
 def _all_known(scores: list[float], status: Status, reranker: str, similarity: float | None = None) -> Outcome:
     return Outcome(best_first(scores), scores, status, reranker, similarity=similarity, reused=len(scores))
-
-
-def _verify(request: Request, policy: FlowPolicy, rule: ReusePolicy, found: Found, reranker: str) -> Flow:
-    prior = reuse.prior(request.fingerprints, found.neighbours)
-    known = fresh = _known_scores(request, found.exact)
-    rounds = 0
-    while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule)).size:
-        scored, fresh = yield from _ask(request, fresh, ask)
-        if scored.reason is not None:
-            # What the primary said in earlier rounds is given up: a lower rung's scores cannot be mixed with it.
-            return answered(request, scored)
-        rounds, reranker = rounds + 1, scored.reranker
-    asked = np.flatnonzero(np.isnan(known) & ~np.isnan(fresh))
-    if asked.size:
-        yield _remember(request, policy, found.vector, fresh, asked)
-    settled = reuse.settle(prior, fresh, request.top_k, rule)
-    nearest = found.neighbours[0]
-    compared = asked[prior.source[asked] == 0]
-    status = _status(fresh, asked)
-    return Outcome(
-        settled.order.tolist(),
-        settled.scores.tolist(),
-        status,
-        reranker,
-        reason=settled.reason,
-        similarity=nearest.similarity,
-        asked=len(asked),
-        reused=len(fresh) - len(asked),
-        rounds=rounds,
-        drift=settled.drift,
-        why=_why(request, found, "" if status is Status.VERIFIED else why.nothing_skipped(request, found.neighbours)),
-        # Only the nearest neighbour's: what is learned about a similarity has to come from an entry of that similarity.
-        evidence=Evidence(
-            nearest.id,
-            nearest.similarity,
-            nearest.cues,
-            prior.scores[compared],
-            fresh[compared],
-            worst=float(np.nanmin(settled.scores)),
-        ),
-    )
-
-
-def _known_scores(request: Request, exact: Mapping[bytes, float] | None) -> Floats:
-    """The score of each text that was computed for this query earlier; nan where there is none."""
-    known = exact or {}
-    return np.array([known.get(fingerprint, np.nan) for fingerprint in request.fingerprints], dtype=float)
-
-
-def _ask(request: Request, fresh: Floats, ask: Positions) -> Generator[Step, Any, tuple[Scored, Floats]]:
-    """The reranker's answer for these texts, and the fresh scores with it; ``fresh`` itself stays as it is."""
-    scored: Scored = yield Score(request.query, request.texts, tuple(ask.tolist()))
-    if scored.reason is None:
-        fresh = fresh.copy()
-        fresh[ask] = scored.scores
-    return scored, fresh
-
-
-def _status(fresh: Floats, asked: Positions) -> Status:
-    if np.isnan(fresh).any():
-        return Status.VERIFIED
-    return Status.FRESH if len(asked) == len(fresh) else Status.PARTIAL
-
-
-def _why(request: Request, found: Found, unskipped: str = "") -> str:
-    """Why the answer was not known, and why it had to be asked for whole if it was."""
-    unknown = why.unknown_documents(request, found.exact) if found.exact else ""
-    return "; ".join(filter(None, (unknown, found.why, unskipped)))
-
-
-def _remember(
-    request: Request, policy: FlowPolicy, vector: FloatArray | None, fresh: Floats, asked: Positions
-) -> Remember:
-    scores = tuple((request.fingerprints[position], float(fresh[position])) for position in asked.tolist())
-    cues = policy.guard.cues(request.query) if policy.guard is not None else b""
-    return Remember(request.tenant, request.query, vector, scores, cues)
 
 
 def remember(

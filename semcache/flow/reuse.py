@@ -56,11 +56,13 @@ class Learned:
 
     ``likeness`` says how much two documents share of what it is off by (``semcache.pruning.likeness``). ``changes``
     has, by position of a neighbour, how much more it expects of each document for this query than for that neighbour's.
+    ``confidence`` is that of ``Prior``.
     """
 
     predicted: Predicted
     likeness: Floats | None = None
     changes: Mapping[int, Floats] = field(default_factory=dict)
+    confidence: float | None = None
 
 
 def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour], learned: Learned | None = None) -> Prior:
@@ -101,7 +103,8 @@ def with_learned(cached: Prior, learned: Learned) -> Prior:
     level = float((scores[known] - learned.predicted.scores[known]).mean()) if known.any() else 0.0
     scores[~known] = learned.predicted.scores[~known] + level
     source[~known] = cached.learned
-    return Prior(scores, source, cached.similarity, learned.predicted.spread, learned.likeness)
+    spread, alike = learned.predicted.spread, learned.likeness
+    return Prior(scores, source, cached.similarity, spread, alike, learned.confidence)
 
 
 def next_to_ask(
@@ -124,7 +127,7 @@ def next_to_ask(
         # Scores of this query that are known already may have answered the first round.
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
-    chosen = _could_reach(expected, fresh, top_k, policy, min_score)
+    chosen = _could_reach(prior, expected, fresh, top_k, policy, min_score)
     is_between = 0 < rounds < policy.max_rounds - 1
     if is_between and not _is_adrift(expected, policy):
         chosen = chosen[: max(MIDDLE_ROUND_LEAST, round(MIDDLE_ROUND_SHARE * top_k))]
@@ -138,20 +141,24 @@ def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy, min_sco
     scores = np.where(unasked, expected.scores, fresh)
     # Fresh scores come first, whatever is expected of the others: no expected score may get into the top k.
     order = np.lexsort((-scores, unasked))
-    left = _could_reach(expected, fresh, top_k, policy, min_score)
+    left = _could_reach(prior, expected, fresh, top_k, policy, min_score)
     reason = None
     if left.size:
         reason = "rounds" if _within_budget(left, prior, fresh, policy).size else "budget"
     return Settled(order, scores, expected.drift, reason)
 
 
-def _could_reach(expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float) -> Positions:
+def _could_reach(
+    prior: Prior, expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float
+) -> Positions:
     """Documents that are not asked about and could be in the top k, the most promising first; all of them if adrift."""
     unasked = np.isnan(fresh)
     if _is_adrift(expected, policy):
         return np.flatnonzero(unasked)
+    sure = policy.confidence if prior.confidence is None else prior.confidence
+    confidence = np.where(prior.source == prior.learned, sure, policy.confidence)
     # Nothing is expected of an unknown document, so it could reach anything.
-    reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + policy.confidence * expected.spread)
+    reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + confidence * expected.spread)
     scored = fresh[~unasked]
     bar = float(np.sort(scored)[-top_k]) if len(scored) >= top_k else -np.inf
     bar = max(bar, min_score)

@@ -47,6 +47,15 @@ class FindNeighbours:
 
 
 @dataclass(slots=True)
+class ReadDocumentVectors:
+    """Answered by the kept vectors of documents as rows, nan where there is none; None where none are kept at all."""
+
+    tenant: str
+    fingerprints: tuple[bytes, ...]
+    failure: str = field(default="", init=False, compare=False, repr=False)
+
+
+@dataclass(slots=True)
 class Score:
     """Answered by a ``Scored`` for the documents at the positions ``ask`` of ``texts``."""
 
@@ -77,4 +86,4 @@ class Refuse:
     similarity: float
 
 
-Step = ReadExact | Embed | ReadVector | FindNeighbours | Score | Remember | Refuse
+Step = ReadExact | Embed | ReadVector | FindNeighbours | ReadDocumentVectors | Score | Remember | Refuse

@@ -6,10 +6,11 @@ from math import floor
 from semcache.entries.entry import Neighbour, Scores
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import Request
-from semcache.flow.reuse import FIRST_ROUND_EXTRA
+from semcache.flow.reuse import FIRST_ROUND_EXTRA, Learned
 from semcache.flow.steps import Refuse
 
 EXACT_ONLY = "near queries are not looked for"
+EXPLORED = "scored whole to measure what pruning costs"
 
 _DEGRADED = {
     "open": "the circuit breaker keeps calls from the primary reranker",
@@ -73,13 +74,13 @@ def not_trusted(
     return f"below the trust threshold: {_shown(near[0])} < {rule.trust_threshold:g}{raised}"
 
 
-def nothing_skipped(request: Request, neighbours: Sequence[Neighbour]) -> str:
-    """Why a verification asked about every document, although neighbours know some of them."""
+def nothing_skipped(request: Request, neighbours: Sequence[Neighbour], learned: Learned | None = None) -> str:
+    """Why every document was asked about, although neighbours know some of them, or something is ``learned``."""
     documents, top_k = len(request.fingerprints), request.top_k
     if documents <= top_k:
         return f"list too short to verify: {documents} documents for a top {top_k}"
     shared = _known(request, neighbours)
-    if shared <= top_k + FIRST_ROUND_EXTRA:
+    if shared <= top_k + FIRST_ROUND_EXTRA and learned is None:
         return f"too few documents shared to verify: {shared} of {documents} for a top {top_k}"
     return f"every document could still reach the top {top_k}"
 

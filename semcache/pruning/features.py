@@ -45,7 +45,7 @@ def features(
     query: str | None,
     texts: Sequence[str],
     *,
-    retrieval_scores: Sequence[float | None] | None = None,
+    retrieval_scores: Sequence[float | None] | Floats | None = None,
     query_vector: NDArray[np.floating] | None = None,
     document_vectors: NDArray[np.floating] | None = None,
     earlier: Sequence[float] | Floats | None = None,

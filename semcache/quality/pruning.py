@@ -79,7 +79,7 @@ class PruneStatistics:
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Self:
-        """Statistics from sums of ``Pruned.increments``; ``o7`` counts older losses in bin 7, ``r7`` recent ones."""
+        """Statistics from sums of ``Pruned.increments``; ``r7`` counts recent losses in bin 7, ``o7`` older ones."""
         recent, older = (
             np.array([numbers.get(f"{letter}{index}", 0.0) for index in range(sequential_test.BINS)]) for letter in "ro"
         )
@@ -91,7 +91,7 @@ class PruneStatistics:
         return self.recent + self.older
 
     def summary(self) -> dict[str, Any]:
-        """For display: ``n`` requests, share of pairs avoided, mean loss and its 95 % bounds; only ``n`` without any."""
+        """For display: ``n`` requests, pairs avoided (share), mean loss and its 95 % bounds; only ``n`` without any."""
         n = float(self.losses.sum())
         if not n or not self.documents:
             return {"n": 0}

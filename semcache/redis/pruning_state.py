@@ -14,8 +14,8 @@ from semcache.redis.operation import run_script, value_of
 from semcache.redis.shared_state import LIFE_MS, SharedState, sums_by_band
 
 MOST_REQUESTS = 2000
-"""Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some hundred
-requests, and a corpus that changes has to be followed."""
+"""Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some
+hundred requests, and a corpus that changes has to be followed."""
 _MAX_RECENT = 64
 """As for the quality state: recent losses before they count as older ones."""
 _MAX_OLDER = 4096

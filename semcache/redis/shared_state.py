@@ -1,6 +1,6 @@
 """Keeps counts, sums and a decision of a scope in one hash, which every process adds to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semcache.flow.drive import drive
@@ -34,7 +34,7 @@ class SharedState:
         (reply,) = self._connection.execute([("HGETALL", self.key)])
         return dict(as_dict(value_of(reply, self._connection.where)))
 
-    def add(self, groups: list[Group], sums: Mapping[str, float], *, read: bool) -> dict[str, str]:
+    def add(self, groups: Sequence[Group], sums: Mapping[str, float], *, read: bool) -> dict[str, str]:
         """Add to sums by name. With ``read`` all fields after that, otherwise none."""
         described = [part for name, count, bands in groups for part in (name, count, ",".join((*bands, "")))]
         amounts = [part for name, amount in sums.items() for part in (name, repr(float(amount)))]

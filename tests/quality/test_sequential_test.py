@@ -74,10 +74,10 @@ def test_the_e_value_above_is_the_mean_wealth_of_bets_on_the_lower_edges(limit: 
     assert sequential_test.log_e_value_above(counts, limit) == pytest.approx(math.log(wealth.mean()))
 
 
-def test_the_e_value_below_is_the_mean_wealth_of_bets_on_the_upper_edges() -> None:
-    sizes = np.array([0.95, 0.5, 0.2]) / 0.9
-    wealth = (1 + sizes * (0.1 - 10**-0.5)) * (1 + sizes * (0.1 - 1e-4)) ** 2
-    assert sequential_test.log_e_value_below(histogram([0.3, 0.0, 0.0]), 0.1) == pytest.approx(math.log(wealth.mean()))
+def test_the_e_value_below_is_the_wealth_of_bets_on_the_upper_edges() -> None:
+    sizes, shares = np.array([0.95, 0.5, 0.2]) / 0.9, np.array([0.8, 0.1, 0.1])
+    wealth = shares @ ((1 + sizes * (0.1 - 10**-0.5)) * (1 + sizes * (0.1 - 1e-4)) ** 2)
+    assert sequential_test.log_e_value_below(histogram([0.3, 0.0, 0.0]), 0.1) == pytest.approx(math.log(wealth))
 
 
 @pytest.mark.parametrize("losses", [[0.05] * 300, [0.0, 0.4] * 200])

@@ -1,0 +1,154 @@
+"""Asks the reranker about what is not known: about all of it, or only about what could be among the best."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from semcache.flow import reuse, why
+from semcache.flow.drift import Floats, Positions
+from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
+from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.flow.prune import is_explored, is_prunable, learned
+from semcache.flow.requests import Request
+from semcache.flow.steps import Remember, Score, Step
+from semcache.protocols import FloatArray, Scored
+from semcache.ranking import Status
+
+Flow = Generator[Step, Any, Outcome]
+
+
+def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: str) -> Flow:
+    """Ask about the documents that could be among the best, as far as neighbours or the surrogate can tell."""
+    rule, prune = policy.reuse, policy.prune
+    expected = None
+    if rule is not None and prune is not None and policy.surrogate is not None and is_prunable(request):
+        if is_explored(request, prune.explore):
+            return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
+        expected = yield from learned(request, policy, found.vector)
+        if expected is not None and not found.neighbours:
+            # What a near query's drift has to do with it says nothing here.
+            rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=prune.confidence)
+    if rule is None or (expected is None and not found.neighbours):
+        return (yield from ask_about_all(request, policy, found, reranker))
+    return (yield from _ask_by_rounds(request, policy, rule, found, expected, reranker))
+
+
+def ask_about_all(request: Request, policy: FlowPolicy, found: Found, reranker: str, *, listwise: bool = False) -> Flow:
+    """Ask about every document that was not scored for this query; about all of them where the reranker is listwise."""
+    # A listwise reranker orders the documents of one call, so ranks from two calls cannot be compared.
+    known = _known_scores(request, None if listwise else found.exact)
+    unknown = np.flatnonzero(np.isnan(known))
+    scored, fresh = yield from _ask(request, known, unknown)
+    if scored.reason is not None:
+        return answered(request, scored)
+    yield _remember(request, policy, found.vector, fresh, unknown)
+    scores = fresh.tolist()
+    is_whole = len(unknown) == len(scores)
+    return Outcome(
+        best_first(scores),
+        scores,
+        Status.FRESH if is_whole else Status.PARTIAL,
+        scored.reranker,
+        asked=len(unknown),
+        reused=len(scores) - len(unknown),
+        rounds=1,
+        why=_why(request, found, policy.unpruned),
+        whole=Whole(found.vector, found.neighbours) if is_whole and not listwise else None,
+    )
+
+
+def _ask_by_rounds(
+    request: Request,
+    policy: FlowPolicy,
+    rule: ReusePolicy,
+    found: Found,
+    learned: reuse.Learned | None,
+    reranker: str,
+) -> Flow:
+    prior = reuse.prior(request.fingerprints, found.neighbours, learned)
+    least = -inf if request.min_score is None else request.min_score
+    known = fresh = _known_scores(request, found.exact)
+    rounds = 0
+    while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule, least)).size:
+        scored, fresh = yield from _ask(request, fresh, ask)
+        if scored.reason is not None:
+            # What the primary said in earlier rounds is given up: a lower rung's scores cannot be mixed with it.
+            return answered(request, scored)
+        rounds, reranker = rounds + 1, scored.reranker
+    asked = np.flatnonzero(np.isnan(known) & ~np.isnan(fresh))
+    if asked.size:
+        yield _remember(request, policy, found.vector, fresh, asked)
+    settled = reuse.settle(prior, fresh, request.top_k, rule, least)
+    skipped = int(np.count_nonzero(np.isnan(fresh) & ~prior.is_cached))
+    status = _status(prior, known, fresh)
+    is_skipping = bool(np.isnan(fresh).any())
+    return Outcome(
+        settled.order.tolist(),
+        settled.scores.tolist(),
+        status,
+        reranker,
+        reason=settled.reason,
+        similarity=found.neighbours[0].similarity if found.neighbours else None,
+        asked=len(asked),
+        reused=len(fresh) - len(asked) - skipped,
+        rounds=rounds,
+        drift=settled.drift,
+        why=_why(request, found, "" if is_skipping else why.nothing_skipped(request, found.neighbours, learned)),
+        skipped=skipped,
+        evidence=_evidence(found, prior, asked, fresh, settled) if found.neighbours else None,
+    )
+
+
+def _evidence(found: Found, prior: reuse.Prior, asked: Positions, fresh: Floats, settled: reuse.Settled) -> Evidence:
+    """Cached and fresh scores of the documents that the nearest neighbour knows."""
+    nearest = found.neighbours[0]
+    # Only the nearest neighbour's: what is learned about a similarity has to come from an entry of that similarity.
+    compared = asked[prior.source[asked] == 0]
+    return Evidence(
+        nearest.id,
+        nearest.similarity,
+        nearest.cues,
+        prior.scores[compared],
+        fresh[compared],
+        worst=float(np.nanmin(settled.scores)),
+    )
+
+
+def _known_scores(request: Request, exact: Mapping[bytes, float] | None) -> Floats:
+    """The score of each text that was computed for this query earlier; nan where there is none."""
+    known = exact or {}
+    return np.array([known.get(fingerprint, np.nan) for fingerprint in request.fingerprints], dtype=float)
+
+
+def _ask(request: Request, fresh: Floats, ask: Positions) -> Generator[Step, Any, tuple[Scored, Floats]]:
+    """The reranker's answer for these texts, and the fresh scores with it; ``fresh`` itself stays as it is."""
+    scored: Scored = yield Score(request.query, request.texts, tuple(ask.tolist()))
+    if scored.reason is None:
+        fresh = fresh.copy()
+        fresh[ask] = scored.scores
+    return scored, fresh
+
+
+def _status(prior: reuse.Prior, known: Floats, fresh: Floats) -> Status:
+    if np.isnan(fresh).any() and prior.is_cached.any():
+        return Status.VERIFIED
+    if np.isfinite(known).any():
+        return Status.PARTIAL
+    return Status.PRUNED if np.isnan(fresh).any() else Status.FRESH
+
+
+def _why(request: Request, found: Found, unskipped: str = "") -> str:
+    """Why the answer was not known, and why it had to be asked for whole if it was."""
+    unknown = why.unknown_documents(request, found.exact) if found.exact else ""
+    return "; ".join(filter(None, (unknown, found.why, unskipped)))
+
+
+def _remember(
+    request: Request, policy: FlowPolicy, vector: FloatArray | None, fresh: Floats, asked: Positions
+) -> Remember:
+    scores = tuple((request.fingerprints[position], float(fresh[position])) for position in asked.tolist())
+    cues = policy.guard.cues(request.query) if policy.guard is not None else b""
+    return Remember(request.tenant, request.query, vector, scores, cues)

@@ -1,0 +1,59 @@
+"""Asks the surrogate which documents of a request can be left out, where pruning is in force."""
+
+from collections.abc import Generator
+from typing import Any
+from zlib import crc32
+
+from semcache.entries.fingerprint import entry_id
+from semcache.flow.hints import retrieval_scores
+from semcache.flow.policy import FlowPolicy
+from semcache.flow.requests import Request
+from semcache.flow.reuse import FIRST_ROUND_EXTRA, Learned
+from semcache.flow.steps import ReadDocumentVectors, Step
+from semcache.protocols import FloatArray
+from semcache.pruning.features import Features, features
+from semcache.pruning.likeness import likeness
+from semcache.pruning.surrogate import Surrogate
+
+
+def is_prunable(request: Request) -> bool:
+    """True if there are more documents than the first round would ask about."""
+    return len(request.fingerprints) > request.top_k + FIRST_ROUND_EXTRA
+
+
+def is_explored(request: Request, share: float) -> bool:
+    """True for a ``share`` of all queries, always the same ones: these are scored whole, so that the loss is known."""
+    # By the query and not by chance: this room has none, and a query that comes back is then answered exactly.
+    return crc32(entry_id(request.tenant, request.query).encode()) < share * 2**32
+
+
+def learned(request: Request, policy: FlowPolicy, vector: FloatArray | None) -> Generator[Step, Any, Learned | None]:
+    """Scores that the surrogate expects of the documents; None while pruning is not in force.
+
+    ``vector`` is the query's.
+    """
+    if policy.surrogate is None or policy.prune is None:
+        return None
+    vectors = request.document_vectors
+    if vectors is None and policy.prune.document_vectors == "embed":
+        vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
+    return expected(policy.surrogate, described(request, policy, vector, vectors), vectors, policy.prune.confidence)
+
+
+def expected(surrogate: Surrogate, known: Features, document_vectors: FloatArray | None, confidence: float) -> Learned:
+    """What the surrogate expects of documents with these features, and how alike they are."""
+    return Learned(surrogate.predict(known), likeness(known, document_vectors), confidence=confidence)
+
+
+def described(
+    request: Request, policy: FlowPolicy, vector: FloatArray | None, document_vectors: FloatArray | None
+) -> Features:
+    """The features of a request's documents. ``document_vectors`` are by document, a row of nan where there is none."""
+    takes_vectors = policy.prune is not None and policy.prune.document_vectors != "off"
+    return features(
+        request.query,
+        request.texts,
+        retrieval_scores=retrieval_scores(request),
+        query_vector=vector,
+        document_vectors=document_vectors if takes_vectors else None,
+    )

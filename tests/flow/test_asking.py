@@ -1,0 +1,196 @@
+"""Requests that the surrogate prunes: the reranker is asked about what could be among the best, and only about that."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semcache.flow.drive import run
+from semcache.flow.outcome import Outcome
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
+from semcache.flow.prune import is_explored
+from semcache.flow.requests import Request, checked_request
+from semcache.flow.rerank import rerank
+from semcache.pruning.features import features
+from semcache.pruning.statistics import Statistics
+from semcache.pruning.surrogate import Surrogate
+from semcache.ranking import Status
+from tests.fakes import CountingReranker
+from tests.flow.runner import FlowRunner
+
+DOCUMENTS = [f"passage {n}" for n in range(50)]
+PRUNE = PrunePolicy(mode="on", explore=0.0)
+
+
+class FallingReranker(CountingReranker):
+    """Likes the retriever's order, with some noise of its own."""
+
+    def score_of(self, query: str, text: str) -> float:
+        noise = np.random.default_rng(crc32(f"{query} {text}".encode())).normal()
+        return 5 - float(text.removeprefix("passage ")) / 5 + 0.3 * noise
+
+
+def surrogate_of(reranker: CountingReranker, documents: Sequence[str] = DOCUMENTS) -> Surrogate:
+    """What forty queries that were scored whole teach."""
+    sums = Statistics.empty()
+    for number in range(40):
+        scores = np.array([reranker.score_of(f"learned {number}", text) for text in documents])
+        sums += Statistics.of(features(f"learned {number}", documents), scores)
+    surrogate = Surrogate.of(sums)
+    assert surrogate is not None
+    return surrogate
+
+
+@pytest.fixture
+def runner() -> FlowRunner:
+    reranker = FallingReranker()
+    policy = FlowPolicy(ReusePolicy(), prune=PRUNE, surrogate=surrogate_of(reranker))
+    return FlowRunner(reranker, policy)
+
+
+def top(outcome: Outcome, k: int = 5) -> list[int]:
+    return list(outcome.order[:k])
+
+
+def test_a_miss_asks_about_the_documents_that_could_be_among_the_best(runner: FlowRunner) -> None:
+    outcome = runner.ask("a new question", DOCUMENTS)
+    asked = {text for _, text in runner.reranker.pairs}
+    assert outcome.status is Status.PRUNED
+    assert 5 <= outcome.asked == len(asked) < 25
+    assert (outcome.skipped, outcome.reused) == (50 - outcome.asked, 0)
+    fresh = runner.fresh("a new question", DOCUMENTS)
+    assert top(outcome) == sorted(range(50), key=lambda n: -fresh[n])[:5]
+    assert all(DOCUMENTS[n] in asked for n in top(outcome))
+    assert outcome.why == "no near query: none of similarity 0.6 or more"
+
+
+def test_only_scores_of_the_reranker_are_remembered(runner: FlowRunner) -> None:
+    outcome = runner.ask("a new question", DOCUMENTS)
+    stored = runner.store.read_exact("", "a new question")
+    fresh = runner.fresh("a new question", DOCUMENTS)
+    fingerprints = checked_request("q", DOCUMENTS, 1).fingerprints
+    assert stored is not None and len(stored) == outcome.asked
+    known = {fingerprints.index(fingerprint): score for fingerprint, score in stored.items()}
+    assert known == {n: pytest.approx(fresh[n]) for n in known}
+
+
+def test_the_same_request_again_asks_about_nothing(runner: FlowRunner) -> None:
+    first = runner.ask("a new question", DOCUMENTS)
+    again = runner.ask("a new question", DOCUMENTS)
+    assert (again.status, again.asked) == (Status.PARTIAL, 0)
+    assert top(again) == top(first)
+    assert again.reused == first.asked and again.skipped == first.skipped
+
+
+def test_a_near_hit_leaves_out_documents_that_no_neighbour_knows(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, surrogate=None)
+    runner.ask("how far is the moon", DOCUMENTS[:20])
+    runner.reranker.pairs.clear()
+    without = runner.ask("how far is the moon tonight", DOCUMENTS)
+    runner.store.forget("", query="how far is the moon tonight")
+    runner.policy = replace(runner.policy, surrogate=surrogate_of(runner.reranker))
+    outcome = runner.ask("how far is the moon tonight", DOCUMENTS)
+    assert without.asked >= 30 and without.skipped == 0
+    assert (outcome.status, outcome.similarity) == (Status.VERIFIED, without.similarity)
+    assert outcome.asked < 25 and outcome.skipped > 20
+    assert outcome.asked + outcome.reused + outcome.skipped == 50
+    assert top(outcome) == top(without)
+
+
+def test_explored_queries_are_scored_whole(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, prune=replace(PRUNE, explore=1.0))
+    outcome = runner.ask("a new question", DOCUMENTS)
+    assert (outcome.status, outcome.asked) == (Status.FRESH, 50)
+    assert outcome.why == "scored whole to measure what pruning costs"
+    assert outcome.whole is not None and outcome.whole.vector is not None
+
+
+def test_the_share_of_explored_queries_is_kept_to() -> None:
+    requests = [checked_request(f"question {n}", ["a"], 1) for n in range(2000)]
+    for share in (0.0, 0.02, 0.5, 1.0):
+        assert sum(is_explored(request, share) for request in requests) == pytest.approx(2000 * share, abs=60)
+
+
+def test_nothing_is_pruned_without_a_surrogate_and_the_answer_says_why(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, surrogate=None, unpruned="pruning: learning")
+    outcome = runner.ask("a new question", DOCUMENTS)
+    assert (outcome.status, outcome.asked) == (Status.FRESH, 50)
+    assert outcome.why.endswith("; pruning: learning")
+
+
+@pytest.mark.parametrize("documents", [5, 7])
+def test_a_list_hardly_longer_than_top_k_is_scored_at_once(runner: FlowRunner, documents: int) -> None:
+    outcome = runner.ask("a new question", DOCUMENTS[:documents])
+    assert (outcome.status, outcome.rounds) == (Status.FRESH, 1)
+
+
+def test_a_degraded_answer_is_whole_and_stores_nothing(runner: FlowRunner) -> None:
+    runner.ladder.degrade = "busy"
+    outcome = runner.ask("a new question", DOCUMENTS)
+    assert (outcome.status, outcome.reason, len(outcome.order)) == (Status.DEGRADED, "busy", 50)
+    assert outcome.whole is None and runner.store.read_exact("", "a new question") is None
+
+
+def test_a_listwise_reranker_is_never_pruned() -> None:
+    reranker = FallingReranker()
+    surrogate = surrogate_of(reranker)
+    reranker.listwise = True  # type: ignore[misc]
+    runner = FlowRunner(reranker, FlowPolicy(ReusePolicy(), prune=PRUNE, surrogate=surrogate))
+    outcome = runner.ask("a new question", DOCUMENTS)
+    assert (outcome.status, outcome.asked, outcome.whole) == (Status.FRESH, 50, None)
+
+
+def test_a_limit_of_rounds_is_kept_to(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, prune=replace(PRUNE, max_rounds=1))
+    outcome = runner.ask("a new question", DOCUMENTS)
+    assert (outcome.rounds, outcome.asked) == (1, 7)
+
+
+def test_documents_below_the_least_score_are_not_asked_about(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, prune=replace(PRUNE, confidence=3))
+    without = runner.ask("a new question", DOCUMENTS)
+    request = replace(checked_request("quite another one", DOCUMENTS, 5), min_score=5.5)
+    outcome = run(rerank(request, runner.policy, "counting"), runner.calls)
+    # The first round has to be asked in any case: the surrogate knows differences only, and no level.
+    assert outcome.asked == 7 < without.asked
+
+
+@settings(max_examples=25, deadline=None)
+@given(learned=st.integers(0, 2**32 - 1), asked=st.integers(0, 2**32 - 1), top_k=st.integers(1, 6), z=st.floats(0, 3))
+def test_the_top_k_is_always_scored_for_this_query(learned: int, asked: int, top_k: int, z: float) -> None:
+    """However wrong the surrogate is, what it expects is neither served as one of the best nor remembered."""
+
+    class Chance(CountingReranker):
+        seed = learned
+
+        def score_of(self, query: str, text: str) -> float:
+            return float(np.float32(np.random.default_rng([self.seed, sum(text.encode())]).normal()))
+
+    reranker = Chance()
+    documents = DOCUMENTS[:20]
+    surrogate = surrogate_of(reranker, documents)
+    reranker.seed = asked
+    policy = FlowPolicy(ReusePolicy(), prune=replace(PRUNE, confidence=z), surrogate=surrogate)
+    runner = FlowRunner(reranker, policy)
+    outcome = runner.ask("a new question", documents, top_k)
+    fresh = runner.fresh("a new question", documents)
+    sent = {text for _, text in reranker.pairs}
+    assert outcome.scores is not None
+    for position in top(outcome, top_k):
+        assert documents[position] in sent and outcome.scores[position] == pytest.approx(fresh[position])
+    stored = runner.store.read_exact("", "a new question") or {}
+    request = checked_request("q", documents, 1)
+    by_fingerprint = dict(zip(request.fingerprints, fresh, strict=True))
+    assert all(score == pytest.approx(by_fingerprint[fingerprint]) for fingerprint, score in stored.items())
+    assert len(stored) == outcome.asked == len(sent)
+
+
+def test_requests_are_never_changed() -> None:
+    request = checked_request("q", DOCUMENTS, 5)
+    before = Request(*(getattr(request, name) for name in Request.__slots__))
+    next(rerank(request, FlowPolicy(ReusePolicy(), prune=PRUNE), "r"))
+    assert request == before
