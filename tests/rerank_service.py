@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Condition, Thread
 from typing import Any, Self
 
 
@@ -150,7 +150,7 @@ class RerankService:
         self.always: Answer | None = None
         self.connections = 0
         self.open_connections = 0
-        self.changing = Lock()
+        self.changing = Condition()
         self.dialect = dialect
         self.routes = ROUTES[dialect]
         self.key = key
@@ -167,6 +167,11 @@ class RerankService:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
+
+    def all_closed(self, patience_s: float = 5.0) -> bool:
+        """Whether no connection is open any more, or none is within this time."""
+        with self.changing:
+            return self.changing.wait_for(lambda: self.open_connections == 0, patience_s)
 
     def answer(self, handler: "Handler", request: Request) -> Response | None:
         with self.changing:
@@ -210,6 +215,7 @@ class Handler(BaseHTTPRequestHandler):
         super().finish()
         with self.server.service.changing:
             self.server.service.open_connections -= 1
+            self.server.service.changing.notify_all()
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers["content-length"]))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import inf
 from numbers import Real
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_answer(body: bytes, dialect: Dialect, documents: int, service: str) -> 
     """
     try:
         answer = json.loads(body)
-    except ValueError as error:  # also UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and lists within lists without end
         # The beginning says what it is instead, such as the page of a proxy. It is no text of a request.
         raise RerankerError(f"{service} answered with no JSON but {_beginning(body)}: {error}") from None
     scores: list[float | None] = [None] * documents
@@ -76,7 +77,10 @@ def _score(result: Mapping[str, Any], dialect: Dialect, service: str) -> float:
             f"{service} gave document {result['index']} {said} {dialect.score}; a number is needed, got "
             f"{_shape(result)}"
         )
-    return float(score)
+    try:
+        return float(score)
+    except OverflowError:  # a whole number of hundreds of digits
+        return inf
 
 
 def _shape(value: Any) -> str:

@@ -139,13 +139,17 @@ class Exchange:
         except httpx.ConnectTimeout as error:
             if self._clock() >= until.at:
                 raise self._too_late(until, "it could not be reached") from error
-            raise self._unreachable(f"no connection within {_CONNECT_S} s", may_pass=True) from error
+            raise self._unreachable(f"no connection within {_CONNECT_S} s") from error
         except (httpx.TimeoutException, TimeoutError) as error:
             raise self._too_late(until, "no answer came") from error
         except httpx.TransportError as error:
             # Before an answer has begun, the connection may have been closed as idle, or the server was restarted. What
             # breaks off in the middle was computed and paid for, and would break off again.
-            raise self._unreachable(_said(error), may_pass=not received.status) from error
+            if received.status:
+                raise RerankServiceError(
+                    f"{self._service} broke off in the middle of its answer: {_said(error)}"
+                ) from error
+            raise self._unreachable(_said(error)) from error
         except httpx.DecodingError as error:
             raise RerankerError(f"{self._service} answered with what cannot be unpacked: {_said(error)}") from error
         except RuntimeError as error:
@@ -153,9 +157,9 @@ class Exchange:
                 raise SemcacheError(f"the reranker {self._service} was closed in the middle of a request") from error
             raise
 
-    def _unreachable(self, why: str, *, may_pass: bool) -> RerankServiceError:
+    def _unreachable(self, why: str) -> RerankServiceError:
         return RerankServiceError(
-            f"{self._service} could not be reached at {self._endpoint.shown}: {why}", may_pass=may_pass
+            f"{self._service} could not be reached at {self._endpoint.shown}: {why}", may_pass=True
         )
 
     def _too_late(self, until: Until, why: str) -> RerankServiceError | DeadlineExceededError:

@@ -40,13 +40,13 @@ class Reply:
 
     def error(self, service: str, address: str, secrets: Iterable[str]) -> RerankServiceError:
         """The error of a reply that is no answer; ``secrets`` are texts that it must not show."""
-        phrase = HTTPStatus(self.status).phrase if self.status in list(HTTPStatus) else ""
+        phrase = f" {HTTPStatus(self.status).phrase}" if self.status in list(HTTPStatus) else ""
         said = shown(_said(self.body), secrets)
         remedy = _REMEDIES.get(self.status, "")
         if 300 <= self.status < 400:
             remedy = f"redirects are not followed; pass url={_without_secrets(self.headers.get('location', ''))!r}"
         return RerankServiceError(
-            f"{service} answered {self.status} {phrase} at {address}".rstrip()
+            f"{service} answered {self.status}{phrase} at {address}"
             + (f": {said}" if said else "")
             + (f"; {remedy}" if remedy else ""),
             status=self.status,
@@ -60,7 +60,7 @@ def _said(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     try:
         return _message_in(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return "a page of HTML" if text.startswith("<") else text
 
 
