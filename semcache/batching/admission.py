@@ -43,7 +43,7 @@ class Load:
     ``busy`` says that every worker of the model is in a call. ``abandoned`` counts callers who gave up on a call that
     still runs. ``wait_s`` is how long a new request would wait, and ``cost`` what a call costs, None before the
     model's first call. The oldest call under way began at ``since``, by the batcher's clock (None without one), and has
-    taken ``elapsed_s`` seconds so far.
+    ``running_pairs``; every call under way has taken at least ``all_for_s`` seconds so far.
     """
 
     busy: bool
@@ -51,7 +51,8 @@ class Load:
     wait_s: float
     cost: Cost | None
     since: float | None = None
-    elapsed_s: float = 0.0
+    running_pairs: int = 0
+    all_for_s: float = 0.0
 
     def expected_s(self, pairs: int) -> float | None:
         """Seconds until that many further pairs would be scored, wait included; None before the model's first call."""
@@ -118,8 +119,8 @@ def is_too_busy(load: Load, pairs: int, limit_s: float) -> bool:
     """
     if not load.busy:
         return False
-    # A call that takes longer than this request would wait at all may hang. That is evidence enough.
-    if load.elapsed_s > limit_s:
+    # Calls that take longer than this request would wait at all may hang. That is evidence enough.
+    if load.all_for_s > limit_s:
         return True
     expected_s = load.expected_s(pairs)
     if expected_s is None or load.cost is None:

@@ -129,9 +129,16 @@ class BatchQueue:
             first_free_s = min(running) if self.busy else 0.0
             merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
             queued = queued_s(self._waiting_pairs, len(self._waiting), cost, merged, self._limits.max_requests)
-            since = min((batch.since for batch in self._running), default=None)
-            elapsed_s = 0.0 if since is None else now - since
-            return Load(self.busy, self.abandoned, first_free_s + queued / self._workers, cost, since, elapsed_s)
+            oldest = min(self._running, key=lambda batch: batch.since, default=None)
+            return Load(
+                self.busy,
+                self.abandoned,
+                first_free_s + queued / self._workers,
+                cost,
+                None if oldest is None else oldest.since,
+                0 if oldest is None else oldest.pairs,
+                now - max((batch.since for batch in self._running), default=now),
+            )
 
     def close(self, *, drain: bool) -> None:
         """Take no more jobs. Those that wait are still scored with ``drain``, and fail without. Can be repeated."""
@@ -196,8 +203,12 @@ class BatchQueue:
 
 
 def _is_late(job: Job, cost: Cost | None, now: float) -> bool:
-    """Whether a job cannot be scored before its deadline any more, as far as is known."""
+    """Whether the wait has cost a job its time: it cannot be scored before its deadline, as far as is known."""
     if job.deadline is None:
         return False
-    left_s = job.deadline - now
-    return left_s <= 0 or (cost is not None and is_hopeless(cost.seconds(len(job.pairs)), left_s, cost.evidence))
+    left_s, at_first_s = job.deadline - now, job.deadline - job.arrived
+    if left_s <= 0 or cost is None:
+        return left_s <= 0
+    seconds = cost.seconds(len(job.pairs))
+    # One that had too little time from the beginning was sent in spite of that: the estimate may be wrong.
+    return is_hopeless(seconds, left_s, cost.evidence) and not is_hopeless(seconds, at_first_s, cost.evidence)

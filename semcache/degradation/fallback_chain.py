@@ -2,54 +2,86 @@
 
 It is decided once, for threads and for tasks, by a generator without I/O: ``FallbackChain.calls`` yields the calls to
 make, gets their scores or errors back from ``flow.drive``, and returns the ladder's answer.
+
+The time of a request is its caller's deadline, or else the primary's patience (``Rung.patience_s``). The primary may
+use it but for what the rungs below need by their own record; without a deadline each rung below has its own patience,
+since a late answer by a model is worth more than the retriever's order. A deadline of infinity means as long as it
+takes: such requests are refused by a full queue, a failure or an open breaker, but not for the wait.
 """
 
+import asyncio
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from semcache.batching.admission import is_too_busy, time_for_this_rung
+import numpy as np
+
+from semcache.batching.admission import Load, time_for_this_rung
 from semcache.batching.batcher import Batcher
 from semcache.batching.jobs import Served
 from semcache.causes import cause_of
-from semcache.degradation.shared_breaker import SharedBreaker
+from semcache.degradation.rung import Rung
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
 from semcache.protocols import Clock, FloatArray, Pair, Scored
+from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.retrieval_order import RetrievalOrder
 
 
 @dataclass(frozen=True, slots=True)
 class RungCall:
-    """Score these pairs with this rung's batcher, until the deadline (a time of the clock; None: no deadline)."""
+    """Score these pairs with this rung's batcher, until the deadline (a time of the clock; None: no deadline).
+
+    A shadow is begun and not waited for.
+    """
 
     batcher: Batcher
     pairs: Sequence[Pair]
     deadline: float | None
     on_served: Callable[[Served], None] | None = None
+    is_shadow: bool = False
+
+
+_NO_SCORES: FloatArray = np.empty(0, np.float32)
+# A loop keeps its tasks weakly, and shadows are awaited by nothing.
+_shadows: "set[asyncio.Task[FloatArray]]" = set()
 
 
 def call_rung(call: RungCall) -> FloatArray:
     """Make one call of the chain, waiting in this thread: one float32 per pair. For ``flow.drive``."""
+    if call.is_shadow:
+        call.batcher.submit(call.pairs, deadline=call.deadline, on_served=call.on_served)
+        return _NO_SCORES
     return call.batcher.score(call.pairs, deadline=call.deadline, on_served=call.on_served)
 
 
 async def acall_rung(call: RungCall) -> FloatArray:
     """``call_rung`` without blocking the event loop. For ``flow.adrive``."""
-    return await call.batcher.ascore(call.pairs, deadline=call.deadline, on_served=call.on_served)
+    awaited = call.batcher.ascore(call.pairs, deadline=call.deadline, on_served=call.on_served)
+    if not call.is_shadow:
+        return await awaited
+    if not is_awaited(call.batcher.reranker):
+        awaited.close()
+        return call_rung(call)
+    # In the caller's loop, as its client must not be used in another one.
+    task = asyncio.ensure_future(awaited)
+    _shadows.add(task)
+    task.add_done_callback(_forget_shadow)
+    return _NO_SCORES
+
+
+def _forget_shadow(task: "asyncio.Task[FloatArray]") -> None:
+    _shadows.discard(task)
+    # Taken, or asyncio would log it as never retrieved; the breaker has been told.
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackChain:
-    """The batchers of all rungs, from best to cheapest, and the circuit breaker of the first, the primary.
+    """All rungs, from best to cheapest. ``on_event`` is called with a RungFailed for each rung that fails."""
 
-    ``max_wait_s`` is how many seconds a request may wait for a busy rung, its own service included. ``on_event`` is
-    called with a RungFailed for each rung that fails.
-    """
-
-    breaker: SharedBreaker
-    batchers: tuple[Batcher, ...]
-    max_wait_s: float
+    rungs: tuple[Rung, ...]
     clock: Clock
     on_event: Callable[[Event], None]
 
@@ -62,73 +94,76 @@ class FallbackChain:
         answers, the answer is the order of the retriever. Raises only InvalidInputError, for which no rung could do
         better.
         """
-        pairs = [(query, documents[position]) for position in ask]
-        # A lower rung scores all documents, since its scores cannot be mixed with scores of the primary.
-        all_pairs = [(query, text) for text in documents]
         reason: str | None = None
-        for rung, batcher in enumerate(self.batchers):
+        for number, rung in enumerate(self.rungs):
             try:
-                until = self._rung_deadline(rung, len(documents), deadline)
-                scores = yield from self._call(rung, pairs if rung == 0 else all_pairs, until)
+                # A lower rung scores all documents, since its scores cannot be mixed with scores of the primary.
+                positions = ask if number == 0 else range(len(documents))
+                pairs = [(query, documents[position]) for position in positions]
+                scores = yield from self._call(number, pairs, len(documents), deadline)
             except InvalidInputError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
-                why = self._reason(batcher, error, (query, *documents))
+                why = self._reason(rung, error, (query, *documents))
                 # The first one stays: callers want to know why the primary did not answer.
                 reason = reason or why
             else:
-                return Scored(scores, batcher.name, reason)
+                return Scored(scores, rung.name, reason)
         return Scored(None, RetrievalOrder.name, reason)
 
-    def _rung_deadline(self, rung: int, documents: int, deadline: float | None) -> float | None:
-        """The time until which a rung may take: an earlier one than the caller's, so that the next rung has some left.
-
-        All documents count for the next rung, since it is called with all of them.
-        """
-        if deadline is None:
-            return None
-        now = self.clock()
-        left_s = deadline - now
-        if left_s <= 0:
-            raise _NotCalledError("deadline")
-        if rung + 1 == len(self.batchers):
-            return deadline
-        return now + time_for_this_rung(left_s, self.batchers[rung + 1].load().expected_s(documents))
-
     def _call(
-        self, rung: int, pairs: Sequence[Pair], until: float | None
+        self, number: int, pairs: Sequence[Pair], documents: int, deadline: float | None
     ) -> Generator[RungCall, FloatArray, FloatArray]:
         """One rung's scores, if it can be called now."""
-        if rung > 0:
-            self._check_load(rung, len(pairs), until)
-            return (yield RungCall(self.batchers[rung], pairs, until))
+        rung = self.rungs[number]
+        load = rung.batcher.load()
+        now = self.clock()
+        left_s = self._time_for(number, load, len(pairs), documents, None if deadline is None else deadline - now)
+        if left_s <= 0:
+            raise _NotCalledError("deadline")
         # The breaker comes first, since the load does not matter while it is open. So a probe may be admitted and then
         # be refused for the load; its ticket must come back, or there would be no further probe.
-        ticket = self.breaker.admit()
+        ticket = rung.breaker.admit()
         if ticket is None:
             raise _NotCalledError("open")
-        try:
-            self._check_load(rung, len(pairs), until)
-        except _NotCalledError:
-            self.breaker.cancel(ticket)
-            raise
+        is_shadow = rung.breaker.policy.shadow and rung.breaker.is_degraded
+        refused = rung.refusal(len(pairs), load, left_s, has_deadline=deadline is not None)
+        if refused or (is_shadow and load.busy):
+            rung.breaker.cancel(ticket)
+            rung.watch(load)
+            raise _NotCalledError("open" if is_shadow else refused or "busy")
         # From here on the batcher returns the ticket: it calls on_served exactly once, however the call ends.
-        return (yield RungCall(self.batchers[rung], pairs, until, partial(self.breaker.settle, ticket)))
+        settle = partial(rung.breaker.settle, ticket)
+        if is_shadow:
+            yield RungCall(rung.batcher, pairs, None, settle, is_shadow=True)
+            raise _NotCalledError("open")
+        return (yield RungCall(rung.batcher, pairs, now + left_s, settle))
 
-    def _check_load(self, rung: int, pairs: int, until: float | None) -> None:
-        limit_s = self.max_wait_s if until is None else min(self.max_wait_s, until - self.clock())
-        if is_too_busy(self.batchers[rung].load(), pairs, limit_s):
-            raise _NotCalledError("busy")
+    def _time_for(self, number: int, load: Load, pairs: int, documents: int, left_s: float | None) -> float:
+        """How many seconds a rung may take: fewer than the request has left, so that the rungs below have some, too.
 
-    def _reason(self, batcher: Batcher, error: Exception, texts: Sequence[str]) -> str:
+        ``left_s`` is until the caller's deadline. All documents count for the rungs below, as they are called with all.
+        """
+        rung = self.rungs[number]
+        if left_s is None:
+            left_s = rung.patience_s(pairs, load)
+        left_s = min(left_s, rung.longest_s)
+        below = self.rungs[number + 1 :]
+        if below and left_s > 0:
+            needed = [lower.batcher.load().expected_s(documents) for lower in below]
+            left_s = time_for_this_rung(left_s, None if needed[0] is None else sum(s or 0.0 for s in needed))
+        return left_s if rung.timeout_s is None else min(left_s, rung.timeout_s)
+
+    def _reason(self, rung: Rung, error: Exception, texts: Sequence[str]) -> str:
         """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
         if isinstance(error, _NotCalledError):
             return error.reason
         if isinstance(error, QueueFullError):
             return "busy"
         if isinstance(error, DeadlineExceededError):
+            rung.watch(rung.batcher.load())
             return "deadline"
-        self.on_event(RungFailed(batcher.name, cause_of(error, texts)))
+        self.on_event(RungFailed(rung.name, cause_of(error, texts)))
         return "error"
 
 

@@ -2,32 +2,27 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import takewhile
 from math import isnan
 from time import monotonic
 from typing import Any, Self, TypeVar
 
-from semcache.batching.admission import merging_time_s
-from semcache.batching.batcher import Batcher
-from semcache.batching.limits import DEFAULTS
-from semcache.batching.reranker import AsyncBatchReranker
-from semcache.degradation.breaker import Breaker, BreakerPolicy
+from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
+from semcache.degradation.ladder import RungDefaults, build_rungs, ladder_rungs
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
-from semcache.errors import ConfigurationError, InvalidInputError, described
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.flow.drive import adrive, drive
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
 from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.ranking import Ranking
-from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
-from semcache.rerankers.named import refuse_options
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
 
@@ -40,18 +35,23 @@ class DegradableReranker:
     """Always answers, with the best rung that can: ``primary_reranker``, ``fallback_reranker``, further ``rungs``, and
     last the order of the retriever, without scores.
 
-    The primary is left alone while its circuit breaker is open, and while it is busy and the wait would be long. The
-    breaker and ``monitor`` see the time that the primary's model spends on a call, not the wait for it, and nothing of
-    the other rungs. Rerankers are anything that ``semcache.rerankers.adapt`` takes. An AsyncBatchReranker keeps its own
-    queue, and the caller who made it closes it. A fallback of None means the retriever's order at once.
+    A rung is left alone while its circuit breaker is open, and while it is busy and the wait would be long. Breaker and
+    monitor see the time that a rung's model spends on a call, not the wait for it. Each rung has its own: ``monitor``
+    is the primary's, and those below have one like it. Rerankers are anything that ``semcache.rerankers.adapt`` takes,
+    or a LadderRung, which gives one of them options of its own. An AsyncBatchReranker keeps its own queue, and the
+    caller who made it closes it. A fallback of None means the retriever's order at once.
 
-    While a rung is busy, a request waits for it only if wait and service take at most ``max_wait_s`` seconds, by
-    default ``admission_factor`` (above 0, at most 1) of the monitor's threshold; a threshold per pair is multiplied by
-    the pairs of a full call for that. ``text`` says what of a document ``rerank`` scores: a function that gives its
-    text, or names of fields; None takes the text that ``semcache.documents.text_of`` finds. ``breaker`` says when the
-    primary is left alone and tried again, ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called
-    with every event. ``name``, ``version`` and ``probe`` are the primary's, as for ``adapt``. Raises ConfigurationError
-    for a factor out of range.
+    A request without a deadline is answered within the monitor's threshold: then, or ``timeout_s`` seconds after it was
+    sent to the primary, the next rung is asked (see LadderRung). While a rung is busy, such a request waits for it only
+    if wait and service take at most ``max_wait_s`` seconds as far as is known, by default ``admission_factor`` (above
+    0, at most 1) of the threshold; a threshold per pair is multiplied by the pairs of a full call for that. A request
+    with a deadline waits for as long as that leaves the rungs below enough time; with an infinite one, as long as it
+    takes.
+
+    ``text`` says what of a document ``rerank`` scores: a function that gives its text, or names of fields; None takes
+    the text that ``semcache.documents.text_of`` finds. ``breaker`` says when a rung is left alone and tried again,
+    ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called with every event. ``name``, ``version``
+    and ``probe`` are the primary's, as for ``adapt``. Raises ConfigurationError for a factor out of range.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
@@ -72,6 +72,7 @@ class DegradableReranker:
         rungs: Sequence[Any] = (),
         admission_factor: float = _ADMISSION_FACTOR,
         max_wait_s: float | None = None,
+        timeout_s: float | None = None,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -80,39 +81,22 @@ class DegradableReranker:
         rng: Callable[[], float] = random.random,
         on_event: Observer | None = None,
     ) -> None:
-        if not 0 < admission_factor <= 1:
-            raise ConfigurationError(f"admission_factor must be above 0 and at most 1, got {admission_factor!r}")
         # As given, under the names that users of the class replaced here read.
-        self.primary_reranker, self.fallback_reranker, self.monitor = primary_reranker, fallback_reranker, monitor
+        self.primary_reranker, self.fallback_reranker = primary_reranker, fallback_reranker
         self._read = reader_of(text)
         self._clock = clock
-        machine = Breaker(monitor, breaker)
-        threshold_s = monitor.p95_threshold * (DEFAULTS.max_pairs if machine.policy.per_pair else 1)
-        merging_s = merging_time_s(threshold_s, admission_factor)
-        # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
-        self._own: list[Batcher] = []
-        batchers: list[Batcher] = []
-        if isinstance(primary_reranker, AsyncBatchReranker):
-            refuse_options(primary_reranker, name=name, version=version, probe=probe)
-        else:
-            primary_reranker = adapt(primary_reranker, name=name, version=version, probe=probe)
-        if isinstance(rungs, str) or not isinstance(rungs, Sequence):
-            raise ConfigurationError(f"rungs is {described(rungs)}; put a single reranker in a list")
-        # The retriever's order always answers, so rungs below it would never be called.
-        below = takewhile(lambda rung: not isinstance(rung, RetrievalOrder | None), (fallback_reranker, *rungs))
-        for rung in (primary_reranker, *below):
-            if isinstance(rung, AsyncBatchReranker):
-                batchers.append(rung.batcher)
-            else:
-                batchers.append(Batcher(adapt(rung), max_batch_s=merging_s, clock=clock, on_event=on_event))
-                self._own.append(batchers[-1])
-        self._primary = batchers[0]
+        defaults = RungDefaults(monitor, breaker or BreakerPolicy(), admission_factor, max_wait_s, clock, rng, on_event)
+        asked = ladder_rungs(primary_reranker, fallback_reranker, rungs, name=name, version=version, probe=probe)
+        if timeout_s is not None:
+            asked[0] = replace(asked[0], timeout_s=timeout_s)
         self._tally = Tally(clock)
-        observers = (self._tally, OutageLog(self._primary.name, clock=clock))
+        observers = (self._tally, OutageLog(asked[0].reranker.name, clock=clock))
         self._notify = partial(notify, observers if on_event is None else (*observers, on_event))
-        self._breaker = SharedBreaker(machine, clock, rng, self._notify)
-        wait_s = admission_factor * threshold_s if max_wait_s is None else max_wait_s
-        self._chain = FallbackChain(self._breaker, tuple(batchers), wait_s, clock, self._notify)
+        # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
+        built, self._own = build_rungs(asked, defaults, self._notify)
+        self._primary, self._breaker = built[0].batcher, built[0].breaker
+        self.monitor = self._breaker.monitor
+        self._chain = FallbackChain(tuple(built), clock, self._notify)
 
     @property
     def name(self) -> str:
@@ -169,43 +153,74 @@ class DegradableReranker:
         """The primary's scores if it is healthy and idle, else no scores and the reason: "degraded", "busy", "awaited".
 
         For background work, such as audits. No other rung is called, and the breaker does not count this call. Raises
-        what the primary raises.
+        what the primary raises. An asynchronous client must not be used on another event loop than that of the
+        requests, so for it there is ``ascore_when_idle``.
         """
-        if self._breaker.is_degraded:
-            return Scored(None, self.name, "degraded")
-        # An asynchronous client must not be used on another event loop than that of the requests.
         if is_awaited(self._primary.reranker):
             return Scored(None, self.name, "awaited")
+        reason = self._not_idle()
+        if reason:
+            return Scored(None, self.name, reason)
+        pairs = [(query, documents[position]) for position in ask]
+        return Scored(self._primary.score(pairs, deadline=self._latest()), self.name)
+
+    async def ascore_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+        """``score_when_idle`` on the running event loop."""
+        reason = self._not_idle()
+        if reason:
+            return Scored(None, self.name, reason)
+        pairs = [(query, documents[position]) for position in ask]
+        return Scored(await self._primary.ascore(pairs, deadline=self._latest()), self.name)
+
+    def _not_idle(self) -> str | None:
+        # Half-open, too: such a call would compete with the probe.
+        if self._breaker.is_degraded:
+            return "degraded"
         # A request may still arrive between this check and the call. The two then wait for each other or share a batch,
         # so background work should send few pairs at a time.
-        if self._primary.busy:
-            return Scored(None, self.name, "busy")
-        return Scored(self._primary.score([(query, documents[position]) for position in ask]), self.name)
+        return "busy" if self._primary.load().since is not None or self._primary.waiting_pairs else None
+
+    def _latest(self) -> float:
+        """When background work gives up a primary that hangs, as a time of the clock."""
+        return self._clock() + self._chain.rungs[0].longest_s
 
     def warmup(self) -> None:
         """Load the models of all rungs, each by scoring one invented pair. Raises what they raise.
 
         The breaker and the monitor do not see these calls.
         """
-        for batcher in self._chain.batchers:
-            batcher.warmup()
+        for rung in self._chain.rungs:
+            rung.batcher.warmup()
 
     async def awarmup(self) -> None:
         """``warmup`` without blocking the event loop."""
-        for batcher in self._chain.batchers:
-            await batcher.awarmup()
+        for rung in self._chain.rungs:
+            await rung.batcher.awarmup()
 
-    def force_open(self) -> None:
-        """Keep all calls from the primary until ``reset``."""
-        self._breaker.force_open()
+    def force_open(self, reason: str = "", *, reranker: str | None = None) -> None:
+        """Keep all calls from the primary until ``reset``; ``reason`` is shown with the state.
 
-    def disable(self) -> None:
-        """Let the breaker admit every call until ``reset``; a busy primary is still not waited for."""
-        self._breaker.disable()
+        ``reranker`` names another rung. Raises ConfigurationError if there is none of that name.
+        """
+        self._breaker_of(reranker).force_open(reason)
 
-    def reset(self) -> None:
-        """Close the breaker, with an empty window."""
-        self._breaker.reset()
+    def disable(self, reason: str = "", *, reranker: str | None = None) -> None:
+        """Let the breaker admit every call until ``reset``; a busy primary is still not waited for.
+
+        The arguments are those of ``force_open``.
+        """
+        self._breaker_of(reranker).disable(reason)
+
+    def reset(self, reason: str = "", *, reranker: str | None = None) -> None:
+        """Close the breaker, with an empty window. The arguments are those of ``force_open``."""
+        self._breaker_of(reranker).reset(reason)
+
+    def _breaker_of(self, reranker: str | None) -> SharedBreaker:
+        for rung in self._chain.rungs:
+            if reranker in (None, rung.name):
+                return rung.breaker
+        names = ", ".join(rung.name for rung in self._chain.rungs)
+        raise ConfigurationError(f"no rung of this ladder is called {reranker!r}; its rungs are {names}")
 
     def get_stats(self) -> dict[str, Any]:
         """Counts and states for display.
@@ -215,7 +230,8 @@ class DegradableReranker:
         primary's p95 so far, such as "0.123s"; ``p95_s``: the same in seconds, None until there are enough samples to
         judge it. ``answers``: number of answers by the name of the reranker that gave them. ``reasons``: number of
         degraded answers by reason. ``last_error``: by reranker, with ``seconds_ago``. ``waiting_pairs`` and
-        ``abandoned``: the primary's queue, see Batcher.
+        ``abandoned``: the primary's queue, see Batcher. ``rungs``: state, reason of the last change with its cause,
+        p95, samples and queue of every rung, from best to cheapest.
         """
         reason = self._degraded_for()
         return {
@@ -228,6 +244,7 @@ class DegradableReranker:
             **self._tally.snapshot(),
             "waiting_pairs": self._primary.waiting_pairs,
             "abandoned": self._primary.abandoned,
+            "rungs": [rung.snapshot() for rung in self._chain.rungs],
         }
 
     @property
@@ -266,7 +283,7 @@ class DegradableReranker:
         await self.aclose()
 
     def __repr__(self) -> str:
-        rungs = ", ".join(batcher.name for batcher in self._chain.batchers)
+        rungs = ", ".join(rung.name for rung in self._chain.rungs)
         return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
 
     def _deadline(self, deadline_s: float | None) -> float | None:

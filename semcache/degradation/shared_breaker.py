@@ -9,7 +9,7 @@ from semcache.batching.jobs import Served
 from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.errors import InvalidInputError
-from semcache.events import Event, State
+from semcache.events import BreakerChanged, Event, State
 from semcache.protocols import Clock
 from semcache.runtime.forking import renew_in_child
 
@@ -30,6 +30,8 @@ class SharedBreaker:
         self._clock = clock
         self._rng = rng
         self._on_event = on_event
+        self.last_change: BreakerChanged | None = None
+        """The latest transition, None before the first. Replaced as a whole, and read without the lock."""
         self._lock = Lock()
         """Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
         and the machine take none, and observers are called after it is released."""
@@ -131,6 +133,7 @@ class SharedBreaker:
             # Read under the lock, so that the machine never sees an earlier time after a later one.
             yield self._clock()
             changes = self._breaker.take_changes()
+            self.last_change = changes[-1] if changes else self.last_change
         # Without the lock, since an observer may be slow or ask this breaker for its state. Two threads may therefore
         # report their changes in the other order; each carries its old and its new state.
         for change in changes:

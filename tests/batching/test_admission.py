@@ -40,7 +40,7 @@ class TestTooBusy:
             (Load(True, 0, 7.0, Cost(0.0, 0.01, 1.0)), 101, True),  # and yet this is out of reach
             (Load(True, 0, 60.0, None), 100, False),  # the first call is under way: its evidence is waited for
             (Load(True, 1, 0.0, None), 1, True),  # a caller gave up on it
-            (Load(True, 0, 0.0, Cost(0.0, 0.001), elapsed_s=1.7), 1, True),  # it takes longer than would be waited
+            (Load(True, 0, 0.0, Cost(0.0, 0.001), all_for_s=1.7), 1, True),  # it takes longer than would be waited
         ],
     )
     def test_by_wait_and_service_together(self, load: Load, pairs: int, too_busy: bool) -> None:

@@ -294,21 +294,21 @@ class TestLadder:
 
 class TestBusy:
     def crowded(self, **options: Any) -> tuple[ScriptedLadder, GatedReranker]:
-        """The primary is known to need a second per pair, and is working on a call of one."""
+        """The primary is known to need a second per pair, and is working on a call of two."""
         primary = GatedReranker("primary", service_s=1.0)
         scripted = ScriptedLadder(primary, is_lent=True, **options)
         primary.let_go(20)
         for _ in range(20):
             scripted.ladder.score("q", ["a"], [0])
             primary.wait_until_inside()
-        scripted.lent.batcher.submit([("q", "a")])
+        scripted.lent.batcher.submit([("q", "a"), ("q", "b")])
         primary.wait_until_inside()
         return scripted, primary
 
     def test_sheds_when_wait_and_service_would_be_long_without_a_breaker_event(self) -> None:
         scripted, primary = self.crowded()
         with scripted:
-            assert answered(scripted.rerank()) == ("fallback", "busy")
+            assert answered(scripted.ladder.rerank("q", ["a"])) == ("fallback", "busy")
             assert scripted.ladder.get_stats()["state"] == "closed"
             assert scripted.events_of(BreakerChanged) == []
             assert scripted.monitor.samples == 20
