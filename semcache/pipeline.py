@@ -1,6 +1,7 @@
 """The whole of semcache in one object: a reranker with cache, batches, breaker and fallbacks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -12,12 +13,14 @@ from semcache.cached import CachedReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
+from semcache.degradation.rung import LadderRung
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
+from semcache.settings import Rung as RungKnobs
 
 
 class OptimizedRerankerPipeline(CachedReranker):
@@ -27,9 +30,10 @@ class OptimizedRerankerPipeline(CachedReranker):
     ``fallback_reranker`` answers while more than 5 % of the primary's calls take longer than ``p95_threshold`` seconds;
     None means the retriever's order, which also answers when the fallback cannot. ``similarity_threshold`` is the
     cosine from which another query's scores are served unasked; ``cache_ttl`` is in seconds, None for no expiry.
-    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. ``redis_client`` stands
-    in the place of ``redis_url``, ``guard`` keeps similar queries apart that ask something else, and ``text`` says what
-    of a document is scored, see RedisSemanticCache.
+    ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. A LadderRung around a
+    reranker gives it a timeout, a monitor or a breaker of its own. ``redis_client`` stands in the place of
+    ``redis_url``, ``guard`` keeps similar queries apart that ask something else, and ``text`` says what of a document
+    is scored, see RedisSemanticCache.
     ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
     larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
     ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once.
@@ -76,11 +80,15 @@ class OptimizedRerankerPipeline(CachedReranker):
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
         self._builder = Builder(embedder)
         primary, fallback, lower = _ladder(settings, self._builder, primary_reranker, fallback_reranker, rungs)
+        # A threshold that was given stands above that of the rung in the settings.
+        if primary_reranker is not FROM_SETTINGS or p95_threshold is FROM_SETTINGS:
+            monitor = primary.monitor or monitor
+        primary = replace(primary, monitor=monitor)
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
         self._primary = AsyncBatchReranker(
-            primary,
+            primary.reranker,
             max_pairs=batching.max_pairs,
             max_batch_s=merging_time_s(monitor.p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
@@ -91,7 +99,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             on_event=on_event,
         )
         self._degradable = DegradableReranker(
-            self._primary,
+            replace(primary, reranker=self._primary),
             fallback,
             monitor,
             breaker=BreakerPolicy(**settings.breaker.model_dump(exclude={"state"}), per_pair=knobs.per_pair),
@@ -99,6 +107,10 @@ class OptimizedRerankerPipeline(CachedReranker):
             admission_factor=batching.admission_factor,
             on_event=on_event,
         )
+        if settings.breaker.state == "open":
+            self._degradable.force_open("setting breaker.state")
+        elif settings.breaker.state == "disabled":
+            self._degradable.disable("setting breaker.state")
         # The cache comes last: it opens connections, which would stay open if a reranker could not be used.
         cache = RedisSemanticCache(
             *arguments._replace(embedding_model=embedder),
@@ -162,15 +174,23 @@ class OptimizedRerankerPipeline(CachedReranker):
 
 def _ladder(
     settings: Settings, builder: Builder, primary: object, fallback: object, rungs: Sequence[object] | FromSettings
-) -> tuple[object, object, Sequence[object]]:
+) -> tuple[LadderRung, object, Sequence[object]]:
     """The primary, the fallback (None without one) and the rungs below it, as given or as the settings name them."""
+
+    def built(rung: RungKnobs) -> LadderRung:
+        monitor = None
+        if rung.p95_threshold_s is not None:
+            knobs = settings.monitor
+            monitor = LatencyMonitor(knobs.window_size, rung.p95_threshold_s, knobs.min_samples)
+        return LadderRung(builder.build(rung), monitor=monitor, timeout_s=rung.timeout_s)
+
     # A rung that is replaced is not built: it may name a model that is not on this machine.
     first, *below = settings.rerankers
     if primary is FROM_SETTINGS:
-        primary = builder.build(first)
+        primary = built(first)
     if fallback is FROM_SETTINGS:
-        fallback = builder.build(below[0]) if below else None
+        fallback = built(below[0]) if below else None
     # Below the retriever's order, which None stands for, no rung is ever asked.
     if isinstance(rungs, FromSettings):
-        rungs = [] if fallback is None else [builder.build(rung) for rung in below[1:]]
-    return primary, fallback, rungs
+        rungs = [] if fallback is None else [built(rung) for rung in below[1:]]
+    return primary if isinstance(primary, LadderRung) else LadderRung(primary), fallback, rungs

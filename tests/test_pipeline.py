@@ -10,6 +10,8 @@ import pytest
 
 import semcache
 from semcache import OptimizedRerankerPipeline, Status
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.rung import LadderRung
 from semcache.errors import ConfigurationError
 from semcache.events import BreakerChanged, Degraded, Event
 from semcache.protocols import FloatArray, Pair
@@ -119,6 +121,44 @@ def test_errors_open_the_breaker_and_hits_are_served_meanwhile(
     pipeline.reranker.reset()
     primary.error = None
     assert pipeline.rerank("question 1 here", DOCUMENTS).status is Status.FRESH
+
+
+@pytest.mark.parametrize(("state", "shown"), [("open", "forced-open"), ("disabled", "disabled"), ("auto", "closed")])
+def test_the_settings_can_take_the_primary_out_of_service(
+    redis_url: str, namespace: str, primary: Moody, state: str, shown: str
+) -> None:
+    knobs = Settings(cache={"namespace": namespace}, breaker={"state": state})
+    with OptimizedRerankerPipeline(
+        primary, None, redis_url, embedding_model=WordEmbedder(), settings=knobs
+    ) as pipeline:
+        ranking = pipeline.rerank(QUERY, DOCUMENTS)
+        rung = pipeline.get_stats()["reranker"]["rungs"][0]
+    assert ranking.reason == ("open" if state == "open" else None)
+    assert rung["state"] == shown
+    assert rung["cause"] == (None if state == "auto" else "setting breaker.state")
+
+
+def test_rungs_have_options_of_their_own_in_code_and_in_settings(
+    redis_url: str, namespace: str, primary: Moody
+) -> None:
+    knobs = Settings(
+        cache={"namespace": namespace},
+        rerankers=[
+            {"kind": "embedding", "timeout_s": 0.5, "p95_threshold_s": 0.4},
+            {"kind": "embedding", "timeout_s": 0.25},
+        ],
+    )
+    embedder = WordEmbedder()
+    with OptimizedRerankerPipeline(redis_url=redis_url, embedding_model=embedder, settings=knobs) as pipeline:
+        assert pipeline.monitor.p95_threshold == 0.4
+        assert "timeout 0.5 s" in repr(pipeline.reranker)
+        assert "timeout 0.25 s" in repr(pipeline.reranker)
+    rung = LadderRung(primary, timeout_s=1.5, monitor=LatencyMonitor(p95_threshold=1.0))
+    with OptimizedRerankerPipeline(
+        rung, LadderRung(Backwards("fallback"), timeout_s=0.75), redis_url, embedding_model=embedder, settings=knobs
+    ) as pipeline:
+        assert pipeline.monitor.p95_threshold == 1.0
+        assert pipeline.rerank(QUERY, DOCUMENTS).status is Status.FRESH
 
 
 def test_without_any_fallback_the_retrievers_order_answers(redis_url: str, knobs: Settings, primary: Moody) -> None:

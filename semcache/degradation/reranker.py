@@ -283,7 +283,7 @@ class DegradableReranker:
         await self.aclose()
 
     def __repr__(self) -> str:
-        rungs = ", ".join(rung.name for rung in self._chain.rungs)
+        rungs = ", ".join(map(str, self._chain.rungs))
         return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
 
     def _deadline(self, deadline_s: float | None) -> float | None:

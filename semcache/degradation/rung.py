@@ -67,6 +67,9 @@ class Rung:
         """The reranker's name."""
         return self.batcher.name
 
+    def __str__(self) -> str:
+        return self.name if self.timeout_s is None else f"{self.name} (timeout {self.timeout_s:g} s)"
+
     @property
     def longest_s(self) -> float:
         """A call that takes longer hangs: no request waits for longer, however late its deadline is."""
