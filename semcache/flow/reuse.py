@@ -4,7 +4,8 @@ A near query's scores are off by a drift, which is learned from the documents th
 document is skipped when the score to expect for it, raised by ``confidence`` spreads, cannot reach the k-th best score.
 This is the threshold algorithm of Fagin, Lotem and Naor (2003) with a learned bound in place of a sure one.
 
-round 1       the unknown documents and the best-looking known ones, two more than top_k
+round 1       the unknown documents and the best-looking others: two more than top_k, or as many as could reach what
+              the k-th best is expected to be, if those are more
 rounds 2 ..   the few most promising of those that could still reach the top k: each answer moves the bar
 last round    all that could still reach it
 """
@@ -26,6 +27,10 @@ __all__ = ["UNKNOWN", "Learned", "Prior", "Settled", "next_to_ask", "prior", "se
 FIRST_ROUND_EXTRA = 2
 """How many documents more than top_k the first round asks about. A worse document among them raises the bar for all
 others; with many more, it would ask about documents that the bound would have skipped."""
+FIRST_ROUND_MARGINS = (0.0, 0.5, 1.0)
+"""By how many spreads less than ``confidence`` the first round reaches, if 1, 2 or more rounds are allowed. The only
+round has to be right at once; of several, the first one learns how far off the expected scores are, and a wide one
+would ask about documents that the bound would have skipped."""
 MIDDLE_ROUND_SHARE = 0.6
 """Most documents of a round between the first and the last, as a share of top_k. Smaller rounds ask for fewer pairs, as
 each answer moves the bar, and take more calls of the model."""
@@ -120,10 +125,7 @@ def next_to_ask(
     expected = expect(prior, fresh)
     # With a top_k of all documents there is no first round: the bound below asks about all of them at once.
     if rounds == 0 and top_k < len(fresh):
-        looks = np.where(np.isnan(fresh), expected.scores, fresh)
-        unknown = np.isnan(looks)
-        best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
-        chosen = np.concatenate([np.flatnonzero(unknown), best[np.isnan(fresh[best]) & ~unknown[best]]])
+        chosen = _first_round(prior, expected, fresh, top_k, policy)
         # Scores of this query that are known already may have answered the first round.
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
@@ -148,6 +150,35 @@ def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy, min_sco
     return Settled(order, scores, expected.drift, reason)
 
 
+def _first_round(prior: Prior, expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
+    """The documents to ask about before anything is known of how far off the expected scores are."""
+    asked = ~np.isnan(fresh)
+    looks = np.where(asked, fresh, expected.scores)
+    unknown = np.isnan(looks)
+    best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
+    if unknown.any():
+        best = np.concatenate([np.flatnonzero(unknown), best[~unknown[best]]])
+    else:
+        spread = np.where(asked, 0, expected.spread)
+        confidence = _confidence(prior, policy) - FIRST_ROUND_MARGINS[min(policy.max_rounds, 3) - 1]
+        above = np.flatnonzero(looks + confidence * spread > likely_bar(looks, spread, top_k))
+        best = np.union1d(best, above)
+    return best[~asked[best]]
+
+
+def likely_bar(scores: Floats, spread: Floats, top_k: int) -> float:
+    """The score that ``top_k`` documents can be expected to be above, from normal distributions of these spreads."""
+    reach = float(spread.max()) * 10
+    low, high = float(scores.min()) - reach, float(scores.max()) + reach
+    certain = np.maximum(spread, 1e-12 * max(high - low, 1e-300))
+    for _ in range(20):
+        middle = (low + high) / 2
+        # 0.851 makes a hyperbolic tangent the normal distribution function within 0.01, and it does not overflow.
+        above = float((0.5 + 0.5 * np.tanh(0.851 * (scores - middle) / certain)).sum())
+        low, high = (middle, high) if above > top_k else (low, middle)
+    return (low + high) / 2
+
+
 def _could_reach(
     prior: Prior, expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float
 ) -> Positions:
@@ -155,16 +186,20 @@ def _could_reach(
     unasked = np.isnan(fresh)
     if _is_adrift(expected, policy):
         return np.flatnonzero(unasked)
-    sure = policy.confidence if prior.confidence is None else prior.confidence
-    confidence = np.where(prior.source == prior.learned, sure, policy.confidence)
     # Nothing is expected of an unknown document, so it could reach anything.
-    reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + confidence * expected.spread)
+    reach = np.where(np.isnan(expected.scores), np.inf, expected.scores + _confidence(prior, policy) * expected.spread)
     scored = fresh[~unasked]
     bar = float(np.sort(scored)[-top_k]) if len(scored) >= top_k else -np.inf
     bar = max(bar, min_score)
     # To be in the top k a document has to beat the k-th best; one that equals it stays behind.
     above = np.flatnonzero(unasked & (reach > bar))
     return above[np.argsort(-reach[above], kind="stable")]
+
+
+def _confidence(prior: Prior, policy: ReusePolicy) -> Floats:
+    """By document, how many spreads above its expected score it has to stay out of reach."""
+    learned = policy.confidence if prior.confidence is None else prior.confidence
+    return np.where(prior.source == prior.learned, learned, policy.confidence)
 
 
 def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:
