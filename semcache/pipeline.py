@@ -33,10 +33,11 @@ class OptimizedRerankerPipeline(CachedReranker):
     ``embedding_model`` is a name, a folder, or any embedder; ``rungs`` are further fallbacks. A LadderRung around a
     reranker gives it a timeout, a monitor or a breaker of its own. ``redis_client`` stands in the place of
     ``redis_url``, ``guard`` keeps similar queries apart that ask something else, and ``text`` says what of a document
-    is scored, see RedisSemanticCache.
-    ``max_pairs_per_call`` is the most documents that one call of the primary takes (None: as the settings say); a
-    larger request is split. ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for
-    ``adapt``. ``observers`` are told every event. ``eager`` calls ``warmup`` at once.
+    is scored, see RedisSemanticCache. ``max_pairs_per_call`` is the most documents that one call of the primary takes
+    (None: as the settings say); a larger request is split. ``concurrency`` is how many calls of the primary may run at
+    once; None asks the primary itself: one of a local model or of a function that says nothing, several of a service.
+    ``name``, ``version`` and ``probe`` say whose scores those of the primary are, as for ``adapt``. ``observers`` are
+    told every event. ``eager`` calls ``warmup`` at once.
 
     An argument that is not given comes from ``settings`` (environment and YAML unless given), which have all other
     knobs too; the rerankers that are not given are those of the settings' ladder. Close it, or use it in a ``with`` or
@@ -65,6 +66,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         version: str | None = None,
         probe: bool = True,
         max_pairs_per_call: int | None = None,
+        concurrency: int | FromSettings | None = FROM_SETTINGS,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
         eager: bool = False,
@@ -89,7 +91,10 @@ class OptimizedRerankerPipeline(CachedReranker):
         on_event = partial(notify, (counters, *observers))
         self._primary = AsyncBatchReranker(
             primary.reranker,
-            max_pairs=batching.max_pairs,
+            concurrency=given(concurrency, batching.concurrency),
+            requests_per_minute=batching.requests_per_minute,
+            pairs_per_minute=batching.pairs_per_minute,
+            max_batch_pairs=batching.max_batch_pairs,
             max_batch_s=merging_time_s(monitor.p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
             name=name,

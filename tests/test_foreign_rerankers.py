@@ -160,7 +160,7 @@ async def test_an_asynchronous_service_is_awaited_behind_the_cache_and_the_pipel
             assert list(in_a_thread.scores or ()) == scores(DOCUMENTS)
 
 
-@pytest.mark.parametrize("bounds", [{"max_pairs": 100}, {"max_pairs_per_call": 100}])
+@pytest.mark.parametrize("bounds", [{"max_batch_pairs": 100}, {"max_pairs_per_call": 100}])
 def test_a_request_larger_than_a_service_takes_is_split(redis_url: str, namespace: str, bounds: Any) -> None:
     many = [f"document {number} " + "x" * (number % 7) for number in range(250)]
     settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0}, batching=bounds)

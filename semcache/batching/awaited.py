@@ -1,4 +1,4 @@
-"""Calls of an asynchronous reranker: each request at once and by itself, since a service needs no queue here."""
+"""Calls of an asynchronous reranker: each request by itself, as soon as concurrency and rate limit let it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,8 +7,12 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from semcache.batching.admission import Load
 from semcache.batching.jobs import NEVER_RUN, Served
-from semcache.errors import DeadlineExceededError, QueueFullError, SemcacheError
+from semcache.batching.service_time import ServiceTime
+from semcache.batching.turns import Turn, Turns
+from semcache.batching.waiting import load_of
+from semcache.errors import DeadlineExceededError
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
@@ -23,84 +27,91 @@ OnServed = Callable[[Served], None]
 class AwaitedCalls:
     """Awaits ``ascore_pairs`` of a reranker: in the caller's event loop, or in semcache's own for callers without one.
 
-    At most ``max_pairs`` pairs are under way at once; a single larger request is let through alone. ``on_service`` is
-    told pairs and seconds of every call. A caller whose deadline passes is freed, and the call goes on, so that
-    ``on_served`` hears how long it really took; a caller who is cancelled cancels it.
+    ``line`` says when a call may start. A caller whose deadline passes is freed: a call that waits is not made then,
+    and one that is under way goes on, so that ``on_served`` hears how long it really took. A caller who is cancelled
+    cancels it.
     """
 
-    def __init__(
-        self,
-        reranker: Any,
-        max_pairs: int,
-        clock: Clock,
-        on_service: Callable[[int, float], None],
-        on_event: Observer | None,
-    ) -> None:
+    def __init__(self, reranker: Any, line: Turns, concurrency: int, clock: Clock, on_event: Observer | None) -> None:
         self._reranker = reranker
-        self._max_pairs = max_pairs
+        self._line = line
+        self._concurrency = concurrency
         self._clock = clock
-        self._on_service = on_service
         self._observers = () if on_event is None else (on_event,)
-        self._is_closed = False
+        self._service = ServiceTime()
         self.after_fork_in_child()
         renew_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Have no calls under way, as their loops run in the parent; also used for the beginning itself."""
-        # Guards the number of pairs, and whether this is closed. Loops and threads may share these calls.
-        self._changing = Lock()
-        self._pairs = 0
+        self._recording = Lock()
         # A loop keeps its tasks weakly, and those of callers whose deadline has passed are awaited by nothing else.
         self._tasks: set[asyncio.Task[FloatArray]] = set()
 
-    def submit(self, pairs: Sequence[Pair], on_served: OnServed) -> Future[FloatArray]:
+    def submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Future[FloatArray]:
         """A future of one float32 per pair; cancelling it cancels the call. Raises QueueFullError or SemcacheError."""
-        settle = self._enter(len(pairs), on_served)
-        future = OWN_LOOP.submit(self._call(pairs, settle))
-        # For a call that is cancelled before it has begun, of which nothing else would be heard.
-        future.add_done_callback(lambda _: settle(NEVER_RUN))
-        return future
+        return self._submit(pairs, deadline, on_served)[1]
 
-    def score(self, pairs: Sequence[Pair], left_s: float | None, on_served: OnServed) -> FloatArray:
-        """Wait at most ``left_s`` seconds for the scores. Raises what the reranker raised, or DeadlineExceededError."""
-        future = self.submit(pairs, on_served)
+    def score(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
+        """Wait until the deadline for the scores. Raises what the reranker raised, or DeadlineExceededError."""
+        turn, future = self._submit(pairs, deadline, on_served)
         try:
-            until_done(future, left_s)
+            until_done(future, self._left_s(deadline))
         except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
             future.cancel()
             raise
         if not future.done():
+            self._abandon(turn, future)
             raise self._too_late()
         return future.result()
 
-    async def ascore(self, pairs: Sequence[Pair], left_s: float | None, on_served: OnServed) -> FloatArray:
+    async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
-        settle = self._enter(len(pairs), on_served)
-        task = asyncio.ensure_future(self._call(pairs, settle))
+        turn, settle = self._enter(pairs, deadline, on_served)
+        task = asyncio.ensure_future(self._call(turn, pairs, settle))
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._forget(task, settle))
         try:
-            await asyncio.wait([task], timeout=left_s)
+            await asyncio.wait([task], timeout=self._left_s(deadline))
         except BaseException:  # CancelledError, for one: this caller no longer waits, so its pairs need no scores
             task.cancel()
             raise
         if not task.done():
+            self._abandon(turn, task)
             raise self._too_late()
         return task.result()
 
-    def close(self) -> None:
-        """Take no more requests; those that are under way end by themselves."""
-        with self._changing:
-            self._is_closed = True
+    def load(self) -> Load:
+        """The work that a new request would find before it."""
+        now = self._clock()
+        with self._recording:
+            cost = self._service.cost(now)
+        return load_of(
+            self._line.under_way,
+            (self._line.waiting_pairs, self._line.waiting),
+            (self._line.waiting_pairs or 1, 1),
+            concurrency=self._concurrency,
+            cost=cost,
+            now=now,
+            rate_wait_s=self._line.rate_wait_s(),
+            abandoned=self.abandoned,
+        )
+
+    def forget_service(self) -> None:
+        """What calls took so far says nothing about the next ones: a connection was being made."""
+        with self._recording:
+            self._service = ServiceTime()
 
     @property
-    def pairs(self) -> int:
-        """Number of (query, document) pairs that are under way."""
-        return self._pairs
+    def abandoned(self) -> int:
+        """Number of calls under way whose callers no longer wait, as their deadlines have passed."""
+        return sum(turn.is_abandoned for turn in self._line.under_way)
 
-    async def _call(self, pairs: Sequence[Pair], settle: OnServed) -> FloatArray:
-        served, started = NEVER_RUN, self._clock()
+    async def _call(self, turn: Turn, pairs: Sequence[Pair], settle: OnServed) -> FloatArray:
+        served = NEVER_RUN
         try:
+            await turn.come()
+            started = self._clock()
             scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
             served = Served(self._clock() - started, len(pairs), since=started)
         except asyncio.CancelledError:  # by the caller, which says nothing about the reranker
@@ -112,30 +123,41 @@ class AwaitedCalls:
             settle(served)
         return scores
 
-    def _enter(self, pairs: int, on_served: OnServed) -> OnServed:
-        """Count a request as under way, and give what ends it; one that is refused is settled at once."""
-        with self._changing:
-            is_full = self._pairs > 0 and self._pairs + pairs > self._max_pairs
-            if not is_full and not self._is_closed:
-                self._pairs += pairs
-                return partial(self._settle, Lock(), pairs, on_served)
-        on_served(NEVER_RUN)
-        if self._is_closed:
-            raise SemcacheError("this batcher is closed; make a new one")
-        raise QueueFullError(
-            f"{self._pairs} pairs are under way, {pairs} more would exceed {self._max_pairs}; send fewer at once, or "
-            "raise max_queue_pairs"
-        )
+    def _submit(
+        self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed
+    ) -> tuple[Turn, Future[FloatArray]]:
+        turn, settle = self._enter(pairs, deadline, on_served)
+        future = OWN_LOOP.submit(self._call(turn, pairs, settle))
+        # For a call that is cancelled before it has begun, of which nothing else would be heard.
+        future.add_done_callback(lambda _: settle(NEVER_RUN))
+        return turn, future
 
-    def _settle(self, once: Lock, pairs: int, on_served: OnServed, served: Served) -> None:
+    def _enter(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> tuple[Turn, OnServed]:
+        """A place in the line, and what ends it; one that is refused is settled at once."""
+        try:
+            turn = self._line.enter(len(pairs), deadline)
+        except BaseException:  # full, closed, too late or interrupted: on_served returns the breaker's ticket
+            on_served(NEVER_RUN)
+            raise
+        return turn, partial(self._settle, Lock(), turn, on_served)
+
+    def _settle(self, once: Lock, turn: Turn, on_served: OnServed, served: Served) -> None:
         if not once.acquire(blocking=False):  # settled already; it is never released
             return
-        with self._changing:
-            self._pairs -= pairs
         if served.service_s is not None:
-            self._on_service(pairs, served.service_s)
-            notify(self._observers, BatchScored(self._reranker.name, pairs, 1, 0.0, served.service_s))
+            with self._recording:
+                self._service.record(turn.pairs, served.service_s, self._clock())
+            waited_s = turn.since - turn.arrived
+            notify(self._observers, BatchScored(self._reranker.name, turn.pairs, 1, waited_s, served.service_s))
+        # Before the caller hears of it: one that sends its next request at once must find its place free.
+        turn.leave()
         on_served(served)
+
+    def _abandon(self, turn: Turn, call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> None:
+        """Its caller's deadline has passed. A call that is under way goes on."""
+        turn.is_abandoned = True
+        if not turn.has_come:
+            call.cancel()
 
     def _forget(self, task: asyncio.Task[FloatArray], settle: OnServed) -> None:
         # For a call that is cancelled before it has begun, of which nothing else would be heard.
@@ -144,6 +166,9 @@ class AwaitedCalls:
         # An error that comes after the caller's deadline would be logged by asyncio as never retrieved.
         if not task.cancelled():
             task.exception()
+
+    def _left_s(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - self._clock())
 
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from numbers import Real
 
 from semcache.batching.admission import merging_time_s
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, DeadlineExceededError, QueueFullError
 from semcache.flow.requests import check_count
-from semcache.protocols import Reranker
+from semcache.protocols import Clock, Reranker
 from semcache.rerankers.split import split
 from semcache.settings import Batching, Monitor
 
@@ -19,24 +19,24 @@ _MAX_BATCH_S = round(merging_time_s(Monitor().p95_threshold_s, _BATCHING.admissi
 class Limits:
     """Bounds of a batcher. The defaults of all its constructors stand here, and in the settings where those have them.
 
-    One call merges at most ``max_requests`` requests, ``max_pairs`` (query, document) pairs and ``max_batch_s`` seconds
-    of work, by the model's own record; a single request that is larger goes alone. At most ``max_queue_pairs`` pairs
-    wait. Raises ConfigurationError for values that are not above 0.
+    One call merges at most ``max_requests`` requests, ``max_batch_pairs`` (query, document) pairs and ``max_batch_s``
+    seconds of work, by the model's own record; a single request that is larger goes alone. For each call that may run
+    at once at most ``max_queue_pairs`` pairs wait. Raises ConfigurationError for values that are not above 0.
 
     ``max_pairs_per_call`` is the most that one call of the model takes, as services have such limits: a larger request
-    is split into several calls. None means ``max_pairs`` where that is not the default, since those who change it mean
-    the calls of their service or model, and else no limit: a request then costs one call, as without a batcher. An
+    is split into several calls. None means ``max_batch_pairs`` where that is not the default, since those who change it
+    mean the calls of their service or model, and else no limit: a request then costs one call, as without a batcher. An
     order cannot be put together from parts, so that requests to a listwise reranker are never split.
     """
 
     max_requests: int = 10  # the batch_size of AsyncBatchReranker, which its users rely on
-    max_pairs: int = _BATCHING.max_pairs
+    max_batch_pairs: int = _BATCHING.max_batch_pairs
     max_batch_s: float = _MAX_BATCH_S
     max_queue_pairs: int = _BATCHING.max_queue_pairs
     max_pairs_per_call: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_requests", "max_pairs", "max_queue_pairs"):
+        for name in ("max_requests", "max_batch_pairs", "max_queue_pairs"):
             check_count(name, getattr(self, name))
         # Written so that NaN, which is above nothing, is refused.
         if not (isinstance(self.max_batch_s, Real) and self.max_batch_s > 0):
@@ -47,7 +47,7 @@ class Limits:
     @property
     def pairs_merged(self) -> int:
         """How many pairs one call may merge: never more than it takes."""
-        return min(self.max_pairs, self.max_pairs_per_call or self.max_pairs)
+        return min(self.max_batch_pairs, self.max_pairs_per_call or self.max_batch_pairs)
 
     def splitting(self, reranker: Reranker) -> Reranker:
         """The reranker with no larger calls than these bounds allow.
@@ -56,8 +56,32 @@ class Limits:
         """
         if self.max_pairs_per_call is not None:
             return split(reranker, self.max_pairs_per_call)
-        is_said = self.max_pairs != _BATCHING.max_pairs and not reranker.listwise
-        return split(reranker, self.max_pairs) if is_said else reranker
+        is_said = self.max_batch_pairs != _BATCHING.max_batch_pairs and not reranker.listwise
+        return split(reranker, self.max_batch_pairs) if is_said else reranker
+
+    def check_room(self, waiting_pairs: int, pairs: int, concurrency: int) -> None:
+        """Raises QueueFullError if that many further pairs may not wait, for a model of ``concurrency`` calls at once.
+
+        An empty queue takes any request: one that is larger than the bound would never be served otherwise.
+        """
+        most = self.max_queue_pairs * concurrency
+        if waiting_pairs and waiting_pairs + pairs > most:
+            raise QueueFullError(
+                f"{waiting_pairs} pairs are waiting, {pairs} more would exceed {most}; send fewer at once, raise "
+                "max_queue_pairs or concurrency, or use a faster reranker"
+            )
+
+
+def check_in_time(wait_s: float, deadline: float | None, clock: Clock) -> None:
+    """Raises DeadlineExceededError if a request that has to wait so long for the rate limit begins after its deadline.
+
+    It is refused at once, since its caller can do better with the time than to wait for nothing.
+    """
+    if deadline is not None and wait_s > 0 and wait_s > (left_s := deadline - clock()):
+        raise DeadlineExceededError(
+            f"the rate limit lets this request begin in {wait_s:.3g} s, and its deadline is in {left_s:.3g} s; allow "
+            "more time, send less, or raise requests_per_minute or pairs_per_minute if the service allows it"
+        )
 
 
 DEFAULTS = Limits()

@@ -1,6 +1,6 @@
 """Which waiting requests share a call of the model, and which of the call's scores belong to which request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,20 +21,27 @@ class BatchPlan:
         return scores[list(self.positions[request])]
 
 
-def count_that_fit(requests: Sequence[Sequence[Pair]], max_requests: int, max_pairs: int) -> int:
+def count_that_fit(
+    requests: Iterable[Sequence[Pair]], max_requests: int, max_pairs: int, *, one_query: bool = False
+) -> int:
     """How many of the waiting requests, in order of arrival, go into one call.
 
     The first always goes, however large: requests are merged, never split. Others join it while their distinct pairs
     fit. The order of arrival is kept: a small request behind one that does not fit waits for the next call, since
-    otherwise a steady stream of small ones could keep a large one waiting for ever.
+    otherwise a steady stream of small ones could keep a large one waiting for ever. With ``one_query`` only requests of
+    the first one's query join it.
     """
     # Distinct ones only: many callers often ask the same at once, and equal pairs cost the model nothing more.
     distinct: set[Pair] = set()
-    for count, pairs in enumerate(requests):
+    queries: set[str] = set()
+    count = 0
+    for pairs in requests:
         distinct.update(pairs)
-        if count >= max_requests or (count and len(distinct) > max_pairs):
-            return count
-    return len(requests)
+        queries.update(query for query, _ in pairs if one_query)
+        if count >= max_requests or (count and (len(distinct) > max_pairs or len(queries) > 1)):
+            break
+        count += 1
+    return count
 
 
 def plan_merged(requests: Sequence[Sequence[Pair]]) -> BatchPlan:

@@ -15,22 +15,31 @@ from functools import partial
 from itertools import islice
 from threading import Condition
 
-from semcache.batching.admission import Load, is_hopeless, pairs_within, queued_s, remaining_s
+from semcache.batching.admission import Load, is_hopeless, pairs_within
 from semcache.batching.jobs import NEVER_RUN, Batch, Dequeued, Job
-from semcache.batching.limits import Limits
+from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
-from semcache.errors import QueueFullError, SemcacheError
+from semcache.batching.waiting import load_of
+from semcache.errors import SemcacheError
 from semcache.protocols import Clock, FloatArray
+from semcache.rerankers.rate_limit import RateLimit
 from semcache.runtime.forking import renew_in_child
 
 
 class BatchQueue:
-    """A bounded queue in order of arrival, for one model with ``workers`` threads. Safe to use from any thread."""
+    """A bounded queue in order of arrival, for one model with ``workers`` threads. Safe to use from any thread.
 
-    def __init__(self, limits: Limits, workers: int, clock: Clock) -> None:
+    With ``one_query`` only requests of one query are merged, for models that are called once per query.
+    """
+
+    def __init__(
+        self, limits: Limits, workers: int, rate_limit: RateLimit, clock: Clock, *, one_query: bool = False
+    ) -> None:
         self._limits = limits
         self._workers = workers
+        self._rate_limit = rate_limit
+        self._one_query = one_query
         self._clock = clock
         self._service = ServiceTime()
         self._is_closed = False
@@ -47,25 +56,30 @@ class BatchQueue:
         self._waiting: deque[Job] = deque()
         self._waiting_pairs = 0
         self._running: list[Batch] = []
+        self._idle = 0
+        # Whether a worker waits for the rate limit; the others sleep until it has taken its batch.
+        self._has_timer = False
 
-    def put(self, job: Job) -> None:
-        """Let a job wait. Raises QueueFullError, or SemcacheError after ``close``."""
+    def put(self, job: Job) -> bool:
+        """Let a job wait; True if there are not enough workers for what waits.
+
+        Raises QueueFullError, SemcacheError after ``close``, and DeadlineExceededError where the rate limit lets it
+        begin too late.
+        """
         pairs = len(job.pairs)
         with self._changed:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            # An empty queue takes any request: one that is larger than the bound would never be served otherwise.
-            if self._waiting and self._waiting_pairs + pairs > self._limits.max_queue_pairs:
-                raise QueueFullError(
-                    f"{self._waiting_pairs} pairs are waiting, {pairs} more would exceed {self._limits.max_queue_pairs}"
-                    "; send fewer at once, raise max_queue_pairs, or use a faster reranker"
-                )
+            self._limits.check_room(self._waiting_pairs, pairs, self._workers)
+            check_in_time(self._rate_wait_s(pairs), job.deadline, self._clock)
             self._waiting.append(job)
             self._waiting_pairs += pairs
             self._changed.notify()
+            lacks_workers = len(self._waiting) > self._idle
         # Cancelling the future of a waiting job takes it out at once, so that its pairs no longer count as waiting.
         # Added after the lock is released: if the future is cancelled already, the callback runs right here.
         job.future.add_done_callback(partial(self._withdraw, job))
+        return lacks_workers
 
     def take(self, *, merged: bool = True) -> Dequeued | None:
         """Wait for jobs, and take out the next batch and what has expired; None when the queue is closed and empty.
@@ -73,23 +87,29 @@ class BatchQueue:
         Without ``merged`` the batch is one job.
         """
         with self._changed:
-            while not self._waiting:
-                if self._is_closed:
-                    return None
-                self._changed.wait()
-            now = self._clock()
-            cost = self._service.cost(now)
-            expired, cancelled = self._dequeue([job for job in self._waiting if _is_late(job, cost, now)])
-            # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
-            most = self._limits.max_requests if merged else 1
-            max_pairs = pairs_within(self._time_for_a_call(most, now), cost, self._limits.pairs_merged)
-            count = count_that_fit([job.pairs for job in self._waiting], most, max_pairs)
-            jobs, also_cancelled = self._dequeue(islice(self._waiting, count))
-            batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
-            # In the same step that takes the jobs out, so that no other thread sees the model idle in between.
-            if batch:
-                self._running.append(batch)
-            return Dequeued(batch, expired, cancelled + also_cancelled)
+            while self._waiting or not self._is_closed:
+                if not self._waiting:
+                    self._sleep()
+                    continue
+                now = self._clock()
+                cost = self._service.cost(now)
+                expired, cancelled = self._dequeue([job for job in self._waiting if _is_late(job, cost, now)])
+                # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
+                count = self._count_of_batch(self._limits.max_requests if merged else 1, cost, now)
+                pairs = sum(len(job.pairs) for job in islice(self._waiting, count))
+                delay_s = self._rate_limit.try_take(pairs) if count else 0.0
+                if delay_s > 0 and not (expired or cancelled):
+                    self._sleep(delay_s)
+                    continue
+                jobs, also_cancelled = self._dequeue(islice(self._waiting, 0 if delay_s > 0 else count))
+                batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
+                # In the same step that takes the jobs out, so that no other thread sees the model idle in between.
+                if batch:
+                    self._running.append(batch)
+                # For the worker that waits for the rate limit next.
+                self._changed.notify()
+                return Dequeued(batch, expired, cancelled + also_cancelled)
+            return None
 
     def record_service(self, pairs: int, service_s: float) -> None:
         """The model took ``service_s`` seconds for that many pairs."""
@@ -121,23 +141,16 @@ class BatchQueue:
         with self._changed:
             now = self._clock()
             cost = self._service.cost(now)
-            running = [
-                remaining_s(0.0 if cost is None else cost.seconds(batch.pairs), now - batch.since)
-                for batch in self._running
-            ]
-            # The worker that ends its call first takes what waits; one that is free would have taken it already.
-            first_free_s = min(running) if self.busy else 0.0
             merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
-            queued = queued_s(self._waiting_pairs, len(self._waiting), cost, merged, self._limits.max_requests)
-            oldest = min(self._running, key=lambda batch: batch.since, default=None)
-            return Load(
-                self.busy,
-                self.abandoned,
-                first_free_s + queued / self._workers,
-                cost,
-                None if oldest is None else oldest.since,
-                0 if oldest is None else oldest.pairs,
-                now - max((batch.since for batch in self._running), default=now),
+            return load_of(
+                self._running,
+                (self._waiting_pairs, len(self._waiting)),
+                (merged, 1 if self._one_query else self._limits.max_requests),
+                concurrency=self._workers,
+                cost=cost,
+                now=now,
+                rate_wait_s=self._rate_wait_s(1),
+                abandoned=self.abandoned,
             )
 
     def close(self, *, drain: bool) -> None:
@@ -170,10 +183,29 @@ class BatchQueue:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)
 
-    def _time_for_a_call(self, most: int, now: float) -> float:
-        """How many seconds the next call may take: no job that joins it may make another one late."""
+    def _sleep(self, timeout_s: float | None = None) -> None:
+        """Wait for jobs, or as one of the workers for the rate limit; the others need not wake up for nothing."""
+        self._idle += 1
+        is_timer = timeout_s is not None and not self._has_timer
+        self._has_timer = self._has_timer or is_timer
+        try:
+            self._changed.wait(timeout_s if is_timer else None)
+        finally:
+            self._idle -= 1
+            self._has_timer = self._has_timer and not is_timer
+
+    def _count_of_batch(self, most: int, cost: Cost | None, now: float) -> int:
+        """How many of the jobs that wait go into the next call, at most ``most``."""
+        # No job that joins a call may make another one late.
         deadlines = [job.deadline for job in islice(self._waiting, most) if job.deadline is not None]
-        return min([self._limits.max_batch_s, *(deadline - now for deadline in deadlines)])
+        seconds = min([self._limits.max_batch_s, *(deadline - now for deadline in deadlines)])
+        max_pairs = pairs_within(seconds, cost, self._limits.pairs_merged)
+        return count_that_fit((job.pairs for job in self._waiting), most, max_pairs, one_query=self._one_query)
+
+    def _rate_wait_s(self, pairs: int) -> float:
+        """In how many seconds the rate limit would let a new request begin, behind those that wait."""
+        calls = len(self._waiting) if self._one_query else -(-self._waiting_pairs // self._limits.pairs_merged)
+        return self._rate_limit.wait_s(pairs, pairs_ahead=self._waiting_pairs, requests_ahead=calls)
 
     def _withdraw(self, job: Job, future: Future[FloatArray]) -> None:
         """Runs in whichever thread settles or cancels the future, once."""

@@ -12,28 +12,33 @@ from semcache.batching.limits import DEFAULTS
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
 from semcache.flow.outcome import answered, ranking
-from semcache.flow.requests import Request, checked_request
+from semcache.flow.requests import Request, check_count, checked_request
 from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker, Scored
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
+from semcache.rerankers.kind import call_kind
 
 D = TypeVar("D")
 
 
 class AsyncBatchReranker:
-    """Reranks for any number of threads and tasks with one model, on a worker thread of its own.
+    """Reranks for any number of threads and tasks with one model or service.
 
     ``reranker`` is anything that ``semcache.rerankers.adapt`` takes. ``batch_size`` is how many *requests* one call of
-    the model may merge, ``max_pairs`` how many (query, document) pairs, ``max_batch_s`` how many seconds of work, by
-    the model's own record; a single request that is larger goes alone. How many of these pairs pass through the network
-    at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait. ``max_workers`` counts only for
-    rerankers that can be called from several threads at once and say so by ``concurrency``; others have one worker.
+    the model may merge, ``max_batch_pairs`` how many (query, document) pairs, ``max_batch_s`` how many seconds of work,
+    by the model's own record; a single request that is larger goes alone. How many of these pairs pass through the
+    network at once is the reranker's own setting. At most ``max_queue_pairs`` pairs wait for each call that may run at
+    once.
+
+    ``concurrency`` is how many calls may run at once; None asks the reranker (``semcache.rerankers.kind``): one of a
+    local model or of a function that says nothing, several of a service. ``max_workers`` bounds the threads for that.
+    ``requests_per_minute`` and ``pairs_per_minute`` are what a service allows. See ``Batcher``.
 
     ``max_pairs_per_call`` is the most pairs that one call takes, as services have such limits: a larger request is
-    split into several calls, one after the other, unless the reranker gives an order. None means ``max_pairs`` where
-    that is not the default, and else no limit: a request then costs one call.
+    split into several calls, one after the other, unless the reranker gives an order. None means ``max_batch_pairs``
+    where that is not the default, and else no limit: a request then costs one call.
 
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
     that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
@@ -50,9 +55,12 @@ class AsyncBatchReranker:
         self,
         reranker: Any,
         batch_size: int = DEFAULTS.max_requests,
-        max_workers: int = 4,  # the number that its users rely on; a Batcher has one by default
+        max_workers: int | None = None,
         *,
-        max_pairs: int = DEFAULTS.max_pairs,
+        concurrency: int | None = None,
+        requests_per_minute: float | None = None,
+        pairs_per_minute: float | None = None,
+        max_batch_pairs: int = DEFAULTS.max_batch_pairs,
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         max_pairs_per_call: int | None = None,
@@ -63,22 +71,30 @@ class AsyncBatchReranker:
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
+        adapted = adapt(reranker, name=name, version=version, probe=probe, concurrency=concurrency)
+        calls = call_kind(adapted).concurrency
+        if max_workers is not None:
+            check_count("max_workers", max_workers)
+            # Asynchronous ones have no threads.
+            calls = calls if is_awaited(adapted) else min(calls, max_workers)
         # As given, under the names that users of the classes replaced here read.
-        self.reranker, self.batch_size, self.max_workers = reranker, batch_size, max_workers
+        self.reranker, self.batch_size, self.max_workers = reranker, batch_size, max_workers or calls
         self.batcher = Batcher(
-            adapt(reranker, name=name, version=version, probe=probe),
+            adapted,
+            concurrency=calls,
+            requests_per_minute=requests_per_minute,
+            pairs_per_minute=pairs_per_minute,
             max_requests=batch_size,
-            max_pairs=max_pairs,
+            max_batch_pairs=max_batch_pairs,
             max_batch_s=max_batch_s,
             max_queue_pairs=max_queue_pairs,
-            max_workers=max_workers,
             max_pairs_per_call=max_pairs_per_call,
             clock=clock,
             on_event=on_event,
         )
         self._clock = clock
         self._read = reader_of(text)
-        self._window_pairs = max_queue_pairs
+        self._window_pairs = max_queue_pairs * calls
 
     @property
     def name(self) -> str:
@@ -228,12 +244,12 @@ def _requests(
     ]
 
 
-def _windows(requests: Sequence[Request], max_pairs: int) -> Iterator[list[Request]]:
+def _windows(requests: Sequence[Request], most_pairs: int) -> Iterator[list[Request]]:
     """Requests in order, as many at a time as the queue may hold, so that one large batch does not overflow it."""
     window: list[Request] = []
     pairs = 0
     for request in requests:
-        if window and pairs + len(request.texts) > max_pairs:
+        if window and pairs + len(request.texts) > most_pairs:
             yield window
             window, pairs = [], 0
         window.append(request)

@@ -70,7 +70,7 @@ def build_rungs(
     for rung in rungs:
         is_primary = not built
         monitor, policy = defaults.monitor_of(rung, is_primary=is_primary), rung.breaker or defaults.breaker
-        threshold_s = monitor.p95_threshold * (DEFAULTS.max_pairs if policy.per_pair else 1)
+        threshold_s = monitor.p95_threshold * (DEFAULTS.max_batch_pairs if policy.per_pair else 1)
         if isinstance(rung.reranker, AsyncBatchReranker):
             batcher = rung.reranker.batcher
         else:

@@ -50,8 +50,9 @@ class DegradableReranker:
 
     ``text`` says what of a document ``rerank`` scores: a function that gives its text, or names of fields; None takes
     the text that ``semcache.documents.text_of`` finds. ``breaker`` says when a rung is left alone and tried again,
-    ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called with every event. ``name``, ``version``
-    and ``probe`` are the primary's, as for ``adapt``. Raises ConfigurationError for a factor out of range.
+    ``rng`` gives numbers in [0, 1) for its jitter, and ``on_event`` is called with every event. ``name``, ``version``,
+    ``probe`` and ``concurrency`` are the primary's, as for ``adapt``. Raises ConfigurationError for a factor out of
+    range.
 
     ``rerank`` gives documents; ``score`` and ``ascore`` make it the ladder of a pipeline. Safe between threads. Close
     it, or use ``with``.
@@ -73,6 +74,7 @@ class DegradableReranker:
         admission_factor: float = _ADMISSION_FACTOR,
         max_wait_s: float | None = None,
         timeout_s: float | None = None,
+        concurrency: int | None = None,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -86,7 +88,9 @@ class DegradableReranker:
         self._read = reader_of(text)
         self._clock = clock
         defaults = RungDefaults(monitor, breaker or BreakerPolicy(), admission_factor, max_wait_s, clock, rng, on_event)
-        asked = ladder_rungs(primary_reranker, fallback_reranker, rungs, name=name, version=version, probe=probe)
+        asked = ladder_rungs(
+            primary_reranker, fallback_reranker, rungs, name=name, version=version, probe=probe, concurrency=concurrency
+        )
         if timeout_s is not None:
             asked[0] = replace(asked[0], timeout_s=timeout_s)
         self._tally = Tally(clock)

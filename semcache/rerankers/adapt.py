@@ -15,6 +15,7 @@ from semcache.rerankers.awaiting import AwaitedReranker, awaited_if_async, is_as
 from semcache.rerankers.calling import CallShape, UncallableError, takes_model, takes_pairs
 from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.function import QueryFunctionReranker, function_reranker
+from semcache.rerankers.kind import declared_concurrency, say_calls
 from semcache.rerankers.known import of_component, of_compressor, of_postprocessor
 from semcache.rerankers.named import NamedReranker
 from semcache.rerankers.naming import name_of
@@ -35,11 +36,13 @@ _LOOKED_FOR = (
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """A name, if one was given; whether it is listwise, if that was said; and whether it may be asked about probes."""
+    """A name, if one was given; whether it is listwise, and how many calls may run at once, if that was said; and
+    whether it may be asked about probes."""
 
     name: str | None
     listwise: bool | None
     may_ask: bool
+    concurrency: int | None
 
 
 _Fits = Callable[[Any], bool]
@@ -55,6 +58,7 @@ def adapt(
     model: str | None = None,
     listwise: bool | None = None,
     max_pairs_per_call: int | None = None,
+    concurrency: int | None = None,
 ) -> Reranker:
     """A Reranker for a model name or folder, or for an object, picked by the methods that it has and their parameters.
 
@@ -69,7 +73,9 @@ def adapt(
     only; False if every document gets a score of its own. Such scores are merged, and only unknown documents are asked
     about. By default the class decides, or what is said about the probes, or (without probes) they are taken for an
     order. ``max_pairs_per_call`` is how many documents a service takes in one call: larger requests are split. An order
-    cannot be put together from parts.
+    cannot be put together from parts. ``concurrency`` is how many calls may run at once; an attribute of that name on
+    function or object says the same. Without it only what is known to wait for a service is called several times at
+    once (``semcache.rerankers.kind``).
 
     Asynchronous functions and methods are awaited: on the caller's event loop in asynchronous use, else on a loop of
     semcache's own. Raises InvalidInputError for an object that is no reranker, or whose methods need more than a rerank
@@ -87,9 +93,13 @@ def adapt(
         name = name or f"{getattr(owner, '__qualname__', type(owner).__name__)}/{model}"
         reranker = _with_model(reranker, model)
     may_ask = probe and version is None
-    adapted = _adapted(reranker, _Options(name, listwise, may_ask))
+    adapted = _adapted(reranker, _Options(name, listwise, may_ask, concurrency))
     if not may_ask or name not in (None, adapted.name):
         adapted = NamedReranker(adapted, name=name, version=version, probe=probe)
+    if concurrency not in (None, declared_concurrency(adapted)):
+        # It is the user's own object, which stays as it is.
+        adapted = NamedReranker(adapted)
+        say_calls(adapted, reranker, concurrency)
     return split(adapted, max_pairs_per_call)
 
 
@@ -113,12 +123,17 @@ def _of_methods(reranker: Any, options: _Options) -> Reranker:
     for fits, make in _ADAPTERS:
         if fits(reranker):
             try:
-                return make(reranker, options)
+                adapted = make(reranker, options)
             except UncallableError as error:  # another of its methods may do
                 refused.append(str(error))
+            else:
+                say_calls(adapted, reranker, options.concurrency)
+                return adapted
     # Functions last: many of the objects above can be called as well, and mean something else by it.
     if callable(reranker) and not refused:
-        return function_reranker(reranker, options.name, listwise=options.listwise, may_ask=options.may_ask)
+        adapted = function_reranker(reranker, options.name, listwise=options.listwise, may_ask=options.may_ask)
+        say_calls(adapted, reranker, options.concurrency)
+        return adapted
     why = "is no reranker" if not refused else f"cannot be called: {'; '.join(refused)}"
     raise InvalidInputError(f"{type(reranker).__name__} {why}; looked for {_LOOKED_FOR}")
 

@@ -29,6 +29,7 @@ class QueryFunctionReranker:
     """
 
     listwise = False
+    one_query_per_call = True
 
     def __init__(self, function: Callable[..., Any], name: str, *, one_by_one: bool = False) -> None:
         self._ask: Ask = asking_for_all(function)

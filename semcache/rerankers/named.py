@@ -59,10 +59,12 @@ class NamedReranker:
         return f"<NamedReranker {self._name}: {self.reranker!r}>"
 
 
-def refuse_options(holder: Any, *, name: str | None, version: str | None, probe: bool) -> None:
-    """Raises ConfigurationError for a name, version or probe beside an object whose reranker has its name already."""
-    if name is not None or version is not None or not probe:
+def refuse_options(
+    holder: Any, *, name: str | None, version: str | None, probe: bool, concurrency: int | None = None
+) -> None:
+    """Raises ConfigurationError for options of a reranker beside an object whose reranker has them already."""
+    if name is not None or version is not None or not probe or concurrency is not None:
         raise ConfigurationError(
-            f"name, version and probe belong to a reranker, and {holder.name!r} was given to {type(holder).__name__} "
-            "already; pass them there"
+            f"name, version, probe and concurrency belong to a reranker, and {holder.name!r} was given to "
+            f"{type(holder).__name__} already; pass them there"
         )

@@ -1,6 +1,7 @@
 """The reranker for any method or function of pairs: ``function([(query, text), ...]) -> scores``."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,8 @@ from semcache.runtime.forking import ForkSafeLock
 
 class PairReranker:
     """One score per pair from ``function(pairs)``; one call at a time, since few models may be shared by threads.
+
+    With an attribute ``concurrency`` above 1 it makes as many calls at once as its callers do.
 
     ``as_lists`` passes each pair as a list, for libraries in which a tuple means something else. ``listwise`` says that
     the scores hold within one call only.
@@ -33,6 +36,7 @@ class PairReranker:
         reading = read_function(function)
         self.identified_by, self.content = reading.identified_by, reading.digest
         self._pair_type = list if as_lists else tuple
+        self.concurrency: int | None = None
         self._lock = ForkSafeLock()
 
     @property
@@ -42,7 +46,7 @@ class PairReranker:
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair. RerankerError when the function gives something else."""
-        with self._lock:
+        with self._lock if (self.concurrency or 1) == 1 else nullcontext():
             return called(self.steps(pairs))
 
     def steps(self, pairs: Sequence[Pair]) -> Steps:

@@ -62,6 +62,8 @@ class RankingReranker:
         gives ``array([0.1, 0.7], dtype=float32)``.
     """
 
+    one_query_per_call = True
+
     def __init__(
         self,
         rank: Callable[..., Any],

@@ -24,6 +24,7 @@ class RedisVLReranker:
     """
 
     listwise = False
+    one_query_per_call = True
     identified_by = IdentifiedBy.PROBE
 
     def __init__(self, ranker: Any, name: str) -> None:

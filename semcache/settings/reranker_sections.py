@@ -128,7 +128,30 @@ class Breaker(Section):
 class Batching(Section):
     """How requests that arrive together share the model."""
 
-    max_pairs: int = knob(
+    concurrency: int | None = knob(
+        None,
+        "How many calls of the primary reranker may run at once. none: as it says itself, 100 of an asynchronous one, "
+        "20 of a client of a known service, and else 1",
+        unit="calls",
+        reason="few local models may be shared by threads, so a function that calls a service has to say so",
+        ge=1,
+        le=10_000,
+    )
+    requests_per_minute: float | None = knob(
+        None,
+        "Most calls of the primary reranker that begin in one minute. none: no limit",
+        reason="services have such limits, and no two the same; a local model has none",
+        gt=0,
+        le=100_000_000,
+    )
+    pairs_per_minute: float | None = knob(
+        None,
+        "Most pairs that the primary reranker is asked about in one minute. none: no limit",
+        reason="as for requests_per_minute",
+        gt=0,
+        le=10_000_000_000,
+    )
+    max_batch_pairs: int = knob(
         128,
         "Most pairs merged into one batch of several requests; a value other than the default also splits a larger "
         "single request, unless max_pairs_per_call says otherwise",
@@ -140,7 +163,7 @@ class Batching(Section):
     max_pairs_per_call: int | None = knob(
         None,
         "Most pairs that one call of the primary takes, as services have such limits; a larger request is split into "
-        "several calls. For rerankers that give an order it is an error. none: as max_pairs says",
+        "several calls. For rerankers that give an order it is an error. none: as max_batch_pairs says",
         unit="pairs",
         reason="a local model takes any number, and one call then costs less than several",
         ge=1,
@@ -148,7 +171,8 @@ class Batching(Section):
     )
     max_queue_pairs: int = knob(
         1024,
-        "Most pairs that wait for the model; a request beyond that is answered by the next rung",
+        "Most pairs that wait for the model, for each of its calls that may run at once; a request beyond that is "
+        "answered by the next rung",
         unit="pairs",
         reason="eight full batches; a request behind more than that would be answered too late",
         ge=1,

@@ -182,20 +182,76 @@ async def test_wrong_scores_are_an_error_of_the_reranker() -> None:
             await batcher.ascore(pairs("a", "b"))
 
 
-async def test_the_pairs_under_way_are_bounded() -> None:
+async def test_what_waits_is_bounded() -> None:
     served: list[Served] = []
     remote = Remote()
     remote.gate = asyncio.Event()
-    async with Batcher(remote, max_queue_pairs=3) as batcher:
-        larger = asyncio.create_task(batcher.ascore(pairs("a", "b", "c", "d")))  # alone, however large
-        while not remote.under_way:
+    async with Batcher(remote, concurrency=1, max_queue_pairs=3) as batcher:
+        waiting = [asyncio.create_task(batcher.ascore(pairs(*texts))) for texts in ("a", "bcde")]
+        while batcher.waiting_pairs < 4:  # in an empty queue any number of pairs may wait
             await asyncio.sleep(0)
-        with pytest.raises(QueueFullError, match="4 pairs are under way, 1 more would exceed 3"):
-            await batcher.ascore(pairs("e"), on_served=served.append)
+        with pytest.raises(QueueFullError, match="4 pairs are waiting, 1 more would exceed 3"):
+            await batcher.ascore(pairs("f"), on_served=served.append)
         assert served == [NEVER_RUN]
         remote.gate.set()
-        await larger
-        assert (await batcher.ascore(pairs("e"))).tolist() == [1]
+        assert [len(scores) for scores in await asyncio.gather(*waiting)] == [1, 4]
+        assert (await batcher.ascore(pairs("f"))).tolist() == [1]
+
+
+async def test_calls_at_once_are_bounded_first_come_first_served() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    async with Batcher(remote, concurrency=2) as batcher:
+        requests = [asyncio.create_task(batcher.ascore(pairs(*"abcdef"[: at + 1]))) for at in range(6)]
+        while remote.under_way < 2:
+            await asyncio.sleep(0)
+        assert remote.calls == [1, 2]
+        assert batcher.load().busy
+        requests[3].cancel()
+        remote.gate.set()
+        await asyncio.gather(*requests, return_exceptions=True)
+    assert (remote.calls, remote.most) == ([1, 2, 3, 5, 6], 2)
+    assert (batcher.waiting_pairs, batcher.busy) == (0, False)
+
+
+async def test_one_that_waits_for_its_turn_is_never_called_after_its_deadline() -> None:
+    served: list[Served] = []
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    async with Batcher(remote, concurrency=1) as batcher:
+        first = asyncio.create_task(batcher.ascore(pairs("a")))
+        while not remote.under_way:
+            await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceededError):
+            await batcher.ascore(pairs("bb"), deadline=monotonic() + 0.02, on_served=served.append)
+        while batcher.waiting_pairs:
+            await asyncio.sleep(0)
+        assert (served, batcher.abandoned) == ([NEVER_RUN], 0)
+        remote.gate.set()
+        await first
+    assert remote.calls == [1]
+
+
+async def test_several_event_loops_share_the_calls_at_once() -> None:
+    class Slow(Remote):
+        async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(0.005)
+            self.under_way -= 1
+            return np.zeros(len(pairs), dtype=np.float32)
+
+    remote = Slow()
+    async with Batcher(remote, concurrency=3) as batcher:
+
+        async def several() -> None:
+            await asyncio.gather(*(batcher.ascore(pairs("a")) for _ in range(10)))
+
+        with ThreadPoolExecutor(4) as threads:
+            futures = [threads.submit(asyncio.run, several()) for _ in range(3)]
+            futures.append(threads.submit(batcher.score, pairs("a")))
+            await asyncio.gather(several(), *map(asyncio.wrap_future, futures))
+    assert remote.most == 3
 
 
 async def test_observers_hear_of_every_call() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import product
 from threading import Event as Gate
@@ -26,6 +27,7 @@ from semcache.errors import (
 )
 from semcache.events import BatchScored, Event
 from semcache.protocols import FloatArray, Pair
+from semcache.rerankers import adapt
 from tests.forks import in_child
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
 
@@ -97,7 +99,7 @@ class TestMerging:
 
     def test_at_most_max_pairs_unless_one_request_is_larger(self) -> None:
         model = GatedReranker()
-        with busy(model, max_pairs=3, max_pairs_per_call=100) as batcher:
+        with busy(model, max_batch_pairs=3, max_pairs_per_call=100) as batcher:
             sizes = (2, 1, 1, 7, 1)
             for request, size in enumerate(sizes):
                 batcher.submit([(f"q{request}", str(number)) for number in range(size)])
@@ -245,13 +247,13 @@ class TestQueue:
                 threads.add(get_ident())
                 return super().score(pairs)  # type: ignore[arg-type]
 
-        with Batcher(Watching(), max_workers=4) as batcher, ThreadPoolExecutor(8) as pool:
+        with Batcher(Watching()) as batcher, ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda n: len(batcher.score(pairs(str(n)))), range(50))) == [1] * 50
         assert len(threads) == 1
 
     def test_several_workers_for_a_reranker_that_allows_it(self) -> None:
         model = GatedReranker(concurrency=2)
-        with Batcher(model, max_workers=4) as batcher:
+        with Batcher(model) as batcher:
             first = batcher.submit(pairs("a"))
             model.wait_until_inside()
             assert not batcher.busy
@@ -264,7 +266,7 @@ class TestQueue:
     @pytest.mark.parametrize(
         ("limit", "value"),
         [
-            *product(["max_requests", "max_pairs", "max_queue_pairs", "max_workers"], [0, -1, 1.5, True, None]),
+            *product(["max_requests", "max_batch_pairs", "max_queue_pairs"], [0, -1, 1.5, True, None]),
             *product(["max_batch_s"], [0, -1.0, float("nan"), None]),
         ],
     )
@@ -579,12 +581,12 @@ class TestManyCallers:
             texts = ["x" * (number % 7 + 1), "y" * (number % 11 + 1)]
             return batcher.score(pairs(*texts, query=str(number % 5))).tolist() == [len(text) for text in texts]
 
-        with Batcher(model, max_pairs=16) as batcher, ThreadPoolExecutor(16) as pool:
+        with Batcher(model, max_batch_pairs=16) as batcher, ThreadPoolExecutor(16) as pool:
             assert all(pool.map(ask, range(400)))
             assert (batcher.waiting_pairs, batcher.abandoned, batcher.busy) == (0, 0, False)
 
     async def test_tasks_that_come_and_go(self) -> None:
-        async with Batcher(ScriptedReranker(), max_pairs=16) as batcher:
+        async with Batcher(ScriptedReranker(), max_batch_pairs=16) as batcher:
             tasks = [asyncio.create_task(batcher.ascore(pairs("x" * (number % 7 + 1)))) for number in range(400)]
             for task in tasks[::3]:
                 await asyncio.sleep(0)
@@ -595,3 +597,58 @@ class TestManyCallers:
                     assert not isinstance(result, BaseException)
                     assert result.tolist() == [number % 7 + 1]
             assert (batcher.waiting_pairs, batcher.abandoned) == (0, 0)
+
+
+class TestRateLimit:
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_calls_begin_no_sooner_than_it_allows(self, is_async: bool) -> None:
+        calls: list[float] = []
+
+        def remember(query: str, texts: list[str]) -> list[float]:
+            calls.append(monotonic())
+            return [1.0] * len(texts)
+
+        async def aremember(query: str, texts: list[str]) -> list[float]:
+            return remember(query, texts)
+
+        reranker = adapt(aremember if is_async else remember, concurrency=50)
+        with Batcher(reranker, requests_per_minute=6000) as batcher:
+            began = monotonic()
+            futures = [batcher.submit(pairs("a", query=f"q{number}")) for number in range(120)]
+            assert [scores(future) for future in futures] == [[1.0]] * 120
+        # 100 at once, a second's share, and then one every 10 ms.
+        assert 0.19 < calls[-1] - began < 1.0
+        assert sum(call - began < 0.1 for call in calls) <= 111
+
+    def test_a_request_that_would_begin_after_its_deadline_is_refused_at_once(self) -> None:
+        served = list[Served]()
+        with Batcher(ScriptedReranker(), requests_per_minute=1) as batcher:
+            batcher.score(pairs("a"))
+            with pytest.raises(DeadlineExceededError, match="begin in 60 s, and its deadline is in 30 s"):
+                batcher.score(pairs("b"), deadline=monotonic() + 30, on_served=served.append)
+            load = batcher.load()
+            assert load.busy
+            assert load.wait_s > 50
+        assert served == [Served()]
+
+    async def test_one_that_is_awaited_is_refused_too(self) -> None:
+        async def score(query: str, texts: list[str]) -> list[float]:
+            return [1.0] * len(texts)
+
+        async with Batcher(adapt(score), requests_per_minute=1) as batcher:
+            await batcher.ascore(pairs("a"))
+            with pytest.raises(DeadlineExceededError, match="begin in"):
+                await batcher.ascore(pairs("b"), deadline=monotonic() + 30)
+            assert batcher.load().wait_s > 50
+
+    def test_a_pause_that_the_service_asks_for_holds_all_calls(self) -> None:
+        class Pausing(ScriptedReranker):
+            def on_pause(self, listener: Callable[[float], object]) -> None:
+                self.pause = listener
+
+        model = Pausing()
+        with Batcher(model) as batcher:
+            model.pause(0.1)
+            began = monotonic()
+            batcher.score(pairs("a"))
+            assert monotonic() - began >= 0.1

@@ -15,7 +15,7 @@ from tests.scripted import PATIENCE_S, GatedReranker, ScriptedReranker
 
 
 class TestDefaults:
-    @pytest.mark.parametrize(("name", "bound"), [("max_pairs", 128), ("max_queue_pairs", 1024)])
+    @pytest.mark.parametrize(("name", "bound"), [("max_batch_pairs", 128), ("max_queue_pairs", 1024)])
     def test_are_those_of_the_settings(self, name: str, bound: int) -> None:
         assert getattr(DEFAULTS, name) == getattr(Batching(), name) == bound
 
@@ -23,7 +23,7 @@ class TestDefaults:
         settings_s = merging_time_s(Monitor().p95_threshold_s, Batching().admission_factor)
         assert DEFAULTS.max_batch_s == pytest.approx(settings_s) == 0.4
 
-    @pytest.mark.parametrize("name", ["max_pairs", "max_batch_s", "max_queue_pairs"])
+    @pytest.mark.parametrize("name", ["max_batch_pairs", "max_batch_s", "max_queue_pairs"])
     @pytest.mark.parametrize("constructor", [Batcher, AsyncBatchReranker])
     def test_are_those_of_every_constructor(self, constructor: type, name: str) -> None:
         assert signature(constructor).parameters[name].default == getattr(DEFAULTS, name)
@@ -33,7 +33,7 @@ class TestDefaults:
         assert signature(Batcher).parameters["max_requests"].default == DEFAULTS.max_requests
 
 
-@pytest.mark.parametrize("name", ["max_requests", "max_pairs", "max_batch_s", "max_queue_pairs"])
+@pytest.mark.parametrize("name", ["max_requests", "max_batch_pairs", "max_batch_s", "max_queue_pairs"])
 def test_bounds_are_above_0(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Limits(**{name: 0})
@@ -48,12 +48,12 @@ def test_a_count_is_a_whole_number_of_at_least_1(value: object) -> None:
 @pytest.mark.parametrize(
     ("bounds", "sizes"),
     [
-        ({}, [250]),  # the default of max_pairs is about merging: a request costs one call, as without a batcher
-        ({"max_pairs": 100}, [100, 100, 50]),
-        ({"max_pairs": 500}, [250]),
+        ({}, [250]),  # the default of max_batch_pairs is about merging: a request costs one call, as without a batcher
+        ({"max_batch_pairs": 100}, [100, 100, 50]),
+        ({"max_batch_pairs": 500}, [250]),
         ({"max_pairs_per_call": 200}, [200, 50]),
-        ({"max_pairs": 100, "max_pairs_per_call": 1000}, [250]),
-        ({"max_pairs": 128, "max_pairs_per_call": 128}, [128, 122]),
+        ({"max_batch_pairs": 100, "max_pairs_per_call": 1000}, [250]),
+        ({"max_batch_pairs": 128, "max_pairs_per_call": 128}, [128, 122]),
     ],
 )
 @pytest.mark.parametrize("constructor", [Batcher, AsyncBatchReranker])
@@ -80,7 +80,7 @@ def test_no_call_merges_more_than_it_takes() -> None:
 
 def test_an_order_is_not_split_by_a_bound_on_merging_and_refused_where_a_call_is_limited() -> None:
     model = ScriptedReranker(listwise=True)
-    with Batcher(model, max_pairs=2) as batcher:
+    with Batcher(model, max_batch_pairs=2) as batcher:
         batcher.score([("q", str(number)) for number in range(5)])
     assert [len(call) for call in model.calls] == [5]
     with pytest.raises(ConfigurationError, match="max_pairs_per_call=2 cannot be kept for scripted: it is listwise"):

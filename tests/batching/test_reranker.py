@@ -72,7 +72,7 @@ class TestBatchSize:
         assert [len(call) for call in model.calls][1:] == [2, 2]
 
     def test_a_batch_larger_than_the_queue_goes_through_it_in_parts(self) -> None:
-        with AsyncBatchReranker(ScriptedReranker(), max_queue_pairs=10, max_pairs=10) as reranker:
+        with AsyncBatchReranker(ScriptedReranker(), max_queue_pairs=10, max_batch_pairs=10) as reranker:
             queries = [f"q{number}" for number in range(50)]
             assert len(reranker.batch_rerank(queries, [["a", "bb", "ccc"]] * 50, 1)) == 50
             assert len(asyncio.run(reranker.batch_rerank_async(queries, [["a", "bb", "ccc"]] * 50, 1))) == 50

@@ -91,7 +91,7 @@ def test_the_benchmarks_own_variables_are_left_alone(monkeypatch: pytest.MonkeyP
 
 
 class TestFormerNames:
-    """reuse.max_pairs is now reuse.max_pairs_share: it is a share, and batching.max_pairs is a number of pairs."""
+    """reuse.max_pairs is now reuse.max_pairs_share: a share; batching.max_batch_pairs is a number of pairs."""
 
     def test_in_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SEMCACHE_REUSE__MAX_PAIRS", "0.5")
@@ -147,5 +147,5 @@ class TestFormerNames:
             Settings()
 
     def test_the_batcher_keeps_its_count(self, recwarn: pytest.WarningsRecorder) -> None:
-        assert Settings(batching={"max_pairs": 7}).batching.max_pairs == 7
+        assert Settings(batching={"max_batch_pairs": 7}).batching.max_batch_pairs == 7
         assert not recwarn

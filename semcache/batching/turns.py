@@ -1,0 +1,184 @@
+"""Turns of asynchronous calls: first come, first served, so many at once, and not sooner than a rate limit allows."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from threading import Lock
+
+from semcache.batching.limits import Limits, check_in_time
+from semcache.errors import SemcacheError
+from semcache.protocols import Clock
+from semcache.rerankers.rate_limit import RateLimit
+from semcache.runtime.forking import renew_in_child
+
+
+class Turn:
+    """One call's place in the line. It waits, then it is under way, until ``leave``, which may come at any time.
+
+    Times are of the line's clock; ``since`` is when the call began, infinite before. ``is_abandoned`` says that its
+    caller no longer waits for it.
+    """
+
+    __slots__ = ("_line", "_wake", "arrived", "is_abandoned", "is_timed", "pairs", "requests", "since")
+
+    def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float) -> None:
+        self.pairs = pairs
+        self.requests = requests
+        self.arrived = arrived
+        self.since = inf
+        self.is_abandoned = False
+        # Whether its task will look again by itself when the rate limit allows the next call.
+        self.is_timed = False
+        self._line = line
+        self._wake: Callable[[], object] = bool
+
+    @property
+    def has_come(self) -> bool:
+        """True once the call may start."""
+        return self.since < inf
+
+    async def come(self) -> None:
+        """Wait until the call may start."""
+        loop = asyncio.get_running_loop()
+        while True:
+            waiter = loop.create_future()
+            # Before the line is looked at: what lets this call start meanwhile must find how to wake it.
+            self._wake = partial(loop.call_soon_threadsafe, _set, waiter)
+            delay_s = self._line.advance(self)
+            if self.has_come:
+                return
+            await asyncio.wait([waiter], timeout=delay_s)
+            self.is_timed = False
+
+    def leave(self) -> None:
+        """The call is over, or will not be made. Can be repeated."""
+        self._line.leave(self)
+
+    def wake(self) -> bool:
+        """Let its task look at the line again. False if its event loop is closed, so that it never will."""
+        try:
+            self._wake()
+        except RuntimeError:
+            return False
+        return True
+
+
+class Turns:
+    """A line of calls from any number of event loops. Safe between threads.
+
+    At most ``concurrency`` calls are under way at once, and ``max_queue_pairs`` pairs wait for each of them.
+    """
+
+    def __init__(self, limits: Limits, concurrency: int, rate_limit: RateLimit, clock: Clock) -> None:
+        self._limits = limits
+        self._concurrency = concurrency
+        self._rate_limit = rate_limit
+        self._clock = clock
+        self._is_closed = False
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have no calls, as their loops run in the parent; also used for the beginning itself."""
+        # Guards everything below, and whether the line is closed. The lock of the rate limit is taken while it is held.
+        self._changing = Lock()
+        self._waiting: deque[Turn] = deque()
+        self._under_way: list[Turn] = []
+        self.waiting_pairs = 0
+        """Number of pairs whose calls wait. Read without the lock, as are the properties below: for statistics and
+        estimates, which are others a moment later anyway."""
+        self.waiting_requests = 0
+        """Number of requests to the service that wait."""
+
+    def enter(self, pairs: int, deadline: float | None) -> Turn:
+        """A place at the end of the line for a call that has to begin before the deadline, a time of the clock.
+
+        Raises QueueFullError, SemcacheError after ``close``, and DeadlineExceededError where the rate limit lets it
+        begin too late.
+        """
+        requests = self._rate_limit.requests(pairs)
+        with self._changing:
+            if self._is_closed:
+                raise SemcacheError("this batcher is closed; make a new one")
+            self._limits.check_room(self.waiting_pairs, pairs, self._concurrency)
+            check_in_time(self.rate_wait_s(pairs), deadline, self._clock)
+            turn = Turn(self, pairs, requests, self._clock())
+            self._waiting.append(turn)
+            self.waiting_pairs += pairs
+            self.waiting_requests += requests
+        # At once, and not when its task runs first: those that enter meanwhile would find it waiting.
+        self.advance()
+        return turn
+
+    def advance(self, caller: Turn | None = None) -> float | None:
+        """Let the first ones start that may, and wake them.
+
+        Gives the seconds after which ``caller`` has to look again, if it is the first and the rate limit holds it; None
+        if it will be woken.
+        """
+        woken: list[Turn] = []
+        delay_s: float | None = None
+        with self._changing:
+            while self._waiting and len(self._under_way) < self._concurrency:
+                first = self._waiting[0]
+                left_s = self._rate_limit.try_take(first.pairs)
+                if left_s > 0:
+                    delay_s = left_s if first is caller else None
+                    if first is not caller and not first.is_timed:
+                        woken.append(first)
+                    first.is_timed = True
+                    break
+                self._remove(first)
+                first.since = self._clock()
+                self._under_way.append(first)
+                if first is not caller:
+                    woken.append(first)
+        for turn in woken:
+            if not turn.wake():
+                turn.leave()
+        return delay_s
+
+    def leave(self, turn: Turn) -> None:
+        """Take a call out of the line, wherever it is."""
+        with self._changing:
+            if turn in self._under_way:
+                self._under_way.remove(turn)
+            elif turn in self._waiting:
+                self._remove(turn)
+        self.advance()
+
+    def close(self) -> None:
+        """Take no more calls. Those in the line still have their turn."""
+        with self._changing:
+            self._is_closed = True
+
+    def rate_wait_s(self, pairs: int = 1) -> float:
+        """In how many seconds the rate limit would let a new call begin, behind those that wait."""
+        return self._rate_limit.wait_s(pairs, pairs_ahead=self.waiting_pairs, requests_ahead=self.waiting_requests)
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait."""
+        return len(self._waiting)
+
+    @property
+    def under_way(self) -> list[Turn]:
+        """The calls under way."""
+        return list(self._under_way)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no call is in the line."""
+        return not (self._waiting or self._under_way)
+
+    def _remove(self, turn: Turn) -> None:
+        self._waiting.remove(turn)
+        self.waiting_pairs -= turn.pairs
+        self.waiting_requests -= turn.requests
+
+
+def _set(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,50 @@
+"""The load of a model, by its calls under way and those that wait, for threads and event loops alike."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from semcache.batching.admission import Load, queued_s, remaining_s
+from semcache.batching.service_time import Cost
+
+
+class UnderWay(Protocol):
+    """A call under way since a time of the clock."""
+
+    @property
+    def pairs(self) -> int: ...
+
+    @property
+    def since(self) -> float: ...
+
+
+def load_of(
+    running: Sequence[UnderWay],
+    waiting: tuple[int, int],
+    merged: tuple[int, int],
+    *,
+    concurrency: int,
+    cost: Cost | None,
+    now: float,
+    rate_wait_s: float,
+    abandoned: int,
+) -> Load:
+    """The work that a new request would find before it.
+
+    ``waiting`` are pairs and requests that wait, ``merged`` the most of both in one call. ``rate_wait_s`` is in how
+    many seconds the rate limit would let a new call begin.
+    """
+    is_full = len(running) >= concurrency
+    left_s = [remaining_s(0.0 if cost is None else cost.seconds(call.pairs), now - call.since) for call in running]
+    # The call that ends first makes room for what waits; if there is room already, nothing waits for that.
+    first_free_s = min(left_s) if is_full else 0.0
+    queued = queued_s(*waiting, cost, *merged)
+    oldest = min(running, key=lambda call: call.since, default=None)
+    return Load(
+        busy=is_full or rate_wait_s > 0,
+        abandoned=abandoned,
+        wait_s=max(first_free_s + queued / concurrency, rate_wait_s),
+        cost=cost,
+        since=None if oldest is None else oldest.since,
+        running_pairs=0 if oldest is None else oldest.pairs,
+        all_for_s=now - max((call.since for call in running), default=now),
+    )
