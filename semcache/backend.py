@@ -1,6 +1,6 @@
 """The parts that the caches of one application share: a connection, an embedder, and a store per reranker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
@@ -61,7 +61,7 @@ class Backend:
         self.ttl_s = ttl_s
         self.reuse_knobs = reuse_knobs
         self._restricted: dict[str, FlowPolicy] = {}
-        # Guards the two dicts below. Neither Redis nor an observer is called while it is held.
+        # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
@@ -154,14 +154,15 @@ class Backend:
         # policies are frozen.
         return self._restricted.get(reranker, self.policy)
 
-    def restrict(self, reranker: str, policy: FlowPolicy) -> FlowPolicy:
-        """Put a policy in force for requests that begin from now on; gives the one that was in force.
+    def restrict(self, reranker: str, change: Callable[[FlowPolicy], FlowPolicy]) -> FlowPolicy:
+        """Put a changed policy in force for requests that begin from now on; gives the one that was in force.
 
-        Only the quality watch of this reranker's scores calls this. If several watches do, the last one wins; they
-        follow the same state in Redis and so agree after their next look at it.
+        Only the watches over this reranker's scores call this: one changes trust, the other pruning. If several of a
+        kind do, the last one wins; they follow the same state in Redis and so agree after their next look at it.
         """
-        before = self.policy_for(reranker)
-        self._restricted[reranker] = policy
+        with self._lock:
+            before = self.policy_for(reranker)
+            self._restricted[reranker] = change(before)
         return before
 
     def join(self, user: object, scope: _Scope, counters: Observer) -> None:

@@ -202,7 +202,9 @@ class RedisSemanticCache:
         policy = self.backend.policy_for(self.reranker)
         if not isinstance(self._own_guard, FromSettings):
             policy = replace(policy, guard=self._own_guard)
-        return replace(policy, reuse=None, prune=None) if self.is_private else policy
+        if self.is_private:
+            return replace(policy, reuse=None, prune=None, surrogate=None, unpruned="")
+        return policy
 
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""

@@ -44,7 +44,7 @@ class Reranked:
 class CacheFailed:
     """A step of the cache failed; the request went on as if there were no cache."""
 
-    step: str  # name of the step's class, such as ReadExact; Connect and Quality for what is done outside of requests
+    step: str  # name of the step's class, such as ReadExact; Connect, Quality, Learn for what is not done in requests
     error: str  # class and message
 
 
@@ -147,6 +147,29 @@ class TrustChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PruningChanged:
+    """The confidence at which documents of a scope are skipped was changed by what skipping was seen to cost."""
+
+    scope: str  # namespace/reranker
+    old: float  # in spreads; infinite: nothing was skipped
+    new: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PruningMeasured:
+    """What pruning saves and costs, from the requests of a scope that were scored whole; at most once a minute."""
+
+    scope: str  # namespace/reranker
+    confidence: float  # in spreads: the one in force, or that of the settings while nothing is skipped
+    requests: int  # that were scored whole lately
+    avoided: float  # share of their pairs that would not have been asked
+    loss: float  # mean, from 0 to 1
+    loss_low: float  # with loss_high, its 95 % bounds
+    loss_high: float
+
+
+@dataclass(frozen=True, slots=True)
 class AuditDropped:
     """A trusted hit chosen for an audit was not audited, mostly because audits must not slow requests."""
 
@@ -179,6 +202,8 @@ Event = (
     | BreakerChanged
     | BatchScored
     | TrustChanged
+    | PruningChanged
+    | PruningMeasured
     | AuditDropped
     | IdentityChanged
 )

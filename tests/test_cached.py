@@ -27,8 +27,8 @@ QUERY = "how far is the moon"
 
 
 def cached(redis_url: str, namespace: str, reranker: CountingReranker | None = None, **options: Any) -> CachedReranker:
-    # No audits: tests here count what is asked of the model and of Redis.
-    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0})
+    # No audits and no learning: tests here count what is asked of the model and of Redis.
+    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0}, prune={"mode": "off"})
     cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings)
     return CachedReranker(reranker or CountingReranker(), cache, **options)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from semcache.audit.background import Background
+from semcache.audit.pruning import PruningWatch
 from semcache.audit.watch import QualityWatch
 from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
@@ -40,7 +41,8 @@ ScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Scored]
 class Auditor:
     """Watches the answers of one reranker's cache.
 
-    ``audit_rate`` is the share of answers without a model call that are scored afresh; 0 turns all watching off.
+    ``audit_rate`` is the share of answers without a model call that are scored afresh; 0 turns all watching of reuse
+    off. What is learned from requests that were scored whole depends on the setting ``prune.mode`` alone.
     ``quality_budget`` is the mean ``order_loss`` that trusted near queries may cost before they are trusted less.
     ``rng`` gives numbers from 0 to 1. Orders of a listwise reranker are not watched: such models (often language
     models) answer differently from call to call, which says nothing about the cache.
@@ -64,12 +66,15 @@ class Auditor:
         self.is_closed = False
         self._thread = Background(_MOST_WAITING, "semcache-audit")
         self.watch = QualityWatch(cache, quality_budget, clock=clock)
+        self.pruning = PruningWatch(cache, quality_budget, clock=clock)
         if self._rate:
             # Trust that other processes have withdrawn must not wait for the first request here.
             self.watch.keep_up()
 
     def consider(self, request: Request, outcome: Outcome) -> None:
         """Learn from an answer in the background, if it teaches anything. Waits for nothing."""
+        if outcome.status is not Status.EXACT:
+            self.pruning.consider(request, outcome)
         if not self._rate:
             return
         self.watch.keep_up()
@@ -82,13 +87,13 @@ class Auditor:
             self.watch.observe(partial(self._observation, request, outcome.evidence))
 
     def snapshot(self) -> dict[str, Any]:
-        """How far scores are trusted, why, and the losses seen by band of similarity."""
-        return self.watch.snapshot()
+        """How far scores are trusted, why, the losses seen by band of similarity, and what pruning saves and costs."""
+        return {**self.watch.snapshot(), "pruning": self.pruning.snapshot()}
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until everything considered so far is counted. Returns False if that takes longer than ``timeout_s``."""
         # Audits first: they end by handing an observation to the watch.
-        return self._thread.drain(timeout_s) and self.watch.drain(timeout_s)
+        return self._thread.drain(timeout_s) and self.watch.drain(timeout_s) and self.pruning.drain(timeout_s)
 
     def close(self, timeout_s: float | None = 5.0) -> None:
         """Drop what waits; wait at most ``timeout_s`` seconds for the piece of an audit that is being scored."""
@@ -96,6 +101,7 @@ class Auditor:
         self.is_closed = True
         self._thread.close(timeout_s)
         self.watch.close(timeout_s)
+        self.pruning.close(timeout_s)
 
     def _audit(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
         """Compare an answer with fresh scores; runs in the audit thread."""

@@ -128,7 +128,12 @@ class QualityWatch:
         if (old.trust.near, old.trust.exact) == (state.trust.near, state.trust.exact):
             return
         after = restricted(policy, state.trust)
-        before = self._cache.backend.restrict(self._cache.reranker, after)
+
+        def changed(policy: FlowPolicy) -> FlowPolicy:
+            # The other watch decides about these.
+            return replace(after, prune=policy.prune, surrogate=policy.surrogate, unpruned=policy.unpruned)
+
+        before = self._cache.backend.restrict(self._cache.reranker, changed)
         scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
         self._cache.on_event(TrustChanged(scope, _threshold(before), _threshold(after), state.trust.reason))
 

@@ -5,6 +5,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
     request       Reranked, Degraded
     cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped
     trust         TrustRefused, TrustChanged, AuditDropped
+    pruning       PruningChanged, PruningMeasured
     rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged
 
 Example:

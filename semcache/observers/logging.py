@@ -13,6 +13,8 @@ from semcache.events import (
     IdentityChanged,
     IndexCreated,
     OptionIgnored,
+    PruningChanged,
+    PruningMeasured,
     RungFailed,
     RungRecovered,
     State,
@@ -24,6 +26,7 @@ _LEVELS: Mapping[type, int] = {
     CacheRecovered: logging.INFO,
     IndexCreated: logging.INFO,
     OptionIgnored: logging.WARNING,
+    PruningMeasured: logging.INFO,
     RungFailed: logging.WARNING,
     RungRecovered: logging.INFO,
     Degraded: logging.INFO,  # the failure or the breaker behind it has its own warning
@@ -74,7 +77,7 @@ class LoggingObserver:
                 return logging.WARNING if new in (State.OPEN, State.FORCED_OPEN) else logging.INFO
             case IdentityChanged(reason=reason):
                 return logging.INFO if reason == "identified" else logging.WARNING
-            case TrustChanged(old=old, new=new):
+            case TrustChanged(old=old, new=new) | PruningChanged(old=old, new=new):
                 return logging.WARNING if new > old else logging.INFO
         return _LEVELS.get(type(event), logging.DEBUG)
 

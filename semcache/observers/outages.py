@@ -13,6 +13,7 @@ from semcache.events import (
     Event,
     IdentityChanged,
     OptionIgnored,
+    PruningChanged,
     RungFailed,
     RungRecovered,
     State,
@@ -133,6 +134,14 @@ class OutageLog:
                 ),
             )
 
+    def _pruning_changed(self, event: PruningChanged) -> None:
+        # That it begins is what the user asked for; that it stops, and begins again after that, is news.
+        if event.new < inf:
+            if self._ends(f"pruning {event.scope}"):
+                self._warn(event, "pruning of %s goes on (%s)", event.scope, event.reason)
+        elif self._begins(f"pruning {event.scope}", inf):
+            self._warn(event, "pruning of %s stopped (%s): every document is asked about", event.scope, event.reason)
+
     def _identity_changed(self, event: IdentityChanged) -> None:
         # A private scope has another name for every reranker made per request; the news is the same.
         news = event.scope if event.reason == "different" else f"{event.name} {event.reason}"
@@ -155,6 +164,7 @@ _HANDLERS: Mapping[type, Callable[[OutageLog, Any], None]] = {
     RungRecovered: OutageLog._rung_recovered,
     BreakerChanged: OutageLog._breaker_changed,
     TrustChanged: OutageLog._trust_changed,
+    PruningChanged: OutageLog._pruning_changed,
     IdentityChanged: OutageLog._identity_changed,
     OptionIgnored: OutageLog._option_ignored,
 }

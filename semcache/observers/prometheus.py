@@ -16,6 +16,8 @@ from semcache.events import (
     IndexCreated,
     NeighboursSkipped,
     OptionIgnored,
+    PruningChanged,
+    PruningMeasured,
     Reranked,
     RungFailed,
     RungRecovered,
@@ -47,12 +49,21 @@ _COUNTERS = {
     "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
     "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
     "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
+    "prune_changes": ("prune_changes", "Changes of the confidence at which documents are skipped", ("direction",)),
     "identity_changes": ("identity_changes", "Rerankers and embedders found to be others than named", ("reason",)),
     "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
     "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
     "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
     # "moves" is older than the name transition; dashboards read it.
     "breaker_moves": ("breaker_moves", "Transitions of the circuit breaker", ("old", "new", "reason")),
+}
+
+# By key in this module: name, description. All have the scope as their label: one value per reranker.
+_GAUGES = {
+    "prune_confidence": ("prune_confidence", "Spreads at which documents are skipped, or would be"),
+    "prune_avoided": ("prune_avoided_share", "Share of the pairs that pruning avoids, on requests scored whole"),
+    "prune_loss": ("prune_loss", "Mean loss of pruning, on requests scored whole"),
+    "prune_loss_high": ("prune_loss_high", "Upper 95 % bound of the mean loss of pruning"),
 }
 
 # By key in this module: name, description, labels, buckets.
@@ -105,6 +116,9 @@ class PrometheusObserver:
             TrustChanged: lambda event: (
                 self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
             ),
+            PruningChanged: lambda event: (
+                self._metrics["prune_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
+            ),
             RungFailed: lambda event: self._metrics["rung_failures"].labels(event.reranker).inc(),
             RungRecovered: lambda event: self._metrics["rung_outage"].labels(event.reranker).observe(event.after_s),
             Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
@@ -134,6 +148,11 @@ class PrometheusObserver:
                 self._metrics["batch_pairs"].labels(event.reranker).observe(event.pairs)
                 self._metrics["batch_waited"].labels(event.reranker).observe(event.waited_s)
                 self._metrics["batch_service"].labels(event.reranker).observe(event.service_s)
+            case PruningMeasured():
+                self._metrics["prune_confidence"].labels(event.scope).set(event.confidence)
+                self._metrics["prune_avoided"].labels(event.scope).set(event.avoided)
+                self._metrics["prune_loss"].labels(event.scope).set(event.loss)
+                self._metrics["prune_loss_high"].labels(event.scope).set(event.loss_high)
             case _:
                 self._recorders[type(event)](event)
 
@@ -152,6 +171,8 @@ def _metrics(client: Any, registry: Any) -> dict[str, Any]:
     }
     for key, (name, meaning, labels) in _COUNTERS.items():
         metrics[key] = client.Counter(f"semcache_{name}", meaning, labels, registry=registry)
+    for key, (name, meaning) in _GAUGES.items():
+        metrics[key] = client.Gauge(f"semcache_{name}", meaning, ("scope",), registry=registry)
     for key, (name, meaning, labels, buckets) in _HISTOGRAMS.items():
         metrics[key] = client.Histogram(f"semcache_{name}", meaning, labels, buckets=buckets, registry=registry)
     return metrics

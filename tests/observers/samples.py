@@ -14,6 +14,8 @@ from semcache.events import (
     IndexCreated,
     NeighboursSkipped,
     OptionIgnored,
+    PruningChanged,
+    PruningMeasured,
     Reranked,
     RungFailed,
     RungRecovered,
@@ -41,7 +43,7 @@ def reranked(status: str = "fresh", **changed: Any) -> Reranked:
 
 
 ONE_OF_EACH: list[Event] = [
-    reranked("verified", asked=4, reused=6, similarity=0.83, drift=-1.5),
+    reranked("verified", asked=4, reused=5, skipped=1, similarity=0.83, drift=-1.5),
     CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
     CacheRecovered(3.0),
     OptionIgnored("decode_responses", "replies are bytes"),
@@ -54,6 +56,8 @@ ONE_OF_EACH: list[Event] = [
     BreakerChanged("closed", "open", "slow", 2.5),
     BatchScored("ce", 30, 3, 0.01, 0.4),
     TrustChanged("default", 0.97, 0.98, "loss"),
+    PruningChanged("default/ce", 1.5, 2.0, "loss"),
+    PruningMeasured("default/ce", 1.5, 300, 0.38, 0.0004, 0.0, 0.006),
     AuditDropped("busy"),
     IdentityChanged("score", "score#1~2", "different", "score does not answer the probes as the first one did"),
 ]

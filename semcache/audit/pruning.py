@@ -1,0 +1,276 @@
+"""Learns from requests that were scored whole what need not be asked, measures what that would cost, and decides."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from semcache.audit.background import Background
+from semcache.audit.tenant_shares import TenantShares
+from semcache.cache import RedisSemanticCache
+from semcache.causes import cause_of
+from semcache.events import CacheFailed, PruningChanged, PruningMeasured
+from semcache.flow import reuse
+from semcache.flow.drift import Floats
+from semcache.flow.outcome import Outcome, Whole
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
+from semcache.flow.prune import described, expected, is_prunable
+from semcache.flow.replay import replay
+from semcache.flow.requests import Request
+from semcache.protocols import Clock, FloatArray
+from semcache.pruning.statistics import Statistics
+from semcache.pruning.surrogate import Surrogate
+from semcache.quality.pruning import ASK_ALL, Pruned, Pruning, decide, effective, explore_share, levels
+from semcache.redis.pruning_state import PruningState, PruningStore
+from semcache.runtime.forking import renew_in_child
+
+# Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
+_MOST_WAITING = 256
+# Learning takes about a millisecond per request, and this share of the time at most. Services that score a thousand
+# requests per second are learned from by sampling.
+_SHARE_OF_TIME = 0.2
+# How often what was learned is added to that of other processes, which is also how late their decisions are followed.
+# Two round trips, in seconds.
+_FLUSH_S = 5.0
+# The figures of a scope change slowly; an event of them once a minute is enough for a dashboard.
+_REPORT_S = 60.0
+_LEARNING = "pruning: too little is known yet"
+
+ReadVectors = Callable[[str, tuple[bytes, ...]], FloatArray | None]
+"""The kept vectors of a tenant's documents, nan where there is none."""
+
+
+class PruningWatch:
+    """Learns in a background thread from what one reranker says, and puts in force the pruning that follows.
+
+    ``budget`` is the mean loss that pruning may cost. Sums and losses are shared with the other processes of the scope
+    every few seconds; while Redis is away, a process goes on with what it knows. ``read_vectors`` gives the vectors of
+    documents that callers did not pass. ``share_of_time`` is how much of the time learning may take.
+    """
+
+    def __init__(
+        self,
+        cache: RedisSemanticCache,
+        budget: float,
+        *,
+        read_vectors: ReadVectors = lambda tenant, fingerprints: None,
+        clock: Clock = monotonic,
+        share_of_time: float = _SHARE_OF_TIME,
+    ) -> None:
+        self._cache = cache
+        self._budget = budget
+        self._read_vectors = read_vectors
+        self._clock = clock
+        self.share_of_time = share_of_time
+        prune = cache.backend.policy.prune
+        # Orders of a listwise reranker say nothing about single documents.
+        self.is_on = prune is not None and not cache.listwise
+        self._prune = prune or PrunePolicy()
+        self._levels = levels(self._prune.confidence)
+        # Appending and popping at opposite ends of a deque needs no lock.
+        self._waiting: deque[tuple[Request, Outcome, Whole]] = deque(maxlen=_MOST_WAITING)
+        self._thread = Background(1, "semcache-pruning")
+        # Requests write these two without a lock. A lost write costs one look at Redis too many or too late.
+        self._due = -inf
+        self._resume = -inf
+        # All below belong to the background thread; ``surrogate`` and the state are replaced whole and read by any.
+        self._reported = -inf
+        self._number = 0
+        self._shares = TenantShares()
+        self._seen: list[Pruned] = []
+        self._begin()
+        renew_in_child(self)
+        if self.is_on and self._prune.mode == "on":
+            # What other processes have learned must not wait for the first request here.
+            self._thread.submit(self._work)
+
+    def consider(self, request: Request, outcome: Outcome) -> None:
+        """Learn soon from a request that was scored whole. Waits for nothing."""
+        if not self.is_on:
+            return
+        if outcome.whole is not None and self._clock() >= self._resume:
+            self._waiting.append((request, outcome, outcome.whole))
+            self._thread.submit(self._work)
+        elif self._prune.mode == "on" and self._clock() >= self._due:
+            # What other processes have learned and decided is followed, also without requests to learn from.
+            self._thread.submit(self._work)
+
+    @property
+    def surrogate(self) -> Surrogate | None:
+        """What was learned so far; None while it rests on too little."""
+        return self._surrogate
+
+    def snapshot(self) -> dict[str, Any]:
+        """What pruning would save and cost by confidence, and what is in force, as of the last look at Redis.
+
+        ``confidence`` is that in force, None while nothing is skipped. ``requests``, ``avoided`` (share of the pairs),
+        ``loss`` and its bounds are of the confidence that is, or would be, in force.
+        """
+        if not self.is_on:
+            return {"mode": "off"}
+        state, in_force = self._state, self._in_force()
+        shown = state.statistics.get(self._shown_level())
+        return {
+            "mode": self._prune.mode,
+            "confidence": in_force if self._prune.mode == "on" and in_force < ASK_ALL else None,
+            "reason": state.pruning.reason or None,
+            "learned_from": round(self._known.requests),
+            **({"n": 0} if shown is None else shown.summary()),
+            "by_confidence": {level: seen.summary() for level, seen in sorted(state.statistics.items())},
+        }
+
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything considered so far is counted and shared. False if that takes longer."""
+        if not self.is_on:
+            return True
+        if not self._thread.drain(timeout_s):
+            return False
+        self._due = -inf
+        self._thread.submit(self._work)
+        return self._thread.drain(timeout_s)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Share what was learned, once more, and learn no more."""
+        # A process that answers a few requests and ends would teach nothing otherwise.
+        if self._pending.requests:
+            self.drain(timeout_s)
+        self._thread.close(timeout_s)
+
+    def after_fork_in_child(self) -> None:
+        """Leave to the parent what it has learned and not shared yet."""
+        self._waiting.clear()
+        self._pending, self._seen = Statistics.empty(), []
+
+    def _begin(self) -> None:
+        """Begin anew, with the sums and the decision of the present scope."""
+        self._scope = self._scope_now()
+        backend = self._cache.backend
+        self._store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
+        self._known = self._pending = Statistics.empty()
+        self._seen = []
+        self._state = PruningState(Pruning(), {})
+        self._surrogate: Surrogate | None = None
+        self._is_new = True
+
+    def _scope_now(self) -> tuple[str, str]:
+        return self._cache.reranker, self._cache.backend.embedder_name
+
+    def _work(self) -> None:
+        """Learn from the requests that wait, and share what was learned if that is due; runs in the thread."""
+        try:
+            # The reranker or the embedder turned out to be another one than its name said.
+            if self._scope != self._scope_now():
+                self._begin()
+            is_new, self._is_new = self._is_new, False
+            if is_new:
+                # Applications make rerankers per request: what the others learned is needed for the first one already.
+                self._share()
+            while self._waiting:
+                started = self._clock()
+                self._learn(*self._waiting.popleft())
+                took = self._clock() - started
+                self._resume = started + took / self.share_of_time
+            if self._pending.requests if is_new else self._clock() >= self._due:
+                self._share()
+        except Exception as error:  # noqa: BLE001 - no caller waits for this thread; what was learned here stays here
+            self._cache.on_event(CacheFailed("Learn", cause_of(error)))
+
+    def _learn(self, request: Request, outcome: Outcome, whole: Whole) -> None:
+        if outcome.scores is None or not self._shares.admits(request.tenant):
+            return
+        scores = np.array(outcome.scores, dtype=float)
+        vectors = self._vectors(request)
+        known = described(request, self._cache.backend.policy, whole.vector, vectors)
+        if self._surrogate is None:
+            self._pending += Statistics.of(known, scores)
+        else:
+            learned = expected(self._surrogate, known, vectors, self._prune.confidence)
+            self._pending += Statistics.of(known, scores, learned.predicted.scores, learned.predicted.spread)
+            if is_prunable(request):
+                self._seen += [self._pruned(level, request, whole, learned, scores) for level in self._next_levels()]
+        self._surrogate = Surrogate.of(self._known + self._pending)
+
+    def _vectors(self, request: Request) -> FloatArray | None:
+        if request.document_vectors is not None or self._prune.document_vectors != "embed":
+            return request.document_vectors
+        return self._read_vectors(request.tenant, request.fingerprints)
+
+    def _next_levels(self) -> list[float]:
+        """The confidences to replay the next request at: the user's or the one in force, and the others in turn."""
+        # All of them would take four times as long.
+        self._number += 1
+        first = self._shown_level()
+        others = [level for level in self._levels if level != first]
+        return [first, others[self._number % len(others)]] if others else [first]
+
+    def _pruned(self, level: float, request: Request, whole: Whole, learned: reuse.Learned, scores: Floats) -> Pruned:
+        """What pruning this request at a confidence would have avoided and cost."""
+        prior = reuse.prior(request.fingerprints, whole.neighbours, replace(learned, confidence=level))
+        rule = self._cache.backend.policy.reuse
+        if rule is None or not whole.neighbours:
+            rule = ReusePolicy(max_rounds=self._prune.max_rounds, confidence=level)
+        replayed = replay(prior, scores, request.top_k, rule)
+        return Pruned(level, replayed.documents, replayed.asked, min(max(replayed.loss, 0.0), 1.0))
+
+    def _share(self) -> None:
+        """Add what was learned to that of the other processes, and follow what all of it says."""
+        self._due = self._clock() + _FLUSH_S
+        if self._pending.requests:
+            self._known, self._pending = self._store.add_sums(self._pending), Statistics.empty()
+        else:
+            self._known = self._store.read_sums()
+        seen, self._seen = self._seen, []
+        state = self._store.add(seen) if seen else self._store.read()
+        pruning = decide(state.pruning, state.statistics, self._prune.confidence, self._budget)
+        if pruning is not state.pruning:
+            # Another process may have decided first. Then its decision is what comes back, and it counts.
+            before, state = state, self._store.change(state, pruning)
+            if state.pruning.confidence == ASK_ALL > before.pruning.confidence:
+                self._known = Statistics.empty()
+        self._surrogate = Surrogate.of(self._known)
+        old, self._state = self._state, state
+        self._put_in_force()
+        self._tell(old.pruning)
+
+    def _in_force(self) -> float:
+        return effective(self._state.pruning, self._prune.confidence)
+
+    def _shown_level(self) -> float:
+        in_force = self._in_force()
+        return in_force if in_force < ASK_ALL else self._prune.confidence
+
+    def _put_in_force(self) -> None:
+        in_force, prune, surrogate, unpruned = self._in_force(), self._prune, self._surrogate, ""
+        if prune.mode != "on":
+            surrogate = None
+        elif surrogate is None or in_force == ASK_ALL:
+            surrogate, unpruned = None, self._state.pruning.reason or _LEARNING
+        else:
+            explore = explore_share(in_force, self._state.statistics, prune.explore, self._budget)
+            prune = replace(prune, confidence=in_force, explore=explore)
+
+        def changed(policy: FlowPolicy) -> FlowPolicy:
+            return replace(policy, prune=prune, surrogate=surrogate, unpruned=unpruned)
+
+        self._cache.backend.restrict(self._cache.reranker, changed)
+
+    def _tell(self, old: Pruning) -> None:
+        scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
+        state, new = self._state, self._state.pruning
+        # While only measuring, nothing is in force that could change.
+        if self._prune.mode == "on" and old.confidence != new.confidence:
+            self._cache.on_event(PruningChanged(scope, old.confidence, new.confidence, new.reason))
+        shown = state.statistics.get(self._shown_level())
+        if shown is not None and self._clock() - self._reported >= _REPORT_S:
+            self._reported = self._clock()
+            summary = shown.summary()
+            if summary["n"]:
+                figures = (summary[name] for name in ("n", "avoided", "loss", "loss_low", "loss_high"))
+                self._cache.on_event(PruningMeasured(scope, self._shown_level(), *figures))
+
+    def __repr__(self) -> str:
+        return f"<PruningWatch of {self._cache.reranker!r}: {self._state.pruning}>"

@@ -1,0 +1,210 @@
+"""Pruning end to end: learned from requests that were scored whole, proven, put in force, and given up."""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from typing import Any, TypeVar
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from semcache.audit.tenant_shares import TenantShares
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
+from semcache.protocols import FloatArray
+from semcache.ranking import Ranking, Status
+from semcache.settings import Settings
+from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
+
+E = TypeVar("E")
+
+PATIENCE_S = 30
+DOCUMENTS = [f"passage {n}" for n in range(30)]
+BUDGET = 0.1
+ENOUGH = 60
+"""Requests after which a loss of nothing is proven to be below that budget."""
+
+
+def noise(*parts: object) -> float:
+    return float(np.random.default_rng(crc32(repr(parts).encode())).normal())
+
+
+class ChanceEmbedder(WordEmbedder):
+    """No two queries are near each other."""
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        rows = np.array([np.random.default_rng(crc32(text.encode())).normal(size=self.dims) for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Model(CountingReranker):
+    """Likes the retriever's order, but for some noise; ``has_changed`` likes the last documents best from then on.
+
+    The first ones do not show the change.
+    """
+
+    has_changed = False
+
+    def score_of(self, query: str, text: str) -> float:
+        place = int(text.removeprefix("passage "))
+        bonus = 10 if self.has_changed and place > 24 else 0
+        return bonus - place / 5 + 0.2 * noise(query, text)
+
+
+class Process:
+    """One process: its own connection, cache and model, and a list of what happened."""
+
+    def __init__(self, url: str, namespace: str, *, model: CountingReranker | None = None, **prune: Any) -> None:
+        self.events: list[Event] = []
+        settings = Settings(
+            cache={"namespace": namespace},
+            reuse={"audit_rate": 0, "quality_budget": BUDGET},
+            prune={"mode": "on", "explore": 0.0, **prune},
+        )
+        cache = RedisSemanticCache(url, ChanceEmbedder(), settings=settings, observers=[self.events.append])
+        self.model = model or Model("model")
+        self.reranker = CachedReranker(self.model, cache)
+        # These models answer faster than one can learn from them.
+        self.reranker.audit.pruning.share_of_time = inf
+        self.drain()
+
+    def drain(self) -> None:
+        assert self.reranker.audit.drain(PATIENCE_S)
+
+    def ask(self, number: int, **options: Any) -> Ranking[Any]:
+        return self.reranker.rerank(f"question {number} {number * 7}", DOCUMENTS, 5, **options)
+
+    def learn(self, count: int, start: int = 0) -> None:
+        for number in range(start, start + count):
+            self.ask(number)
+            if number % 20 == 19:
+                self.drain()
+        self.drain()
+
+    def events_of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return self.reranker.get_stats()["quality"]["pruning"]
+
+
+@pytest.fixture
+def start(redis_url: str, namespace: str) -> Iterator[Callable[..., Process]]:
+    started: list[Process] = []
+
+    def start(**options: Any) -> Process:
+        started.append(Process(redis_url, namespace, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.reranker.close()
+
+
+def test_what_is_learned_is_proven_before_it_is_used_and_other_processes_share_it(start: Any) -> None:
+    first = start()
+    answer = first.ask(0)
+    assert answer.status is Status.FRESH and answer.why.endswith("pruning: too little is known yet")
+    first.learn(ENOUGH + 40, start=1)
+    second = start()
+    for process in (first, second):
+        ranking = process.ask(1000 + len(process.events))
+        assert (ranking.status, ranking.skipped) == (Status.PRUNED, 30 - ranking.asked)
+        assert ranking.asked < 20
+    assert first.events_of(PruningChanged) == [
+        PruningChanged(first.events_of(PruningChanged)[0].scope, inf, 1.5, "pruning costs less than the budget")
+    ]
+    figures = second.figures
+    assert (figures["mode"], figures["confidence"]) == ("on", 1.5)
+    assert figures["avoided"] > 0.3 and figures["loss"] < 0.01 and figures["loss_high"] < 0.12
+    assert first.reranker.get_stats()["pairs_skipped"] > 0
+    assert not first.events_of(CacheFailed)
+
+
+def test_measuring_changes_no_answer_and_says_what_would_have_been(start: Any) -> None:
+    process = start(mode="measure")
+    process.learn(ENOUGH + 40)
+    assert process.ask(1000).status is Status.FRESH
+    figures = process.figures
+    assert (figures["mode"], figures["confidence"]) == ("measure", None)
+    assert figures["n"] >= ENOUGH and figures["avoided"] > 0.3 and figures["loss"] < 0.01
+    assert set(figures["by_confidence"]) == {1.5, 2.0, 2.5, 3.0}
+    measured = process.events_of(PruningMeasured)
+    assert measured and measured[0].confidence == 1.5
+    assert not process.events_of(PruningChanged)
+
+
+def test_off_learns_nothing(start: Any) -> None:
+    process = start(mode="off")
+    process.learn(40)
+    assert process.figures == {"mode": "off"}
+    assert start(mode="measure").figures["learned_from"] == 0
+
+
+def test_losses_end_pruning_and_start_the_learning_anew(start: Any) -> None:
+    process = start(explore=1.0)
+    process.learn(ENOUGH + 40)
+    assert process.figures["confidence"] is not None
+    process.model.has_changed = True
+    process.learn(40, start=1000)
+    changes = process.events_of(PruningChanged)
+    assert (changes[-1].new, changes[-1].reason) == (inf, "pruning cost more than the budget")
+    assert process.ask(5000).status is Status.FRESH
+    # What it is like now is learned from nothing, and proves good in its turn.
+    process.learn(ENOUGH + 60, start=2000)
+    assert process.events_of(PruningChanged)[-1].new < inf
+
+
+def test_degraded_answers_and_listwise_orders_teach_nothing(start: Any) -> None:
+    listwise = start(model=CountingOrder("order"))
+    listwise.learn(3)
+    assert listwise.figures == {"mode": "off"}
+
+
+def test_another_reranker_learns_for_itself(start: Any) -> None:
+    start().learn(40)
+    other = start(model=Model("another"))
+    assert other.figures["learned_from"] == 0
+
+
+def test_what_was_learned_is_shared_when_a_process_ends(start: Any, redis_url: str, namespace: str) -> None:
+    process = Process(redis_url, namespace)
+    for number in range(10):
+        process.ask(number)
+    process.reranker.close()
+    assert start().figures["learned_from"] == 10
+
+
+def test_a_tenant_teaches_no_more_than_all_others(start: Any) -> None:
+    shares = TenantShares()
+    assert all(shares.admits("only") for _ in range(500))
+    assert all(shares.admits(f"other {n}") for n in range(40))
+    assert not shares.admits("only")
+    while not shares.admits("only"):
+        assert shares.admits("another")
+
+
+def test_tenants_that_come_and_go_are_forgotten() -> None:
+    shares = TenantShares()
+    for number in range(20_000):
+        shares.admits(f"tenant {number}")
+    assert "4096" not in repr(shares)
+    assert int(repr(shares).split()[2]) <= 4096
+
+
+def test_a_private_scope_is_not_learned_from(start: Any) -> None:
+    class Unrepeatable(Model):
+        calls = 0
+
+        def score_of(self, query: str, text: str) -> float:
+            self.calls += 1
+            return super().score_of(query, text) + self.calls
+
+        identified_by = "probe"
+
+    process = start(model=Unrepeatable("chance"))
+    process.learn(3)
+    assert process.reranker.cache.is_private
+    assert process.ask(100).why == "near queries are not looked for"
