@@ -1,14 +1,18 @@
-"""Scores, cosines and similarities of every topic, loaded from disk and completed where they are missing."""
+"""Scores, vectors and similarities of every topic, loaded from disk and completed where they are missing."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.oracle import CACHE, Scorer, bge_small, cross_encoder, embedding, minilm, topic_scores
 from benchmarks.reuse_requests import Evidence, Floats
 from benchmarks.trec import Topic
+from semcache.embedders import SentenceTransformerEmbedder
 
 CROSS_ENCODER, EMBEDDER, OTHER_EMBEDDER = "ms-marco-minilm-l12-int8", "all-minilm-l6-v2", "bge-small-en-v1.5-int8"
+VECTORS = CACHE.parent / "vectors" / EMBEDDER
 ORACLES: dict[str, Callable[[], Scorer]] = {
     EMBEDDER: lambda: embedding(minilm()),
     OTHER_EMBEDDER: lambda: embedding(bge_small()),
@@ -32,9 +36,29 @@ def load(topics: Sequence[Topic], oracle: str) -> list[Evidence]:
     similarities = wording_similarities(topics)
     found = []
     for topic in topics:
-        cosines = np.tanh(_stored(EMBEDDER, topic) / 2)
-        found.append(Evidence(topic, _stored(oracle, topic), cosines, similarities[topic.id]))
+        queries, documents = topic_vectors(topic)
+        found.append(
+            Evidence(topic, _stored(oracle, topic), queries @ documents.T, similarities[topic.id], queries, documents)
+        )
     return found
+
+
+def topic_vectors(topic: Topic) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors of a topic's wordings and documents, by the embedder of the cache, as ONNX graph."""
+    path = VECTORS / f"{topic.id}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        embed = _embedder().embed
+        np.savez(partial, queries=embed(topic.queries), documents=embed(topic.documents))
+        partial.replace(path)  # a run that is stopped in between leaves no half-written file
+    with np.load(path) as stored:
+        return stored["queries"], stored["documents"]
+
+
+@cache
+def _embedder() -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder(backend="onnx", threads=1)
 
 
 def _stored(oracle: str, topic: Topic) -> Floats:

@@ -46,12 +46,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Everything measured once about a topic: scores and cosines by (wording, document), and between wordings."""
+    """Everything measured once about a topic: scores and cosines by (wording, document), and between wordings.
+
+    ``query_vectors`` and ``document_vectors`` are unit vectors by the embedder of the cache.
+    """
 
     topic: Topic
     scores: Floats
     cosines: Floats
     similarity: Floats
+    query_vectors: NDArray[np.float32]
+    document_vectors: NDArray[np.float32]
 
     def is_scored(self, wording: int, documents: NDArray[np.int64]) -> bool:
         return not np.isnan(self.scores[wording, documents]).any()
