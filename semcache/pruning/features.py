@@ -15,18 +15,24 @@ Flags = NDArray[np.bool_]
 
 FEATURES = (
     "log_rank",
-    "rank",
     "retrieval_score",
     "cosine",
+    "relative_cosine",
     "overlap",
     "log_length",
-    "rank_cosine",
     "earlier",
     "cheap_score",
 )
-"""Columns of ``Features.values``. Statistics name this number of columns, so a change of it needs a new version."""
+"""Columns of ``Features.values``. ``relative_cosine`` is in standard deviations of the request: a reranker tells the
+nearest from the others, however near they are. Any change of the columns needs a new version of the statistics."""
+# The rank itself and its product with the cosine gained nothing on TREC DL 2019 (benchmarks/results/quality.md).
 
-_WORD = re.compile(r"\w+")
+# Chinese and Japanese have no spaces between words: pairs of their letters are taken for words.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+LONG_WORD = 8
+"""Letters from which a word counts as fully informative. A short word is mostly a common one (Zipf 1935): on TREC DL
+2019 this weighs words as well as their document frequencies in the corpus, which would have to be kept, and better than
+those among the candidates."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,41 +64,41 @@ def features(
     ``query_vector`` of the same embedder; ``earlier``, how much better the document scored for other queries than was
     expected, nan where nothing is known; ``cheap_scores`` of a cheaper reranker.
     """
-    ranks = np.arange(1.0, len(texts) + 1)
-    columns: list[Floats | None] = [
-        np.log(ranks),
-        ranks / 100,
+    cosine = cosines(query_vector, document_vectors)
+    columns = (
+        np.log(np.arange(1.0, len(texts) + 1)),
         _standardised(_floats(retrieval_scores)),
-        cosines(query_vector, document_vectors),
+        cosine,
+        _standardised(cosine),
         None if query is None else overlap(query, texts),
         np.log1p([float(len(text)) for text in texts]),
-        None,
         _floats(earlier),
         _floats(cheap_scores),
-    ]
+    )
     values = np.zeros((len(texts), len(FEATURES)))
     available = np.zeros(len(FEATURES), dtype=np.bool_)
     for at, column in enumerate(columns):
-        known = None if column is None else ~np.isnan(column)
+        known = None if column is None else np.isfinite(column)
         if column is not None and known is not None and known.any():
             values[known, at] = column[known] - column[known].mean()
             available[at] = True
-    if available[3]:
-        product = values[:, 0] * values[:, 3]
-        values[:, 6], available[6] = product - product.mean(), True
     return Features(values, available)
 
 
 def overlap(query: str, texts: Sequence[str]) -> Floats:
-    """Share of the query's words that each text contains, weighed by how few of the texts contain the word.
+    """Share of the query's words that each text contains; long words count more (``LONG_WORD``).
 
     Words of the query are looked for as parts of the text in lower case, so that "flea" is found in "fleas".
+
+    Example:
+        >>> overlap("life of fleas", ["All about FLEAS", "Life"]).round(2)
+        array([0.45, 0.36])
     """
     words = sorted(set(_WORD.findall(query.lower())))
+    weights = np.array([min(len(word), LONG_WORD) for word in words], dtype=float)
     lowered = [text.lower() for text in texts]
     found = np.array([[word in text for word in words] for text in lowered], dtype=float).reshape(len(texts), -1)
-    weights = np.log((len(texts) + 1) / (found.sum(axis=0) + 0.5))
-    return np.asarray(found @ weights / max(float(weights.sum()), 1e-12))
+    return np.asarray(found @ weights / max(float(weights.sum()), 1.0))
 
 
 def cosines(query_vector: NDArray[np.floating] | None, document_vectors: NDArray[np.floating] | None) -> Floats | None:
@@ -108,6 +114,7 @@ def _floats(values: Sequence[float | None] | Floats | None) -> Floats | None:
 
 def _standardised(values: Floats | None) -> Floats | None:
     """Values in standard deviations of the request: retrievers have scores on very different scales."""
-    if values is None or np.isnan(values).all():
+    if values is None:
         return None
-    return np.asarray(values / max(float(np.nanstd(values)), 1e-12))
+    known = values[np.isfinite(values)]
+    return np.asarray(values / max(float(known.std()), 1e-12)) if known.size else None

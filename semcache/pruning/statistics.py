@@ -7,7 +7,7 @@ import numpy as np
 
 from semcache.pruning.features import FEATURES, Features, Floats
 
-VERSION = 1
+VERSION = 2
 """The first number of stored sums. Sums of another version are read as none."""
 BANDS = (3, 6, 11, 21, 51)
 """Residuals are summed up by expected rank, in bands that begin at rank 1 and at these ranks."""
