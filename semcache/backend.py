@@ -118,6 +118,7 @@ class Backend:
             "ttl_jitter": self.knobs.ttl_jitter,
             "max_scores": self.knobs.max_scores,
             "store_queries": self.knobs.store_queries,
+            "signing_key": None if (key := self.knobs.signing_key) is None else key.get_secret_value(),
         }
 
     def _move_embedder(self, scope: str, is_private: bool) -> None:

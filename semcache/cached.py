@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import Any, Self
 
@@ -269,7 +270,7 @@ class CachedReranker:
             if policy.reuse is not None:
                 # Takes nothing from neighbours, and yet stores vectors, so that later queries find these entries.
                 # Without a policy for reuse no vector would be stored.
-                policy = replace(policy, reuse=replace(policy.reuse, trust_threshold=1.0, reuse_threshold=1.0))
+                policy = replace(policy, reuse=replace(policy.reuse, trust_threshold=inf, reuse_threshold=inf))
             checked = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
             yield [self._flow(request, policy) for request in checked]
 

@@ -78,6 +78,24 @@ class NeighboursSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryDamaged:
+    """A part of an entry could not be used. It counts as unknown, and was removed, so that it is written anew."""
+
+    entry: str  # its id; empty where a reply of the server could not be read at all
+    part: str  # scores or vector
+    # In one word. version: of another format. size: more than an entry may hold. layout: cut off. check: changed, or
+    # another entry's, or not signed with our key. number: not finite. reply: not the reply to what was asked.
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRefused:
+    """A vector of the embedder was neither stored nor searched by, since it would hide others from searches."""
+
+    length: float  # 1 is right; NaN or infinite where one of its numbers is
+
+
+@dataclass(frozen=True, slots=True)
 class TrustRefused:
     """A neighbour similar enough to be trusted was only verified, because a guard saw a difference."""
 
@@ -195,6 +213,8 @@ Event = (
     | OptionIgnored
     | IndexCreated
     | NeighboursSkipped
+    | EntryDamaged
+    | VectorRefused
     | TrustRefused
     | RungFailed
     | RungRecovered

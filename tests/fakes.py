@@ -8,7 +8,7 @@ from time import monotonic
 
 import numpy as np
 
-from semcache.entries.codec import VERSION, pack, unpack
+from semcache.entries.codec import pack, unpack
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import entry_id
 from semcache.flow.requests import check_ttl
@@ -100,7 +100,7 @@ class MemoryStore:
 
     def read_exact(self, tenant: str, query: str) -> Mapping[bytes, float] | None:
         with self._called("read_exact"):
-            return unpack(self.scores.get((tenant, entry_id(tenant, query))))
+            return unpack(b"", self.scores.get((tenant, entry_id(tenant, query))))
 
     def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Mapping[bytes, float] | None]:
         return [self.read_exact(tenant, query) for query in queries]
@@ -113,7 +113,7 @@ class MemoryStore:
     def find_neighbours(self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0) -> list[Neighbour]:
         with self._called("find_neighbours"):
             near = [
-                Neighbour(key[1], float(vector @ stored), unpack(self.scores[key]) or {}, 0.0, cues=cues)
+                Neighbour(key[1], float(vector @ stored), unpack(b"", self.scores[key]) or {}, 0.0, cues=cues)
                 for key, (stored, cues) in self.vectors.items()
                 if key[0] == tenant
             ]
@@ -143,7 +143,7 @@ class MemoryStore:
             if ttl_s is not None:
                 self.ends.setdefault(key, inf if key in self.scores else monotonic() + ttl_s)
             old = b"" if self.listwise else self.scores.get(key, b"")
-            self.scores[key] = (old or VERSION) + pack(scores)
+            self.scores[key] = old + pack(b"", scores)
             if vector is not None:
                 self.vectors.setdefault(key, (vector, cues))
             return True
@@ -155,10 +155,12 @@ class MemoryStore:
                 keys = [key for key in keys if key == (tenant or "", entry_id(tenant or "", query))]
             if document is None:
                 return len(list(map(self._remove, keys)))
-            touched = [key for key in keys if document in (unpack(self.scores[key]) or {})]
+            touched = [key for key in keys if document in (unpack(b"", self.scores[key]) or {})]
             for key in touched:
-                kept = {name: score for name, score in (unpack(self.scores[key]) or {}).items() if name != document}
-                self.scores[key] = VERSION + pack(kept.items())
+                kept = {
+                    name: score for name, score in (unpack(b"", self.scores[key]) or {}).items() if name != document
+                }
+                self.scores[key] = pack(b"", kept.items())
                 if not kept:
                     self._remove(key)
             return len(touched)

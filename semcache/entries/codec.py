@@ -1,66 +1,108 @@
-"""Scores as bytes: a version byte, then 16 bytes of fingerprint and a little-endian float32 per document."""
+"""Scores as bytes, in blocks that are appended to each other. A block is checked by itself.
+
+=========  ============================================================
+1 byte     version
+3 bytes    number of records, little-endian
+20 bytes   per record: fingerprint of the document (16), float32 (4), little-endian
+16 bytes   check over all of these and the key in Redis, see ``checks``
+=========  ============================================================
+"""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from math import isfinite
+from typing import Any
 
+from semcache.entries.checks import CHECK_BYTES, VERSION, Damaged, check_of, verify
 from semcache.entries.fingerprint import FINGERPRINT_BYTES
+from semcache.errors import InvalidInputError
 
-VERSION = b"\x01"
-"""Stands at the beginning of every entry. Another layout of the records needs another version."""
-_RECORD = struct.Struct(f"<{FINGERPRINT_BYTES}sf")
-RECORD_BYTES = _RECORD.size
+RECORD_BYTES = FINGERPRINT_BYTES + 4
+_HEAD_BYTES = len(VERSION) + 3
+BLOCK_BYTES = _HEAD_BYTES + CHECK_BYTES
+"""Bytes of a block besides its records."""
+_MAX_SCORE = (2 - 2**-23) * 2.0**127
+"""The largest number of float32."""
+MAX_SCORES = 20_000
+"""Scores that an entry can be set up to hold: 200 retrievals of 100 documents, 400 KB, which take 2 ms to decode."""
+MAX_BYTES = BLOCK_BYTES + MAX_SCORES * RECORD_BYTES
+"""What is longer is no entry, and is not read whole."""
 
 
-def pack(scores: Iterable[tuple[bytes, float]]) -> bytes:
-    """Records of (document fingerprint, score), without the version byte: they can be appended to an entry."""
-    return b"".join(_RECORD.pack(fingerprint, score) for fingerprint, score in scores)
+def pack(owner: bytes, scores: Iterable[tuple[bytes, float]], key: bytes = b"") -> bytes:
+    """One block of (document fingerprint, score), for the entry under the key ``owner``; see ``checks`` for ``key``.
+
+    Raises InvalidInputError for a score that is no finite float32.
+    """
+    records = list(scores)
+    for _, score in records:
+        if not abs(score) <= _MAX_SCORE:  # also NaN
+            raise InvalidInputError(f"{score} is no score; give a finite number that float32 can hold")
+    flat = _records(len(records)).pack(*(part for record in records for part in record))
+    block = VERSION + len(records).to_bytes(_HEAD_BYTES - len(VERSION), "little") + flat
+    return block + check_of(owner, block, key)
 
 
-def unpack(blob: bytes | None) -> "PackedScores | None":
-    """Scores by fingerprint of an entry's bytes. None if there are none or they are damaged, which is a miss.
+def unpack(owner: bytes, blob: bytes | None, key: bytes = b"") -> "PackedScores | None":
+    """Scores by fingerprint of the bytes under the key ``owner``; None if there are none. Raises Damaged.
 
     A later record of the same document wins, since an entry grows by appending.
     """
-    # An unknown version is a miss, too: it was written by another release, and is replaced when it expires.
-    if not blob or blob[:1] != VERSION or (len(blob) - 1) % RECORD_BYTES:
+    if not blob:
         return None
-    return PackedScores(blob)
+    if len(blob) > MAX_BYTES:
+        raise Damaged("size")
+    flat: list[Any] = []
+    at = 0
+    while at < len(blob):
+        if blob[at : at + len(VERSION)] != VERSION:
+            raise Damaged("version")
+        records = at + _HEAD_BYTES
+        count = int.from_bytes(blob[at + len(VERSION) : records], "little")
+        end = records + count * RECORD_BYTES
+        if end + CHECK_BYTES > len(blob):
+            raise Damaged("layout")
+        verify(blob[end : end + CHECK_BYTES], owner, blob[at:end], key)
+        flat += _records(count).unpack_from(blob, records)
+        at = end + CHECK_BYTES
+    # Finite float32 numbers never add up to more than a float64 holds.
+    if not isfinite(sum(flat[1::2])):
+        raise Damaged("number")
+    return PackedScores(flat)
 
 
 # Making a Struct parses its format; requests have few different numbers of documents.
 @lru_cache(maxsize=256)
-def _flat(count: int) -> struct.Struct:
-    """The layout of an entry of so many records: fingerprint, score, fingerprint, score, ..."""
-    return struct.Struct(f"<{len(VERSION)}x" + f"{FINGERPRINT_BYTES}sf" * count)
+def _records(count: int) -> struct.Struct:
+    """The layout of so many records: fingerprint, score, fingerprint, score, ..."""
+    return struct.Struct("<" + f"{FINGERPRINT_BYTES}sf" * count)
 
 
 class PackedScores(Mapping[bytes, float]):
-    """Scores by fingerprint in the bytes of an entry, decoded into a dictionary only when a single one is looked up.
+    """Scores by fingerprint as they stand in an entry, made a dictionary only when a single one is looked up.
 
-    Equal requests need no dictionary at all, see ``scores_of``. Two threads that decode at the same time do the same
+    Equal requests need no dictionary at all, see ``scores_of``. Two threads that make it at the same time do the same
     work twice and keep one of two equal results, so there is no lock.
     """
 
-    __slots__ = ("_blob", "_decoded")
+    __slots__ = ("_dictionary", "_flat")
 
-    def __init__(self, blob: bytes) -> None:
-        self._blob = blob
-        self._decoded: dict[bytes, float] | None = None
+    def __init__(self, flat: list[Any]) -> None:
+        self._flat = flat
+        self._dictionary: dict[bytes, float] | None = None
 
     def _all(self) -> dict[bytes, float]:
-        if self._decoded is None:
-            self._decoded = dict(_RECORD.iter_unpack(memoryview(self._blob)[1:]))
-        return self._decoded
+        if self._dictionary is None:
+            self._dictionary = dict(zip(self._flat[::2], self._flat[1::2], strict=True))
+        return self._dictionary
 
     def scores_of(self, fingerprints: Sequence[bytes]) -> list[float | None]:
         """The score of each of these distinct documents, None where there is none."""
         # A repeated request mostly has the same documents in the same order as the first. Then one comparison does
-        # instead of a dictionary. An entry that grew by appending has another length, or a document twice.
-        if len(self._blob) == len(VERSION) + len(fingerprints) * RECORD_BYTES:
-            flat = _flat(len(fingerprints)).unpack(self._blob)
-            if flat[::2] == tuple(fingerprints):
-                return list(flat[1::2])
+        # instead of a dictionary. An entry that has a document twice has a record more.
+        if self._flat[::2] == list(fingerprints):
+            return self._flat[1::2]
         return list(map(self._all().get, fingerprints))
 
     def __getitem__(self, fingerprint: bytes) -> float:

@@ -55,9 +55,12 @@ def entry_id(tenant: str, query: str) -> str:
     return _id_of(tenant, normalised_query(query))
 
 
-def index_id(reranker: str, embedder: str) -> str:
-    """11 characters that name a pair of models whose scores and vectors belong together. 64 bits: pairs are few."""
-    return _id_of(reranker, embedder, size=8)
+def index_id(reranker: str, embedder: str, *more: str) -> str:
+    """11 characters that name a pair of models whose scores and vectors belong together. 64 bits: pairs are few.
+
+    ``more`` is what else keeps entries apart.
+    """
+    return _id_of(reranker, embedder, *more, size=8)
 
 
 def tenant_tag(tenant: str) -> str:

@@ -17,11 +17,11 @@ class ReusePolicy:
     """How scores of a near query are reused. The knobs of the section ``reuse`` in the settings have these defaults.
 
     ``trust_threshold`` is the cosine in [-1, 1] from which they are served unasked, ``reuse_threshold`` the one from
-    which they decide which documents are scored. A document is skipped when its expected score, raised by
-    ``confidence`` spreads of the drift, does not reach the top k. A verification asks at most ``max_rounds`` times, and
-    for at most the share ``max_pairs_share`` of the candidates although a neighbour knows them. When the median or the
-    spread of the drift is above ``drift_limit``, in standard deviations of the candidates' cached scores, all of them
-    are scored; None for no limit. Raises ConfigurationError for values out of range.
+    which they decide which documents are scored; infinity is never. A document is skipped when its expected score,
+    raised by ``confidence`` spreads of the drift, does not reach the top k. A verification asks at most ``max_rounds``
+    times, and for at most the share ``max_pairs_share`` of the candidates although a neighbour knows them. When the
+    median or the spread of the drift is above ``drift_limit``, in standard deviations of the candidates' cached scores,
+    all of them are scored; None for no limit. Raises ConfigurationError for values out of range.
     """
 
     # The reasons stand with the knobs of the same names in semcache/settings/cache_sections.py.
@@ -35,7 +35,8 @@ class ReusePolicy:
     def __post_init__(self) -> None:
         # Comparisons are written so that NaN, which is neither above nor below anything, is refused.
         for name in ("trust_threshold", "reuse_threshold"):
-            _require(-1 <= getattr(self, name) <= 1, name, getattr(self, name), "give a cosine from -1 to 1")
+            threshold = getattr(self, name)
+            _require(-1 <= threshold <= 1 or threshold == inf, name, threshold, "give a cosine from -1 to 1")
         _require(
             self.trust_threshold >= self.reuse_threshold,
             "trust_threshold",

@@ -1,9 +1,20 @@
 """Counters: the observer whose counts ``get_stats`` returns."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from semcache.events import CacheFailed, Event, IdentityChanged, NeighboursSkipped, Reranked, RungFailed, TrustRefused
+from semcache.events import (
+    CacheFailed,
+    EntryDamaged,
+    Event,
+    IdentityChanged,
+    NeighboursSkipped,
+    Reranked,
+    RungFailed,
+    TrustRefused,
+    VectorRefused,
+)
 from semcache.observers.last_errors import LastErrors
 from semcache.ranking import Status
 from semcache.runtime.forking import ForkSafeLock
@@ -13,7 +24,13 @@ HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL
 Pruned ones are none: nothing was cached that helped."""
 
 # Shown also while they are 0, so that a dashboard finds them from the start.
-_ALWAYS_SHOWN = (*("cache_failures", "rung_failures", "trust_refused", "neighbours_skipped", "identity_changes"),)
+_COUNTED: Mapping[type, str] = {
+    IdentityChanged: "identity_changes",
+    TrustRefused: "trust_refused",
+    EntryDamaged: "entries_damaged",
+    VectorRefused: "vectors_refused",
+}
+_ALWAYS_SHOWN = ("cache_failures", "rung_failures", "neighbours_skipped", *_COUNTED.values())
 
 
 class Counters:
@@ -48,12 +65,10 @@ class Counters:
                 case RungFailed():
                     self._errors(event)
                     self._counts["rung_failures"] += 1
-                case IdentityChanged():
-                    self._counts["identity_changes"] += 1
-                case TrustRefused():
-                    self._counts["trust_refused"] += 1
                 case NeighboursSkipped(count):
                     self._counts["neighbours_skipped"] += count
+                case _ if (name := _COUNTED.get(type(event))) is not None:
+                    self._counts[name] += 1
 
     def snapshot(self) -> dict[str, Any]:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.

@@ -9,6 +9,7 @@ from semcache.events import (
     CacheFailed,
     CacheRecovered,
     Degraded,
+    EntryDamaged,
     Event,
     IdentityChanged,
     IndexCreated,
@@ -19,6 +20,7 @@ from semcache.events import (
     RungRecovered,
     State,
     TrustChanged,
+    VectorRefused,
 )
 
 # WARNING for what an operator may want to act on, INFO for other changes; what ordinary requests cause is DEBUG.
@@ -27,6 +29,8 @@ _LEVELS: Mapping[type, int] = {
     IndexCreated: logging.INFO,
     OptionIgnored: logging.WARNING,
     PruningMeasured: logging.INFO,
+    EntryDamaged: logging.WARNING,
+    VectorRefused: logging.WARNING,
     RungFailed: logging.WARNING,
     RungRecovered: logging.INFO,
     Degraded: logging.INFO,  # the failure or the breaker behind it has its own warning

@@ -10,6 +10,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    EntryDamaged,
     Event,
     IdentityChanged,
     OptionIgnored,
@@ -18,6 +19,7 @@ from semcache.events import (
     RungRecovered,
     State,
     TrustChanged,
+    VectorRefused,
 )
 from semcache.observers.last_errors import EMBED
 from semcache.protocols import Clock
@@ -150,6 +152,14 @@ class OutageLog:
         if event.reason == "identified":
             self._ends(f"identity {event.name} failed")
 
+    def _entry_damaged(self, event: EntryDamaged) -> None:
+        if self._begins(f"entries: {event.fault}", QUIET_S):
+            self._warn(event, "stored %s cannot be used (%s), and are written anew", event.part, event.fault)
+
+    def _vector_refused(self, event: VectorRefused) -> None:
+        if self._begins("vectors", QUIET_S):
+            self._warn(event, "the embedder gave a vector of length %g instead of 1; it is not used", event.length)
+
     def _option_ignored(self, event: OptionIgnored) -> None:
         self._warn(event, "option %s of the Redis url is ignored: %s", event.option, event.instead)
 
@@ -167,4 +177,6 @@ _HANDLERS: Mapping[type, Callable[[OutageLog, Any], None]] = {
     PruningChanged: OutageLog._pruning_changed,
     IdentityChanged: OutageLog._identity_changed,
     OptionIgnored: OutageLog._option_ignored,
+    EntryDamaged: OutageLog._entry_damaged,
+    VectorRefused: OutageLog._vector_refused,
 }

@@ -11,6 +11,7 @@ from semcache.events import (
     CacheFailed,
     CacheRecovered,
     Degraded,
+    EntryDamaged,
     Event,
     IdentityChanged,
     IndexCreated,
@@ -24,6 +25,7 @@ from semcache.events import (
     State,
     TrustChanged,
     TrustRefused,
+    VectorRefused,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _COUNTERS = {
     "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
     "indexes": ("indexes_created", "Vector indexes created", ()),
     "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
+    "damaged": ("entries_damaged", "Stored scores and vectors that could not be used", ("part", "fault")),
+    "bad_vectors": ("vectors_refused", "Vectors of the embedder that are not finite or not of length 1", ()),
     "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
     "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
     "prune_changes": ("prune_changes", "Changes of the confidence at which documents are skipped", ("direction",)),
@@ -112,6 +116,8 @@ class PrometheusObserver:
             OptionIgnored: lambda event: self._metrics["options_ignored"].labels(event.option).inc(),
             IndexCreated: lambda event: self._metrics["indexes"].inc(),
             NeighboursSkipped: lambda event: self._metrics["skipped"].inc(event.count),
+            EntryDamaged: lambda event: self._metrics["damaged"].labels(event.part, event.fault).inc(),
+            VectorRefused: lambda event: self._metrics["bad_vectors"].inc(),
             TrustRefused: lambda event: self._metrics["refused"].labels(event.difference).inc(),
             TrustChanged: lambda event: (
                 self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()

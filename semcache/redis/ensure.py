@@ -1,7 +1,5 @@
 """Makes sure that the index that an operation needs exists and fits."""
 
-import numpy as np
-
 from semcache.errors import StoreError
 from semcache.events import IndexCreated
 from semcache.redis.client.commands import CreateIndex
@@ -52,14 +50,14 @@ def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
     entries there are, and is only asked where the search found nothing or failed.
     """
     # Only an index of the same dims and type of vectors answers this without an error.
-    vector = state.layout.vectors.pack(np.ones(state.layout.vectors.dims, dtype=np.float32))
+    vector = state.layout.vectors.example()
     query = "*=>[KNN 1 @embedding $vector]"
     (found,) = yield (("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2),)
     if is_missing_index(found):
         return False
     if is_denial(found):  # FT.INFO may be denied as well, and is not what is missing most
         state.value(found)
-    if isinstance(found, Exception) or found[0] == 0:
+    if isinstance(found, Exception) or not isinstance(found, list) or found[:1] in ([], [0]):
         (info,) = yield (("FT.INFO", family.index),)
         check_index(family.index, state.layout.attributes, state.value(info))
         state.value(found)  # the index fits, so the error was about something else

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from semcache.entries import codec
 from semcache.entries.entry import StoredEntry
 from semcache.errors import InvalidInputError
 from semcache.redis.client.failures import is_missing_index
+from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily, entry_id_in
 from semcache.redis.operation import Operation, StoreState, scan
 
@@ -39,15 +39,15 @@ def _read_whole(state: StoreState, family: KeyFamily, keys: Sequence[bytes]) -> 
     """The entries under these keys of scores, in one round trip."""
     if not keys:
         return []
-    commands = [command for key in keys for command in (("GET", key), ("HGETALL", family.vector_beside(key)))]
-    replies = [state.value(reply) for reply in (yield commands)]
+    commands = [command for key in keys for command in (read_scores(key), ("HGETALL", family.vector_beside(key)))]
+    replies = yield commands
     entries = []
+    damages: list[Damage] = []
     for key, blob, flat in zip(keys, replies[::2], replies[1::2], strict=True):
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        scores, vector = codec.unpack(blob), state.layout.vectors.unpack(fields.get(b"embedding"))
-        if scores is not None and vector is not None:
-            query = fields.get(b"query")
-            text = None if query is None else query.decode("utf-8", "surrogatepass")
-            created_at, cues = float(fields[b"created_at"]), fields.get(b"cues", b"")
-            entries.append(StoredEntry(entry_id_in(key), vector, scores, created_at, text, cues))
+        scores = unpack_scores(state, key, blob, damages)
+        found = unpack_hash(state, family, family.vector_beside(key), flat, damages)
+        if scores is not None and found is not None:
+            fields, vector = found
+            entries.append(StoredEntry(entry_id_in(key), vector, scores, fields.created_at, fields.query, fields.cues))
+    yield from discard(state, damages)
     return entries

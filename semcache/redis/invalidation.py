@@ -1,13 +1,14 @@
 """Forgets entries: of a query, of a document, of a tenant, or all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from semcache.entries import codec
 from semcache.entries.fingerprint import FINGERPRINT_BYTES
 from semcache.errors import InvalidInputError
-from semcache.redis.client.commands import script
+from semcache.redis.client.commands import Command, script
 from semcache.redis.client.failures import is_missing_index
-from semcache.redis.operation import Operation, StoreState, run_script, scan
+from semcache.redis.operation import Operation, StoreState, scan
+from semcache.redis.rewriting import EntryKeys, rewrite
 
 
 def forget(
@@ -28,7 +29,7 @@ def forget(
             f"a document's fingerprint has {FINGERPRINT_BYTES} bytes, got {len(document)}; see document_fingerprint()"
         )
     if query is not None:
-        keys = state.layout.keys.vector(tenant or "", query), state.layout.keys.scores(tenant or "", query)
+        keys = EntryKeys(state.layout.keys.vector(tenant or "", query), state.layout.keys.scores(tenant or "", query))
         if document is not None:
             return (yield from _remove_document(state, [keys], document))
         (removed,) = yield (("UNLINK", *keys),)
@@ -59,18 +60,22 @@ def _forget_document(state: StoreState, tenant: str | None, document: bytes) -> 
         cursor: int | None = 0
         while cursor is not None:
             cursor, found = yield from scan(state, family.scores + tail, cursor)
-            entries = [(family.vector_beside(key), key) for key in found]
+            entries = [EntryKeys(family.vector_beside(key), key) for key in found]
             count += yield from _remove_document(state, entries, document)
     return count
 
 
-def _remove_document(state: StoreState, entries: Sequence[tuple[bytes, bytes]], document: bytes) -> Operation[int]:
-    """Remove a document from entries, given by the keys of their vector and scores; how many entries had it."""
-    if not entries:
-        return 0
-    erase = script("forget_document")
-    calls = [erase.by_digest(keys, document, codec.RECORD_BYTES, len(codec.VERSION)) for keys in entries]
-    return sum((yield from run_script(state.where, "forget_document", calls)))
+def _remove_document(state: StoreState, entries: Sequence[EntryKeys], document: bytes) -> Operation[int]:
+    """Remove a document from entries; how many entries had it."""
+
+    def find(keys: EntryKeys) -> Command:
+        return script("find_document").by_digest((keys.scores,), document, codec.MAX_BYTES)
+
+    def without(known: Mapping[bytes, float]) -> Mapping[bytes, float] | None:
+        kept = {other: score for other, score in known.items() if other != document}
+        return kept if len(kept) < len(known) else None
+
+    return (yield from rewrite(state, entries, find, without))
 
 
 def _forget_all(state: StoreState, tenant: str | None) -> Operation[int]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from semcache.entries.checks import VERSION
 from semcache.entries.fingerprint import entry_id, index_id, tenant_tag
 from semcache.errors import ConfigurationError
 
@@ -30,6 +31,10 @@ class KeyFamily:
         """The key of the hash of the entry whose scores have this key."""
         return self.vectors + scores_key[len(self.scores) :]
 
+    def tag_in(self, vector_key: bytes) -> bytes:
+        """The tag of the tenant in the key of a hash; empty for the empty tenant."""
+        return vector_key[len(self.vectors) :].partition(b"{")[0].removesuffix(b":")
+
 
 @dataclass(frozen=True, slots=True)
 class KeySpace:
@@ -52,9 +57,15 @@ class KeySpace:
     named: KeyFamily
 
     @classmethod
-    def of(cls, namespace: str, reranker: str, embedder: str) -> Self:
-        """The names for these models. Raises ConfigurationError for an impossible namespace."""
-        base = f"{namespace_prefix(namespace)}{index_id(reranker, embedder)}"
+    def of(cls, namespace: str, reranker: str, embedder: str, key_name: str = "") -> Self:
+        """The names for these models, and for entries signed with the key that ``key_name`` stands for.
+
+        Raises ConfigurationError for an impossible namespace.
+        """
+        # Entries of another format or another key could not be read. Here they do not even meet: while a new release or
+        # a new key is rolled out, both are used, and neither removes the other's entries as damaged.
+        signed = [key_name] if key_name else []
+        base = f"{namespace_prefix(namespace)}{index_id(reranker, embedder, VERSION.hex(), *signed)}"
         return cls(
             base,
             KeyFamily(base, f"{base}:v:".encode(), f"{base}:s:".encode()),
@@ -64,6 +75,10 @@ class KeySpace:
     def family(self, tenant: str) -> KeyFamily:
         """The keys that a tenant's entries belong to; the empty tenant has an index of its own."""
         return self.named if tenant else self.plain
+
+    def start(self, tenant: str) -> bytes:
+        """How the keys of all hashes of a tenant begin."""
+        return self.family(tenant).vectors + (f"{tenant_tag(tenant)}:{{" if tenant else "{").encode()
 
     def scores(self, tenant: str, query: str) -> bytes:
         """The key of the scores of a query's entry."""

@@ -1,14 +1,17 @@
 """How a store lays out its entries in Redis: names of keys, vectors as bytes, times to live, fields of the index."""
 
+import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Required, Self, TypedDict
 
 import numpy as np
 
+from semcache.entries import codec
+from semcache.entries.checks import Damaged, derived_key, key_name
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.flow.requests import check_ttl
 from semcache.protocols import FloatArray
@@ -18,6 +21,10 @@ from semcache.settings.yaml_files import load_yaml, schema_path
 
 VECTOR_TYPES = {"float16": "<f2", "float32": "<f4"}
 """Types of vectors that semcache writes, as numpy names their bytes; Redis reads little-endian."""
+
+_UNIT_TOLERANCE = 0.02
+"""Of the squared length of a vector. Rounding to float16 changes it by 0.001 at most, and models that say that their
+vectors have length 1 keep to that within 0.00001; what is further off was not meant to have length 1."""
 
 _DEFAULTS = CacheKnobs()
 """The defaults stand in the settings, each with its reason."""
@@ -30,20 +37,33 @@ class VectorFormat:
     dims: int
     dtype: str
 
-    def pack(self, vector: FloatArray) -> bytes:
-        """The bytes to store. Raises InvalidInputError unless the shape is ``(dims,)``."""
+    def pack(self, vector: FloatArray) -> bytes | None:
+        """The bytes to store or to search by; None for a vector that is not finite or not of length 1.
+
+        One zero or huge vector in the index is enough to hide others from searches. Raises InvalidInputError unless the
+        shape is ``(dims,)``.
+        """
         if vector.shape != (self.dims,):
             raise InvalidInputError(f"a vector of shape {vector.shape} does not fit this index of {self.dims} dims")
-        return vector.astype(self.dtype).tobytes()
+        exact = vector.astype(np.float64)  # in which no square of a float32 overflows
+        return vector.astype(self.dtype).tobytes() if abs(exact @ exact - 1) < _UNIT_TOLERANCE else None  # not for NaN
 
-    def unpack(self, blob: bytes | None) -> FloatArray | None:
-        """The stored vector as float32, or None if there is none or it is damaged."""
-        if blob is None or len(blob) != self.dims * np.dtype(self.dtype).itemsize:
-            return None
+    def unpack(self, blob: bytes) -> FloatArray:
+        """The stored vector as float32 of length 1. Raises Damaged."""
+        if len(blob) != self.dims * np.dtype(self.dtype).itemsize:
+            raise Damaged("layout")
         vector = np.frombuffer(blob, dtype=self.dtype).astype(np.float32)
+        square = float(vector @ vector)
+        if not abs(square - 1) < _UNIT_TOLERANCE:  # also NaN
+            raise Damaged("number")
         # Rounding to float16 changed the length a little, and a cosine is only a dot product at length 1.
-        length = float(np.linalg.norm(vector))
-        return vector / np.float32(length) if length > 0 else None
+        return vector / np.float32(math.sqrt(square))
+
+    def example(self) -> bytes:
+        """The bytes of some vector."""
+        vector = np.zeros(self.dims, dtype=self.dtype)
+        vector[0] = 1
+        return vector.tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,8 @@ class LayoutOptions(TypedDict, total=False):
 
     ``listwise``: new scores replace those of an entry instead of joining them. ``ttl_s``: seconds that an entry lives,
     None until it is evicted, give or take up to the share ``ttl_jitter``. ``max_scores``: per entry. ``store_queries``:
-    keep the text of queries. The last four replace values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
+    keep the text of queries. ``signing_key``: a secret; entries that were not written with it are not used. The last
+    four replace values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
     ``m`` the number of links per vector in the graph, ``ef_construction`` and ``ef_runtime`` how many candidates an
     insertion and a search keep. Without ``ef_runtime`` a search keeps more, the more entries there are. A changed
     ``vector_type`` needs another namespace, or ``clear()`` first.
@@ -92,6 +113,7 @@ class LayoutOptions(TypedDict, total=False):
     ttl_jitter: float
     max_scores: int
     store_queries: bool
+    signing_key: str | None
     vector_type: str
     m: int
     ef_construction: int
@@ -103,7 +125,8 @@ class Layout:
     """Everything about a store that never changes, so that any thread may read it.
 
     ``attributes`` are those of the index's vector field, as RedisVL names them. ``ef_runtime`` is how many candidates a
-    search of the graph keeps; None lets the number of entries decide. ``max_scores`` is per entry.
+    search of the graph keeps; None lets the number of entries decide. ``max_scores`` is per entry. ``signing_key`` is
+    empty where entries are only checked for damage.
     """
 
     keys: KeySpace
@@ -114,6 +137,7 @@ class Layout:
     max_scores: int
     store_queries: bool
     ef_runtime: int | None
+    signing_key: bytes = field(default=b"", repr=False)
 
     @classmethod
     def of(
@@ -128,21 +152,23 @@ class Layout:
         ttl_jitter: float = _DEFAULTS.ttl_jitter,
         max_scores: int = _DEFAULTS.max_scores,
         store_queries: bool = _DEFAULTS.store_queries,
+        signing_key: str | None = None,
         vector_type: str | None = None,
         m: int | None = None,
         ef_construction: int | None = None,
         ef_runtime: int | None = None,
     ) -> Self:
         """Check the options of a store, which ``LayoutOptions`` explains. Raises ConfigurationError."""
-        if max_scores < 1:
-            raise ConfigurationError(f"max_scores must be at least 1, got {max_scores}")
+        if not 1 <= max_scores <= codec.MAX_SCORES:
+            raise ConfigurationError(f"max_scores must be 1 to {codec.MAX_SCORES}, got {max_scores}")
+        key = derived_key(signing_key)
         attributes = vector_attributes(
             dims=dims, datatype=vector_type, m=m, ef_construction=ef_construction, ef_runtime=ef_runtime
         )
         return cls(
             # Orders have keys of their own: an order must never be merged with scores that another process remembers
             # under the same name, because it took the reranker for one of the other kind.
-            keys=KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder),
+            keys=KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder, key_name(key)),
             attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
             lifetime=Lifetime(ttl_s, ttl_jitter),
@@ -150,6 +176,7 @@ class Layout:
             max_scores=max_scores,
             store_queries=store_queries,
             ef_runtime=ef_runtime,
+            signing_key=key,
         )
 
 

@@ -6,8 +6,9 @@ It does no I/O itself, so that one text serves threads and event loops: ``RedisS
 
 Example:
     def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
-        (blob,) = yield (("GET", state.layout.keys.scores(tenant, query)),)
-        return codec.unpack(state.value(blob))
+        key = state.layout.keys.scores(tenant, query)
+        (blob,) = yield (("GET", key),)
+        return codec.unpack(key, state.value(blob))
 """
 
 import random
@@ -16,10 +17,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar, Unpack
 
+import numpy as np
 from redis.exceptions import NoScriptError
 
-from semcache.events import Event
-from semcache.protocols import Clock
+from semcache.events import Event, VectorRefused
+from semcache.protocols import Clock, FloatArray
 from semcache.redis.client.commands import Command, RedisStep, script
 from semcache.redis.client.failures import translated
 from semcache.redis.layout import Layout, LayoutOptions
@@ -88,12 +90,12 @@ def value_of(reply: Any, where: str) -> Any:
     return reply
 
 
-def read_all(state: StoreState, keys: Sequence[bytes]) -> Operation[list[bytes | None]]:
-    """The strings under these keys, None where there is none, in one round trip."""
-    if not keys:
-        return []
-    (blobs,) = yield (("MGET", *keys),)
-    return list(state.value(blobs))
+def packed_vector(state: StoreState, vector: FloatArray) -> bytes | None:
+    """The bytes of a vector; None for one that must not reach the server, which is an event."""
+    blob = state.layout.vectors.pack(vector)
+    if blob is None:
+        state.on_event(VectorRefused(float(np.linalg.norm(vector.astype(np.float64)))))
+    return blob
 
 
 def scan(state: StoreState, prefix: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from redis import exceptions
 
 from semcache.entries import codec
@@ -48,27 +47,31 @@ def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int
     """What is tried, and the replies to expect by their place."""
     vector_key, scores_key, state_key, other_key = (state.layout.keys.preflight(kind, name) for kind in "vsqo")
     keys = vector_key, scores_key
-    first, second, third = (codec.pack([(bytes([n]) * FINGERPRINT_BYTES, n)]) for n in range(3))
-    vector = state.layout.vectors.pack(np.ones(state.layout.vectors.dims, dtype=np.float32))
-    remember, erase, observe, change = map(script, ("remember", "forget_document", "observe", "change_trust"))
-    write = remember.by_digest(keys, first, codec.VERSION, 0, 10**6, _LIFE_MS, b"embedding", vector)
+    block = codec.pack(scores_key, [(bytes(FINGERPRINT_BYTES), 0)])
+    vector = state.layout.vectors.example()
+    remember, find, replace, discard = map(script, ("remember", "find_document", "replace", "discard"))
+    observe, change = map(script, ("observe", "change_trust"))
+    limit = 2 * len(block)
+    write = remember.by_digest(keys, block, 0, limit, _LIFE_MS, b"embedding", vector)
     # One script of each kind by its text, so that none of the others is refused because the server does not know it.
     # The arguments lead through every branch, and so to every command in them.
     tried: list[tuple[Command, Any]] = [
         # First, since a server that refuses this is no store at all.
         (("GET", other_key), None),
-        (remember.by_text(write), 1),
-        (remember.by_digest(keys, second, codec.VERSION, 0, 10**6, _LIFE_MS), 1),
-        (remember.by_digest(keys, third, codec.VERSION, 0, codec.RECORD_BYTES, _LIFE_MS), 1),
-        (("GET", scores_key), codec.VERSION + third),
-        # Two slots of a Redis Cluster: near queries, and requests that are asked together, are read like this.
-        (("MGET", scores_key, state.layout.keys.preflight("o", f"{name}-other")), [codec.VERSION + third, None]),
-        (("HGET", vector_key, "embedding"), vector),
+        (remember.by_text(write), len(block)),
+        (remember.by_digest(keys, block, 0, limit, _LIFE_MS), limit),
+        (remember.by_digest(keys, block, 0, limit, _LIFE_MS), 0),
+        (remember.by_digest(keys, block, 1, limit, _LIFE_MS), len(block)),
+        (("GETRANGE", scores_key, 0, limit), block),
         (("HGETALL", vector_key), [b"embedding", vector]),
-        (erase.by_text(erase.by_digest(keys, third[:FINGERPRINT_BYTES], codec.RECORD_BYTES, len(codec.VERSION))), 1),
+        (find.by_text(find.by_digest((scores_key,), block[:FINGERPRINT_BYTES], limit)), block),
+        (replace.by_text(replace.by_digest(keys, block, block)), 1),
+        (discard.by_text(discard.by_digest((scores_key,), block, 0)), 1),
+        (discard.by_digest((vector_key,), b"", 1), 1),
         (observe.by_text(observe.by_digest((state_key,), _LIFE_MS, 1, 0, 0, 1, b"g", 1, b"b,", b"b:r1", 1)), []),
         (change.by_text(change.by_digest((state_key,), _LIFE_MS, 0, 1, b"near", 1)), None),
-        (("UNLINK", *keys, state_key), None),
+        # Two slots of a Redis Cluster.
+        (("UNLINK", *keys, state_key, state.layout.keys.preflight("o", f"{name}-other")), None),
         # None of these changes anything: there is no such index, and no such kind of keys.
         (("FT.INFO", other_key), None),
         (("FT.SEARCH", other_key, "*"), None),

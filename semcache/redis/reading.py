@@ -2,31 +2,39 @@
 
 from collections.abc import Sequence
 
-from semcache.entries import codec
 from semcache.entries.entry import Neighbour, Scores
 from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
 from semcache.protocols import FloatArray
-from semcache.redis.operation import Operation, StoreState, read_all
+from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
+from semcache.redis.operation import Operation, StoreState
 from semcache.redis.search import nearest
 
 
 def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
-    """Scores by document fingerprint of the entry of exactly this query, or None. One GET."""
-    (blob,) = yield (("GET", state.layout.keys.scores(tenant, query)),)
-    return codec.unpack(state.value(blob))
+    """Scores by document fingerprint of the entry of exactly this query, or None. One GETRANGE."""
+    damages: list[Damage] = []
+    key = state.layout.keys.scores(tenant, query)
+    (blob,) = yield (read_scores(key),)
+    scores = unpack_scores(state, key, blob, damages)
+    if damages:  # asked here, so that the usual case does not even make a generator
+        yield from discard(state, damages)
+    return scores
 
 
 def read_exact_many(state: StoreState, tenant: str, queries: Sequence[str]) -> Operation[list[Scores | None]]:
     """``read_exact`` for several queries in one round trip."""
-    blobs = yield from read_all(state, [state.layout.keys.scores(tenant, query) for query in queries])
-    return [codec.unpack(blob) for blob in blobs]
+    return (yield from _read_all(state, [state.layout.keys.scores(tenant, query) for query in queries], []))
 
 
 def read_vector(state: StoreState, tenant: str, query: str) -> Operation[FloatArray | None]:
-    """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGET."""
-    (blob,) = yield (("HGET", state.layout.keys.vector(tenant, query), "embedding"),)
-    return state.layout.vectors.unpack(state.value(blob))
+    """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGETALL."""
+    key = state.layout.keys.vector(tenant, query)
+    damages: list[Damage] = []
+    (flat,) = yield (("HGETALL", key),)
+    found = unpack_hash(state, state.layout.keys.family(tenant), key, flat, damages)
+    yield from discard(state, damages)
+    return found and found[1]
 
 
 def find_neighbours(
@@ -46,14 +54,29 @@ def find_neighbours_many(
     """``find_neighbours`` for several vectors, in two round trips together."""
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
-    found = yield from nearest(state, tenant, vectors, k, min_similarity)
+    damages: list[Damage] = []
+    found = yield from nearest(state, tenant, vectors, k, min_similarity, damages)
     # Scores lie beside the indexed hash, not in it: writing to an indexed hash takes its vector out of the graph and
     # inserts it again. 10 more scores cost 0.26 ms this way, an HSET alone 0.60 ms (benchmarks/results/writes.md).
     family = state.layout.keys.family(tenant)
-    blobs = iter((yield from read_all(state, [family.scores_beside(hit.key) for hits in found for hit in hits if hit])))
-    neighbours = [[hit.with_scores(codec.unpack(next(blobs))) if hit else None for hit in hits] for hits in found]
-    alive = [[neighbour for neighbour in near if neighbour] for near in neighbours]
-    skipped = sum(map(len, neighbours)) - sum(map(len, alive))
+    keys = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
+    left_out = len(damages)
+    scores = iter((yield from _read_all(state, keys, damages)))
+    alive = [
+        [hit.with_scores(known) for hit in hits if hit is not None and (known := next(scores)) is not None]
+        for hits in found
+    ]
+    skipped = sum(map(len, found)) - sum(map(len, alive)) - (len(damages) - left_out)
     if skipped:
         state.on_event(NeighboursSkipped(skipped))
     return alive
+
+
+def _read_all(state: StoreState, keys: Sequence[bytes], damages: list[Damage]) -> Operation[list[Scores | None]]:
+    """The scores under these keys, None where there is none, in one round trip; removes what is damaged."""
+    replies = (yield [read_scores(key) for key in keys]) if keys else []
+    scores: list[Scores | None] = [
+        unpack_scores(state, key, reply, damages) for key, reply in zip(keys, replies, strict=True)
+    ]
+    yield from discard(state, damages)
+    return scores

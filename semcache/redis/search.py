@@ -1,33 +1,45 @@
 """Finds the entries nearest to vectors: builds the KNN command with RedisVL, once, and reads its replies without it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from semcache.entries import fields
+from semcache.entries.checks import Damaged
 from semcache.entries.entry import Neighbour, Scores
+from semcache.entries.fields import Fields
 from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import FloatArray
 from semcache.redis.client.commands import Command
 from semcache.redis.client.failures import is_missing_index
+from semcache.redis.damage import Damage
 from semcache.redis.ensure import ensure_index
 from semcache.redis.keys import entry_id_in
-from semcache.redis.operation import Operation, StoreState
+from semcache.redis.layout import Layout
+from semcache.redis.operation import Operation, StoreState, packed_vector
 from semcache.redis.sizes import Policy
 
 _ANY_TAG = "0" * 16
-_RETURNED = ("created_at", "cues", "query")
+_RETURNED = ("embedding", "created_at", "cues", "query", "check")
+# The cosine is computed here once more, see below. Vectors rounded to float16 give one that is off by less than this.
+_ROUNDING = 0.005
 
 
 def nearest(
-    state: StoreState, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float
+    state: StoreState,
+    tenant: str,
+    vectors: Sequence[FloatArray],
+    k: int,
+    min_similarity: float,
+    damages: list[Damage],
 ) -> Operation[list[list["Hit | None"]]]:
     """Per vector, at most k entries of at least this similarity, nearest first, as ``hits_in`` gives them."""
-    if not vectors:
-        return []
     layout, sizes = state.layout, state.sizes
     # Packed before anything is sent, since a vector of another shape is the caller's error.
-    blobs = [layout.vectors.pack(vector) for vector in vectors]
+    blobs = [packed_vector(state, vector) for vector in vectors]
+    if not any(blobs):
+        return [[] for _ in vectors]
     index = layout.keys.family(tenant).index
     yield from ensure_index(state, tenant)
     policy = sizes.policy(index, tenant) if tenant else None
@@ -35,14 +47,19 @@ def nearest(
     ef = (layout.ef_runtime or sizes.ef(index, tenant)) if policy == "BATCHES" or not tenant else None
     datatype, dims = layout.attributes["datatype"], layout.vectors.dims
     knn = knn_command(index, k, datatype, dims, is_named=tenant != "", ef=ef, policy=policy)
-    commands = [*(knn.near(tenant, blob) for blob in blobs), *sizes.commands_if_due(index, tenant)]
+    searches = [knn.near(tenant, blob) for blob in blobs if blob is not None]
+    commands = [*searches, *sizes.commands_if_due(index, tenant)]
     replies = yield commands
     if any(map(is_missing_index, replies)):  # dropped or flushed away since it was checked
         state.checked_indexes.discard(index)
         yield from ensure_index(state, tenant)
         replies = yield commands
-    sizes.record(index, tenant, replies[len(vectors) :])
-    return [hits_in(state.value(reply), min_similarity) for reply in replies[: len(vectors)]]
+    sizes.record(index, tenant, replies[len(searches) :])
+    found = iter(replies)
+    return [
+        [] if blob is None else hits_in(state.value(next(found)), layout, tenant, vector, min_similarity, damages)
+        for blob, vector in zip(blobs, vectors, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +105,56 @@ class Hit(NamedTuple):
 
     key: bytes
     similarity: float
-    created_at: float
-    cues: bytes
-    query: str | None
+    fields: Fields
 
-    def with_scores(self, scores: Scores | None) -> Neighbour | None:
-        """The entry with its scores, or None when these have expired or are damaged."""
-        if scores is None:
-            return None
-        return Neighbour(entry_id_in(self.key), self.similarity, scores, self.created_at, self.query, self.cues)
+    def with_scores(self, scores: Scores) -> Neighbour:
+        """The entry with its scores."""
+        fields = self.fields
+        return Neighbour(entry_id_in(self.key), self.similarity, scores, fields.created_at, fields.query, fields.cues)
 
 
-def hits_in(reply: Sequence[Any], min_similarity: float = -1.0) -> list[Hit | None]:
+def hits_in(
+    reply: object, layout: Layout, tenant: str, vector: FloatArray, min_similarity: float, damages: list[Damage]
+) -> list[Hit | None]:
     """The entries of a reply that are similar enough, nearest first; None for one that expired before it was loaded.
 
-    The reply is: number of results, key, flat list of fields (None for an expired entry), key, fields, ...
+    What cannot be used is left out and added to ``damages``.
     """
+    # The reply is: number of results, key, flat list of fields (None for an expired entry), key, fields, ...
+    if not isinstance(reply, list) or len(reply) % 2 == 0:
+        damages.append(Damage(b"", b"", True, "reply"))
+        return []
     hits: list[Hit | None] = []
     for key, flat in zip(reply[1::2], reply[2::2], strict=True):
-        fields = dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
-        if b"vector_distance" not in fields:
-            hits.append(None)
-            continue
-        # "Distance" is Redis' word for 1 - cosine; rounding may take it out of its range.
-        similarity = min(1.0, max(-1.0, 1.0 - float(fields[b"vector_distance"])))
-        if similarity >= min_similarity:
-            query = fields.get(b"query")
-            hits.append(
-                Hit(
-                    key,
-                    similarity,
-                    created_at=float(fields.get(b"created_at", 0)),
-                    cues=fields.get(b"cues", b""),
-                    query=None if query is None else query.decode("utf-8", "surrogatepass"),
-                )
-            )
-    return hits
+        values: Mapping[bytes, bytes] = {}
+        try:
+            values = dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
+            if b"vector_distance" not in values:
+                hits.append(None)
+                continue
+            hit = _hit(key, values, layout, tenant, vector, min_similarity)
+        except Damaged as damaged:
+            damages.append(Damage(key, values.get(b"check", b""), True, damaged.fault))
+        # A reply of another shape fails somewhere above, or in between: it is not worth a test for every place.
+        except (TypeError, ValueError, AttributeError):
+            damages.append(Damage(b"", b"", True, "reply"))
+        else:
+            if hit is not None:
+                hits.append(hit)
+    return sorted(hits, key=lambda hit: -2 if hit is None else -hit.similarity)
+
+
+def _hit(
+    key: bytes, values: Mapping[bytes, bytes], layout: Layout, tenant: str, vector: FloatArray, min_similarity: float
+) -> Hit | None:
+    """The entry of one result; None if it is not similar enough. Raises Damaged, or anything for a malformed one."""
+    # "Distance" is Redis' word for 1 - cosine. It is NaN for vectors that are none, which are found and removed below.
+    if 1.0 - float(values[b"vector_distance"]) < min_similarity - _ROUNDING:
+        return None
+    # The filter was the server's. A key of another tenant shows that the field it filters by was changed.
+    if not key.startswith(layout.keys.start(tenant)):
+        raise Damaged("check")
+    found = fields.unpack(key, values, layout.keys.family(tenant).tag_in(key), layout.signing_key)
+    # From the vector that was just checked: the server's number may have been damaged on its way.
+    similarity = min(1.0, max(-1.0, float(layout.vectors.unpack(found.vector) @ vector)))
+    return Hit(key, similarity, found) if similarity >= min_similarity else None

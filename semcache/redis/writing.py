@@ -1,14 +1,23 @@
 """Writes entries and adds scores to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
+from semcache.entries.fields import Fields
 from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import FloatArray
 from semcache.redis.client.commands import Command, script
+from semcache.redis.damage import Damage, discard, read_scores
 from semcache.redis.ensure import ensure_index
-from semcache.redis.operation import Operation, StoreState, run_script
+from semcache.redis.operation import Operation, StoreState, packed_vector, run_script
+from semcache.redis.rewriting import EntryKeys, rewrite
+
+_FEW = 15
+"""Scores in a block that counts as small: its 20 bytes besides are more than a twentieth of it."""
+_TIDY_BYTES = 64 * codec.RECORD_BYTES
+"""A small block that makes an entry grow beyond a multiple of this has all blocks made one: every fourth at most, and
+after 32 of a single score. Two more round trips, after the answer."""
 
 
 def remember(
@@ -38,36 +47,63 @@ def remember_many(
     state: StoreState, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None
 ) -> Operation[list[bool]]:
     """``remember`` for several queries in one round trip."""
-    calls = [_call(state, tenant, entry, ttl_s) for entry in new if entry.scores]
+    calls = {place: _call(state, tenant, entry, ttl_s) for place, entry in enumerate(new) if entry.scores}
+    is_stored = [False] * len(new)
     if calls:
         # Before the first write, so that the server need not go through all keys to index it afterwards. Scores alone
         # are in no index.
         if any(entry.vector is not None for entry in new):
             yield from ensure_index(state, tenant)
-        replies = iter((yield from run_script(state.where, "remember", calls)))
-    return [bool(entry.scores) and next(replies) == 1 for entry in new]
+        lengths = yield from run_script(state.where, "remember", list(calls.values()))
+        for place, length in zip(calls, lengths, strict=True):
+            is_stored[place] = yield from _settle(state, tenant, new[place], length)
+    return is_stored
 
 
 def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None) -> Command:
     """The call of remember.lua, which explains its arguments."""
     layout = state.layout
-    # Names and values of the hash in turn. Without a vector there is no hash, or the index would hold an entry that
-    # KNN cannot find.
+    keys = EntryKeys(layout.keys.vector(tenant, new.query), layout.keys.scores(tenant, new.query))
+    # Without a vector there is no hash, or the index would hold an entry that KNN cannot find.
+    vector = None if new.vector is None else packed_vector(state, new.vector)
     fields: list[bytes] = []
-    if new.vector is not None:
-        fields += (b"embedding", layout.vectors.pack(new.vector), b"created_at", repr(state.clock()).encode())
-        if tenant:
-            fields += (b"tenant", tenant_tag(tenant).encode())
-        if new.cues:
-            fields += (b"cues", new.cues)
-        if layout.store_queries:
-            fields += (b"query", new.query.encode("utf-8", "surrogatepass"))
+    if vector is not None:
+        tag = tenant_tag(tenant).encode() if tenant else b""
+        query = new.query if layout.store_queries else None
+        fields = Fields(vector, tag, state.clock(), new.cues, query).pack(keys.vector, layout.signing_key)
     return script("remember").by_digest(
-        (layout.keys.vector(tenant, new.query), layout.keys.scores(tenant, new.query)),
-        codec.pack(new.scores[: layout.max_scores]),
-        codec.VERSION,
+        keys,
+        codec.pack(keys.scores, new.scores[: layout.max_scores], layout.signing_key),
         int(layout.listwise),
-        layout.max_scores * codec.RECORD_BYTES,
+        codec.BLOCK_BYTES + layout.max_scores * codec.RECORD_BYTES,
         layout.lifetime.draw_ms(ttl_s, state.rng),
         *fields,
     )
+
+
+def _settle(state: StoreState, tenant: str, new: NewScores, length: object) -> Operation[bool]:
+    """Whether the scores were stored, by the length of the entry that remember.lua gave; makes room where it is full.
+
+    Many small blocks are made one: each costs bytes, and time with every read.
+    """
+    if not isinstance(length, int):
+        yield from discard(state, [Damage(b"", b"", False, "reply")])
+        return False
+    layout = state.layout
+    keys = EntryKeys(layout.keys.vector(tenant, new.query), layout.keys.scores(tenant, new.query))
+    added = dict(new.scores[: layout.max_scores])
+
+    def newest(known: Mapping[bytes, float]) -> Mapping[bytes, float]:
+        others = {document: score for document, score in known.items() if document not in added}
+        return dict(list({**others, **added}.items())[-layout.max_scores :])
+
+    if length == 0:
+        return (yield from rewrite(state, [keys], _read, newest)) == 1
+    before = length - codec.BLOCK_BYTES - len(new.scores) * codec.RECORD_BYTES
+    if before > 0 and len(new.scores) <= _FEW and before // _TIDY_BYTES != length // _TIDY_BYTES:
+        yield from rewrite(state, [keys], _read, newest)
+    return True
+
+
+def _read(keys: EntryKeys) -> Command:
+    return read_scores(keys.scores)

@@ -7,8 +7,8 @@ and YAML. ``from_settings`` marks arguments of other constructors that come from
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.from_settings import FROM_SETTINGS, FromSettings, given
-from semcache.settings.knobs import hidden
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
+from semcache.settings.passwords import hidden
 from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung

@@ -5,9 +5,11 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from semcache.entries.codec import MAX_SCORES
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import MAX_TTL_S, is_ttl
-from semcache.settings.knobs import Section, hidden, knob
+from semcache.settings.knobs import Key, Section, knob
+from semcache.settings.passwords import hidden
 
 # The policies stand below the settings and have the defaults; the knobs add the reasons.
 _REUSE = ReusePolicy()
@@ -144,7 +146,14 @@ class Cache(Section):
         unit="scores of 20 bytes",
         reason="80 KB, which is room for 40 retrievals of 100 documents and still read in one round trip",
         ge=1,
-        le=1_000_000,
+        le=MAX_SCORES,
+    )
+    signing_key: Key | None = knob(
+        None,
+        "A secret of 16 characters or more that entries are signed with, for a Redis that others can write to: what is "
+        "not signed with it is a miss and an event. All processes need the same one; entries of another are not found",
+        reason="without it entries are checked for damage, which is all that a Redis of one's own needs",
+        min_length=16,
     )
 
     @field_validator("ttl_s")

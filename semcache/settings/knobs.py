@@ -1,6 +1,5 @@
 """Knobs: settings with a meaning, a unit, a range and a reason for the default, and how to read these."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from types import NoneType
@@ -12,13 +11,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from semcache.errors import ConfigurationError
+from semcache.settings.passwords import HIDDEN, hidden
 
 Path = tuple[str, ...]
 """The names that lead to a knob, such as ``("reuse", "trust_threshold")``."""
 
 
 class Key(SecretStr):
-    """A secret of which nothing is shown, unlike a URL, of which the password alone is hidden."""
+    """A secret of which nothing is shown, unlike a URL, of which host, port and path or database are."""
 
 
 _TYPE_NAMES: Mapping[Any, str] = {
@@ -30,7 +30,6 @@ _TYPE_NAMES: Mapping[Any, str] = {
     Key: "text",
     dict[str, Any]: "a mapping of names to values",
 }
-_STARS = "***"
 _BOUNDS = ((Ge, "ge", "at least"), (Gt, "gt", "more than"), (Le, "le", "at most"), (Lt, "lt", "less than"))
 
 
@@ -159,25 +158,12 @@ def allowed(field: FieldInfo) -> str:
     return ", ".join(filter(None, (words, *bounds))) + (" (or none)" if may_be_none(field) else "")
 
 
-def hidden(secret: SecretStr | str) -> str:
-    """A URL with its password replaced by stars, and so with keys in its query string.
-
-    Example:
-        >>> hidden("redis://me:secret@host:6379/0")
-        'redis://me:***@host:6379/0'
-    """
-    url = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-    # Greedy up to the last @: a password may hold any character, also unescaped ones.
-    url = re.sub(r"^([^:/@]*://[^:/@]*):.*@", rf"\1:{_STARS}@", url, flags=re.DOTALL)
-    return re.sub(r"([\w-]*(?:password|key|token|secret|sig)=)[^&]*", rf"\1{_STARS}", url, flags=re.IGNORECASE)
-
-
 def shown(field: FieldInfo | None, value: Any) -> Any:
     """A value of a knob, also of a wrong type, fit to be shown: without secrets, its own and those of its members.
 
     Example:
         >>> shown(Redis.model_fields["url"], SecretStr("redis://me:secret@host"))
-        'redis://me:***@host'
+        'redis://host'
     """
     if isinstance(value, BaseModel):
         return {name: shown(member, getattr(value, name)) for name, member in type(value).model_fields.items()}
@@ -188,7 +174,7 @@ def shown(field: FieldInfo | None, value: Any) -> Any:
         return value
     if not isinstance(value, (str, SecretStr)):
         return type(value).__name__
-    return _STARS if field is not None and Key in (field.annotation, *get_args(field.annotation)) else hidden(value)
+    return HIDDEN if field is not None and Key in (field.annotation, *get_args(field.annotation)) else hidden(value)
 
 
 def _masked(section: type[BaseModel], member: Any) -> Any:

@@ -20,7 +20,6 @@ from semcache.settings.knobs import (
     Path,
     Section,
     former_names,
-    hidden,
     is_list,
     is_secret,
     knobs,
@@ -29,6 +28,7 @@ from semcache.settings.knobs import (
     warn_of_former_name,
     with_present_names,
 )
+from semcache.settings.passwords import hidden
 from semcache.settings.suggestions import nearest
 from semcache.settings.yaml_files import load_yaml, schema_path
 

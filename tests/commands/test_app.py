@@ -63,7 +63,7 @@ class TestConfig:
     def test_the_password_is_hidden(self, run: Run, arguments: tuple[str, ...]) -> None:
         done = run(*arguments, SEMCACHE_REDIS_URL="redis://me:geheim@host:6379")
         assert "geheim" not in done.stdout + done.stderr
-        assert "me:***@host" in done.stdout
+        assert "redis://host" in done.stdout
 
     def test_the_template_can_be_used_as_it_is(self, run: Run, tmp_path: Path) -> None:
         text = run("config", "--template").stdout

@@ -1,40 +1,135 @@
-"""Scores come back from bytes as they went in, and damaged bytes are nothing."""
+"""Scores come back from bytes as they went in, and no other bytes are scores."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.entries.codec import RECORD_BYTES, VERSION, PackedScores, pack, scores_of, unpack
+from semcache.entries.checks import CHECK_BYTES, Damaged, check_of, derived_key
+from semcache.entries.codec import (
+    BLOCK_BYTES,
+    MAX_BYTES,
+    MAX_SCORES,
+    RECORD_BYTES,
+    PackedScores,
+    pack,
+    scores_of,
+    unpack,
+)
+from semcache.errors import InvalidInputError
 
+OWNER = b"semcache:default:abcdefghijk:s:{entry}"
+KEY = derived_key("a secret of sixteen characters")
 FINGERPRINTS = st.binary(min_size=16, max_size=16)
-SCORES = st.floats(width=32, allow_nan=False)
+SCORES = st.floats(width=32, allow_nan=False, allow_infinity=False)
 Records = Sequence[tuple[bytes, float]]
 RECORDS = st.lists(st.tuples(FINGERPRINTS, SCORES), max_size=20)
+SOME = [(bytes([number]) * 16, float(number)) for number in range(3)]
 
 
 def unpacked(records: Records) -> PackedScores:
     """Records after they were packed and unpacked."""
-    packed = unpack(VERSION + pack(records))
+    packed = unpack(OWNER, pack(OWNER, records))
     assert packed is not None
     return packed
 
 
-@given(RECORDS)
-def test_what_is_packed_is_unpacked(records: Records) -> None:
-    assert unpack(VERSION + pack(records)) == dict(records)
+def fault_of(blob: bytes, owner: bytes = OWNER, key: bytes = b"") -> str:
+    """Why these bytes are not the scores of the owner."""
+    with pytest.raises(Damaged) as caught:
+        unpack(owner, blob, key)
+    return caught.value.fault
+
+
+@given(RECORDS, st.sampled_from([b"", KEY]))
+def test_what_is_packed_is_unpacked(records: Records, key: bytes) -> None:
+    assert unpack(OWNER, pack(OWNER, records, key), key) == dict(records)
 
 
 @given(RECORDS, RECORDS)
 def test_appending_is_the_same_as_packing_together(first: Records, then: Records) -> None:
-    assert unpack(VERSION + pack(first) + pack(then)) == dict([*first, *then])
+    assert unpack(OWNER, pack(OWNER, first) + pack(OWNER, then)) == dict([*first, *then])
 
 
-@given(RECORDS.filter(bool), st.integers(1, RECORD_BYTES - 1))
-def test_a_cut_record_is_nothing(records: Records, missing: int) -> None:
-    assert unpack((VERSION + pack(records))[:-missing]) is None
+@given(RECORDS, RECORDS, st.data())
+def test_no_bit_may_change(first: Records, then: Records, data: st.DataObject) -> None:
+    blob = bytearray(pack(OWNER, first) + pack(OWNER, then))
+    blob[data.draw(st.integers(0, len(blob) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert fault_of(bytes(blob)) in ("version", "layout", "check")
+
+
+@given(RECORDS, st.data())
+def test_nothing_may_be_missing_or_too_much(records: Records, data: st.DataObject) -> None:
+    blob = pack(OWNER, records)
+    assert fault_of(blob[: data.draw(st.integers(1, len(blob) - 1))]) == "layout"
+    assert fault_of(blob + data.draw(st.binary(min_size=1, max_size=60))) in ("version", "layout", "check")
+
+
+@given(RECORDS)
+def test_another_owner_or_another_key_makes_other_checks(records: Records) -> None:
+    blob = pack(OWNER, records, KEY)
+    assert fault_of(blob, OWNER + b"x", KEY) == "check"
+    assert fault_of(blob, OWNER, derived_key("another secret")) == "check"
+    assert fault_of(blob) == "check"
+    assert fault_of(pack(OWNER, records), OWNER, KEY) == "check"
+
+
+@given(st.binary(max_size=200))
+def test_other_bytes_are_no_scores(blob: bytes) -> None:
+    # A check of 128 bits is not met by chance.
+    if blob:
+        fault_of(blob)
+    else:
+        assert unpack(OWNER, blob) is None
+    assert unpack(OWNER, None) is None
+
+
+def test_another_version_is_a_miss() -> None:
+    blob = pack(OWNER, SOME)
+    assert fault_of(b"\x01" + blob[1:]) == "version"
+    assert fault_of(blob + b"\x03" + blob[1:]) == "version"
+
+
+def forged(record: bytes) -> bytes:
+    """A block of one record with the right check, as a program that does not check numbers would write it."""
+    block = b"\x02\x01\x00\x00" + record
+    return block + check_of(OWNER, block)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_score(number: float) -> None:
+    assert fault_of(forged(bytes(16) + np.float32(number).tobytes())) == "number"
+    assert unpack(OWNER, forged(bytes(16) + np.float32(2.5).tobytes())) == {bytes(16): 2.5}
+    with pytest.raises(InvalidInputError, match=f"{number} is no score; give a finite number"):
+        pack(OWNER, [(bytes(16), 1.0), (bytes(16), number)])
+
+
+def test_the_largest_numbers_are_scores_and_larger_ones_are_not() -> None:
+    largest = float(np.finfo(np.float32).max)
+    assert unpacked([(bytes([n]) * 16, sign * largest) for n, sign in enumerate((1, 1, -1))])[bytes(16)] == largest
+    with pytest.raises(InvalidInputError, match=r"1e\+39 is no score"):
+        pack(OWNER, [(bytes(16), 1e39)])
+
+
+def test_what_is_too_long_is_not_decoded() -> None:
+    blob = pack(OWNER, [(bytes(16), 1.0)] * MAX_SCORES)
+    assert len(blob) == MAX_BYTES == BLOCK_BYTES + MAX_SCORES * RECORD_BYTES
+    assert unpack(OWNER, blob) == {bytes(16): 1.0}
+    assert fault_of(blob + b"\x02") == "size"
+
+
+def test_the_format_is_that_of_entries_in_the_field() -> None:
+    """If this fails, what other releases have written cannot be read: then VERSION must change."""
+    stored = bytes.fromhex((Path(__file__).parent / "scores_v2.hex").read_text())
+    assert unpack(OWNER, stored) == {bytes(16): 0.5, bytes(range(16)): -3.25, b"\xff" * 16: 1024.0}
+    assert pack(OWNER, [(bytes(16), 0.5), (bytes(range(16)), -3.25)]) + pack(OWNER, [(b"\xff" * 16, 1024.0)]) == stored
+    signed = bytes.fromhex((Path(__file__).parent / "signed_scores_v2.hex").read_text())
+    assert unpack(OWNER, signed, KEY) == {bytes(16): 0.5}
+    assert pack(OWNER, [(bytes(16), 0.5)], KEY) == signed
+    assert len(signed) == BLOCK_BYTES + RECORD_BYTES and CHECK_BYTES == 16
 
 
 @given(RECORDS, st.data())
@@ -61,11 +156,5 @@ def test_unpacked_scores_are_a_mapping_like_any_other(records: Records) -> None:
     assert repr(packed) == f"PackedScores({known})"
 
 
-@pytest.mark.parametrize("blob", [None, b"", b"\x00", b"\x02" + bytes(20), b"[0.1, 0.2]"])
-def test_what_is_not_scores_is_nothing(blob: bytes | None) -> None:
-    assert unpack(blob) is None
-
-
 def test_a_score_is_a_float32() -> None:
-    score = float(np.float32(9.2213745))
-    assert unpack(VERSION + pack([(bytes(16), 9.2213745)])) == {bytes(16): score}
+    assert unpacked([(bytes(16), 9.2213745)]) == {bytes(16): float(np.float32(9.2213745))}

@@ -9,6 +9,7 @@ from semcache.events import (
     CacheFailed,
     CacheRecovered,
     Degraded,
+    EntryDamaged,
     Event,
     IdentityChanged,
     IndexCreated,
@@ -21,6 +22,7 @@ from semcache.events import (
     RungRecovered,
     TrustChanged,
     TrustRefused,
+    VectorRefused,
 )
 
 
@@ -49,6 +51,8 @@ ONE_OF_EACH: list[Event] = [
     OptionIgnored("decode_responses", "replies are bytes"),
     IndexCreated("semcache:default:abc"),
     NeighboursSkipped(2),
+    EntryDamaged("3kQ9", "scores", "check"),
+    VectorRefused(0.0),
     TrustRefused("negation", 0.98),
     RungFailed("ce", "RuntimeError: out of memory"),
     RungRecovered("ce", 7.5),

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from semcache.entries.checks import Damaged
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.layout import Layout, Lifetime, VectorFormat, vector_attributes
@@ -23,7 +24,7 @@ def test_an_impossible_jitter_is_refused(redis_url: str, jitter: float) -> None:
 
 
 def test_an_entry_must_hold_something(redis_url: str) -> None:
-    with RedisConnection(redis_url) as connection, pytest.raises(ConfigurationError, match="at least 1, got 0"):
+    with RedisConnection(redis_url) as connection, pytest.raises(ConfigurationError, match="must be 1 to 20000, got 0"):
         RedisStore(connection, **LAYOUT, max_scores=0)
 
 
@@ -34,15 +35,28 @@ def test_the_defaults_are_those_of_the_settings() -> None:
 
 
 class TestVectorFormat:
-    @pytest.mark.parametrize("blob", [None, b"", bytes(3), bytes(4)])
-    def test_no_vector_is_made_of_damaged_bytes(self, blob: bytes | None) -> None:
-        assert VectorFormat(2, "<f2").unpack(blob) is None
+    @pytest.mark.parametrize("blob", [b"", bytes(3), bytes(5)])
+    def test_no_vector_is_made_of_bytes_that_are_too_few_or_too_many(self, blob: bytes) -> None:
+        with pytest.raises(Damaged, match="layout"):
+            VectorFormat(2, "<f2").unpack(blob)
+
+    @pytest.mark.parametrize("numbers", [[0, 0], [1, 1], [np.nan, 1], [np.inf, 0], [6e4, 6e4]])
+    def test_what_has_not_length_1_is_neither_packed_nor_unpacked(self, numbers: list[float]) -> None:
+        form = VectorFormat(2, "<f2")
+        assert form.pack(np.array(numbers, dtype=np.float32)) is None
+        with pytest.raises(Damaged, match="number"):
+            form.unpack(np.array(numbers, dtype="<f2").tobytes())
+
+    def test_the_example_is_a_vector(self) -> None:
+        form = VectorFormat(2, "<f2")
+        assert form.pack(form.unpack(form.example())) == form.example()
 
     def test_a_rounded_vector_has_length_1_again(self) -> None:
         form = VectorFormat(3, "<f2")
         unit = np.array([1, 2, 3], dtype=np.float32) / np.float32(14**0.5)
-        unpacked = form.unpack(form.pack(unit))
-        assert unpacked is not None
+        packed = form.pack(unit)
+        assert packed is not None
+        unpacked = form.unpack(packed)
         assert np.linalg.norm(unpacked) == pytest.approx(1, abs=1e-6)
 
     def test_another_shape_is_refused(self) -> None:

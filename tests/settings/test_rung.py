@@ -62,7 +62,7 @@ def test_no_display_shows_a_key(show: Callable[[Settings], str]) -> None:
 
 def test_the_host_of_a_service_is_shown() -> None:
     (shown,) = (line.value for line in explain(Settings(rerankers=[SERVICE])) if line.setting == "rerankers")
-    assert shown[0]["url"] == "https://me:***@host:8080/?token=***"
+    assert shown[0]["url"] == "https://host:8080/"
     assert shown[0]["api_key"] == "***"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 
 from semcache.commands.models import Models
+from semcache.entries.codec import MAX_SCORES
 from semcache.errors import StoreError
 from semcache.events import CacheFailed, Event
 from semcache.pipeline import OptimizedRerankerPipeline
@@ -35,7 +36,7 @@ def settings_apart(settings: Settings, documents: int) -> Settings:
                     "namespace": f"bench-{token_hex(8)}",
                     "ttl_s": _TTL_S,
                     # Limits of the user's traffic must not cut the invented entries.
-                    "max_scores": max(cache.max_scores, documents),
+                    "max_scores": max(cache.max_scores, min(documents, MAX_SCORES)),
                     "max_query_chars": max(cache.max_query_chars, 512),
                 }
             ),

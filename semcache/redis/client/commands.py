@@ -48,7 +48,12 @@ class CreateIndex:
         return None
 
 
-RedisStep = Sequence[Command] | CreateIndex
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Use none of the open connections any more: a reply may not have been that of the command that it came for."""
+
+
+RedisStep = Sequence[Command] | CreateIndex | Reconnect
 """A step of an operation, which a connection carries out. Commands go out together, in one round trip."""
 
 

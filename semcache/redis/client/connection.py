@@ -17,7 +17,7 @@ from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
-from semcache.redis.client.commands import Command, CreateIndex, RedisStep, Replies
+from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
@@ -135,7 +135,9 @@ class RedisConnection:
         with self.breaker.admit():
             # Translated inside the block: the breaker counts StoreUnavailableError.
             try:
-                return step.create(self.client) if isinstance(step, CreateIndex) else self.exchange(step)
+                if isinstance(step, CreateIndex):
+                    return step.create(self.client)
+                return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step)
             except FOREIGN as error:
                 raise translated(error, self.where) from error
 
@@ -145,6 +147,8 @@ class RedisConnection:
             try:
                 if isinstance(step, CreateIndex):
                     return await self._acreate(step)
+                if isinstance(step, Reconnect):
+                    return (await self._loop_pool()).renew()
                 return await self.aexchange(step)
             except FOREIGN as error:
                 raise translated(error, self.where) from error
@@ -155,8 +159,10 @@ class RedisConnection:
 
     async def aexchange(self, commands: Sequence[Command]) -> Replies:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
-        pool = self._loops.of_running_loop() or await self._loops.open()
-        return await pool.exchange(commands)
+        return await (await self._loop_pool()).exchange(commands)
+
+    async def _loop_pool(self) -> PipelinedPool:
+        return self._loops.of_running_loop() or await self._loops.open()
 
     async def _acreate(self, step: CreateIndex) -> redis.ResponseError | None:
         # Once per index, so the client is not kept.

@@ -52,6 +52,8 @@ class ConnectionPool:
         else:
             was_open = True
         try:
+            if was_open and _has_left_over(connection):
+                connection.disconnect()
             try:
                 replies = _exchange(connection, commands)
             except RedisConnectionError:
@@ -70,9 +72,26 @@ class ConnectionPool:
         return replies
 
     def close(self) -> None:
-        """Close the connections that no call uses now."""
+        """Close the connections that no call uses now; later calls open others."""
         while self._idle:
             self._idle.pop().disconnect()
+
+
+def _has_left_over(connection: Any) -> bool:
+    """Whether there is something to read, although every reply was read. Then all later replies would be off by one."""
+    try:
+        return bool(connection.can_read(0))
+    except RedisConnectionError:  # closed by the server
+        return True
+
+
+async def _has_left_over_async(connection: Any) -> bool:
+    # redis-py 8 gave the method its present name.
+    can_read = getattr(connection, "can_read", None) or connection.can_read_destructive
+    try:
+        return bool(await can_read())
+    except RedisConnectionError:
+        return True
 
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> Replies:
@@ -119,6 +138,8 @@ class PipelinedPool:
         self._waiting: list[_Call] = []
         """Calls that no sender has taken yet, oldest first."""
         self._senders: set[asyncio.Task[None]] = set()
+        self._suspects: set[Any] = set()
+        """Connections that are closed before they are used again."""
 
     async def exchange(self, commands: Sequence[Command]) -> Replies:
         """See ConnectionPool."""
@@ -160,6 +181,7 @@ class PipelinedPool:
                 call.fail(error)
             if connection is not None:
                 self._connections.remove(connection)
+                self._suspects.discard(connection)
                 await connection.disconnect(nowait=True)
             if not isinstance(error, Exception):
                 raise
@@ -176,6 +198,9 @@ class PipelinedPool:
 
     async def _send_batch(self, connection: Any, batch: "list[_Call]") -> None:
         was_open = connection.is_connected
+        if was_open and (connection in self._suspects or await _has_left_over_async(connection)):
+            await connection.disconnect(nowait=True)
+            self._suspects.discard(connection)
         try:
             await self._exchange(connection, batch)
         except RedisConnectionError:  # see ConnectionPool.exchange
@@ -206,6 +231,10 @@ class PipelinedPool:
         except TimeoutError:
             raise RedisTimeoutError(f"no reply within {self._timeout_s:g} s") from None
 
+    def renew(self) -> None:
+        """Close every connection before it is used again."""
+        self._suspects = set(self._connections)
+
     async def close(self) -> None:
         """Wait for the calls that are under way, and close the connections."""
         if self._senders:
@@ -213,6 +242,7 @@ class PipelinedPool:
         while self._idle:
             connection = self._idle.pop()
             self._connections.remove(connection)
+            self._suspects.discard(connection)
             await connection.disconnect()
 
     def abandon(self) -> None:
@@ -220,6 +250,7 @@ class PipelinedPool:
         for connection in self._connections:
             _close_socket(connection)
         self._connections, self._idle, self._waiting, self._senders = [], [], [], set()
+        self._suspects = set()
 
 
 class _Call:

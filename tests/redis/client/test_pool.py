@@ -52,6 +52,9 @@ class ScriptedConnection:
         elif step is not None:
             raise step
 
+    async def can_read(self) -> bool:
+        return bool(self._replies)
+
     async def read_response(self) -> Any:
         await asyncio.sleep(0)
         reply = self._replies.popleft()

@@ -1,0 +1,52 @@
+"""Replaces all blocks of an entry by one, unless another process has changed it meanwhile."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from semcache.entries import codec
+from semcache.errors import TransientStoreError
+from semcache.redis.client.commands import Command, script
+from semcache.redis.damage import Damage, discard, unpack_scores
+from semcache.redis.operation import Operation, StoreState, run_script
+
+_ATTEMPTS = 10
+"""Another process would have to add scores to the same entry ten times, each within the same millisecond."""
+
+
+class EntryKeys(NamedTuple):
+    """The keys of both parts of an entry."""
+
+    vector: bytes
+    scores: bytes
+
+
+Change = Callable[[Mapping[bytes, float]], Mapping[bytes, float] | None]
+"""From the scores of an entry to those that it shall have; None leaves it as it is, none at all removes it."""
+
+
+def rewrite(
+    state: StoreState, entries: Sequence[EntryKeys], read: Callable[[EntryKeys], Command], change: Change
+) -> Operation[int]:
+    """Change entries in two round trips together, and in two more where one changed meanwhile; how many were changed.
+
+    ``read`` is the command that reads the scores of an entry, or nothing where it need not be changed. Damaged entries
+    are removed, and count.
+    """
+    changed = 0
+    for _ in range(_ATTEMPTS):
+        if not entries:
+            return changed
+        replies = yield from run_script(state.where, "find_document", [read(keys) for keys in entries])
+        damages: list[Damage] = []
+        calls: dict[EntryKeys, Command] = {}
+        for keys, blob in zip(entries, replies, strict=True):
+            known = unpack_scores(state, keys.scores, blob or b"", damages)
+            wanted = None if known is None else change(known)
+            if wanted is not None:
+                block = codec.pack(keys.scores, wanted.items(), state.layout.signing_key) if wanted else b""
+                calls[keys] = script("replace").by_digest(keys, blob, block)
+        yield from discard(state, damages)
+        done = (yield from run_script(state.where, "replace", list(calls.values()))) if calls else []
+        changed += len(damages) + done.count(1)
+        entries = [keys for keys, is_done in zip(calls, done, strict=True) if not is_done]
+    raise TransientStoreError(f"{state.where}: an entry was changed {_ATTEMPTS} times while it was to be rewritten")

@@ -1,0 +1,256 @@
+"""Entries that were changed behind the store's back are misses and events, and are whole again after the next write."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from semcache.entries import codec
+from semcache.entries.checks import derived_key
+from semcache.entries.entry import NewScores
+from semcache.entries.fingerprint import entry_id
+from semcache.events import EntryDamaged, NeighboursSkipped, VectorRefused
+from tests.redis.conftest import DIMS, MakeStore, fingerprint, near, vector
+
+A, B, C = fingerprint(1), fingerprint(2), fingerprint(3)
+SECRET = "a secret of sixteen characters"
+Change = Callable[[bytes], bytes]
+
+
+def with_score(number: float) -> Change:
+    return lambda blob: blob[:20] + struct.pack("<f", number) + blob[24:]
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "a bit of a score": (lambda blob: blob[:21] + bytes([blob[21] ^ 0x80]) + blob[22:], "check"),
+    "NaN": (with_score(float("nan")), "check"),
+    "infinity": (with_score(float("inf")), "check"),
+    "a bit of the check": (lambda blob: blob[:-1] + bytes([blob[-1] ^ 1]), "check"),
+    "cut off": (lambda blob: blob[:-7], "layout"),
+    "more behind it": (lambda blob: blob + b"\x02", "layout"),
+    "an older format": (lambda blob: b"\x01" + blob[1:], "version"),
+    "a newer format": (lambda blob: b"\x03" + blob[1:], "version"),
+    "another entry's": (lambda blob: codec.pack(b"another", [(A, 7.0)]), "check"),
+    "something else": (lambda blob: b"hello", "version"),
+    "far too much": (lambda blob: blob + bytes(codec.MAX_BYTES), "size"),
+}
+
+
+@pytest.mark.parametrize(("change", "fault"), CHANGES.values(), ids=CHANGES)
+async def test_damaged_scores_are_a_miss_and_heal(
+    make_store: MakeStore, client: redis.Redis, namespace: str, change: Change, fault: str
+) -> None:
+    events: list[object] = []
+    store = make_store(on_event=events.append)
+    await store.remember("", "q", vector(1), [(A, 1.0), (B, 2.0)])
+    await store.remember("", "other", near(vector(1), 0.9), [(C, 3.0)])
+    key = store_key(client, namespace, "q")
+    client.set(key, change(client.get(key)), keepttl=True)
+    assert await store.read_exact("", "q") is None
+    assert events[-1] == EntryDamaged(entry_id("", "q"), "scores", fault)
+    # The same by meaning, where it must not hide the next.
+    await store.remember("", "q", None, [(A, 1.0)])
+    client.set(key, change(client.get(key)), keepttl=True)
+    events.clear()
+    (found,) = await store.find_neighbours("", vector(1), 4)
+    assert found.scores == {C: 3.0}
+    assert events == [EntryDamaged(entry_id("", "q"), "scores", fault)]
+    assert await store.remember("", "q", vector(1), [(A, 1.0)])
+    assert await store.read_exact("", "q") == {A: 1.0}
+    assert len(await store.find_neighbours("", vector(1), 4)) == 2
+    assert 0 < client.pttl(key) <= 3_960_000
+    assert events == [EntryDamaged(entry_id("", "q"), "scores", fault)]
+
+
+def store_key(client: redis.Redis, namespace: str, query: str, kind: str = "s") -> bytes:
+    (key,) = client.keys(f"semcache:{namespace}:*:{kind}:*{entry_id('', query)}*")
+    return bytes(key)
+
+
+@pytest.mark.parametrize("version", [b"\x01", b"\x03"])
+async def test_nothing_is_added_to_another_format(
+    store: Any, client: redis.Redis, namespace: str, version: bytes
+) -> None:
+    await store.remember("", "q", vector(1), [(A, 1.0)])
+    key = store_key(client, namespace, "q")
+    client.set(key, version + bytes(100), keepttl=True)
+    assert await store.remember("", "q", None, [(B, 2.0)])  # without reading it first, as warming does
+    assert await store.read_exact("", "q") == {B: 2.0}
+    assert 0 < client.pttl(key) <= 3_960_000
+
+
+async def test_several_are_read_past_damaged_ones(make_store: MakeStore, client: redis.Redis, namespace: str) -> None:
+    events: list[object] = []
+    store = make_store(on_event=events.append)
+    await store.remember_many("", [NewScores(name, vector(n), [(A, 1.0)]) for n, name in enumerate("abc")])
+    client.append(store_key(client, namespace, "b"), b"x")
+    assert await store.read_exact_many("", ["a", "b", "c"]) == [{A: 1.0}, None, {A: 1.0}]
+    assert events[-1] == EntryDamaged(entry_id("", "b"), "scores", "version")
+    client.append(store_key(client, namespace, "a"), b"x")
+    assert [entry.id for entry in await store.sample(9)] == [entry_id("", "c")]
+
+
+FIELDS: dict[str, dict[str, bytes | float]] = {
+    "another time": {"created_at": b"12.5"},
+    "no time": {"created_at": b"not a number"},
+    "other cues": {"cues": b"x"},
+    "a query": {"query": b"another"},
+    "another vector": {"embedding": near(vector(1), 0.99).astype("<f2").tobytes()},
+    "another check": {"check": b"\x02" + bytes(16)},
+    "another version": {"check": b"\x01" + bytes(16)},
+}
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+async def test_a_damaged_hash_is_no_neighbour_and_heals(
+    make_store: MakeStore, client: redis.Redis, namespace: str, fields: dict[str, bytes]
+) -> None:
+    events: list[object] = []
+    store = make_store(on_event=events.append)
+    await store.remember("", "q", vector(1), [(A, 1.0)])
+    await store.remember("", "other", near(vector(1), 0.9), [(B, 2.0)])
+    client.hset(store_key(client, namespace, "q", "v"), mapping=fields)
+    assert [found.scores for found in await store.find_neighbours("", vector(1), 4)] == [{B: 2.0}]
+    fault = "version" if fields.get("check", b"\x02")[:1] != b"\x02" else "check"
+    assert events[-1] == EntryDamaged(entry_id("", "q"), "vector", fault)
+    assert await store.read_vector("", "q") is None
+    assert await store.remember("", "q", vector(1), [(A, 1.0)])
+    assert len(await store.find_neighbours("", vector(1), 4)) == 2
+    client.hset(store_key(client, namespace, "q", "v"), mapping=fields)
+    assert await store.read_vector("", "q") is None
+    client.hset(store_key(client, namespace, "other", "v"), mapping=fields)
+    assert await store.sample(9) == []
+
+
+async def test_a_vector_moved_to_another_tenant_is_not_found_there(
+    make_store: MakeStore, client: redis.Redis, namespace: str
+) -> None:
+    events: list[object] = []
+    store = make_store(on_event=events.append)
+    for tenant in ("ours", "theirs"):
+        await store.remember(tenant, "q", vector(1), [(A, 1.0)])
+    ours, theirs = client.keys(f"semcache:{namespace}:*:tv:*")
+    client.hset(ours, "tenant", client.hget(theirs, "tenant"))
+    found = [await store.find_neighbours(tenant, vector(1), 4) for tenant in ("ours", "theirs")]
+    assert sorted(len(near) for near in found) == [0, 1]
+    assert any(isinstance(event, EntryDamaged) and event.fault == "check" for event in events)
+
+
+class TestSigned:
+    async def test_entries_of_one_key_are_shared(self, make_store: MakeStore) -> None:
+        await make_store(signing_key=SECRET).remember("", "q", vector(1), [(A, 1.0)])
+        other = make_store(signing_key=SECRET)
+        assert await other.read_exact("", "q") == {A: 1.0}
+        assert len(await other.find_neighbours("", vector(1), 4)) == 1
+        assert await other.read_vector("", "q") is not None
+        assert await other.forget(document=A) == 1
+
+    async def test_another_key_or_none_sees_nothing_and_removes_nothing(self, make_store: MakeStore) -> None:
+        events: list[object] = []
+        signed = make_store(signing_key=SECRET)
+        await signed.remember("", "q", vector(1), [(A, 1.0)])
+        for other in (make_store(on_event=events.append), make_store(signing_key=SECRET * 2, on_event=events.append)):
+            assert await other.read_exact("", "q") is None
+            assert await other.find_neighbours("", vector(1), 4) == []
+        assert not [event for event in events if isinstance(event, EntryDamaged)]
+        assert await signed.read_exact("", "q") == {A: 1.0}
+
+    @pytest.mark.parametrize("key", [b"", derived_key("another secret")])
+    async def test_a_forged_entry_is_a_miss(
+        self, make_store: MakeStore, client: redis.Redis, namespace: str, key: bytes
+    ) -> None:
+        events: list[object] = []
+        store = make_store(signing_key=SECRET, on_event=events.append)
+        await store.remember("", "q", vector(1), [(A, 1.0)])
+        name = store_key(client, namespace, "q")
+        client.set(name, codec.pack(name, [(A, 99.0)], key))
+        assert await store.read_exact("", "q") is None
+        assert events[-1] == EntryDamaged(entry_id("", "q"), "scores", "check")
+
+    async def test_scores_of_one_query_cannot_be_moved_to_another(
+        self, make_store: MakeStore, client: redis.Redis, namespace: str
+    ) -> None:
+        store = make_store(signing_key=SECRET)
+        for query in ("one", "two"):
+            await store.remember("", query, vector(1), [(A, float(len(query)))])
+        for kind, copy in (("s", client.copy), ("v", client.copy)):
+            copy(store_key(client, namespace, "one", kind), store_key(client, namespace, "two", kind), replace=True)
+        assert await store.read_exact("", "two") is None
+        assert [found.id for found in await store.find_neighbours("", vector(1), 4)] == [entry_id("", "one")]
+
+    def test_the_key_shows_nowhere(self, make_store: MakeStore) -> None:
+        store = make_store(signing_key=SECRET)
+        assert SECRET not in repr(store)
+
+
+class TestVectors:
+    @pytest.mark.parametrize("factor", [0.0, 1e6, 1e30, 0.5, float("nan"), float("inf")])
+    async def test_what_has_not_length_1_reaches_no_index(
+        self, make_store: MakeStore, client: redis.Redis, namespace: str, factor: float
+    ) -> None:
+        events: list[object] = []
+        store = make_store(on_event=events.append)
+        with np.errstate(all="ignore"):
+            bad = (vector(1) * np.float32(factor)).astype(np.float32)
+        new = [NewScores("bad", bad, [(A, 1.0)]), NewScores("good", vector(2), [(B, 2.0)])]
+        assert await store.remember_many("", new) == [True, True]
+        assert [type(event) for event in events].count(VectorRefused) == 1
+        assert await store.read_exact("", "bad") == {A: 1.0}
+        assert len(client.keys(f"semcache:{namespace}:*:v:*")) == 1
+        found = await store.find_neighbours_many("", [bad, vector(2), bad], 4)
+        assert [[neighbour.scores for neighbour in near] for near in found] == [[], [{B: 2.0}], []]
+        assert await store.find_neighbours("", bad, 4) == []
+
+    async def test_a_few_bad_ones_hide_nothing(self, make_store: MakeStore) -> None:
+        store = make_store()
+        vectors = [vector(number) for number in range(300)]
+        for number in range(0, 300, 25):
+            vectors[number] = np.zeros(DIMS, np.float32) if number % 2 else vectors[number] * np.float32(1e6)
+        await store.remember_many("", [NewScores(str(n), one, [(A, 1.0)]) for n, one in enumerate(vectors)])
+        good = [number for number in range(300) if number % 25]
+        found = await store.find_neighbours_many("", [vectors[number] for number in good], 1)
+        assert [near[0].id for near in found] == [entry_id("", str(number)) for number in good]
+
+
+class TestManyBlocks:
+    def blocks(self, blob: bytes) -> int:
+        """How often an entry's scores were appended: each time costs 20 bytes besides the records."""
+        return (len(blob) - codec.RECORD_BYTES * len(codec.unpack(self.key, blob) or {})) // codec.BLOCK_BYTES
+
+    key = b""
+
+    async def test_small_ones_are_made_one(self, make_store: MakeStore, client: redis.Redis, namespace: str) -> None:
+        store = make_store(ttl_s=1000)
+        expected = {}
+        for number in range(200):
+            await store.remember("", "q", vector(1), [(fingerprint(number), float(number))])
+            expected[fingerprint(number)] = float(number)
+            self.key = store_key(client, namespace, "q")
+            assert self.blocks(client.get(self.key)) <= 33
+        assert await store.read_exact("", "q") == expected
+        assert 0 < client.pttl(self.key) <= 1_000_000
+
+    async def test_documents_scored_again_and_again_stay_within_the_limit(
+        self, make_store: MakeStore, client: redis.Redis, namespace: str
+    ) -> None:
+        store = make_store(max_scores=20)
+        for number in range(50):
+            scores = [(fingerprint(document), float(number)) for document in range(15)]
+            assert await store.remember("", "q", vector(1), scores)
+            assert await store.read_exact("", "q") == dict(scores)
+        assert client.strlen(store_key(client, namespace, "q")) <= 20 * codec.RECORD_BYTES + codec.BLOCK_BYTES
+
+    async def test_skipped_ones_are_counted_without_the_damaged(
+        self, make_store: MakeStore, client: redis.Redis, namespace: str
+    ) -> None:
+        events: list[object] = []
+        store = make_store(on_event=events.append)
+        await store.remember_many("", [NewScores(name, vector(1), [(A, 1.0)]) for name in "abc"])
+        client.append(store_key(client, namespace, "a"), b"x")
+        client.delete(store_key(client, namespace, "b"))
+        events.clear()
+        assert [found.id for found in await store.find_neighbours("", vector(1), 4)] == [entry_id("", "c")]
+        assert sorted(map(type, events), key=str) == [EntryDamaged, NeighboursSkipped]
