@@ -22,6 +22,7 @@ _LIBRARIES = {
     "test_haystack.py": "haystack",
     "test_langchain.py": "langchain_core",
     "test_llama_index.py": "llama_index",
+    "test_rerank_service.py": "cohere",
 }
 _missing = {file: library for file, library in _LIBRARIES.items() if find_spec(library) is None}
 
