@@ -22,7 +22,7 @@ from semcache.flow.requests import checked_request
 from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.ranking import Ranking
-from semcache.rerankers.awaiting import is_awaited
+from semcache.rerankers.awaiting import is_loop_bound
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
 
@@ -160,7 +160,7 @@ class DegradableReranker:
         what the primary raises. An asynchronous client must not be used on another event loop than that of the
         requests, so for it there is ``ascore_when_idle``.
         """
-        if is_awaited(self._primary.reranker):
+        if is_loop_bound(self._primary.reranker):
             return Scored(None, self.name, "awaited")
         reason = self._not_idle()
         if reason:

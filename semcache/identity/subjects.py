@@ -67,8 +67,8 @@ class RerankerSubject:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it belongs to the event loop that uses it."""
-        return hasattr(self.reranker, "ascore_pairs")
+        """Whether it belongs to the event loop that uses it, as all do that are awaited and do not say otherwise."""
+        return hasattr(self.reranker, "ascore_pairs") and getattr(self.reranker, "is_loop_bound", True)
 
     def ask(self) -> Scores:
         """Its scores of the probe pairs: one call of ten pairs, and one of three unless its content is known.

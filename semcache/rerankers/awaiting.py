@@ -84,6 +84,14 @@ def is_awaited(reranker: Reranker) -> bool:
     return hasattr(reranker, "ascore_pairs")
 
 
+def is_loop_bound(reranker: Reranker) -> bool:
+    """True if the reranker must not be used on another event loop than that of the requests, nor by threads.
+
+    All that are awaited count as such, unless an attribute ``is_loop_bound`` says otherwise.
+    """
+    return is_awaited(reranker) and getattr(reranker, "is_loop_bound", True)
+
+
 def awaited_if_async(function: Callable[..., Any], reranker: SteppedReranker) -> Reranker:
     """The reranker of a function, awaited if the function has to be."""
     return AwaitedReranker(reranker) if is_async(function) else reranker

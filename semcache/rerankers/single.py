@@ -7,7 +7,7 @@ from typing import Any, cast
 from semcache.models.foreign import has_members
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
-from semcache.rerankers.awaiting import is_awaited
+from semcache.rerankers.awaiting import is_awaited, is_loop_bound
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
@@ -93,11 +93,13 @@ class SingleRung:
 class AwaitedRung:
     """Asks one asynchronous reranker: on the running event loop, or for a caller without one on semcache's own.
 
-    It has no ``score_when_idle``, since a client must not be used on another loop than that of the requests.
+    It has no ``score_when_idle`` for a client that must not be used on another loop than that of the requests.
     """
 
     def __init__(self, reranker: Any) -> None:
         self._reranker = reranker
+        if not is_loop_bound(reranker):
+            self.score_when_idle = self._score_when_idle
 
     @property
     def name(self) -> str:
@@ -135,6 +137,10 @@ class AwaitedRung:
     async def awarmup(self) -> None:
         """``warmup``, awaited in the running event loop."""
         await self.ascore("a query", ["a document"], [0])
+
+    def _score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
+        """``score`` for background work: a service answers it beside the requests of callers."""
+        return self.score(query, documents, ask)
 
     def _scored(self, scores: FloatArray, ask: Sequence[int]) -> Scored:
         return Scored(checked_scores(scores, len(ask), self.name), self.name)

@@ -85,7 +85,8 @@ class Exchange:
         received = _Received(len(body))
         with (
             self._translated(received, until),
-            self._clients.for_threads().stream("POST", **self._request(body, until)) as response,
+            self._clients.for_thread(self._left_s(until)) as client,
+            client.stream("POST", **self._request(body, until)) as response,
         ):
             received.begin(response)
             for chunk in response.iter_bytes():
@@ -131,31 +132,33 @@ class Exchange:
     @contextmanager
     def _translated(self, received: "_Received", until: Until) -> Iterator[None]:
         """Errors of httpx as ours."""
-        httpx = self._httpx
         try:
             yield
-        except httpx.PoolTimeout as error:
-            raise self._too_late(until, "all connections are in use; raise concurrency") from error
-        except httpx.ConnectTimeout as error:
-            if self._clock() >= until.at:
-                raise self._too_late(until, "it could not be reached") from error
-            raise self._unreachable(f"no connection within {_CONNECT_S} s") from error
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise self._too_late(until, "no answer came") from error
-        except httpx.TransportError as error:
+        except (TimeoutError, self._httpx.TimeoutException) as error:
+            raise self._timed_out(error, until) from error
+        except self._httpx.DecodingError as error:
+            raise RerankerError(f"{self._service} answered with what cannot be unpacked: {_said(error)}") from error
+        # A client that is closed under a request raises RuntimeError.
+        except (RuntimeError, self._httpx.TransportError) as error:
+            if self._clients.is_closed:
+                raise self._closed("in the middle of a request") from error
+            if isinstance(error, RuntimeError):
+                raise
             # Before an answer has begun, the connection may have been closed as idle, or the server was restarted. What
             # breaks off in the middle was computed and paid for, and would break off again.
             if received.status:
-                raise RerankServiceError(
-                    f"{self._service} broke off in the middle of its answer: {_said(error)}"
-                ) from error
+                why = f"{self._service} broke off in the middle of its answer: {_said(error)}"
+                raise RerankServiceError(why) from error
             raise self._unreachable(_said(error)) from error
-        except httpx.DecodingError as error:
-            raise RerankerError(f"{self._service} answered with what cannot be unpacked: {_said(error)}") from error
-        except RuntimeError as error:
-            if self._clients.is_closed:
-                raise SemcacheError(f"the reranker {self._service} was closed in the middle of a request") from error
-            raise
+
+    def _timed_out(self, error: Exception, until: Until) -> Exception:
+        if isinstance(error, self._httpx.PoolTimeout):
+            return self._too_late(until, "all connections are in use; raise concurrency")
+        if not isinstance(error, self._httpx.ConnectTimeout):
+            return self._too_late(until, "no answer came")
+        if self._clock() >= until.at:
+            return self._too_late(until, "it could not be reached")
+        return self._unreachable(f"no connection within {_CONNECT_S} s")
 
     def _unreachable(self, why: str) -> RerankServiceError:
         return RerankServiceError(
@@ -188,7 +191,10 @@ class Exchange:
 
     def _sleep(self, seconds: float) -> None:
         if seconds > 0 and self._closing.wait(seconds):
-            raise SemcacheError(f"the reranker {self._service} was closed while a request waited to be sent")
+            raise self._closed("while a request waited to be sent")
+
+    def _closed(self, when: str) -> SemcacheError:
+        return SemcacheError(f"the reranker {self._service} was closed {when}")
 
 
 class _Received:

@@ -75,6 +75,7 @@ class HttpReranker:
     """
 
     one_query_per_call = True
+    is_loop_bound = False
     identified_by = IdentifiedBy.PROBE
 
     def __init__(

@@ -14,6 +14,7 @@ from semcache.errors import ConfigurationError, InvalidInputError, MissingExtraE
 from semcache.identity.kinds import IdentifiedBy, base_name
 from semcache.rerankers import Dialect, HttpReranker, SplitReranker, adapt
 from semcache.rerankers.awaiting import is_awaited
+from semcache.rerankers.single import as_ladder
 from tests.contracts.reranker import PAIRS, QUERY, TEXTS, ListwiseContract
 from tests.rerank_service import RerankService, Response, relevance
 
@@ -262,3 +263,9 @@ def test_without_httpx_an_error_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(builtins, "__import__", without_httpx)
     with pytest.raises(MissingExtraError, match=r"pip install 'redis-semcache\[http\]'"):
         HttpReranker("tei", url="http://h")
+
+
+async def test_background_work_may_ask_it_too(reranker: HttpReranker) -> None:
+    ladder = as_ladder(reranker)
+    scored = await asyncio.to_thread(ladder.score_when_idle, QUERY, TEXTS, [2, 0])  # type: ignore[attr-defined]
+    assert scored.scores.tolist() == [relevance(QUERY, TEXTS[2]), relevance(QUERY, TEXTS[0])]
