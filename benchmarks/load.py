@@ -23,7 +23,7 @@ from benchmarks import experiment, load_batching, load_bursts, load_drive, load_
 from benchmarks.awake import awake
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.load_figures import PRIMARY, Run
-from benchmarks.load_scenarios import CAPACITY, THRESHOLD_S, Scenario, scenarios, spells
+from benchmarks.load_scenarios import CAPACITY, THRESHOLD_S, Scenario, limited, scenarios, spells
 from benchmarks.load_sides import SIDES
 from benchmarks.timing import Quantile, ratio
 from semcache.settings import Monitor
@@ -55,9 +55,15 @@ def measure_spells(quick: bool) -> dict[str, Any]:
     return _together([(scenario, OURS) for scenario in spells(2 if quick else SPELLS)])
 
 
+def measure_api(quick: bool) -> dict[str, Any]:
+    """A service with a rate limit, by every side."""
+    return _together([(limited(quick), side) for side in SIDES])
+
+
 PARTS: Mapping[str, Part] = {
     "sides": measure_sides,
     "spells": measure_spells,
+    "api": measure_api,
     "bursts": load_bursts.measure,
     "batching": load_batching.measure,
 }
@@ -103,6 +109,12 @@ def targets(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Target]:
         recovery_s = max(_or_endless(row["recover_s"]) for row in rows)
         yield _target("slow spells: calls until detected, most", calls, at_most=2 * Monitor().min_samples)
         yield _target("slow spells: s from the end to recovered, most", recovery_s, at_most=15)
+    if "api" in parts:
+        limited_row = next(row for row in parts["api"]["rows"] if row["side"] == OURS)
+        yield _target(
+            "service with a rate limit: 429s after the first second", limited_row["refused_after_1s"], at_most=0
+        )
+        yield _target("service with a rate limit: failed, %", limited_row["failed_pct"], at_most=0)
     for burst in parts.get("bursts", {}).get("rows", ()):
         yield from _burst_targets(burst)
     if "batching" in parts:
@@ -150,6 +162,7 @@ def result(parts: Mapping[str, Mapping[str, Any]]) -> ExperimentResult:
     """The report of all parts that were measured."""
     tables = {
         "Slow spells, semcache": _shown(parts.get("spells", {}).get("rows", ())),
+        "A service with a rate limit": _shown(parts.get("api", {}).get("rows", ()), LIMITED_COLUMNS),
         "Bursts": parts.get("bursts", {}).get("rows", ()),
         "Concurrent callers of a real cross-encoder": parts.get("batching", {}).get("rows", ()),
     }
@@ -171,16 +184,16 @@ def result(parts: Mapping[str, Mapping[str, Any]]) -> ExperimentResult:
 
 METHOD = (
     "Requests arrive open-loop, whether earlier ones were answered or not, and their times count from the moment at "
-    "which they should be sent. Each has 4 to 12 pairs, 8 on average. Scripted primaries sleep for as long as a model "
-    "would compute, which for a request of 8 pairs is 80 ms on average (lognormal noise of 0.25), and compute one call "
-    "at a time; the fallback takes 5 ms. T is 2 s. Real arrivals: the Azure LLM inference trace, stretched. A slow spell "
-    "makes calls 40 times as long, an error burst has them raise after 10 ms, and in a freeze they do not end. "
-    "Breakers of all sides open after 5 failures in a row, for 5 s; those of pybreaker and purgatory see slowness by a "
-    "timeout of 0.9 T. The old toggle takes the fallback while the p95 of the latest 100 latencies, its own among them, "
-    "is above T. wasted: the share of the primary's time that went into answers that were not used, or late. detect: "
-    "from the beginning of the incident until calls are kept from the primary, in seconds and in calls that had ended. "
-    "recover: from its end until 18 of 20 answers are the primary's and in time. Half capacity runs ten times as fast, "
-    "with all times scaled. Every score of the primary was compared with the true one."
+    "which they should be sent. Each has 4 to 12 pairs, 8 on average. Scripted primaries sleep for as long as a model"
+    " would compute, which for a request of 8 pairs is 80 ms on average (lognormal noise of 0.25), and compute one "
+    "call at a time; the fallback takes 5 ms. T is 2 s. Real arrivals: the Azure LLM inference trace, stretched. A "
+    "slow spell makes calls 40 times as long, an error burst has them raise after 10 ms, and in a freeze they do not "
+    "end. Breakers of all sides open after 5 failures in a row, for 5 s; those of pybreaker and purgatory see "
+    "slowness by a timeout of 0.9 T. The old toggle takes the fallback while the p95 of the latest 100 latencies, its"
+    " own among them, is above T. wasted: the share of the primary's time that went into answers that were not used, "
+    "or late. detect: from the beginning of the incident until calls are kept from the primary, in seconds and in "
+    "calls that had ended. recover: from its end until 18 of 20 answers are the primary's and in time. Half capacity "
+    "runs ten times as fast, with all times scaled. Every score of the primary was compared with the true one."
 )
 COLUMNS = (
     "scenario",
@@ -198,6 +211,7 @@ COLUMNS = (
     "recover_s",
 )
 """Of the figures of a run, those in the report."""
+LIMITED_COLUMNS = (*COLUMNS[1:10], "refused", "refused_after_1s")
 
 
 def main() -> None:
@@ -228,8 +242,8 @@ def main() -> None:
     experiment.report(result(parts), partial(_plot, parts), is_trial=arguments.quick)
 
 
-def _shown(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{column: row.get(column) for column in COLUMNS} for row in rows]
+def _shown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
+    return [{column: row.get(column) for column in columns} for row in rows]
 
 
 def _plot(parts: Mapping[str, Mapping[str, Any]], measured: ExperimentResult, path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.load_figures import FAILED, PRIMARY, Run, figures
 from benchmarks.load_primaries import Clock, ScriptedFallback, ScriptedPrimary, texts_of, true_scores
 from benchmarks.load_scenarios import Scenario
+from benchmarks.load_service import PlainClient, Service
 from benchmarks.load_sides import SIDES, Parts, Side
 
 DRAIN_S = 60.0
@@ -32,9 +33,12 @@ async def _run(scenario: Scenario, name: str) -> Run:
     def clock() -> float:
         return (monotonic() - origin) / scenario.scale
 
-    primary, fallback = ScriptedPrimary(scenario, clock), ScriptedFallback(scenario)
-    side = SIDES[name](Parts(scenario, primary, fallback, clock))
-    record = Run(list(map(float, times)), [0.0] * len(times), [FAILED] * len(times), primary.calls, side.switches)
+    fallback = ScriptedFallback(scenario)
+    service = Service(scenario, clock) if scenario.limit_per_s else None
+    primary = ScriptedPrimary(scenario, clock) if service is None else PlainClient(service.url)
+    side = SIDES[name](Parts(scenario, primary, fallback, clock, "" if service is None else service.url))
+    calls = primary.calls if service is None else service.calls
+    record = Run(list(map(float, times)), [0.0] * len(times), [FAILED] * len(times), calls, side.switches)
     tasks = []
     for request, at in enumerate(record.arrived):
         await asyncio.sleep(max(0.0, at - clock()) * scenario.scale)
@@ -46,6 +50,10 @@ async def _run(scenario: Scenario, name: str) -> Run:
     if unanswered:
         await asyncio.wait(unanswered)
     await side.close()
+    if service is not None:
+        service.close()
+        later = sum(at > record.arrived[0] + 1.0 for at in service.refused)
+        record.more = {"refused": len(service.refused), "refused_after_1s": later}
     return record
 
 

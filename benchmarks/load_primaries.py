@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from time import sleep
 
 import numpy as np
@@ -45,23 +45,21 @@ def true_scores(pairs: Sequence[Pair]) -> FloatArray:
 
 
 class ScriptedPrimary:
-    """A model that computes one call at a time (``scenario.concurrency``), however many threads call it."""
+    """A model that computes one call at a time, however many threads call it."""
 
     name = "primary"
     listwise = False
 
     def __init__(self, scenario: Scenario, clock: Clock) -> None:
-        self.concurrency = scenario.concurrency
         self.calls: list[Call] = []
         self._scenario = scenario
         self._clock = clock
         self._rng = np.random.default_rng(scenario.seed + 2000)
-        self._drawing = Lock()
-        self._free = BoundedSemaphore(scenario.concurrency)
+        self._computing = Lock()
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """``true_scores`` after the time that a call of this size takes now."""
-        with self._free:
+        with self._computing:
             started = self._clock()
             incident = self._scenario.incident
             in_trouble = incident is not None and incident.start <= started < incident.end
@@ -77,8 +75,7 @@ class ScriptedPrimary:
 
     def _service_s(self, pairs: int, now: float) -> float:
         incident = self._scenario.incident
-        with self._drawing:  # numpy's generators are not safe between threads
-            noise = float(np.exp(self._rng.normal(0, NOISE) - NOISE**2 / 2))
+        noise = float(np.exp(self._rng.normal(0, NOISE) - NOISE**2 / 2))
         is_slow = incident is not None and incident.trouble is Trouble.SLOW and incident.start <= now < incident.end
         return (self._scenario.fixed + pairs * self._scenario.per_pair_s) * noise * (SLOW_FACTOR if is_slow else 1)
 

@@ -53,7 +53,8 @@ class Scenario:
     included, so that a scenario with 0.1 runs ten times as fast. Only clocks, schedulers and locks are not.
 
     ``fixed`` is the part of a call's time that does not depend on its pairs; 0 means that merging gains nothing, so
-    that a model at 1.6 times its capacity can serve 62 %.
+    that a model at 1.6 times its capacity can serve 62 %. ``limit_per_s`` makes the primary a service behind HTTP that
+    lets in so many requests in any second, and is the capacity then.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Scenario:
     arrivals: str = "poisson"
     incident: Incident | None = None
     fixed: float = FIXED_S
-    concurrency: int = 1
+    limit_per_s: int = 0
     scale: float = 1.0
     seed: int = 1
 
@@ -74,7 +75,7 @@ class Scenario:
     @property
     def rate(self) -> float:
         """Requests per nominal second."""
-        return self.load * CAPACITY * self.concurrency
+        return self.load * (self.limit_per_s or CAPACITY)
 
     @property
     def threshold_s(self) -> float:
@@ -109,6 +110,11 @@ def scenarios(quick: bool) -> Mapping[str, Scenario]:
         Scenario("freeze", 0.5, half, incident=freeze),
     )
     return {scenario.name: scenario for scenario in found}
+
+
+def limited(quick: bool) -> Scenario:
+    """A service that allows 20 requests a second and is sent 30."""
+    return Scenario("service with a rate limit, 1.5x", 1.5, 150 if quick else 1350, limit_per_s=20)
 
 
 def spells(count: int) -> list[Scenario]:

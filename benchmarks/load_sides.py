@@ -14,8 +14,13 @@ import numpy as np
 from benchmarks.load_figures import FALLBACK, PRIMARY
 from benchmarks.load_primaries import Clock, ScriptedFallback, ScriptedPrimary
 from benchmarks.load_scenarios import Scenario
+from benchmarks.load_service import PlainClient
 from benchmarks.peers.process import VENVS
+from semcache import DegradableReranker, LatencyMonitor
+from semcache.degradation.breaker import BreakerPolicy
+from semcache.events import BreakerChanged
 from semcache.protocols import FloatArray, Pair
+from semcache.rerankers.http import HttpReranker
 
 OPEN_S = 5.0
 """How long breakers of all sides leave the primary alone at first, in nominal seconds: semcache's default."""
@@ -44,9 +49,11 @@ class Parts:
     """What every side is made of."""
 
     scenario: Scenario
-    primary: ScriptedPrimary
+    primary: ScriptedPrimary | PlainClient
     fallback: ScriptedFallback
     clock: Clock
+    url: str = ""
+    """Of the service behind HTTP that the primary is a client of; empty for a model."""
 
 
 class Threaded:
@@ -167,31 +174,30 @@ class Purgatory(Threaded):
 class Semcache:
     """DegradableReranker of semcache with its defaults, as tasks of one event loop."""
 
-    def __init__(self, parts: Parts) -> None:
-        from semcache import DegradableReranker, LatencyMonitor
-        from semcache.degradation.breaker import BreakerPolicy
-
+    def __init__(self, parts: Parts, **batching: Any) -> None:
         self.switches: list[tuple[float, bool]] = []
+        primary: Any = parts.primary
+        if parts.url:
+            primary = HttpReranker("jina", "a-model", url=parts.url, concurrency=50)
         self._clock = parts.clock
         scale = parts.scenario.scale
         defaults = BreakerPolicy()
         self._reranker = DegradableReranker(
-            parts.primary,
+            primary,
             parts.fallback,
             LatencyMonitor(p95_threshold=parts.scenario.threshold_s),
             breaker=BreakerPolicy(open_s=defaults.open_s * scale, max_open_s=defaults.max_open_s * scale),
             on_event=self._heard,
+            **batching,
         )
 
     async def answer(self, query: str, texts: Sequence[str]) -> Answer:
         ranking = await self._reranker.arerank(query, texts, top_k=len(texts))
         scores = np.empty(len(texts), np.float32)
         scores[list(ranking.indices)] = np.nan if ranking.scores is None else ranking.scores
-        return PRIMARY if ranking.reranker == PRIMARY else FALLBACK, scores
+        return PRIMARY if ranking.reranker == self._reranker.name else FALLBACK, scores
 
     def _heard(self, event: Any) -> None:
-        from semcache.events import BreakerChanged
-
         # Between open and half-open nothing changes: calls are kept from the primary, but for probes.
         if isinstance(event, BreakerChanged) and "closed" in (event.old, event.new):
             self.switches.append((self._clock(), event.new != "closed"))
