@@ -8,6 +8,7 @@ from time import sleep
 import numpy as np
 
 from benchmarks.load_scenarios import ERROR_AFTER_S, NOISE, SLOW_FACTOR, Incident, Scenario, Trouble
+from semcache.commands.models import packaged_models
 from semcache.protocols import FloatArray, Pair
 
 Clock = Callable[[], float]
@@ -78,6 +79,26 @@ class ScriptedPrimary:
         noise = float(np.exp(self._rng.normal(0, NOISE) - NOISE**2 / 2))
         is_slow = incident is not None and incident.trouble is Trouble.SLOW and incident.start <= now < incident.end
         return (self._scenario.fixed + pairs * self._scenario.per_pair_s) * noise * (SLOW_FACTOR if is_slow else 1)
+
+
+class RealPrimary:
+    """The packaged cross-encoder with a ledger, called by several threads at once as far as they do so."""
+
+    name = "primary"
+    listwise = False
+
+    def __init__(self, scenario: Scenario, clock: Clock) -> None:
+        self.calls: list[Call] = []
+        self._clock = clock
+        self._model = packaged_models().reranker
+        self._model.score([("warm up", "a text")])
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        """The model's scores."""
+        started = self._clock()
+        scores = self._model.score(pairs)
+        self.calls.append(Call(started, self._clock(), _counted(pairs), failed=False))
+        return scores
 
 
 class ScriptedFallback:
