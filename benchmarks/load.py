@@ -22,7 +22,6 @@ import numpy as np
 from benchmarks import experiment, load_batching, load_bursts, load_drive, load_plot, machine
 from benchmarks.awake import awake
 from benchmarks.experiment import ExperimentResult, Target
-from benchmarks.load_figures import PRIMARY, Run
 from benchmarks.load_scenarios import CAPACITY, THRESHOLD_S, Scenario, limited, real, scenarios, spells
 from benchmarks.load_sides import SIDES
 from benchmarks.timing import Quantile, ratio
@@ -90,16 +89,11 @@ def _together(runs: Sequence[tuple[Scenario, str]], at_once: int = TOGETHER) -> 
     lines = {
         scenario.name: {
             "incident": scenario.incident and (scenario.incident.start, scenario.incident.end),
-            **{side: _line(found[name, side][1]) for name, side in found if name == scenario.name},
+            **{side: load_plot.timeline(found[name, side][1]) for name, side in found if name == scenario.name},
         }
         for scenario, _ in runs
     }
     return {"rows": rows, "timelines": lines}
-
-
-def _line(run: Run) -> dict[str, list[float]]:
-    in_time = np.array(run.answered) - np.array(run.arrived) <= THRESHOLD_S
-    return load_plot.timeline(run.arrived, [by == PRIMARY for by in run.by] & in_time)
 
 
 def targets(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Target]:
@@ -204,7 +198,7 @@ METHOD = (
     " own among them, is above T. wasted: the share of the primary's time that went into answers that were not used, "
     "or late. detect: from the beginning of the incident until calls are kept from the primary, in seconds and in "
     "calls that had ended. recover: from its end until 18 of 20 answers are the primary's and in time. Half capacity "
-    "runs ten times as fast, with all times scaled. Every score of the primary was compared with the true one."
+    "runs five times as fast, with all times scaled. Every score of the primary was compared with the true one."
 )
 COLUMNS = (
     "scenario",
@@ -230,12 +224,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes; files go to benchmarks/.cache/trials")
+    parser.add_argument("--report", action="store_true", help="measure nothing, only write the report again")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     kept = KEPT / ("quick" if arguments.quick else "full")
     kept.mkdir(parents=True, exist_ok=True)
-    for name in arguments.parts or PARTS:
+    for name in () if arguments.report else arguments.parts or PARTS:
         started = perf_counter()
         with awake() as circumstances:
             measured = PARTS[name](arguments.quick)
@@ -259,8 +254,9 @@ def _shown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) 
 
 def _plot(parts: Mapping[str, Mapping[str, Any]], measured: ExperimentResult, path: Path) -> None:
     lines = parts.get("sides", {}).get("timelines", {})
-    shown = {name: lines[name] for name in ("slow spell", "overload 1.6x, real arrivals") if name in lines}
-    load_plot.draw(parts.get("sides", {}).get("rows", ()), shown, parts.get("batching", {}).get("rows", ()), path)
+    shown = {name: lines[name] for name in ("slow spell", "overload 1.6x") if name in lines}
+    rows = [row for name in ("sides", "api", "real") for row in parts.get(name, {}).get("rows", ())]
+    load_plot.draw(rows, shown, parts.get("batching", {}).get("rows", ()), path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plots of the load lab: shares by scenario and side, a slow spell and an overload over time, and batching."""
+"""Plots of the load lab: who answered in time, an incident and an overload over time, and concurrent callers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,96 +6,115 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {
-    "no protection": "#9e9e9e",
-    "old toggle": "#d98c3f",
-    "pybreaker": "#8e6bb0",
-    "purgatory": "#4c8fc4",
-    "semcache": "#2c9c5e",
-}
+from benchmarks.load_figures import PRIMARY, Run
+from benchmarks.load_scenarios import THRESHOLD_S
+
 Rows = Sequence[Mapping[str, Any]]
+
+# Told apart also by those who do not see red and green (Okabe and Ito).
+COLOURS = {
+    "no protection": "#999999",
+    "old toggle": "#e69f00",
+    "pybreaker": "#cc79a7",
+    "purgatory": "#56b4e9",
+    "semcache": "#006d4f",
+}
+_PARTS = (
+    ("by the primary, in time", "primary_in_time_pct", "#006d4f"),
+    ("by the fallback, in time", "fallback_in_time_pct", "#b9d6e8"),
+    ("late or failed", "late_or_failed_pct", "#d55e00"),
+)
+_ACROSS = 4
 
 
 def draw(rows: Rows, timelines: Mapping[str, Mapping[str, Any]], batching: Rows, path: Path) -> None:
-    """One page: for every scenario who answered in time, two timelines, and throughput by callers."""
+    """One page: who answered in each scenario, two of them over time, and concurrent callers."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure = pyplot.figure(figsize=(13, 15), layout="constrained")
-    grid = figure.add_gridspec(3, 2, height_ratios=(1.5, 1, 1))
-    shares = figure.add_subplot(grid[0, :])
-    _shares(shares, rows)
-    for at, (name, sides) in enumerate(list(timelines.items())[:2]):
-        _timeline(figure.add_subplot(grid[1, at]), name, sides)
-    for at, model in enumerate(dict.fromkeys(row["model"] for row in batching)):
-        _batching(figure.add_subplot(grid[2, at]), model, [row for row in batching if row["model"] == model])
-    figure.savefig(path, dpi=110)
+    names = list(dict.fromkeys(row["scenario"] for row in rows))
+    models = list(dict.fromkeys(row["model"] for row in batching))
+    blocks = [1.7 * -(-len(names) // _ACROSS) if names else 0, 4.0 if timelines else 0, 4.0 if models else 0]
+    kept = [height for height in blocks if height]
+    figure = pyplot.figure(figsize=(14, sum(kept) + 0.6), layout="constrained")
+    areas = iter(figure.subfigures(len(kept), 1, height_ratios=kept, squeeze=False)[:, 0])
+    if names:
+        _shares(next(areas), names, rows)
+    if timelines:
+        _over_time(next(areas), timelines)
+    if models:
+        _callers(next(areas), models, batching)
+    figure.savefig(path, dpi=100)
     pyplot.close(figure)
 
 
-def _shares(axes: Any, rows: Rows) -> None:
-    """A bar per scenario and side: answered by the primary in time, by the fallback in time, late or failed."""
-    names = list(dict.fromkeys(row["scenario"] for row in rows))
-    sides = list(dict.fromkeys(row["side"] for row in rows))
-    parts = (
-        ("by the primary, in time", "primary_in_time_pct", "#2c9c5e"),
-        ("by the fallback, in time", "fallback_in_time_pct", "#bcd9ea"),
-        ("late or failed", "late_or_failed_pct", "#c0392b"),
-    )
-    labels, places = [], []
-    for block, name in enumerate(names):
-        for at, side in enumerate(sides):
-            row = next((row for row in rows if row["scenario"] == name and row["side"] == side), None)
-            if row is None:
-                continue
-            place, left = block * (len(sides) + 1.6) + at, 0.0
-            for part, column, colour in parts:
-                label = part if not labels else None
-                axes.barh(place, row[column], left=left, color=colour, label=label, height=0.85)
-                left += row[column]
-            labels.append(side)
-            places.append(place)
-        axes.text(0, block * (len(sides) + 1.6) - 0.75, name, fontweight="bold", fontsize=9, va="center")
-    axes.set_yticks(places, labels, fontsize=8)
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="share of requests, %", title="Who answered, and was it in time (T = 2 s)?")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.03), ncols=3, fontsize=9, frameon=False)
-
-
-def _timeline(axes: Any, name: str, sides: Mapping[str, Any]) -> None:
-    """Share of answers by the primary and in time, per 2 s of arrivals."""
-    for side, line in sides.items():
-        if side == "incident":
-            if line is not None:
-                axes.axvspan(*line, color="#f3d9d6", label="incident")
+def _shares(area: Any, names: Sequence[str], rows: Rows) -> None:
+    """A small chart per scenario with a bar per side."""
+    area.suptitle(f"Who answered, and was it within T = {THRESHOLD_S:g} s? Share of requests, %", fontsize=12)
+    charts = area.subplots(-(-len(names) // _ACROSS), _ACROSS, sharex=True, squeeze=False)
+    for number, axes in enumerate(charts.flat):
+        if number >= len(names):
+            axes.set_axis_off()
             continue
-        width = 2.6 if side == "semcache" else 1.3
-        axes.plot(line["at"], line["good_pct"], color=COLOURS[side], label=side, linewidth=width)
-    axes.set(title=name, xlabel="time of arrival, s", ylabel="by the primary and in time, %", ylim=(-3, 103))
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=8, loc="center right")
+        own = [row for row in rows if row["scenario"] == names[number]]
+        lefts = np.zeros(len(own))
+        for part, column, colour in _PARTS:
+            values = np.array([row[column] for row in own])
+            axes.barh(range(len(own)), values, left=lefts, color=colour, label=part, height=0.8)
+            lefts += values
+        axes.set_yticks(range(len(own)), [row["side"] for row in own], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_title(names[number], fontsize=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    area.legend(*charts.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
 
 
-def _batching(axes: Any, model: str, rows: Rows) -> None:
-    """Requests per second by the number of callers; p95 at each point."""
-    for at, side in enumerate(dict.fromkeys(row["side"] for row in rows)):
-        own = [row for row in rows if row["side"] == side]
-        axes.plot(
-            [row["callers"] for row in own], [row["requests_per_s"] for row in own], marker="os^D"[at % 4], label=side
-        )
-    axes.set_xscale("log", base=2)
-    callers = sorted({row["callers"] for row in rows})
-    axes.set_xticks(callers, [str(number) for number in callers])
-    axes.set(title=f"Concurrent callers of one cross-encoder: {model}", xlabel="callers", ylabel="requests per second")
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=8)
+def _over_time(area: Any, timelines: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each scenario twice: the share of good answers, and the slowest answers, by time of arrival."""
+    for axes, (name, sides) in zip(np.atleast_1d(area.subplots(1, len(timelines))), timelines.items(), strict=True):
+        if sides["incident"] is not None:
+            axes.axvspan(*sides["incident"], color="#f6e3d7", label="incident")
+        for side, colour in COLOURS.items():
+            if side in sides:
+                width = 2.6 if side == "semcache" else 1.4
+                axes.plot(sides[side]["at"], sides[side]["p95_s"], color=colour, label=side, linewidth=width)
+        axes.axhline(THRESHOLD_S, color="black", linestyle="--", linewidth=1, label="T")
+        axes.set(title=name, xlabel="time of arrival, s", ylabel="p95 of answers, s", yscale="log")
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(fontsize=8, loc="upper left", ncols=2)
 
 
-def timeline(arrived: Sequence[float], good: Sequence[bool], step: float = 2.0) -> dict[str, list[float]]:
-    """Share of good answers in percent by time of arrival, in steps of ``step`` seconds; empty steps are left out."""
-    slots = (np.array(arrived) // step).astype(int)
-    found = [(slot, np.array(good)[slots == slot].mean()) for slot in np.unique(slots)]
-    return {"at": [float((slot + 0.5) * step) for slot, _ in found], "good_pct": [100 * float(of) for _, of in found]}
+def _callers(area: Any, models: Sequence[str], rows: Rows) -> None:
+    """Requests per second by the number of callers."""
+    for axes, model in zip(np.atleast_1d(area.subplots(1, len(models))), models, strict=True):
+        of_model = [row for row in rows if row["model"] == model]
+        for at, side in enumerate(dict.fromkeys(row["side"] for row in of_model)):
+            own = [row for row in of_model if row["side"] == side]
+            points = [row["callers"] for row in own], [row["requests_per_s"] for row in own]
+            axes.plot(*points, marker="os^D"[at % 4], label=side, linewidth=2.4 if side.startswith("semcache") else 1.4)
+        callers = sorted({row["callers"] for row in of_model})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(callers, [str(number) for number in callers])
+        axes.set(title=f"One cross-encoder, many callers: {model}", xlabel="callers", ylabel="requests per second")
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(fontsize=8)
+
+
+def timeline(run: Run, step: float = 4.0) -> dict[str, list[float]]:
+    """By time of arrival in steps of ``step`` seconds, empty ones left out: the share in percent of answers that were
+    the primary's and in time, and the p95 of all answers in seconds.
+    """
+    arrived = np.array(run.arrived)
+    took = np.array(run.answered) - arrived
+    good = (took <= THRESHOLD_S) & [by == PRIMARY for by in run.by]
+    slots = (arrived // step).astype(int)
+    steps = np.unique(slots)
+    return {
+        "at": [float((slot + 0.5) * step) for slot in steps],
+        "good_pct": [100 * float(good[slots == slot].mean()) for slot in steps],
+        "p95_s": [float(np.quantile(took[slots == slot], 0.95)) for slot in steps],
+    }

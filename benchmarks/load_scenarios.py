@@ -102,7 +102,7 @@ def scenarios(quick: bool) -> Mapping[str, Scenario]:
     over = 200 if quick else 1200
     slow, errors, freeze = (Incident(trouble, *spell) for trouble in Trouble)
     found = (
-        Scenario("half capacity", 0.5, 500 if quick else 10_000, scale=0.1),
+        Scenario("half capacity", 0.5, 500 if quick else 10_000, scale=0.2),
         Scenario("half capacity, real arrivals", 0.5, half, "azure"),
         Scenario("overload 1.6x", 1.6, over, fixed=0.0),
         Scenario("overload 1.6x, real arrivals", 1.6, over, "azure", fixed=0.0),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.load_arrivals import dispersion, poisson, scaled
-from benchmarks.load_drive import run
+from benchmarks.load_drive import run as run_scenario
 from benchmarks.load_figures import FAILED, FALLBACK, PRIMARY, Run, calls_between, figures, recovery_s, wasted_share
 from benchmarks.load_plot import timeline
 from benchmarks.load_primaries import (
@@ -118,7 +118,11 @@ class TestFigures:
 
 
 def test_a_timeline_leaves_out_steps_without_arrivals() -> None:
-    assert timeline([0.5, 1.5, 6.5], [True, False, True]) == {"at": [1.0, 7.0], "good_pct": [50.0, 100.0]}
+    run = Run([0.5, 1.5, 6.5], [1.0, 4.0, 7.0], [PRIMARY, PRIMARY, FALLBACK], [])
+    line = timeline(run, step=2.0)
+    assert line["at"] == [1.0, 7.0]
+    assert line["good_pct"] == [50.0, 0.0]
+    assert line["p95_s"] == pytest.approx([2.4, 0.5])
 
 
 def test_a_rate_limit_lets_in_so_many_in_any_second() -> None:
@@ -187,7 +191,7 @@ def test_the_old_toggle_takes_the_fallback_while_its_window_is_slow() -> None:
 
 
 def test_the_driver_records_every_answer() -> None:
-    row, record = run(scenario(), "no protection")
+    row, record = run_scenario(scenario(), "no protection")
     assert row["requests"] == 50
     assert row["by_primary_pct"] == 100
     assert all(answered > arrived for answered, arrived in zip(record.answered, record.arrived, strict=True))
