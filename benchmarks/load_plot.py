@@ -73,8 +73,9 @@ def _shares(area: Any, names: Sequence[str], rows: Rows) -> None:
 
 
 def _over_time(area: Any, timelines: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each scenario twice: the share of good answers, and the slowest answers, by time of arrival."""
-    for axes, (name, sides) in zip(np.atleast_1d(area.subplots(1, len(timelines))), timelines.items(), strict=True):
+    """The p95 of the answers by time of arrival, a chart per scenario."""
+    charts = np.atleast_1d(area.subplots(1, len(timelines)))
+    for axes, (name, sides) in zip(charts, timelines.items(), strict=True):
         if sides["incident"] is not None:
             axes.axvspan(*sides["incident"], color="#f6e3d7", label="incident")
         for side, colour in COLOURS.items():
@@ -84,7 +85,7 @@ def _over_time(area: Any, timelines: Mapping[str, Mapping[str, Any]]) -> None:
         axes.axhline(THRESHOLD_S, color="black", linestyle="--", linewidth=1, label="T")
         axes.set(title=name, xlabel="time of arrival, s", ylabel="p95 of answers, s", yscale="log")
         axes.grid(visible=True, alpha=0.3)
-        axes.legend(fontsize=8, loc="upper left", ncols=2)
+    area.legend(*charts[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9)
 
 
 def _callers(area: Any, models: Sequence[str], rows: Rows) -> None:
