@@ -17,7 +17,7 @@ from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
-from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import until_done
 
@@ -108,17 +108,20 @@ class AwaitedCalls:
         return sum(turn.is_abandoned for turn in self._line.under_way)
 
     async def _call(self, turn: Turn, pairs: Sequence[Pair], settle: OnServed) -> FloatArray:
-        served = NEVER_RUN
+        served, started, task = NEVER_RUN, turn.arrived, asyncio.current_task()
         try:
             await turn.come()
             started = self._clock()
             scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
             served = Served(self._clock() - started, len(pairs), since=started)
-        except asyncio.CancelledError:  # by the caller, which says nothing about the reranker
-            raise
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
-            served = Served(error=error, since=started)
-            raise
+            if _is_given_up(error, task):
+                raise  # by the caller, which says nothing about the reranker
+            told = ordinary(error, self._reranker.name)
+            served = Served(error=told, since=started)
+            if told is error:
+                raise
+            raise told from error
         finally:
             settle(served)
         return scores
@@ -172,3 +175,18 @@ class AwaitedCalls:
 
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")
+
+
+def _is_given_up(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Whether a task was cancelled, or is thrown away with its loop: a reranker may raise the same by itself."""
+    if isinstance(error, asyncio.CancelledError):
+        return task is None or task.cancelling() > 0
+    # A task that is thrown away does not run; in the end it is closed from elsewhere.
+    return isinstance(error, GeneratorExit) and _running_task() is not task
+
+
+def _running_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return None

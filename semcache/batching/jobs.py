@@ -1,8 +1,10 @@
 """One caller's pairs on their way through a batcher, settled exactly once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from semcache.errors import DeadlineExceededError
 from semcache.protocols import FloatArray, Pair
@@ -41,6 +43,20 @@ class Job:
     on_served: Callable[[Served], None]
     future: Future[FloatArray] = field(default_factory=Future)
     has_left: bool = False
+    known: dict[Pair, float] = field(default_factory=dict)
+    """Scores that calls for other jobs gave while this one waited."""
+
+    @property
+    def unknown(self) -> Sequence[Pair]:
+        """The pairs that the model has to be asked about."""
+        return [pair for pair in self.pairs if pair not in self.known] if self.known else self.pairs
+
+    def all_scores(self, asked: FloatArray) -> FloatArray:
+        """The scores of all pairs: those known, and those that the model gave for the unknown ones, in their order."""
+        if not self.known:
+            return asked
+        scores = {**self.known, **dict(zip(self.unknown, asked.tolist(), strict=True))}
+        return np.array([scores[pair] for pair in self.pairs], dtype=np.float32)
 
     def succeed(self, scores: FloatArray, served: Served) -> None:
         """Settle with scores."""
@@ -66,8 +82,13 @@ class Batch:
     """
 
     jobs: list[Job]
-    pairs: int
+    asked: frozenset[Pair]
     since: float
+
+    @property
+    def pairs(self) -> int:
+        """Number of distinct pairs."""
+        return len(self.asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Which waiting requests share a call of the model, and which of the call's scores belong to which request."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,9 +21,7 @@ class BatchPlan:
         return scores[list(self.positions[request])]
 
 
-def count_that_fit(
-    requests: Iterable[Sequence[Pair]], max_requests: int, max_pairs: int, *, one_query: bool = False
-) -> int:
+def count_that_fit(requests: Sequence[Sequence[Pair]], max_pairs: int, *, one_query: bool = False) -> int:
     """How many of the waiting requests, in order of arrival, go into one call.
 
     The first always goes, however large: requests are merged, never split. Others join it while their distinct pairs
@@ -34,14 +32,12 @@ def count_that_fit(
     # Distinct ones only: many callers often ask the same at once, and equal pairs cost the model nothing more.
     distinct: set[Pair] = set()
     queries: set[str] = set()
-    count = 0
-    for pairs in requests:
+    for count, pairs in enumerate(requests):
         distinct.update(pairs)
         queries.update(query for query, _ in pairs if one_query)
-        if count >= max_requests or (count and (len(distinct) > max_pairs or len(queries) > 1)):
-            break
-        count += 1
-    return count
+        if count and (len(distinct) > max_pairs or len(queries) > 1):
+            return count
+    return len(requests)
 
 
 def plan_merged(requests: Sequence[Sequence[Pair]]) -> BatchPlan:

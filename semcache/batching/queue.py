@@ -8,11 +8,9 @@ Lock order: this lock, then the lock inside a future. The other order cannot occ
 own lock before it calls back.
 """
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 from threading import Condition
 
 from semcache.batching.admission import Load, is_hopeless, pairs_within
@@ -21,8 +19,9 @@ from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
 from semcache.batching.waiting import load_of
-from semcache.errors import SemcacheError
-from semcache.protocols import Clock, FloatArray
+from semcache.batching.waiting_jobs import WaitingJobs, distinct
+from semcache.errors import InvalidInputError, SemcacheError
+from semcache.protocols import Clock, FloatArray, Pair
 from semcache.rerankers.rate_limit import RateLimit
 from semcache.runtime.forking import renew_in_child
 
@@ -53,8 +52,7 @@ class BatchQueue:
         # Guards everything below, the service time, and whether the queue is closed. Workers sleep on it until a job
         # arrives or the queue is closed.
         self._changed = Condition()
-        self._waiting: deque[Job] = deque()
-        self._waiting_pairs = 0
+        self._waiting = WaitingJobs()
         self._running: list[Batch] = []
         self._idle = 0
         # Whether a worker waits for the rate limit; the others sleep until it has taken its batch.
@@ -70,10 +68,12 @@ class BatchQueue:
         with self._changed:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            self._limits.check_room(self._waiting_pairs, pairs, self._workers)
+            self._limits.check_room(self._waiting.pairs, pairs, self._workers)
             check_in_time(self._rate_wait_s(pairs), job.deadline, self._clock)
-            self._waiting.append(job)
-            self._waiting_pairs += pairs
+            try:
+                self._waiting.append(job)
+            except TypeError as error:
+                raise InvalidInputError("a pair must be a tuple of two texts, (query, document)") from error
             self._changed.notify()
             lacks_workers = len(self._waiting) > self._idle
         # Cancelling the future of a waiting job takes it out at once, so that its pairs no longer count as waiting.
@@ -84,31 +84,22 @@ class BatchQueue:
     def take(self, *, merged: bool = True) -> Dequeued | None:
         """Wait for jobs, and take out the next batch and what has expired; None when the queue is closed and empty.
 
-        Without ``merged`` the batch is one job.
+        Without ``merged`` the batch is one job, of which no pair is answered by another call.
         """
         with self._changed:
             while self._waiting or not self._is_closed:
-                if not self._waiting:
-                    self._sleep()
-                    continue
                 now = self._clock()
                 cost = self._service.cost(now)
                 expired, cancelled = self._dequeue([job for job in self._waiting if _is_late(job, cost, now)])
                 # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
-                count = self._count_of_batch(self._limits.max_requests if merged else 1, cost, now)
-                pairs = sum(len(job.pairs) for job in islice(self._waiting, count))
-                delay_s = self._rate_limit.try_take(pairs) if count else 0.0
-                if delay_s > 0 and not (expired or cancelled):
-                    self._sleep(delay_s)
-                    continue
-                jobs, also_cancelled = self._dequeue(islice(self._waiting, 0 if delay_s > 0 else count))
-                batch = Batch(jobs, sum(len(job.pairs) for job in jobs), now) if jobs else None
-                # In the same step that takes the jobs out, so that no other thread sees the model idle in between.
-                if batch:
-                    self._running.append(batch)
-                # For the worker that waits for the rate limit next.
-                self._changed.notify()
-                return Dequeued(batch, expired, cancelled + also_cancelled)
+                jobs = self._next(merged, cost, now)
+                delay_s = self._delay_s(jobs, now)
+                if delay_s == 0 and jobs:
+                    jobs, late = self._dequeue(jobs)
+                    return self._taken(jobs, expired, cancelled + late, now)
+                if expired or cancelled:
+                    return Dequeued(None, expired, cancelled)
+                self._sleep(delay_s if jobs else None)
             return None
 
     def record_service(self, pairs: int, service_s: float) -> None:
@@ -121,13 +112,23 @@ class BatchQueue:
         with self._changed:
             self._service = ServiceTime()
 
-    def finish(self, batch: Batch, jobs: Sequence[Job]) -> None:
-        """These jobs of a batch are no longer in the model; without jobs the batch is over."""
+    def finish(
+        self, batch: Batch, jobs: Sequence[Job], scores: Mapping[Pair, float] | None = None
+    ) -> tuple[list[Job], list[Job]]:
+        """These jobs of a batch are no longer in the model; without jobs the batch is over.
+
+        ``scores`` are what they were told, unless these hold within one call only. Gives jobs to settle that waited for
+        the same: those whose scores are all known now, and those whose callers have cancelled them.
+        """
         with self._changed:
             batch.jobs = [job for job in batch.jobs if job not in jobs]
-            if not batch.jobs:
+            if not batch.jobs and batch in self._running:
                 self._running.remove(batch)
             self.finished += 1
+            answered = self._dequeue(self._waiting.learn(scores)) if scores else ([], [])
+            # For a worker that found only jobs which this batch was to answer.
+            self._changed.notify()
+            return answered
 
     def leave(self, job: Job) -> None:
         """The caller's deadline passed. A job that is already in the model counts as abandoned until its call ends."""
@@ -144,7 +145,7 @@ class BatchQueue:
             merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
             return load_of(
                 self._running,
-                (self._waiting_pairs, len(self._waiting)),
+                (self._waiting.pairs, len(self._waiting)),
                 (merged, 1 if self._one_query else self._limits.max_requests),
                 concurrency=self._workers,
                 cost=cost,
@@ -176,7 +177,7 @@ class BatchQueue:
     @property
     def waiting_pairs(self) -> int:
         """Number of (query, document) pairs that wait, those inside the model not counted."""
-        return self._waiting_pairs
+        return self._waiting.pairs
 
     @property
     def abandoned(self) -> int:
@@ -194,18 +195,35 @@ class BatchQueue:
             self._idle -= 1
             self._has_timer = self._has_timer and not is_timer
 
-    def _count_of_batch(self, most: int, cost: Cost | None, now: float) -> int:
-        """How many of the jobs that wait go into the next call, at most ``most``."""
+    def _next(self, merged: bool, cost: Cost | None, now: float) -> list[Job]:
+        """The jobs of the next call."""
+        if not merged:
+            return self._waiting.first(1, ())
+        jobs = self._waiting.first(self._limits.max_requests, self._running)
         # No job that joins a call may make another one late.
-        deadlines = [job.deadline for job in islice(self._waiting, most) if job.deadline is not None]
+        deadlines = [job.deadline for job in jobs if job.deadline is not None]
         seconds = min([self._limits.max_batch_s, *(deadline - now for deadline in deadlines)])
         max_pairs = pairs_within(seconds, cost, self._limits.pairs_merged)
-        return count_that_fit((job.pairs for job in self._waiting), most, max_pairs, one_query=self._one_query)
+        count = count_that_fit([job.unknown for job in jobs], max_pairs, one_query=self._one_query)
+        return jobs[:count]
+
+    def _delay_s(self, jobs: Sequence[Job], now: float) -> float:
+        """In how many seconds a call for these jobs may begin; 0 means now."""
+        return self._rate_limit.try_take(len(distinct(jobs))) if jobs else 0.0
+
+    def _taken(self, jobs: list[Job], expired: list[Job], cancelled: list[Job], now: float) -> Dequeued:
+        batch = Batch(jobs, distinct(jobs), now) if jobs else None
+        # In the same step that takes the jobs out, so that no other thread sees the model idle in between.
+        if batch:
+            self._running.append(batch)
+        # For the worker that waits for the rate limit next.
+        self._changed.notify()
+        return Dequeued(batch, expired, cancelled)
 
     def _rate_wait_s(self, pairs: int) -> float:
         """In how many seconds the rate limit would let a new request begin, behind those that wait."""
-        calls = len(self._waiting) if self._one_query else -(-self._waiting_pairs // self._limits.pairs_merged)
-        return self._rate_limit.wait_s(pairs, pairs_ahead=self._waiting_pairs, requests_ahead=calls)
+        calls = len(self._waiting) if self._one_query else -(-self._waiting.pairs // self._limits.pairs_merged)
+        return self._rate_limit.wait_s(pairs, pairs_ahead=self._waiting.pairs, requests_ahead=calls)
 
     def _withdraw(self, job: Job, future: Future[FloatArray]) -> None:
         """Runs in whichever thread settles or cancels the future, once."""
@@ -214,7 +232,7 @@ class BatchQueue:
         with self._changed:
             waited = job in self._waiting
             if waited:
-                self._remove(job)
+                self._waiting.remove(job)
         # If a worker or close() was faster, the job is theirs, and they report it.
         if waited:
             job.on_served(NEVER_RUN)
@@ -224,14 +242,10 @@ class BatchQueue:
         alive: list[Job] = []
         cancelled: list[Job] = []
         for job in tuple(jobs):
-            self._remove(job)
+            self._waiting.remove(job)
             # False: cancelled already, and the callback that would withdraw the job still waits for our lock.
             (alive if job.future.set_running_or_notify_cancel() else cancelled).append(job)
         return alive, cancelled
-
-    def _remove(self, job: Job) -> None:
-        self._waiting.remove(job)
-        self._waiting_pairs -= len(job.pairs)
 
 
 def _is_late(job: Job, cost: Cost | None, now: float) -> bool:

@@ -11,7 +11,7 @@ from semcache.batching.queue import BatchQueue
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
-from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.runtime.threads import start_thread
 
 _numbers = count(1)
@@ -34,7 +34,7 @@ class ModelWorker:
     def work(self) -> None:
         """Take batches and score them, in the calling thread, until the queue is closed and empty."""
         # Asked here, and not where the batcher is made: a service whose kind is unknown has to be called for it.
-        is_listwise = self._reranker.listwise
+        is_listwise = self._is_listwise()
         while (taken := self._queue.take(merged=not is_listwise)) is not None:
             # Before the batch, whose call may take a second: these jobs need no model.
             for job in taken.cancelled:
@@ -56,7 +56,7 @@ class ModelWorker:
         groups: list[Sequence[Job]] = [tuple(batch.jobs)]
         while groups:
             jobs = groups.pop()
-            plan = plan_alone(jobs[0].pairs) if self._reranker.listwise else plan_merged([job.pairs for job in jobs])
+            plan = plan_alone(jobs[0].pairs) if self._is_listwise() else plan_merged([job.unknown for job in jobs])
             started = self._clock()
             try:
                 scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
@@ -64,8 +64,7 @@ class ModelWorker:
                 if len(jobs) > 1:
                     groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
                 else:
-                    self._queue.finish(batch, jobs)
-                    jobs[0].fail(error, Served(error=error, since=started))
+                    self._fail(batch, jobs[0], ordinary(error, self._reranker.name), started)
             else:
                 self._settle(batch, jobs, plan, scores, started)
 
@@ -74,12 +73,28 @@ class ModelWorker:
         # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
         # its rate recorded and the event delivered.
         self._queue.record_service(pairs, service_s)
-        self._queue.finish(batch, jobs)
+        shared = None if self._is_listwise() else dict(zip(plan.pairs, scores.tolist(), strict=True))
+        answered, cancelled = self._queue.finish(batch, jobs, shared)
         waited_s = batch.since - min(job.arrived for job in jobs)
         notify(self._observers, BatchScored(self._reranker.name, pairs, len(jobs), waited_s, service_s))
         served = Served(service_s, pairs, since=started)
         for position, job in enumerate(jobs):
-            job.succeed(plan.scores_of(position, scores), served)
+            job.succeed(job.all_scores(plan.scores_of(position, scores)), served)
+        # No call was made for these, so that nothing is to be said of it.
+        for job in answered:
+            job.succeed(job.all_scores(scores[:0]), NEVER_RUN)
+        for job in cancelled:
+            job.on_served(NEVER_RUN)
+
+    def _fail(self, batch: Batch, job: Job, error: Exception, started: float) -> None:
+        self._queue.finish(batch, [job])
+        job.fail(error, Served(error=error, since=started))
+
+    def _is_listwise(self) -> bool:
+        try:
+            return self._reranker.listwise
+        except BaseException:  # noqa: BLE001 - the property of a user's class; the call that follows tells its callers
+            return True
 
     def _without_abandoned(self, batch: Batch, groups: Sequence[Sequence[Job]]) -> Sequence[Sequence[Job]]:
         """The groups without the jobs whose callers have given up, which are settled here and not tried again."""

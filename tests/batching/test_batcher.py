@@ -4,7 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import product
 from threading import Event as Gate
@@ -215,14 +215,120 @@ class TestFailures:
             with pytest.raises(RerankerError, match="not finite"):
                 scores(bad)
 
-    def test_even_a_system_exit_in_the_model_leaves_the_worker_alive(self) -> None:
+    @pytest.mark.parametrize(
+        "raised",
+        [
+            StopIteration("x"),
+            StopAsyncIteration("x"),
+            SystemExit(3),
+            KeyboardInterrupt(),
+            GeneratorExit(),
+            asyncio.CancelledError(),
+            CancelledError(),
+        ],
+    )
+    @pytest.mark.parametrize("is_awaited", [False, True])
+    async def test_what_only_python_raises_is_an_ordinary_error_of_the_model(
+        self, raised: BaseException, is_awaited: bool
+    ) -> None:
         model = ScriptedReranker()
-        with Batcher(model) as batcher:
-            model.fail = lambda pairs: SystemExit("model")
-            with pytest.raises(SystemExit):
-                batcher.score(pairs("a"))
+
+        async def score_awaited(pairs: Sequence[Pair]) -> FloatArray:
+            return model.score(pairs)
+
+        reranker = adapt(score_awaited, name="scripted") if is_awaited else model
+        async with Batcher(reranker) as batcher:
+            model.fail = lambda pairs: raised
+            with pytest.raises(Exception, match=type(raised).__name__) as caught:
+                await batcher.ascore(pairs("a"))
+            assert type(caught.value) in (RerankerError, RuntimeError), "asyncio makes the latter of a StopIteration"
+            with pytest.raises(Exception, match=type(raised).__name__):
+                await asyncio.to_thread(batcher.score, pairs("a"))
             model.fail = lambda pairs: None
-            assert batcher.score(pairs("a")).tolist() == [1]
+            assert (await batcher.ascore(pairs("a"))).tolist() == [1]
+
+    def test_a_property_that_raises_is_an_error_of_its_callers(self) -> None:
+        class Broken(ScriptedReranker):
+            def score(self, pairs: object) -> FloatArray:
+                raise ConnectionError("no model")
+
+        broken = Broken()
+        with Batcher(broken) as batcher:
+            # From here on, as a batcher asks for it, too.
+            type(broken).listwise = property(lambda self: 1 / 0)  # type: ignore[assignment]
+            with pytest.raises(ConnectionError):
+                batcher.score(pairs("a"), deadline=monotonic() + PATIENCE_S)
+
+    def test_pairs_that_are_none_are_refused_at_once(self) -> None:
+        with Batcher(ScriptedReranker()) as batcher, pytest.raises(InvalidInputError, match="tuple of two texts"):
+            batcher.score([["q", "a"]])  # type: ignore[list-item]
+
+
+class TestSingleFlight:
+    def test_a_pair_in_the_model_is_not_asked_again(self) -> None:
+        model, served = GatedReranker(), list[Served]()
+        with busy(model) as batcher:
+            whole = batcher.submit(pairs("first"), on_served=served.append)
+            twice = batcher.submit(pairs("first", "bb", "first"))
+            model.let_go()
+            assert scores(whole) == [5]
+            model.let_go()
+            assert scores(twice) == [5, 2, 5]
+        assert model.calls == [tuple(pairs("first")), tuple(pairs("bb"))]
+        assert served == [Served()], "no call was made for it"
+
+    def test_if_the_call_fails_those_that_waited_for_it_are_asked_about(self) -> None:
+        model = GatedReranker()
+        model.fail = lambda pairs: ConnectionError("down") if len(model.calls) == 1 else None
+        with Batcher(model) as batcher:
+            first = batcher.submit(pairs("a"))
+            model.wait_until_inside()
+            same = batcher.submit(pairs("a"))
+            model.let_go(2)
+            assert isinstance(first.exception(PATIENCE_S), ConnectionError)
+            assert scores(same) == [1]
+
+    def test_a_leader_that_gave_up_answers_those_that_follow(self) -> None:
+        model = GatedReranker()
+        with Batcher(model) as batcher:
+            with pytest.raises(DeadlineExceededError):
+                batcher.score(pairs("a"), deadline=monotonic() + SOON_S)
+            same = batcher.submit(pairs("a"))
+            model.let_go()
+            assert scores(same) == [1]
+        assert len(model.calls) == 1
+
+    def test_with_several_workers_none_asks_what_another_one_asks(self) -> None:
+        model = GatedReranker(concurrency=3)
+        with Batcher(model) as batcher:
+            same = [batcher.submit(pairs("a", "bb")) for _ in range(5)]
+            other = batcher.submit(pairs("ccc"))
+            model.wait_until_inside()
+            model.wait_until_inside()
+            model.let_go(2)
+            assert [scores(future) for future in same] == [[1, 2]] * 5
+            assert scores(other) == [3]
+        assert len(model.calls) == 2
+
+    def test_one_that_follows_can_be_cancelled_and_close_waits_for_the_others(self) -> None:
+        model = GatedReranker(concurrency=2)
+        batcher = busy(model)
+        cancelled, kept = batcher.submit(pairs("first")), batcher.submit(pairs("first"))
+        assert cancelled.cancel()
+        closing = Thread(target=batcher.close)
+        closing.start()
+        model.let_go()
+        closing.join(PATIENCE_S)
+        assert not closing.is_alive()
+        assert scores(kept) == [5]
+
+    def test_an_order_is_never_shared(self) -> None:
+        model = GatedReranker(listwise=True)
+        with busy(model) as batcher:
+            again = batcher.submit(pairs("first"))
+            model.let_go(2)
+            assert scores(again) == [5]
+        assert len(model.calls) == 2
 
 
 class TestQueue:
