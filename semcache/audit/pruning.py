@@ -1,8 +1,7 @@
-"""Learns from requests that were scored whole what need not be asked, measures what that would cost, and decides."""
+"""Lets one process learn, in the background, from requests that were scored whole what need not be asked."""
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf
 from time import monotonic
 from typing import Any
@@ -10,22 +9,19 @@ from typing import Any
 import numpy as np
 
 from semcache.audit.background import Background
+from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, PruningChanged, PruningMeasured
-from semcache.flow import reuse
-from semcache.flow.drift import Floats
 from semcache.flow.outcome import Outcome, Whole
-from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
-from semcache.flow.prune import described, expected, is_prunable
-from semcache.flow.replay import replay
+from semcache.flow.policy import PrunePolicy
+from semcache.flow.prune import described
 from semcache.flow.requests import Request
 from semcache.protocols import Clock, FloatArray
-from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
-from semcache.quality.pruning import ASK_ALL, Pruned, Pruning, decide, effective, explore_share, levels
-from semcache.redis.pruning_state import PruningState, PruningStore
+from semcache.quality.pruning import ASK_ALL, Pruning
+from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.forking import renew_in_child
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
@@ -38,7 +34,6 @@ _SHARE_OF_TIME = 0.2
 _FLUSH_S = 5.0
 # The figures of a scope change slowly; an event of them once a minute is enough for a dashboard.
 _REPORT_S = 60.0
-_LEARNING = "pruning: too little is known yet"
 
 ReadVectors = Callable[[str, tuple[bytes, ...]], FloatArray | None]
 """The kept vectors of a tenant's documents, nan where there is none."""
@@ -70,19 +65,16 @@ class PruningWatch:
         # Orders of a listwise reranker say nothing about single documents.
         self.is_on = prune is not None and not cache.listwise
         self._prune = prune or PrunePolicy()
-        self._levels = levels(self._prune.confidence)
         # Appending and popping at opposite ends of a deque needs no lock.
         self._waiting: deque[tuple[Request, Outcome, Whole]] = deque(maxlen=_MOST_WAITING)
         self._thread = Background(1, "semcache-pruning")
         # Requests write these two without a lock. A lost write costs one look at Redis too many or too late.
         self._due = -inf
         self._resume = -inf
-        # All below belong to the background thread; ``surrogate`` and the state are replaced whole and read by any.
+        # All below belong to the background thread.
         self._reported = -inf
-        self._number = 0
         self._shares = TenantShares()
-        self._seen: list[Pruned] = []
-        self._begin()
+        self._learner = self._begin()
         renew_in_child(self)
         if self.is_on and self._prune.mode == "on":
             # What other processes have learned must not wait for the first request here.
@@ -102,7 +94,7 @@ class PruningWatch:
     @property
     def surrogate(self) -> Surrogate | None:
         """What was learned so far; None while it rests on too little."""
-        return self._surrogate
+        return self._learner.surrogate
 
     def snapshot(self) -> dict[str, Any]:
         """What pruning would save and cost by confidence, and what is in force, as of the last look at Redis.
@@ -112,13 +104,13 @@ class PruningWatch:
         """
         if not self.is_on:
             return {"mode": "off"}
-        state, in_force = self._state, self._in_force()
-        shown = state.statistics.get(self._shown_level())
+        learner, state, in_force = self._learner, self._learner.state, self._learner.in_force
+        shown = state.statistics.get(learner.shown_level)
         return {
             "mode": self._prune.mode,
             "confidence": in_force if self._prune.mode == "on" and in_force < ASK_ALL else None,
             "reason": state.pruning.reason or None,
-            "learned_from": round(self._known.requests),
+            "learned_from": round(learner.known.requests),
             **({"n": 0} if shown is None else shown.summary()),
             "by_confidence": {level: seen.summary() for level, seen in sorted(state.statistics.items())},
         }
@@ -136,25 +128,22 @@ class PruningWatch:
     def close(self, timeout_s: float | None = None) -> None:
         """Share what was learned, once more, and learn no more."""
         # A process that answers a few requests and ends would teach nothing otherwise.
-        if self._pending.requests:
+        if self._learner.has_news:
             self.drain(timeout_s)
         self._thread.close(timeout_s)
 
     def after_fork_in_child(self) -> None:
         """Leave to the parent what it has learned and not shared yet."""
         self._waiting.clear()
-        self._pending, self._seen = Statistics.empty(), []
+        self._learner.drop()
 
-    def _begin(self) -> None:
-        """Begin anew, with the sums and the decision of the present scope."""
+    def _begin(self) -> PruningLearner:
+        """Begin anew, with what is known in the present scope."""
         self._scope = self._scope_now()
-        backend = self._cache.backend
-        self._store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
-        self._known = self._pending = Statistics.empty()
-        self._seen = []
-        self._state = PruningState(Pruning(), {})
-        self._surrogate: Surrogate | None = None
         self._is_new = True
+        backend = self._cache.backend
+        store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
+        return PruningLearner(store, self._prune, backend.policy.reuse, self._budget)
 
     def _scope_now(self) -> tuple[str, str]:
         return self._cache.reranker, self._cache.backend.embedder_name
@@ -164,7 +153,7 @@ class PruningWatch:
         try:
             # The reranker or the embedder turned out to be another one than its name said.
             if self._scope != self._scope_now():
-                self._begin()
+                self._learner = self._begin()
             is_new, self._is_new = self._is_new, False
             if is_new:
                 # Applications make rerankers per request: what the others learned is needed for the first one already.
@@ -174,7 +163,7 @@ class PruningWatch:
                 self._learn(*self._waiting.popleft())
                 took = self._clock() - started
                 self._resume = started + took / self.share_of_time
-            if self._pending.requests if is_new else self._clock() >= self._due:
+            if self._learner.has_news if is_new else self._clock() >= self._due:
                 self._share()
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; what was learned here stays here
             self._cache.on_event(CacheFailed("Learn", cause_of(error)))
@@ -182,95 +171,33 @@ class PruningWatch:
     def _learn(self, request: Request, outcome: Outcome, whole: Whole) -> None:
         if outcome.scores is None or not self._shares.admits(request.tenant):
             return
+        vectors = request.document_vectors
+        if vectors is None and self._prune.document_vectors == "embed":
+            vectors = self._read_vectors(request.tenant, request.fingerprints)
+        features = described(request, self._cache.backend.policy, whole.vector, vectors)
         scores = np.array(outcome.scores, dtype=float)
-        vectors = self._vectors(request)
-        known = described(request, self._cache.backend.policy, whole.vector, vectors)
-        if self._surrogate is None:
-            self._pending += Statistics.of(known, scores)
-        else:
-            learned = expected(self._surrogate, known, vectors, self._prune.confidence)
-            self._pending += Statistics.of(known, scores, learned.predicted.scores, learned.predicted.spread)
-            if is_prunable(request):
-                self._seen += [self._pruned(level, request, whole, learned, scores) for level in self._next_levels()]
-        self._surrogate = Surrogate.of(self._known + self._pending)
-
-    def _vectors(self, request: Request) -> FloatArray | None:
-        if request.document_vectors is not None or self._prune.document_vectors != "embed":
-            return request.document_vectors
-        return self._read_vectors(request.tenant, request.fingerprints)
-
-    def _next_levels(self) -> list[float]:
-        """The confidences to replay the next request at: the user's or the one in force, and the others in turn."""
-        # All of them would take four times as long.
-        self._number += 1
-        first = self._shown_level()
-        others = [level for level in self._levels if level != first]
-        return [first, others[self._number % len(others)]] if others else [first]
-
-    def _pruned(self, level: float, request: Request, whole: Whole, learned: reuse.Learned, scores: Floats) -> Pruned:
-        """What pruning this request at a confidence would have avoided and cost."""
-        prior = reuse.prior(request.fingerprints, whole.neighbours, replace(learned, confidence=level))
-        rule = self._cache.backend.policy.reuse
-        if rule is None or not whole.neighbours:
-            rule = ReusePolicy(max_rounds=self._prune.max_rounds, confidence=level)
-        replayed = replay(prior, scores, request.top_k, rule)
-        return Pruned(level, replayed.documents, replayed.asked, min(max(replayed.loss, 0.0), 1.0))
+        self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)
 
     def _share(self) -> None:
-        """Add what was learned to that of the other processes, and follow what all of it says."""
+        """Share what was learned, and put in force what all of it says."""
         self._due = self._clock() + _FLUSH_S
-        if self._pending.requests:
-            self._known, self._pending = self._store.add_sums(self._pending), Statistics.empty()
-        else:
-            self._known = self._store.read_sums()
-        seen, self._seen = self._seen, []
-        state = self._store.add(seen) if seen else self._store.read()
-        pruning = decide(state.pruning, state.statistics, self._prune.confidence, self._budget)
-        if pruning is not state.pruning:
-            # Another process may have decided first. Then its decision is what comes back, and it counts.
-            before, state = state, self._store.change(state, pruning)
-            if state.pruning.confidence == ASK_ALL > before.pruning.confidence:
-                self._known = Statistics.empty()
-        self._surrogate = Surrogate.of(self._known)
-        old, self._state = self._state, state
-        self._put_in_force()
-        self._tell(old.pruning)
+        before = self._learner.share()
+        self._cache.backend.restrict(self._cache.reranker, self._learner.restricted)
+        self._tell(before)
 
-    def _in_force(self) -> float:
-        return effective(self._state.pruning, self._prune.confidence)
-
-    def _shown_level(self) -> float:
-        in_force = self._in_force()
-        return in_force if in_force < ASK_ALL else self._prune.confidence
-
-    def _put_in_force(self) -> None:
-        in_force, prune, surrogate, unpruned = self._in_force(), self._prune, self._surrogate, ""
-        if prune.mode != "on":
-            surrogate = None
-        elif surrogate is None or in_force == ASK_ALL:
-            surrogate, unpruned = None, self._state.pruning.reason or _LEARNING
-        else:
-            explore = explore_share(in_force, self._state.statistics, prune.explore, self._budget)
-            prune = replace(prune, confidence=in_force, explore=explore)
-
-        def changed(policy: FlowPolicy) -> FlowPolicy:
-            return replace(policy, prune=prune, surrogate=surrogate, unpruned=unpruned)
-
-        self._cache.backend.restrict(self._cache.reranker, changed)
-
-    def _tell(self, old: Pruning) -> None:
+    def _tell(self, before: Pruning) -> None:
+        learner, now = self._learner, self._learner.state.pruning
         scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
-        state, new = self._state, self._state.pruning
         # While only measuring, nothing is in force that could change.
-        if self._prune.mode == "on" and old.confidence != new.confidence:
-            self._cache.on_event(PruningChanged(scope, old.confidence, new.confidence, new.reason))
-        shown = state.statistics.get(self._shown_level())
+        if self._prune.mode == "on" and before.confidence != now.confidence:
+            self._cache.on_event(PruningChanged(scope, before.confidence, now.confidence, now.reason))
+        shown = learner.state.statistics.get(learner.shown_level)
         if shown is not None and self._clock() - self._reported >= _REPORT_S:
             self._reported = self._clock()
             summary = shown.summary()
             if summary["n"]:
                 figures = (summary[name] for name in ("n", "avoided", "loss", "loss_low", "loss_high"))
-                self._cache.on_event(PruningMeasured(scope, self._shown_level(), *figures))
+                self._cache.on_event(PruningMeasured(scope, learner.shown_level, *figures))
 
     def __repr__(self) -> str:
-        return f"<PruningWatch of {self._cache.reranker!r}: {self._state.pruning}>"
+        return f"<PruningWatch of {self._cache.reranker!r}: {self._learner!r}>"

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+
 from semcache.entries.fingerprint import entry_id
 from semcache.flow.hints import retrieval_scores
 from semcache.flow.policy import FlowPolicy
@@ -37,7 +39,10 @@ def learned(request: Request, policy: FlowPolicy, vector: FloatArray | None) -> 
     vectors = request.document_vectors
     if vectors is None and policy.prune.document_vectors == "embed":
         vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
-    return expected(policy.surrogate, described(request, policy, vector, vectors), vectors, policy.prune.confidence)
+    found = expected(policy.surrogate, described(request, policy, vector, vectors), vectors, policy.prune.confidence)
+    # A spread that is no number would leave a document out without a reason.
+    numbers = found.predicted.scores, found.predicted.spread, found.likeness
+    return found if all(part is not None and np.isfinite(part).all() for part in numbers) else None
 
 
 def expected(surrogate: Surrogate, known: Features, document_vectors: FloatArray | None, confidence: float) -> Learned:

@@ -78,10 +78,14 @@ class PruningStore:
         anew = is_anew(seen.pruning, pruning)
         decision = {"confidence": repr(pruning.confidence), "reason": pruning.reason}
         state = _state(self._shared.change(seen.changes, anew, decision))
-        if anew and state.changes == seen.changes + 1:
-            (reply,) = self._connection.execute([("UNLINK", self.key)])
-            value_of(reply, self._connection.where)
+        if anew:
+            self.drop_sums()
         return state
+
+    def drop_sums(self) -> None:
+        """Learn anew."""
+        (reply,) = self._connection.execute([("UNLINK", self.key)])
+        value_of(reply, self._connection.where)
 
     def __repr__(self) -> str:
         return f"<PruningStore {self._shared!r}>"

@@ -13,7 +13,9 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
 from semcache.protocols import FloatArray
+from semcache.pruning.statistics import Statistics
 from semcache.ranking import Ranking, Status
+from semcache.redis.pruning_state import PruningStore
 from semcache.settings import Settings
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
 
@@ -175,6 +177,22 @@ def test_what_was_learned_is_shared_when_a_process_ends(start: Any, redis_url: s
         process.ask(number)
     process.reranker.close()
     assert start().figures["learned_from"] == 10
+
+
+def test_damaged_sums_are_an_event_and_are_learned_anew(start: Any, redis_url: str, namespace: str) -> None:
+    process = start(mode="measure")
+    process.learn(40)
+    sums = PruningStore(process.reranker.cache.backend.connection, namespace, "model", ChanceEmbedder.name)
+    numbers = sums.read_sums().sums.copy()
+    numbers[3:103] *= -1
+    sums.drop_sums()
+    sums.add_sums(Statistics(numbers))
+    process.ask(1000)
+    process.drain()
+    assert [event.step for event in process.events_of(CacheFailed)] == ["Learn"]
+    assert "damaged in Redis; it is learned anew" in process.events_of(CacheFailed)[0].error
+    process.learn(40, start=2000)
+    assert process.figures["learned_from"] >= 40
 
 
 def test_a_tenant_teaches_no_more_than_all_others(start: Any) -> None:
