@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
-from math import inf
 from time import monotonic
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
+from semcache.audit.repairer import Repairer
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.documents import TextOf, reader_of
@@ -52,6 +51,8 @@ class CachedReranker:
     ``observers`` are told what happens to requests of this reranker; the observers of the cache are told that, too.
     ``counters`` count its requests and the failures of their cache steps; None makes a Counters of its own. Rerankers
     that are made per request may share one Counters, and need not be closed. ``eager`` calls ``warmup`` at once.
+    With ``repair`` what a lower rung of a DegradableReranker answered is scored by its primary later, in spare time, so
+    that a repetition is answered exactly.
 
     Example:
         >>> cache = RedisSemanticCache("redis://localhost:6379")
@@ -71,6 +72,7 @@ class CachedReranker:
         probe: bool = True,
         observers: Sequence[Observer] = (),
         counters: Counters | None = None,
+        repair: bool = True,
         eager: bool = False,
     ) -> None:
         if not isinstance(cache, RedisSemanticCache):
@@ -106,6 +108,7 @@ class CachedReranker:
         self._async_calls = self.cache.async_calls(identified.ascore)
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
+        self.repairs = Repairer(self.cache, identified, is_on=repair)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
         if eager:
@@ -266,11 +269,7 @@ class CachedReranker:
     def _warming(self, requests: Iterable[tuple[str, Sequence[Any]]], tenant: str) -> Iterator[list[Flow]]:
         log = iter(requests)
         while chunk := list(islice(log, _WARM_CHUNK)):
-            policy = self.cache.policy()
-            if policy.reuse is not None:
-                # Takes nothing from neighbours, and yet stores vectors, so that later queries find these entries.
-                # Without a policy for reuse no vector would be stored.
-                policy = replace(policy, reuse=replace(policy.reuse, trust_threshold=inf, reuse_threshold=inf))
+            policy = self.cache.policy().asking_all()
             checked = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
             yield [self._flow(request, policy) for request in checked]
 
@@ -281,6 +280,7 @@ class CachedReranker:
         # What other processes will not read need not be watched.
         if not self.cache.is_private:
             self.audit.consider(request, outcome)
+        self.repairs.consider(request, outcome)
         return outcome
 
     def _all_answered(
@@ -343,7 +343,7 @@ class CachedReranker:
 
         ``quality`` is what reuses were seen to cost, by band of similarity, and the trust threshold in force.
         """
-        return {**self.counters.snapshot(), "quality": self.audit.snapshot()}
+        return {**self.counters.snapshot(), "quality": self.audit.snapshot(), "repairs": self.repairs.snapshot()}
 
     def close(self) -> None:
         """Close the ladder, and a cache that is used nowhere else: one that the caller still holds stays open.
@@ -351,6 +351,7 @@ class CachedReranker:
         Can be repeated.
         """
         # In this order: an audit under way asks the ladder and writes to the cache.
+        self.repairs.close()
         self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
         closing()
@@ -359,6 +360,7 @@ class CachedReranker:
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
+        await asyncio.to_thread(self.repairs.close)
         await asyncio.to_thread(self.audit.close)
         closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:

@@ -195,6 +195,20 @@ class AuditDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """A request that a lower rung had answered was scored by the primary in spare time, and is remembered."""
+
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepairDropped:
+    """A degraded request will not be scored later."""
+
+    reason: str  # in one word: full (too many wait), error (the primary failed), loop (its event loop has ended)
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityChanged:
     """A reranker's scores, or an embedder's vectors, belong to another scope than was to be expected from the name."""
 
@@ -225,5 +239,7 @@ Event = (
     | PruningChanged
     | PruningMeasured
     | AuditDropped
+    | Repaired
+    | RepairDropped
     | IdentityChanged
 )

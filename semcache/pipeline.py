@@ -126,7 +126,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             eager=eager,
         )
         cache.backend.belong_to(self)
-        super().__init__(self._degradable, cache, text=text, counters=counters, eager=eager)
+        super().__init__(self._degradable, cache, text=text, counters=counters, repair=batching.repair, eager=eager)
 
     @classmethod
     def from_settings(

@@ -51,9 +51,9 @@ def ladder_rungs(primary: Any, fallback: Any, rungs: Sequence[Any], **naming: An
     if isinstance(rungs, str) or not isinstance(rungs, Sequence):
         raise ConfigurationError(f"rungs is {described(rungs)}; put a single reranker in a list")
     below = takewhile(
-        lambda rung: not isinstance(rung.reranker, RetrievalOrder | None), map(_as_rung, (fallback, *rungs))
+        lambda rung: not isinstance(rung.reranker, RetrievalOrder | None), map(as_rung, (fallback, *rungs))
     )
-    first = _as_rung(primary)
+    first = as_rung(primary)
     if isinstance(first.reranker, AsyncBatchReranker):
         refuse_options(first.reranker, **naming)
     else:
@@ -86,5 +86,6 @@ def build_rungs(
     return built, own
 
 
-def _as_rung(reranker: Any) -> LadderRung:
+def as_rung(reranker: Any) -> LadderRung:
+    """A LadderRung as it is, and any reranker as one without options."""
     return reranker if isinstance(reranker, LadderRung) else LadderRung(reranker)

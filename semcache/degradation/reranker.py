@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
-from semcache.degradation.ladder import RungDefaults, build_rungs, ladder_rungs
+from semcache.degradation.ladder import RungDefaults, as_rung, build_rungs, ladder_rungs
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.degradation.tally import Tally
@@ -84,7 +84,8 @@ class DegradableReranker:
         on_event: Observer | None = None,
     ) -> None:
         # As given, under the names that users of the class replaced here read.
-        self.primary_reranker, self.fallback_reranker = primary_reranker, fallback_reranker
+        self.primary_reranker = as_rung(primary_reranker).reranker
+        self.fallback_reranker = as_rung(fallback_reranker).reranker
         self._read = reader_of(text)
         self._clock = clock
         defaults = RungDefaults(monitor, breaker or BreakerPolicy(), admission_factor, max_wait_s, clock, rng, on_event)

@@ -1,7 +1,7 @@
 """Policies for a rerank: from which similarity scores are reused, what is skipped, and how sure that has to be."""
 
 # No numpy here: the settings read these defaults, and importing numpy would take half of their import time again.
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -107,6 +107,16 @@ class FlowPolicy:
     prune: PrunePolicy | None = None
     surrogate: "Surrogate | None" = None
     unpruned: str = ""
+
+    def asking_all(self) -> "FlowPolicy":
+        """The policy of a flow that asks about every document of which no score of this very query is known.
+
+        It takes nothing from neighbours and skips nothing, and yet stores vectors, so that later queries find what it
+        remembers.
+        """
+        # Without a policy for reuse no vector would be stored.
+        reuse = None if self.reuse is None else replace(self.reuse, trust_threshold=inf, reuse_threshold=inf)
+        return replace(self, reuse=reuse, prune=None, surrogate=None)
 
 
 def _require(is_met: bool, name: str, value: object, remedy: str) -> None:

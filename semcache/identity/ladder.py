@@ -1,6 +1,6 @@
 """A ladder of rerankers that verifies whose scores its primary gives, before the first of them are remembered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -11,11 +11,13 @@ from semcache.protocols import Ladder, Reranker, Scored
 ScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Scored]
 """A ladder's ``score_when_idle``: the primary's scores of documents of a query, or none and the reason."""
 
+AsyncScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Coroutine[Any, Any, Scored]]
+
 
 class IdentifiedLadder:
     """The ladder inside, which has the primary's identity verified when the primary has answered.
 
-    ``score_when_idle`` is None where the ladder inside has none.
+    ``score_when_idle`` and ``ascore_when_idle`` are None where the ladder inside has none.
     """
 
     def __init__(self, ladder: Ladder, identity: Identity) -> None:
@@ -23,6 +25,8 @@ class IdentifiedLadder:
         self._identity = identity
         when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
         self.score_when_idle = None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
+        awhen_idle: AsyncScoreWhenIdle | None = getattr(ladder, "ascore_when_idle", None)
+        self.ascore_when_idle = None if awhen_idle is None else partial(_ascored_when_idle, awhen_idle, identity)
 
     @property
     def name(self) -> str:
@@ -74,6 +78,16 @@ def _scored_when_idle(
     if scored.reason is None:
         identity.verify()
     # What it is to be compared with was read in another scope.
+    return scored if identity.scope == scope else Scored(None, scored.reranker, "identity")
+
+
+async def _ascored_when_idle(
+    score: AsyncScoreWhenIdle, identity: Identity, query: str, documents: Sequence[str], ask: Sequence[int]
+) -> Scored:
+    scope = identity.scope
+    scored = await score(query, documents, ask)
+    if scored.reason is None:
+        await identity.averify()
     return scored if identity.scope == scope else Scored(None, scored.reranker, "identity")
 
 

@@ -2,7 +2,7 @@
 
 An observer is any callable that takes one event; ``semcache.events`` lists them all:
 
-    request       Reranked, Degraded
+    request       Reranked, Degraded, Repaired, RepairDropped
     cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped, EntryDamaged,
                   VectorRefused
     trust         TrustRefused, TrustChanged, AuditDropped

@@ -19,6 +19,8 @@ from semcache.events import (
     OptionIgnored,
     PruningChanged,
     PruningMeasured,
+    RepairDropped,
+    Repaired,
     Reranked,
     RungFailed,
     RungRecovered,
@@ -56,6 +58,8 @@ _COUNTERS = {
     "prune_changes": ("prune_changes", "Changes of the confidence at which documents are skipped", ("direction",)),
     "identity_changes": ("identity_changes", "Rerankers and embedders found to be others than named", ("reason",)),
     "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
+    "repaired": ("repaired_pairs", "Pairs of degraded requests that were scored in spare time", ()),
+    "repairs_dropped": ("repairs_dropped", "Degraded requests that will not be scored later", ("reason",)),
     "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
     "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
     # "moves" is older than the name transition; dashboards read it.
@@ -130,6 +134,8 @@ class PrometheusObserver:
             Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
             IdentityChanged: lambda event: self._metrics["identity_changes"].labels(event.reason).inc(),
             AuditDropped: lambda event: self._metrics["audits_dropped"].labels(event.reason).inc(),
+            Repaired: lambda event: self._metrics["repaired"].inc(event.pairs),
+            RepairDropped: lambda event: self._metrics["repairs_dropped"].labels(event.reason).inc(),
         }
 
     def __call__(self, event: Event, /) -> None:

@@ -17,6 +17,8 @@ from semcache.events import (
     OptionIgnored,
     PruningChanged,
     PruningMeasured,
+    RepairDropped,
+    Repaired,
     Reranked,
     RungFailed,
     RungRecovered,
@@ -63,6 +65,8 @@ ONE_OF_EACH: list[Event] = [
     PruningChanged("default/ce", 1.5, 2.0, "loss"),
     PruningMeasured("default/ce", 1.5, 300, 0.38, 0.0004, 0.0, 0.006),
     AuditDropped("busy"),
+    Repaired(30),
+    RepairDropped("full"),
     IdentityChanged("score", "score#1~2", "different", "score does not answer the probes as the first one did"),
 ]
 
