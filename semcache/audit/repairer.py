@@ -156,7 +156,7 @@ class Repairer:
             return "not idle"
         except _LoopEndedError:
             return "loop"
-        except Exception:  # noqa: BLE001 - no caller waits for a repair; the flow has reported the failure of the reranker
+        except Exception:  # noqa: BLE001 - no caller waits for a repair; that it was dropped is an event
             repair.failures += 1
             return "error"
         return None
@@ -180,10 +180,16 @@ class Repairer:
         ladder = self._ladder
         if ladder is None:
             return _NOT_NOW
-        scored = ladder.score_when_idle(query, texts, piece)
-        if scored.reason != "awaited":
-            return scored
-        return _in_loop(repair.loop, ladder.ascore_when_idle(query, texts, piece)).result()
+        try:
+            scored = ladder.score_when_idle(query, texts, piece)
+            if scored.reason != "awaited":
+                return scored
+            return _in_loop(repair.loop, ladder.ascore_when_idle(query, texts, piece)).result()
+        except _LoopEndedError:
+            raise
+        except Exception as error:
+            # No caller was failed, so this is not to be reported as a failure of the reranker.
+            raise _FailedError(str(error)) from error
 
     def __repr__(self) -> str:
         return f"<Repairer of {self._cache.reranker!r}: {len(self._waiting)} requests waiting>"
@@ -222,9 +228,13 @@ def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Coroutine[Any, Any, S
 _NOT_NOW = Scored(None, "", "closed")
 
 
-# Both are a QueueFullError, which the driver does not report as a failure of the reranker.
+# All are a QueueFullError, which the driver does not report as a failure of the reranker.
 class _NotIdleError(QueueFullError):
     """The primary is not healthy and idle at the moment."""
+
+
+class _FailedError(QueueFullError):
+    """The primary could not score a request of the background."""
 
 
 class _LoopEndedError(QueueFullError):

@@ -163,23 +163,21 @@ class DegradableReranker:
         """
         if is_loop_bound(self._primary.reranker):
             return Scored(None, self.name, "awaited")
-        reason = self._not_idle()
-        if reason:
+        if reason := self._not_idle():
             return Scored(None, self.name, reason)
         pairs = [(query, documents[position]) for position in ask]
         return Scored(self._primary.score(pairs, deadline=self._latest()), self.name)
 
     async def ascore_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """``score_when_idle`` on the running event loop."""
-        reason = self._not_idle()
-        if reason:
+        if reason := self._not_idle():
             return Scored(None, self.name, reason)
         pairs = [(query, documents[position]) for position in ask]
         return Scored(await self._primary.ascore(pairs, deadline=self._latest()), self.name)
 
     def _not_idle(self) -> str | None:
         # Half-open, too: such a call would compete with the probe.
-        if self._breaker.is_degraded:
+        if self._breaker.is_degraded or self._tally.is_failing(self.name):
             return "degraded"
         # A request may still arrive between this check and the call. The two then wait for each other or share a batch,
         # so background work should send few pairs at a time.

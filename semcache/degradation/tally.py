@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from semcache.degradation.recent import RecentAnswers
+from semcache.degradation.recent import WINDOW_S, RecentAnswers
 from semcache.events import BreakerChanged, Degraded, Event, RungFailed, RungRecovered, State
 from semcache.observers.last_errors import LastErrors
 from semcache.protocols import Clock, Scored
@@ -23,12 +23,15 @@ class Tally:
         self._recent = RecentAnswers()
         self._failing: dict[str, float] = {}
         """Since when each reranker fails that has not answered since."""
+        self._failed: dict[str, float] = {}
+        """When each of these failed last."""
 
     def __call__(self, event: Event, /) -> None:
         self._errors(event)
         if isinstance(event, RungFailed):
             with self._lock:
                 self._failing.setdefault(event.reranker, self._clock())
+                self._failed[event.reranker] = self._clock()
         elif isinstance(event, BreakerChanged) and event.is_primary and event.new in (State.CLOSED, State.DISABLED):
             # The primary is asked again, so what was answered before says nothing about now.
             with self._lock:
@@ -54,6 +57,11 @@ class Tally:
         """The reason if requests are being degraded now, see RecentAnswers; else None."""
         with self._lock:
             return self._recent.reason(self._clock())
+
+    def is_failing(self, reranker: str) -> bool:
+        """Whether the latest answer of a reranker was an error, not long ago."""
+        with self._lock:
+            return reranker in self._failing and self._clock() - self._failed[reranker] < WINDOW_S
 
     def snapshot(self) -> dict[str, Any]:
         """``answers`` by reranker, ``reasons`` of degraded ones, ``degraded_share`` of the latest, ``last_error``."""

@@ -15,7 +15,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
-from semcache.events import Event, RepairDropped, Repaired
+from semcache.events import Event, RepairDropped, Repaired, RungFailed
 from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
 from semcache.settings import Settings
@@ -158,6 +158,19 @@ class TestRepair:
         recover(cached)
         assert cached.repairs.snapshot() == {"waiting": 0, "repaired": 0}
         assert [event for event in events if isinstance(event, RepairDropped)] == [RepairDropped("error")]
+        assert not any(isinstance(event, RungFailed) for event in events), "no caller was failed"
+
+    def test_a_primary_that_has_just_failed_is_left_alone(self, cached: CachedReranker, primary: Gated) -> None:
+        cached.reranker.reset()
+        primary.error = ConnectionError("down")
+        cached.rerank("a question", DOCUMENTS)
+        calls = len(primary.calls)
+        assert not cached.repairs.drain(0.2)
+        assert len(primary.calls) == calls
+        primary.error = None
+        cached.rerank("another question", DOCUMENTS)
+        assert cached.repairs.drain(PATIENCE_S)
+        assert cached.rerank("a question", DOCUMENTS).status is Status.EXACT
 
     def test_can_be_turned_off(self, cache: RedisSemanticCache, primary: Gated) -> None:
         with degraded(primary, cache, repair=False) as cached:
