@@ -18,6 +18,7 @@ from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.rerankers.checked import checked_scores, ordinary
+from semcache.rerankers.rate_limit import say_turn_taken
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import until_done
 
@@ -112,6 +113,7 @@ class AwaitedCalls:
         try:
             await turn.come()
             started = self._clock()
+            say_turn_taken()
             scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
             served = Served(self._clock() - started, len(pairs), since=started)
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before

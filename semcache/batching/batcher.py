@@ -48,8 +48,9 @@ class Batcher:
     ``semcache.rerankers.kind``; a function of unknown kind counts as compute-bound.
 
     ``requests_per_minute`` and ``pairs_per_minute`` are what a service allows; a request that they would let begin only
-    after its deadline is refused at once. A reranker whose service may ask for a pause takes a listener by a method
-    ``on_pause``, which is to be called with the seconds. The bounds are explained at ``Limits``.
+    after its deadline is refused at once. Without them an attribute ``rate_limit`` of the reranker says it. A reranker
+    whose service may ask for a pause takes a listener by a method ``on_pause``, which is to be called with the seconds.
+    The bounds are explained at ``Limits``.
 
     Example:
         with Batcher(OnnxCrossEncoder("path/of/the/model")) as batcher:
@@ -76,10 +77,12 @@ class Batcher:
         split = limits.splitting(reranker)
         # The bound of the service's own, if a call is split by the reranker itself.
         per_call = getattr(split, "max_pairs_per_call", None)
-        rate_limit = RateLimit(requests_per_minute, pairs_per_minute, max_pairs_per_call=per_call, clock=clock)
-        # Of a reranker whose service may ask for a pause (Retry-After).
-        if hasattr(reranker, "on_pause"):
-            reranker.on_pause(rate_limit.pause)
+        rate_limit: RateLimit | None = getattr(reranker, "rate_limit", None)
+        if rate_limit is None or requests_per_minute is not None or pairs_per_minute is not None:
+            rate_limit = RateLimit(requests_per_minute, pairs_per_minute, max_pairs_per_call=per_call, clock=clock)
+            # Of a reranker whose service may ask for a pause (Retry-After).
+            if hasattr(reranker, "on_pause"):
+                reranker.on_pause(rate_limit.pause)
         self.reranker = reranker
         # As it is called: in parts, where a service takes only so many pairs.
         self.primary = split

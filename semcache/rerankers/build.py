@@ -63,6 +63,8 @@ def _service(rung: Rung) -> HttpReranker:
         timeout_s=DEFAULT_TIMEOUT_S if rung.timeout_s is None else rung.timeout_s,
         retries=rung.retries,
         concurrency=rung.concurrency,
+        requests_per_minute=rung.requests_per_minute,
+        pairs_per_minute=rung.pairs_per_minute,
         max_pairs_per_call=rung.max_pairs_per_call,
     )
 

@@ -4,12 +4,25 @@ Our own, since the libraries for it (pyrate-limiter, aiolimiter, limits) either 
 be a caller's turn, which a caller with a deadline has to know before it waits, and none can be told of a Retry-After.
 """
 
+from contextvars import ContextVar
 from math import inf
 from time import monotonic
 
 from semcache.protocols import Clock
 from semcache.rerankers.token_bucket import TokenBucket
 from semcache.runtime.forking import ForkSafeLock
+
+_has_turn: ContextVar[bool] = ContextVar("has_turn", default=False)
+
+
+def say_turn_taken() -> None:
+    """Say, in a task's own context, that its call has taken its turn of the reranker's rate limit already."""
+    _has_turn.set(True)
+
+
+def has_turn() -> bool:
+    """Whether this call has its turn already. A reranker that keeps its limit by itself takes none then."""
+    return _has_turn.get()
 
 
 class RateLimit:

@@ -55,12 +55,15 @@ def test_a_service_is_built_with_all_that_its_rung_says(monkeypatch: pytest.Monk
         concurrency=4,
         max_pairs_per_call=50,
         listwise=True,
+        requests_per_minute=600,
+        pairs_per_minute=9000,
     )
     reranker = build(rung, EMBEDDER)
     assert isinstance(reranker, HttpReranker)
     assert reranker.name == "infinity/bge@host:7997"
     assert (reranker.timeout_s, reranker.concurrency, reranker.max_pairs_per_call) == (3.0, 4, 50)
     assert reranker.listwise
+    assert repr(reranker.rate_limit) == "<RateLimit 600 requests a minute and 9000 pairs a minute>"
     assert reranker.content
 
 

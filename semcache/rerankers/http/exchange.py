@@ -1,9 +1,10 @@
 """Sends a request to a rerank service until it is answered, its time is over, or trying again has no point."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ from tenacity import AsyncRetrying, Retrying
 
 from semcache.errors import DeadlineExceededError, RerankerError, RerankServiceError, SemcacheError
 from semcache.protocols import Clock
-from semcache.rerankers.http.attempts import Pause, retried
+from semcache.rerankers.http.attempts import retried
 from semcache.rerankers.http.clients import Clients, import_httpx
 from semcache.rerankers.http.endpoint import Endpoint
 from semcache.rerankers.http.replies import Reply
+from semcache.rerankers.rate_limit import RateLimit
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +30,10 @@ _ANSWER_BYTES = 1 << 20
 _ERROR_BYTES = 1 << 16
 
 
+# Of a service that says 429 without a Retry-After. Its limits count by the second or by the minute.
+_PAUSE_S = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Until:
     """The time of the clock until which an answer must be there, ``left_s`` after its beginning."""
@@ -38,37 +44,59 @@ class Until:
     """Whether it is the caller's deadline, and not the longest time that an answer may take."""
 
 
+@dataclass(slots=True)
+class Asked:
+    """One request: its body, how many pairs it holds, and the texts that no error may show."""
+
+    body: bytes
+    pairs: int
+    secrets: Sequence[str]
+    until: Until
+    has_turn: bool
+    """Whether the next attempt has its turn of the rate limit already."""
+
+
 class Exchange:
     """One service, asked by POST. Safe to use from several threads and event loops.
 
     A request is sent at most ``attempts`` times: again after a failed connection, 429, 502, 503 or 504, as long as
-    there is time. A Retry-After holds up all requests, not only the one that got it.
+    there is time. A 429 or a Retry-After holds up all requests, not only the one that got it. ``on_pause`` is told of
+    it.
     """
 
     def __init__(
-        self, service: str, endpoint: Endpoint, clients: Clients, pause: Pause, attempts: int, clock: Clock
+        self,
+        service: str,
+        endpoint: Endpoint,
+        clients: Clients,
+        rate_limit: RateLimit,
+        attempts: int,
+        clock: Clock,
+        on_pause: Callable[[float], None],
     ) -> None:
         self._service = service
         self._endpoint = endpoint
         self._clients = clients
-        self._pause = pause
+        self._rate_limit = rate_limit
         self._attempts = attempts
         self._clock = clock
+        self._on_pause = on_pause
         self._httpx = import_httpx()
         self._closing = Event()
 
-    def send(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
-        """The body of the answer. ``secrets`` are texts that no error may show.
+    def send(self, asked: Asked) -> bytes:
+        """The body of the answer.
 
         Raises RerankServiceError, or DeadlineExceededError if the caller's deadline comes first.
         """
-        retrying = Retrying(sleep=self._sleep, **retried(self._attempts, self._left_s(until), self._pause))
-        return retrying(self._attempt, body, secrets, until)
+        return Retrying(sleep=self._sleep, **self._retried(asked))(self._attempt, asked)
 
-    async def asend(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
+    async def asend(self, asked: Asked) -> bytes:
         """``send``, awaited."""
-        retrying = AsyncRetrying(sleep=asyncio.sleep, **retried(self._attempts, self._left_s(until), self._pause))
-        return await retrying(self._aattempt, body, secrets, until)
+        return await AsyncRetrying(sleep=asyncio.sleep, **self._retried(asked))(self._aattempt, asked)
+
+    def _retried(self, asked: Asked) -> dict[str, Any]:
+        return retried(self._attempts, self._left_s(asked.until), partial(self._rate_limit.wait_s, asked.pairs))
 
     def close(self) -> None:
         """Wake the threads that wait until they may try again."""
@@ -80,40 +108,42 @@ class Exchange:
         self._closing.set()
         await self._clients.aclose()
 
-    def _attempt(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
-        self._sleep(self._paused_s(until))
-        received = _Received(len(body))
+    def _attempt(self, asked: Asked) -> bytes:
+        while (wait_s := self._wait_s(asked)) > 0:
+            self._sleep(wait_s)
+        received = _Received(len(asked.body))
         with (
-            self._translated(received, until),
-            self._clients.for_thread(self._left_s(until)) as client,
-            client.stream("POST", **self._request(body, until)) as response,
+            self._translated(received, asked.until),
+            self._clients.for_thread(self._left_s(asked.until)) as client,
+            client.stream("POST", **self._request(asked)) as response,
         ):
             received.begin(response)
             for chunk in response.iter_bytes():
                 if received.is_enough(chunk):
                     break
-                self._left_s(until)  # raises if no time is left, however small the pieces are that keep coming
-        return self._answer(received, secrets)
+                self._left_s(asked.until)  # raises if no time is left, however small the pieces are that keep coming
+        return self._answer(received, asked.secrets)
 
-    async def _aattempt(self, body: bytes, secrets: Sequence[str], until: Until) -> bytes:
-        await asyncio.sleep(self._paused_s(until))
-        received = _Received(len(body))
+    async def _aattempt(self, asked: Asked) -> bytes:
+        while (wait_s := self._wait_s(asked)) > 0:  # noqa: ASYNC110 - time alone brings the turn
+            await asyncio.sleep(wait_s)
+        received = _Received(len(asked.body))
         client = await self._clients.for_running_loop()
-        with self._translated(received, until):
+        with self._translated(received, asked.until):
             async with (
-                asyncio.timeout(self._left_s(until)),
-                client.stream("POST", **self._request(body, until)) as response,
+                asyncio.timeout(self._left_s(asked.until)),
+                client.stream("POST", **self._request(asked)) as response,
             ):
                 received.begin(response)
                 async for chunk in response.aiter_bytes():
                     if received.is_enough(chunk):
                         break
-        return self._answer(received, secrets)
+        return self._answer(received, asked.secrets)
 
-    def _request(self, body: bytes, until: Until) -> dict[str, Any]:
-        left_s = self._left_s(until)
+    def _request(self, asked: Asked) -> dict[str, Any]:
+        left_s = self._left_s(asked.until)
         timeout = self._httpx.Timeout(left_s, connect=min(left_s, _CONNECT_S))
-        return {"url": self._endpoint.url, "content": body, "timeout": timeout}
+        return {"url": self._endpoint.url, "content": asked.body, "timeout": timeout}
 
     def _answer(self, received: "_Received", secrets: Sequence[str]) -> bytes:
         if received.is_too_large:
@@ -125,8 +155,12 @@ class Exchange:
         if reply.is_answer:
             return reply.body
         error = reply.error(self._service, self._endpoint.shown, secrets)
-        if error.retry_after_s is not None:
-            self._pause.begin(error.retry_after_s)
+        pause_s = error.retry_after_s
+        if pause_s is None and error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            pause_s = _PAUSE_S
+        if pause_s is not None:
+            self._rate_limit.pause(pause_s)
+            self._on_pause(pause_s)
         raise error
 
     @contextmanager
@@ -176,18 +210,25 @@ class Exchange:
             raise self._too_late(until, "no time is left")
         return left_s
 
-    def _paused_s(self, until: Until) -> float:
-        """Seconds to wait until the service may be called. Raises if that is too late."""
-        paused_s = self._pause.left_s()
-        if paused_s > 0 and paused_s >= self._left_s(until):
-            why = f"it asked not to be called for another {paused_s:.3g} s"
-            # Not called, so that this says nothing about how fast it is.
+    def _wait_s(self, asked: Asked) -> float:
+        """Take the request's turn of the rate limit: 0. Or the seconds after which to try again.
+
+        Raises if these are too many.
+        """
+        if asked.has_turn:
+            asked.has_turn = False  # a further attempt needs one of its own
+            return 0.0
+        wait_s = self._rate_limit.try_take(asked.pairs)
+        if 0 < wait_s >= self._left_s(asked.until):
+            why = f"{self._service} was not called: its rate limit or a Retry-After lets it be called in {wait_s:.3g} s"
+            if asked.until.is_callers:
+                raise DeadlineExceededError(why)
             raise RerankServiceError(
-                f"{self._service} was not called: {why}; set requests_per_minute or pairs_per_minute to what it allows",
-                status=HTTPStatus.TOO_MANY_REQUESTS,
-                retry_after_s=paused_s,
+                f"{why}, after timeout_s={asked.until.left_s:.3g}; send less, or raise requests_per_minute or "
+                "pairs_per_minute if the service allows it",
+                retry_after_s=wait_s,
             )
-        return paused_s
+        return wait_s
 
     def _sleep(self, seconds: float) -> None:
         if seconds > 0 and self._closing.wait(seconds):

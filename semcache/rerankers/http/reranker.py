@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from math import inf
 from numbers import Integral
 from time import monotonic
 from typing import Any, Self, TypeVar
+from weakref import WeakMethod
 
 from pydantic import SecretStr
 
@@ -17,13 +18,13 @@ from semcache.flow.requests import check_count, is_number
 from semcache.identity.kinds import IdentifiedBy
 from semcache.protocols import Clock, FloatArray, Pair
 from semcache.rerankers.http.answers import read_answer
-from semcache.rerankers.http.attempts import Pause
 from semcache.rerankers.http.calls import Asking, Call, joined
 from semcache.rerankers.http.clients import Clients
 from semcache.rerankers.http.dialects import DIALECTS, Dialect
 from semcache.rerankers.http.endpoint import Endpoint
-from semcache.rerankers.http.exchange import Exchange, Until
+from semcache.rerankers.http.exchange import Asked, Exchange, Until
 from semcache.rerankers.http.keys import key_of
+from semcache.rerankers.rate_limit import RateLimit, has_turn
 from semcache.settings import Rung
 
 T = TypeVar("T")
@@ -56,8 +57,10 @@ class HttpReranker:
     A call of ``score`` takes at most ``timeout_s`` seconds (and ``deadline_s``, if that is less), with everything it
     does: a request has one query and at most ``max_pairs_per_call`` documents (None: as the dialect says), so that a
     call may take several. Each is sent again at most ``retries`` times, where that is safe: when no connection came
-    about or it broke before an answer began, and after 429, 502, 503 and 504. A Retry-After holds up all requests. At
-    most ``concurrency`` are under way at once in each event loop, and in all threads together.
+    about or it broke before an answer began, and after 429, 502, 503 and 504. At most ``concurrency`` are under way at
+    once in each event loop, and in all threads together. ``requests_per_minute`` and ``pairs_per_minute`` are what the
+    service allows: further requests wait, and those that would wait too long fail at once. A Retry-After, or a 429
+    without one, holds up all requests.
 
     Some models compare the documents of a request, so that their scores hold within it; ``listwise`` says so. None
     knows those of Jina (v3) and Mixedbread. Documents of a listwise request are never split.
@@ -92,6 +95,8 @@ class HttpReranker:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = _KNOBS.retries,
         concurrency: int = _KNOBS.concurrency,
+        requests_per_minute: float | None = None,
+        pairs_per_minute: float | None = None,
         max_pairs_per_call: int | None = None,
         clock: Clock = monotonic,
     ) -> None:
@@ -113,7 +118,13 @@ class HttpReranker:
         if key is not None:
             sent["authorization"] = f"Bearer {key.get_secret_value()}"
         clients = Clients(self._name, sent, endpoint.login, self.concurrency)
-        self._exchange = Exchange(self._name, endpoint, clients, Pause(clock), int(retries) + 1, clock)
+        self.rate_limit = RateLimit(
+            requests_per_minute, pairs_per_minute, max_pairs_per_call=self.max_pairs_per_call, clock=clock
+        )
+        self._listeners: list[WeakMethod[Callable[[float], object]]] = []
+        self._exchange = Exchange(
+            self._name, endpoint, clients, self.rate_limit, int(retries) + 1, clock, on_pause=self._tell_of_pause
+        )
 
     @property
     def name(self) -> str:
@@ -135,14 +146,22 @@ class HttpReranker:
         Raises RerankServiceError, RerankerError, and DeadlineExceededError after ``deadline_s`` seconds.
         """
         until = self._until(deadline_s)
-        bodies = ((call, self._exchange.send(call.body, self._hidden(call), until)) for call in self._calls(pairs))
+        bodies = ((call, self._exchange.send(self._asked(call, until))) for call in self._calls(pairs))
         return joined(len(pairs), ((call, self._read(call, body)) for call, body in bodies))
 
     async def ascore_pairs(self, pairs: Sequence[Pair], *, deadline_s: float | None = None) -> FloatArray:
         """``score`` in the running event loop; several requests are under way together."""
         until, calls = self._until(deadline_s), self._calls(pairs)
-        bodies = await _all([self._exchange.asend(call.body, self._hidden(call), until) for call in calls])
+        bodies = await _all([self._exchange.asend(self._asked(call, until)) for call in calls])
         return joined(len(pairs), ((call, self._read(call, body)) for call, body in zip(calls, bodies, strict=True)))
+
+    def on_pause(self, listener: Callable[[float], object]) -> None:
+        """Call a method with the seconds of each pause that the service asks for, as long as its object lives.
+
+        It must neither wait nor raise.
+        """
+        living = [known for known in self._listeners if known() is not None]
+        self._listeners = [*living, WeakMethod(listener)]
 
     def close(self) -> None:
         """Close the connections. Those of an event loop that runs in this thread are closed by ``aclose`` alone."""
@@ -176,8 +195,13 @@ class HttpReranker:
     def _read(self, call: Call, body: bytes) -> FloatArray:
         return read_answer(body, self.dialect, len(call.positions), self._name)
 
-    def _hidden(self, call: Call) -> Sequence[str]:
-        return (*self._secrets, *call.texts)
+    def _asked(self, call: Call, until: Until) -> Asked:
+        return Asked(call.body, len(call.positions), (*self._secrets, *call.texts), until, has_turn())
+
+    def _tell_of_pause(self, seconds: float) -> None:
+        for listener in self._listeners:
+            if (call := listener()) is not None:
+                call(seconds)
 
     def _until(self, deadline_s: float | None) -> Until:
         left_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s)
