@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -104,8 +105,8 @@ class CachedReranker:
         self.identity.start()
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
-        self._calls = self.cache.calls(identified.score)
-        self._async_calls = self.cache.async_calls(identified.ascore)
+        self._calls = replace(self.cache.calls(identified.score), pairs_at_once=identified.pairs_at_once)
+        self._async_calls = replace(self.cache.async_calls(identified.ascore), pairs_at_once=identified.pairs_at_once)
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         self.repairs = Repairer(self.cache, identified, is_on=repair)

@@ -28,6 +28,8 @@ from semcache.settings import Batching
 
 D = TypeVar("D")
 
+# Others then wait for a quarter of the threshold at most, and 80 % of it may be waited for; large enough to be merged.
+_UNHURRIED_SHARE = 0.25
 _ADMISSION_FACTOR = Batching().admission_factor
 
 
@@ -186,6 +188,13 @@ class DegradableReranker:
     def _latest(self) -> float:
         """When background work gives up a primary that hangs, as a time of the clock."""
         return self._clock() + self._chain.rungs[0].longest_s
+
+    def pairs_at_once(self) -> int:
+        """How many pairs work that is in no hurry may send at once, so that requests of others do not wait for long.
+
+        As many as the primary scores in a quarter of the threshold. Such work should set a deadline of infinity.
+        """
+        return self._chain.rungs[0].pairs_within(_UNHURRIED_SHARE)
 
     def warmup(self) -> None:
         """Load the models of all rungs, each by scoring one invented pair. Raises what they raise.

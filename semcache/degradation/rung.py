@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from semcache.batching.admission import Load, is_hopeless, is_too_busy
+from semcache.batching.admission import Load, is_hopeless, is_too_busy, pairs_within
 from semcache.batching.batcher import Batcher
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
@@ -91,6 +91,11 @@ class Rung:
         if has_deadline and load.cost is not None and is_hopeless(load.cost.seconds(pairs), left_s, load.cost.evidence):
             return "deadline"
         return None
+
+    def pairs_within(self, share: float) -> int:
+        """How many pairs this rung scores in that share of the threshold, in all calls that it makes at once."""
+        most = self.batcher.max_batch_pairs
+        return self.batcher.kind.concurrency * pairs_within(share * self.threshold_s, self.batcher.load().cost, most)
 
     def watch(self, load: Load) -> None:
         """Tell the breaker of a call that has been under way for too long."""

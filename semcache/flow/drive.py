@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from operator import call as invoke
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from semcache.causes import cause_of
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
+from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
     Embed,
     FindNeighbours,
@@ -146,6 +148,7 @@ class Calls(Generic[StoreT]):
     on_event: Callable[[Event], None]
     reranker: str = "reranker"
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
+    pairs_at_once: Callable[[], int] | None = None
 
     def answer(self, step: Step, deadline: float | None = None) -> Generator[Call, Any, Any]:
         """One step's answer. A cache step that fails, or comes after the deadline, is answered as a miss.
@@ -179,11 +182,14 @@ class Calls(Generic[StoreT]):
         A tuple of calls is to be performed at once; it is answered by the list of their results.
         """
         if isinstance(steps[0], Score):
-            try:
-                scored: Sequence[Scored] = yield tuple(self._score_call(step, None) for step in steps)
-            except Exception as error:  # reported, and raised again for the caller
-                self._report_reranker(steps, error)
-                raise
+            scored: list[Scored] = []
+            # Asked anew for each part: the model may have become slower meanwhile, or be needed by others.
+            while part := first_within(steps[len(scored) :], self.pairs_at_once):
+                try:
+                    scored += yield tuple(self._score_call(step, None, is_patient=True) for step in part)
+                except Exception as error:  # reported, and raised again for the caller
+                    self._report_reranker(part, error)
+                    raise
             return scored
         together = self._joint_call(steps)
         if together is None:
@@ -233,12 +239,14 @@ class Calls(Generic[StoreT]):
             return lambda: self.store.find_neighbours_many(first.tenant, vectors, self.neighbours, lowest)
         return None
 
-    def _score_call(self, step: Score, deadline: float | None) -> Call:
+    def _score_call(self, step: Score, deadline: float | None, *, is_patient: bool = False) -> Call:
         if self.score is None:
             raise TypeError("this flow asks for scores, and there is no reranker to give them")
         score = self.score
         # A ladder that is given 0 answers at once, by its last rung.
         left_s = None if deadline is None else max(0.0, deadline - monotonic())
+        if is_patient and self.pairs_at_once is not None:
+            left_s = inf
         return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
 
     def _report_reranker(self, steps: Sequence[Score], error: Exception) -> None:

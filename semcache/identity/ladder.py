@@ -17,12 +17,13 @@ AsyncScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Coroutine[Any
 class IdentifiedLadder:
     """The ladder inside, which has the primary's identity verified when the primary has answered.
 
-    ``score_when_idle`` and ``ascore_when_idle`` are None where the ladder inside has none.
+    ``score_when_idle``, ``ascore_when_idle`` and ``pairs_at_once`` are None where the ladder inside has none.
     """
 
     def __init__(self, ladder: Ladder, identity: Identity) -> None:
         self._ladder = ladder
         self._identity = identity
+        self.pairs_at_once: Callable[[], int] | None = getattr(ladder, "pairs_at_once", None)
         when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
         self.score_when_idle = None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
         awhen_idle: AsyncScoreWhenIdle | None = getattr(ladder, "ascore_when_idle", None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from threading import enumerate as all_threads
+from time import monotonic
 from typing import Any, Self, TypeVar
 
 import pytest
@@ -10,6 +11,7 @@ from semcache.batching.reranker import AsyncBatchReranker
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
+from semcache.degradation.rung import LadderRung
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import BatchScored, BreakerChanged, Degraded, Event, RungFailed
 from semcache.protocols import Ladder
@@ -419,6 +421,130 @@ class TestCancellation:
             scripted.unblock()
             scripted.primary_takes(0.1)
             assert answered(scripted.rerank()) == ("primary", None)
+
+
+class TestPace:
+    """Work that is in no hurry leaves room for requests that are."""
+
+    def test_as_many_pairs_as_take_a_quarter_of_the_threshold(self) -> None:
+        with ScriptedLadder() as scripted:
+            assert scripted.ladder.pairs_at_once() == 128, "as many as a call merges, while nothing is known"
+            for count in (1, 2, 4, 8) * 10:
+                scripted.primary_takes(0.1 * count)
+                scripted.ladder.score("q", [str(number) for number in range(count)], range(count))
+            assert scripted.ladder.pairs_at_once() in (4, 5)
+
+    def test_a_deadline_of_infinity_waits_behind_any_other_work(self) -> None:
+        primary = GatedReranker("primary", service_s=1.0)
+        with ScriptedLadder(primary, is_lent=True) as scripted:
+            primary.let_go(30)
+            for _ in range(10):
+                scripted.ladder.score("q", ["a"], [0])
+            others = [scripted.lent.batcher.submit([(f"q{number}", "a")]) for number in range(19)]
+            ranking = scripted.rerank(deadline_s=float("inf"))
+            assert answered(ranking) == ("primary", None)
+            for other in others:
+                other.result(PATIENCE_S)
+
+
+class TestShadows:
+    """With ``shadow`` no caller waits for a probe."""
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_recovery_is_found_by_copies_of_requests_that_others_answer(self, is_async: bool) -> None:
+        def ask(scripted: ScriptedLadder) -> tuple[str, str | None]:
+            if is_async:
+                return answered(asyncio.run(scripted.ladder.arerank("q", ["a", "ccc"], 2)))
+            return answered(scripted.ladder.rerank("q", ["a", "ccc"], 2))
+
+        with ScriptedLadder(breaker=BreakerPolicy(shadow=True)) as scripted:
+            scripted.slow_until_open()
+            scripted.primary_takes(0.1)
+            scripted.clock.pass_(5.0)
+            calls = len(scripted.primary.calls)
+            seen = []
+            while scripted.ladder.get_stats()["state"] != "closed":
+                seen.append(ask(scripted))
+            assert set(seen) == {("fallback", "open")}
+            assert len(scripted.primary.calls) == calls + 3
+            assert ask(scripted) == ("primary", None)
+
+    def test_one_at_a_time_and_no_caller_waits_for_it(self) -> None:
+        primary = GatedReranker("primary")
+        with ScriptedLadder(primary, is_lent=True, breaker=BreakerPolicy(shadow=True)) as scripted:
+            primary.let_go(20)
+            scripted.slow_until_open()
+            for _ in range(20):
+                primary.wait_until_inside()
+            scripted.clock.pass_(5.0)
+            assert answered(scripted.rerank(5)) == ("fallback", "open")
+            primary.wait_until_inside()
+            assert len(primary.calls) == 20, "the probe is still inside, and there is no second one"
+            primary.let_go()
+
+
+class TestLowerRungs:
+    """Each rung has its own breaker, and one that keeps failing is left alone, too."""
+
+    def test_a_fallback_that_keeps_failing_is_not_asked_any_more(self) -> None:
+        third = ScriptedReranker("third")
+        with ScriptedLadder(rungs=[third]) as scripted:
+            scripted.fallback.fail = lambda pairs: ConnectionError("down")
+            scripted.ladder.force_open()
+            assert answered(scripted.rerank(8)) == ("third", "open")
+            assert len(scripted.fallback.calls) == 5
+            states = {rung["reranker"]: rung["state"] for rung in scripted.ladder.get_stats()["rungs"]}
+            assert states == {"primary": "forced-open", "fallback": "open", "third": "closed"}
+            changes = scripted.events_of(BreakerChanged)
+            assert [(change.reranker, change.is_primary) for change in changes] == [
+                ("primary", True),
+                ("fallback", False),
+            ]
+            assert changes[1].cause == "ConnectionError"
+
+    def test_can_be_forced_by_name_and_with_a_reason(self) -> None:
+        with ScriptedLadder() as scripted:
+            scripted.ladder.force_open("maintenance", reranker="fallback")
+            scripted.primary.fail = lambda pairs: ConnectionError("down")
+            assert answered(scripted.rerank()) == ("retrieval-order", "error")
+            assert scripted.ladder.get_stats()["rungs"][1]["cause"] == "maintenance"
+            with pytest.raises(ConfigurationError, match="'nothing'; its rungs are primary, fallback"):
+                scripted.ladder.disable(reranker="nothing")
+
+    def test_every_rung_may_have_a_monitor_of_its_own(self) -> None:
+        monitor = LatencyMonitor(20, 0.5)
+        with ScriptedLadder(fallback=None) as scripted:
+            fallback = ScriptedReranker("fallback", clock=scripted.clock, service_s=0.6)
+            ladder = DegradableReranker(
+                scripted.primary, LadderRung(fallback, monitor=monitor), scripted.monitor, clock=scripted.clock
+            )
+            with ladder:
+                ladder.force_open()
+                for _ in range(21):
+                    ranking = ladder.rerank("q", ["a"])
+                assert answered(ranking) == ("retrieval-order", "open")
+                assert monitor.samples == 20
+
+    @pytest.mark.parametrize("option", [{"timeout_s": 0.0}, {"timeout_s": float("nan")}, {"max_wait_s": -1.0}])
+    def test_a_bad_option_is_named(self, option: dict[str, float]) -> None:
+        with pytest.raises(ConfigurationError, match=next(iter(option))):
+            LadderRung(ScriptedReranker(), **option)
+
+
+class TestWithoutADeadline:
+    """Callers that set none are answered within the threshold all the same."""
+
+    @pytest.mark.parametrize("is_async", [False, True])
+    def test_a_model_that_hangs_is_waited_for_no_longer_than_the_threshold(self, is_async: bool) -> None:
+        primary = GatedReranker("primary")
+        with DegradableReranker(primary, None, LatencyMonitor(p95_threshold=0.3)) as ladder:
+            primary.let_go()
+            ladder.rerank("q", ["a"])
+            started = monotonic()
+            ranking = asyncio.run(ladder.arerank("q", ["b"])) if is_async else ladder.rerank("q", ["b"])
+            assert answered(ranking) == ("retrieval-order", "deadline")
+            assert 0.25 < monotonic() - started < 5.0
+            primary.let_go()
 
 
 class TestByHand:
