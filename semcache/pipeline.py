@@ -97,6 +97,8 @@ class OptimizedRerankerPipeline(CachedReranker):
             max_batch_pairs=batching.max_batch_pairs,
             max_batch_s=merging_time_s(monitor.p95_threshold, batching.admission_factor),
             max_queue_pairs=batching.max_queue_pairs,
+            max_wait_s=batching.max_wait_s,
+            on_full=batching.on_full,
             name=name,
             version=version,
             probe=probe,

@@ -1,18 +1,18 @@
 """Calls of an asynchronous reranker: each request by itself, as soon as concurrency and rate limit let it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
 from typing import Any
 
 from semcache.batching.admission import Load
-from semcache.batching.jobs import NEVER_RUN, Served
+from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served
 from semcache.batching.service_time import ServiceTime
 from semcache.batching.turns import Turn, Turns
 from semcache.batching.waiting import load_of
-from semcache.errors import DeadlineExceededError
+from semcache.errors import DeadlineExceededError, SemcacheError
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
@@ -21,8 +21,6 @@ from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.rerankers.rate_limit import say_turn_taken
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import until_done
-
-OnServed = Callable[[Served], None]
 
 
 class AwaitedCalls:
@@ -33,12 +31,14 @@ class AwaitedCalls:
     cancels it.
     """
 
-    def __init__(self, reranker: Any, line: Turns, concurrency: int, clock: Clock, on_event: Observer | None) -> None:
+    def __init__(
+        self, reranker: Any, line: Turns, concurrency: int, clock: Clock, observers: Sequence[Observer]
+    ) -> None:
         self._reranker = reranker
         self._line = line
         self._concurrency = concurrency
         self._clock = clock
-        self._observers = () if on_event is None else (on_event,)
+        self._observers = observers
         self._service = ServiceTime()
         self.after_fork_in_child()
         renew_in_child(self)
@@ -64,12 +64,13 @@ class AwaitedCalls:
         if not future.done():
             self._abandon(turn, future)
             raise self._too_late()
-        return future.result()
+        return _result(future)
 
     async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
         turn, settle = self._enter(pairs, deadline, on_served)
-        task = asyncio.ensure_future(self._call(turn, pairs, settle))
+        task = asyncio.ensure_future(self._call(turn, pairs, deadline, settle))
+        turn.cancel = partial(task.get_loop().call_soon_threadsafe, task.cancel)
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._forget(task, settle))
         try:
@@ -80,7 +81,7 @@ class AwaitedCalls:
         if not task.done():
             self._abandon(turn, task)
             raise self._too_late()
-        return task.result()
+        return _result(task)
 
     def load(self) -> Load:
         """The work that a new request would find before it."""
@@ -104,18 +105,44 @@ class AwaitedCalls:
             self._service = ServiceTime()
 
     @property
+    def waiting_pairs(self) -> int:
+        """Number of (query, document) pairs whose calls wait."""
+        return self._line.waiting_pairs
+
+    @property
     def abandoned(self) -> int:
         """Number of calls under way whose callers no longer wait, as their deadlines have passed."""
         return sum(turn.is_abandoned for turn in self._line.under_way)
 
-    async def _call(self, turn: Turn, pairs: Sequence[Pair], settle: OnServed) -> FloatArray:
+    def close(self, *, drain: bool, stuck_after_s: float) -> None:
+        """Take no more requests; let those in the line have their turn, or fail those that wait without ``drain``.
+
+        Waits for them, but not in a running event loop, which they need themselves. If no call ends for
+        ``stuck_after_s`` seconds, those that are left are cancelled.
+        """
+        self._line.close(drain=drain)
+        # Nothing waits for these any more.
+        for turn in self._line.under_way:
+            if turn.is_abandoned:
+                turn.cancel()
+        if not _is_in_loop() and not self._line.wait_until_empty(stuck_after_s):
+            self._line.close(drain=False)
+            for turn in self._line.under_way:
+                turn.cancel()
+
+    async def _call(self, turn: Turn, pairs: Sequence[Pair], deadline: float | None, settle: OnServed) -> FloatArray:
         served, started, task = NEVER_RUN, turn.arrived, asyncio.current_task()
         try:
             await turn.come()
             started = self._clock()
+            # Also for those that were submitted, whose callers do not wait until then and no longer.
+            if deadline is not None and started >= deadline:
+                raise _ExpiredError
             say_turn_taken()
             scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
             served = Served(self._clock() - started, len(pairs), since=started)
+        except _ExpiredError:
+            raise self._too_late() from None
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
             if _is_given_up(error, task):
                 raise  # by the caller, which says nothing about the reranker
@@ -132,7 +159,8 @@ class AwaitedCalls:
         self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed
     ) -> tuple[Turn, Future[FloatArray]]:
         turn, settle = self._enter(pairs, deadline, on_served)
-        future = OWN_LOOP.submit(self._call(turn, pairs, settle))
+        future = OWN_LOOP.submit(self._call(turn, pairs, deadline, settle))
+        turn.cancel = future.cancel
         # For a call that is cancelled before it has begun, of which nothing else would be heard.
         future.add_done_callback(lambda _: settle(NEVER_RUN))
         return turn, future
@@ -179,16 +207,27 @@ class AwaitedCalls:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")
 
 
+def _result(call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> FloatArray:
+    if call.cancelled():  # by close(): its caller still waits, and is not cancelled itself
+        raise SemcacheError(CLOSED_BEFORE)
+    return call.result()
+
+
+class _ExpiredError(Exception):
+    """The deadline passed while the call waited for its turn."""
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _is_given_up(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
     """Whether a task was cancelled, or is thrown away with its loop: a reranker may raise the same by itself."""
     if isinstance(error, asyncio.CancelledError):
         return task is None or task.cancelling() > 0
     # A task that is thrown away does not run; in the end it is closed from elsewhere.
-    return isinstance(error, GeneratorExit) and _running_task() is not task
-
-
-def _running_task() -> "asyncio.Task[Any] | None":
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no loop runs here
-        return None
+    return isinstance(error, GeneratorExit) and not (_is_in_loop() and asyncio.current_task() is task)

@@ -1,33 +1,37 @@
 """Batcher: a model on its own worker thread, which scores the requests that wait together."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from asyncio import CancelledError
+from collections.abc import Sequence
 from concurrent.futures import Future
-from threading import Lock, Thread, current_thread
+from functools import partial
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 from weakref import finalize
 
 import numpy as np
 
 from semcache.batching.admission import Load
 from semcache.batching.awaited import AwaitedCalls
-from semcache.batching.jobs import NEVER_RUN, Job, Served
+from semcache.batching.jobs import NEVER_RUN, OnServed, Served
 from semcache.batching.limits import DEFAULTS, Limits
 from semcache.batching.queue import BatchQueue
+from semcache.batching.statistics import BatchingStatistics, outcome_of
+from semcache.batching.threaded import ThreadedCalls
 from semcache.batching.turns import Turns
 from semcache.batching.worker import ModelWorker
-from semcache.errors import DeadlineExceededError
+from semcache.errors import SemcacheError
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.kind import call_kind, has_one_query_per_call
 from semcache.rerankers.rate_limit import RateLimit
-from semcache.runtime.forking import renew_in_child
-from semcache.runtime.futures import auntil_done, until_done
+from semcache.runtime.threads import MOST_THREADS, ThreadPool
+from semcache.settings.reranker_sections import OnFull
 
 # 1,000 pairs of a cross-encoder take this long on two CPU cores. Supervisors mostly kill a process that takes longer to
 # end.
 _STUCK_AFTER_S = 30.0
+
+_closing = ThreadPool(MOST_THREADS, "semcache-closing")
 
 _WARMUP: Sequence[Pair] = [("a query", "a document")]
 
@@ -69,10 +73,14 @@ class Batcher:
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         max_pairs_per_call: int | None = None,
+        max_wait_s: float = DEFAULTS.max_wait_s,
+        on_full: OnFull = DEFAULTS.on_full,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
-        limits = Limits(max_requests, max_batch_pairs, max_batch_s, max_queue_pairs, max_pairs_per_call)
+        limits = Limits(
+            max_requests, max_batch_pairs, max_batch_s, max_queue_pairs, max_pairs_per_call, max_wait_s, on_full
+        )
         self.kind = call_kind(reranker, concurrency)
         split = limits.splitting(reranker)
         # The bound of the service's own, if a call is split by the reranker itself.
@@ -87,29 +95,25 @@ class Batcher:
         # As it is called: in parts, where a service takes only so many pairs.
         self.primary = split
         self.max_batch_pairs = max_batch_pairs
+        self.on_full = on_full
         self._clock = clock
+        self._statistics = BatchingStatistics()
+        observers = (self._statistics,) if on_event is None else (self._statistics, on_event)
         workers = self.kind.concurrency
-        self._queue = BatchQueue(limits, workers, rate_limit, clock, one_query=has_one_query_per_call(reranker))
-        self._worker = ModelWorker(split, self._queue, clock, on_event)
-        # An asynchronous reranker needs no thread and no queue; its calls are awaited where the callers are.
-        self._awaited: AwaitedCalls | None = None
+        self._calls: AwaitedCalls | ThreadedCalls
         if is_awaited(split):
-            self._line = Turns(limits, workers, rate_limit, clock)
-            self._awaited = AwaitedCalls(split, self._line, workers, clock, on_event)
-        self.after_fork_in_child()
-        renew_in_child(self)
-        # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and ends
-        # them. Not at exit: runtime/threads.py closes all queues then, without draining them.
-        finalize(self, self._queue.close, drain=True).atexit = False
-
-    def after_fork_in_child(self) -> None:
-        """Have no threads, as those of the parent are not here; also used for the beginning itself."""
-        self._started: list[Thread] = []
-        # Guards _started only. It is never held together with the queue's lock.
-        self._starting = Lock()
+            line = Turns(limits, workers, rate_limit, clock)
+            self._calls = AwaitedCalls(split, line, workers, clock, observers)
+        else:
+            queue = BatchQueue(limits, workers, rate_limit, clock, one_query=has_one_query_per_call(reranker))
+            worker = ModelWorker(split, queue, clock, observers, self._statistics)
+            self._calls = ThreadedCalls(reranker.name, queue, worker, workers, clock)
+            # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and
+            # ends them. Not at exit: runtime/threads.py closes all queues then, without draining them.
+            finalize(self, queue.close, drain=True).atexit = False
 
     def submit(
-        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: OnServed | None = None
     ) -> Future[FloatArray]:
         """A future of one float32 per pair. Cancelling it while it waits takes it out of the queue.
 
@@ -118,38 +122,35 @@ class Batcher:
         exactly once, before the future is done, with what the model did for this request, even if the caller has given
         up. It must not raise. Raises QueueFullError, and SemcacheError after ``close``.
         """
-        if self._awaited is not None and pairs:
-            return self._awaited.submit(pairs, deadline, on_served or _unheard)
-        return self._submit(pairs, deadline, on_served).future
+        if not pairs:
+            future: Future[FloatArray] = Future()
+            future.set_result(_nothing(on_served))
+            return future
+        try:
+            future = self._calls.submit(pairs, deadline, on_served or _unheard)
+        except SemcacheError as error:
+            self._statistics.count(outcome_of(error))
+            raise
+        future.add_done_callback(self._count)
+        return future
 
     def score(
-        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: OnServed | None = None
     ) -> FloatArray:
         """``submit``, and wait for it until the deadline. Raises what the reranker raised, or DeadlineExceededError."""
-        if self._awaited is not None and pairs:
-            return self._awaited.score(pairs, deadline, on_served or _unheard)
-        job = self._submit(pairs, deadline, on_served)
-        try:
-            until_done(job.future, self._left_s(deadline))
-        except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
-            job.future.cancel()
-            raise
-        return self._result(job)
+        if not pairs:
+            return _nothing(on_served)
+        with self._statistics.outcome():
+            return self._calls.score(pairs, deadline, on_served or _unheard)
 
     async def ascore(
-        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: Callable[[Served], None] | None = None
+        self, pairs: Sequence[Pair], *, deadline: float | None = None, on_served: OnServed | None = None
     ) -> FloatArray:
         """``score`` without blocking the event loop. Cancelling it does not affect other callers."""
-        if self._awaited is not None and pairs:
-            return await self._awaited.ascore(pairs, deadline, on_served or _unheard)
-        job = self._submit(pairs, deadline, on_served)
-        try:
-            await auntil_done(job.future, self._left_s(deadline))
-        except BaseException:  # CancelledError, for one: this caller no longer waits, so its pairs need no scores
-            # Not queue.leave(): a task may be cancelled for any reason, which does not mean that the model is stuck.
-            job.future.cancel()
-            raise
-        return self._result(job)
+        if not pairs:
+            return _nothing(on_served)
+        with self._statistics.outcome():
+            return await self._calls.ascore(pairs, deadline, on_served or _unheard)
 
     def warmup(self) -> None:
         """Score one invented pair, so that the model is loaded. What that takes does not count as its speed.
@@ -157,16 +158,16 @@ class Batcher:
         Raises what the reranker raises.
         """
         self.score(_WARMUP)
-        self._forget_service()
+        self._calls.forget_service()
 
     async def awarmup(self) -> None:
         """``warmup`` without blocking the event loop."""
         await self.ascore(_WARMUP)
-        self._forget_service()
+        self._calls.forget_service()
 
     def load(self) -> Load:
         """The work that a new request would find before it, for deciding whether it should wait at all."""
-        return self._queue.load() if self._awaited is None else self._awaited.load()
+        return self._calls.load()
 
     @property
     def name(self) -> str:
@@ -176,12 +177,12 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """True if a new request would have to wait for a running one."""
-        return self._queue.busy if self._awaited is None else self._awaited.load().busy
+        return self._calls.load().busy
 
     @property
     def waiting_pairs(self) -> int:
         """Number of (query, document) pairs that wait, those inside the model not counted."""
-        return self._queue.waiting_pairs if self._awaited is None else self._line.waiting_pairs
+        return self._calls.waiting_pairs
 
     @property
     def abandoned(self) -> int:
@@ -189,7 +190,17 @@ class Batcher:
 
         A deadline frees the caller, not the worker thread: no thread can interrupt a call of a model.
         """
-        return self._queue.abandoned if self._awaited is None else self._awaited.abandoned
+        return self._calls.abandoned
+
+    def get_stats(self) -> dict[str, Any]:
+        """``kind`` and ``concurrency``, what waits now, and counts and times so far, see BatchingStatistics."""
+        now = {"waiting_pairs": self.waiting_pairs, "abandoned": self.abandoned}
+        return {
+            "kind": self.kind.kind.value,
+            "concurrency": self.kind.concurrency,
+            **now,
+            **self._statistics.snapshot(),
+        }
 
     def close(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
@@ -197,18 +208,12 @@ class Batcher:
         Can be repeated. If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the
         thread is left to its call.
         """
-        self._queue.close(drain=drain)
-        if self._awaited is not None:
-            self._line.close()
-        for thread in self._started:
-            # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
-            if thread is not current_thread() and not self._joined(thread, stuck_after_s):
-                self._queue.close(drain=False)
-                return
+        self._calls.close(drain=drain, stuck_after_s=stuck_after_s)
 
     async def aclose(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """``close`` without blocking the event loop."""
-        await asyncio.to_thread(self.close, drain=drain, stuck_after_s=stuck_after_s)
+        # Not in the loop's own executor, which calls of the application may occupy.
+        await _closing.acall(partial(self.close, drain=drain, stuck_after_s=stuck_after_s), "the end of the batcher")
 
     def __enter__(self) -> Self:
         return self
@@ -227,49 +232,15 @@ class Batcher:
         waiting = f"{self.waiting_pairs} pairs waiting, {self.abandoned} abandoned"
         return f"<Batcher {self.name}: {self.kind}; {state}, {waiting}>"
 
-    def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: Callable[[Served], None] | None) -> Job:
-        job = Job(tuple(pairs), self._clock(), deadline, on_served or _unheard)
-        if not pairs:
-            job.succeed(np.empty(0, np.float32), NEVER_RUN)
-            return job
-        try:
-            lacks_workers = self._queue.put(job)
-        except (
-            BaseException
-        ):  # full, closed or interrupted: on_served returns the breaker's ticket, so it must be called
-            job.on_served(NEVER_RUN)
-            raise
-        # After put(), so that a refused request starts no thread. Checked without the lock first: the list only grows,
-        # and most requests find a worker that is idle, or all of them there. A thread that starts while close() runs is
-        # not joined, but it ends as soon as the queue is empty.
-        if lacks_workers and len(self._started) < self.kind.concurrency:
-            with self._starting:
-                if len(self._started) < self.kind.concurrency:
-                    self._started.append(self._worker.start())
-        return job
+    def _count(self, future: Future[FloatArray]) -> None:
+        error = CancelledError() if future.cancelled() else future.exception()
+        self._statistics.count("answered" if error is None else outcome_of(error))
 
-    def _forget_service(self) -> None:
-        self._queue.forget_service()
-        if self._awaited is not None:
-            self._awaited.forget_service()
 
-    def _joined(self, thread: Thread, stuck_after_s: float) -> bool:
-        """Wait for the end of a worker; False if its model makes no progress."""
-        while thread.is_alive():
-            finished = self._queue.finished
-            thread.join(stuck_after_s)
-            if thread.is_alive() and self._queue.finished == finished:
-                return False
-        return True
-
-    def _left_s(self, deadline: float | None) -> float | None:
-        return None if deadline is None else max(0.0, deadline - self._clock())
-
-    def _result(self, job: Job) -> FloatArray:
-        if not job.future.done():
-            self._queue.leave(job)
-            raise DeadlineExceededError(f"{self.name} did not answer before the deadline")
-        return job.future.result()
+def _nothing(on_served: OnServed | None) -> FloatArray:
+    """The scores of no pairs, which need no model."""
+    (on_served or _unheard)(NEVER_RUN)
+    return np.empty(0, np.float32)
 
 
 def _unheard(served: Served) -> None:

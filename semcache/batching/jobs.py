@@ -27,6 +27,11 @@ class Served:
 
 NEVER_RUN = Served()
 
+CLOSED_BEFORE = "the batcher was closed before this request was scored"
+
+OnServed = Callable[[Served], None]
+"""Is told once how a request ended in the model. It must neither wait nor raise."""
+
 
 # Compared by identity: two callers may well send equal pairs at the same time.
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,9 @@
 """How much one call of a model may merge, and how much may wait for it."""
 
 from dataclasses import dataclass
+from math import inf
 from numbers import Real
+from typing import get_args
 
 from semcache.batching.admission import merging_time_s
 from semcache.errors import ConfigurationError, DeadlineExceededError, QueueFullError
@@ -9,6 +11,7 @@ from semcache.flow.requests import check_count
 from semcache.protocols import Clock, Reranker
 from semcache.rerankers.split import split
 from semcache.settings import Batching, Monitor
+from semcache.settings.reranker_sections import OnFull
 
 _BATCHING = Batching()
 # 0.4 s. Rounded, since 1 - 0.8 is 0.19999999999999996 and help() shows the result in signatures.
@@ -27,6 +30,11 @@ class Limits:
     is split into several calls. None means ``max_batch_pairs`` where that is not the default, since those who change it
     mean the calls of their service or model, and else no limit: a request then costs one call, as without a batcher. An
     order cannot be put together from parts, so that requests to a listwise reranker are never split.
+
+    ``max_wait_s`` is how many seconds an idle model waits for requests to merge with the first one. 0 is best unless
+    calls are expensive to begin: while the model works, requests come together by themselves. ``on_full`` says what
+    becomes of a request that finds the queue full: ``wait`` lets it wait however many wait before it; otherwise it is
+    refused, and a ladder answers it by the next rung (``fallback``) or raises QueueFullError (``reject``).
     """
 
     max_requests: int = 10  # the batch_size of AsyncBatchReranker, which its users rely on
@@ -34,6 +42,8 @@ class Limits:
     max_batch_s: float = _MAX_BATCH_S
     max_queue_pairs: int = _BATCHING.max_queue_pairs
     max_pairs_per_call: int | None = None
+    max_wait_s: float = _BATCHING.max_wait_s
+    on_full: OnFull = _BATCHING.on_full
 
     def __post_init__(self) -> None:
         for name in ("max_requests", "max_batch_pairs", "max_queue_pairs"):
@@ -41,8 +51,12 @@ class Limits:
         # Written so that NaN, which is above nothing, is refused.
         if not (isinstance(self.max_batch_s, Real) and self.max_batch_s > 0):
             raise ConfigurationError(f"max_batch_s must be a number of seconds above 0, got {self.max_batch_s!r}")
+        if not (isinstance(self.max_wait_s, Real) and 0 <= self.max_wait_s < inf):
+            raise ConfigurationError(f"max_wait_s must be a number of seconds of at least 0, got {self.max_wait_s!r}")
         if self.max_pairs_per_call is not None:
             check_count("max_pairs_per_call", self.max_pairs_per_call)
+        if self.on_full not in get_args(OnFull):
+            raise ConfigurationError(f"on_full must be one of {', '.join(get_args(OnFull))}, got {self.on_full!r}")
 
     @property
     def pairs_merged(self) -> int:
@@ -65,7 +79,7 @@ class Limits:
         An empty queue takes any request: one that is larger than the bound would never be served otherwise.
         """
         most = self.max_queue_pairs * concurrency
-        if waiting_pairs and waiting_pairs + pairs > most:
+        if self.on_full != "wait" and waiting_pairs and waiting_pairs + pairs > most:
             raise QueueFullError(
                 f"{waiting_pairs} pairs are waiting, {pairs} more would exceed {most}; send fewer at once, raise "
                 "max_queue_pairs or concurrency, or use a faster reranker"

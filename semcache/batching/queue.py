@@ -14,7 +14,7 @@ from functools import partial
 from threading import Condition
 
 from semcache.batching.admission import Load, is_hopeless, pairs_within
-from semcache.batching.jobs import NEVER_RUN, Batch, Dequeued, Job
+from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Job
 from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
@@ -24,6 +24,9 @@ from semcache.errors import InvalidInputError, SemcacheError
 from semcache.protocols import Clock, FloatArray, Pair
 from semcache.rerankers.rate_limit import RateLimit
 from semcache.runtime.forking import renew_in_child
+
+# A pause may be asked for until any time; a condition waits for 290 years at most, and looking again costs nothing.
+_LONGEST_SLEEP_S = 3600.0
 
 
 class BatchQueue:
@@ -162,7 +165,7 @@ class BatchQueue:
             # All workers, not one: each of them has to see that there will be no more work.
             self._changed.notify_all()
         for job in dropped:
-            job.fail(SemcacheError("the batcher was closed before this request was scored"))
+            job.fail(SemcacheError(CLOSED_BEFORE))
         for job in cancelled:
             job.on_served(NEVER_RUN)
 
@@ -190,7 +193,7 @@ class BatchQueue:
         is_timer = timeout_s is not None and not self._has_timer
         self._has_timer = self._has_timer or is_timer
         try:
-            self._changed.wait(timeout_s if is_timer else None)
+            self._changed.wait(min(timeout_s, _LONGEST_SLEEP_S) if timeout_s is not None and is_timer else None)
         finally:
             self._idle -= 1
             self._has_timer = self._has_timer and not is_timer
@@ -209,7 +212,16 @@ class BatchQueue:
 
     def _delay_s(self, jobs: Sequence[Job], now: float) -> float:
         """In how many seconds a call for these jobs may begin; 0 means now."""
-        return self._rate_limit.try_take(len(distinct(jobs))) if jobs else 0.0
+        if not jobs:
+            return 0.0
+        pairs = len(distinct(jobs))
+        more_may_join = len(jobs) < self._limits.max_requests and pairs < self._limits.pairs_merged
+        # Those that have a deadline are not kept waiting for others, and neither are those that close() waits for.
+        if more_may_join and len(jobs) == len(self._waiting) and not self._is_closed and jobs[0].deadline is None:
+            waited_s = now - jobs[0].arrived
+            if waited_s < self._limits.max_wait_s:
+                return self._limits.max_wait_s - waited_s
+        return self._rate_limit.try_take(pairs)
 
     def _taken(self, jobs: list[Job], expired: list[Job], cancelled: list[Job], now: float) -> Dequeued:
         batch = Batch(jobs, distinct(jobs), now) if jobs else None

@@ -19,6 +19,7 @@ from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.kind import call_kind
+from semcache.settings.reranker_sections import OnFull
 
 D = TypeVar("D")
 
@@ -38,7 +39,8 @@ class AsyncBatchReranker:
 
     ``max_pairs_per_call`` is the most pairs that one call takes, as services have such limits: a larger request is
     split into several calls, one after the other, unless the reranker gives an order. None means ``max_batch_pairs``
-    where that is not the default, and else no limit: a request then costs one call.
+    where that is not the default, and else no limit: a request then costs one call. ``max_wait_s`` and ``on_full`` are
+    explained at ``semcache.batching.limits.Limits``.
 
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
     that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
@@ -64,6 +66,8 @@ class AsyncBatchReranker:
         max_batch_s: float = DEFAULTS.max_batch_s,
         max_queue_pairs: int = DEFAULTS.max_queue_pairs,
         max_pairs_per_call: int | None = None,
+        max_wait_s: float = DEFAULTS.max_wait_s,
+        on_full: OnFull = DEFAULTS.on_full,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -89,6 +93,8 @@ class AsyncBatchReranker:
             max_batch_s=max_batch_s,
             max_queue_pairs=max_queue_pairs,
             max_pairs_per_call=max_pairs_per_call,
+            max_wait_s=max_wait_s,
+            on_full=on_full,
             clock=clock,
             on_event=on_event,
         )
@@ -173,6 +179,10 @@ class AsyncBatchReranker:
             with self._submitted(window) as futures:
                 scores += await asyncio.gather(*map(asyncio.wrap_future, futures))
         return list(map(self._ranking, requests, documents_list, scores))
+
+    def get_stats(self) -> dict[str, Any]:
+        """Kind, queue, outcomes and times, see ``Batcher.get_stats``."""
+        return self.batcher.get_stats()
 
     def close(self) -> None:
         """Score what waits, then end the worker. Can be repeated."""

@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from threading import Lock
+from threading import Condition
 
+from semcache.batching.jobs import CLOSED_BEFORE
 from semcache.batching.limits import Limits, check_in_time
 from semcache.errors import SemcacheError
 from semcache.protocols import Clock
@@ -21,7 +22,9 @@ class Turn:
     caller no longer waits for it.
     """
 
-    __slots__ = ("_line", "_wake", "arrived", "is_abandoned", "is_timed", "pairs", "requests", "since")
+    __slots__ = (
+        "_line", "_wake", "arrived", "cancel", "is_abandoned", "is_dropped", "is_timed", "pairs", "requests", "since",
+    )  # fmt: skip
 
     def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float) -> None:
         self.pairs = pairs
@@ -29,6 +32,9 @@ class Turn:
         self.arrived = arrived
         self.since = inf
         self.is_abandoned = False
+        self.is_dropped = False
+        # Cancels its call, from any thread.
+        self.cancel: Callable[[], object] = bool
         # Whether its task will look again by itself when the rate limit allows the next call.
         self.is_timed = False
         self._line = line
@@ -40,7 +46,7 @@ class Turn:
         return self.since < inf
 
     async def come(self) -> None:
-        """Wait until the call may start."""
+        """Wait until the call may start. Raises SemcacheError if the line was closed meanwhile, without drain."""
         loop = asyncio.get_running_loop()
         while True:
             waiter = loop.create_future()
@@ -49,6 +55,8 @@ class Turn:
             delay_s = self._line.advance(self)
             if self.has_come:
                 return
+            if self.is_dropped:
+                raise SemcacheError(CLOSED_BEFORE)
             await asyncio.wait([waiter], timeout=delay_s)
             self.is_timed = False
 
@@ -83,9 +91,11 @@ class Turns:
     def after_fork_in_child(self) -> None:
         """Have no calls, as their loops run in the parent; also used for the beginning itself."""
         # Guards everything below, and whether the line is closed. The lock of the rate limit is taken while it is held.
-        self._changing = Lock()
+        self._changing = Condition()
         self._waiting: deque[Turn] = deque()
         self._under_way: list[Turn] = []
+        self._left = 0
+        """Number of calls that have left the line."""
         self.waiting_pairs = 0
         """Number of pairs whose calls wait. Read without the lock, as are the properties below: for statistics and
         estimates, which are others a moment later anyway."""
@@ -147,12 +157,31 @@ class Turns:
                 self._under_way.remove(turn)
             elif turn in self._waiting:
                 self._remove(turn)
+            self._left += 1
+            if self._is_closed:
+                self._changing.notify_all()
         self.advance()
 
-    def close(self) -> None:
-        """Take no more calls. Those in the line still have their turn."""
+    def close(self, *, drain: bool) -> None:
+        """Take no more calls. Those in the line still have their turn with ``drain``, else those that wait fail."""
         with self._changing:
             self._is_closed = True
+            dropped = [] if drain else list(self._waiting)
+            for turn in dropped:
+                turn.is_dropped = True
+                self._remove(turn)
+        for turn in dropped:
+            turn.wake()
+
+    def wait_until_empty(self, stuck_after_s: float) -> bool:
+        """Wait until no call is in the line; False if none leaves it for so many seconds."""
+        with self._changing:
+            while not self.is_empty:
+                left = self._left
+                self._changing.wait(stuck_after_s)
+                if self._left == left and not self.is_empty:
+                    return False
+            return True
 
     def rate_wait_s(self, pairs: int = 1) -> float:
         """In how many seconds the rate limit would let a new call begin, behind those that wait."""

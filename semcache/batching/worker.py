@@ -8,6 +8,7 @@ from threading import Thread
 from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served
 from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
 from semcache.batching.queue import BatchQueue
+from semcache.batching.statistics import BatchingStatistics
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
@@ -20,11 +21,19 @@ _numbers = count(1)
 class ModelWorker:
     """Scores batches and settles their jobs. It holds no state of its own, so several threads may run one worker."""
 
-    def __init__(self, reranker: Reranker, queue: BatchQueue, clock: Clock, on_event: Observer | None) -> None:
+    def __init__(
+        self,
+        reranker: Reranker,
+        queue: BatchQueue,
+        clock: Clock,
+        observers: Sequence[Observer],
+        statistics: BatchingStatistics,
+    ) -> None:
         self._reranker = reranker
         self._queue = queue
         self._clock = clock
-        self._observers = () if on_event is None else (on_event,)
+        self._observers = observers
+        self._statistics = statistics
 
     def start(self) -> Thread:
         """A thread that works until the queue is closed and empty."""
@@ -81,6 +90,7 @@ class ModelWorker:
         for position, job in enumerate(jobs):
             job.succeed(job.all_scores(plan.scores_of(position, scores)), served)
         # No call was made for these, so that nothing is to be said of it.
+        self._statistics.count("shared", len(answered))
         for job in answered:
             job.succeed(job.all_scores(scores[:0]), NEVER_RUN)
         for job in cancelled:

@@ -92,7 +92,7 @@ class FallbackChain:
 
         The reason in the answer is why the primary did not give it: "open", "busy", "deadline" or "error". If no rung
         answers, the answer is the order of the retriever. Raises only InvalidInputError, for which no rung could do
-        better.
+        better, and QueueFullError of a rung that is told to reject what it has no room for.
         """
         reason: str | None = None
         for number, rung in enumerate(self.rungs):
@@ -103,6 +103,10 @@ class FallbackChain:
                 scores = yield from self._call(number, pairs, len(documents), deadline)
             except InvalidInputError:
                 raise
+            except QueueFullError as error:
+                if rung.batcher.on_full == "reject":
+                    raise
+                reason = reason or self._reason(rung, error, ())
             except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
                 why = self._reason(rung, error, (query, *documents))
                 # The first one stays: callers want to know why the primary did not answer.

@@ -243,7 +243,8 @@ class DegradableReranker:
         judge it. ``answers``: number of answers by the name of the reranker that gave them. ``reasons``: number of
         degraded answers by reason. ``last_error``: by reranker, with ``seconds_ago``. ``waiting_pairs`` and
         ``abandoned``: the primary's queue, see Batcher. ``rungs``: state, reason of the last change with its cause,
-        p95, samples and queue of every rung, from best to cheapest.
+        p95, samples and queue of every rung, from best to cheapest. ``batching``: kind, outcomes, waits, batches and
+        service times of the primary, see ``Batcher.get_stats``.
         """
         reason = self._degraded_for()
         return {
@@ -257,6 +258,7 @@ class DegradableReranker:
             "waiting_pairs": self._primary.waiting_pairs,
             "abandoned": self._primary.abandoned,
             "rungs": [rung.snapshot() for rung in self._chain.rungs],
+            "batching": self._primary.get_stats(),
         }
 
     @property

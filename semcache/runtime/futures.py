@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
+from threading import TIMEOUT_MAX
 from typing import Any, TypeVar
 
 from semcache.errors import DeadlineExceededError
@@ -15,7 +16,8 @@ T = TypeVar("T")
 def until_done(future: Future[Any], timeout_s: float | None) -> None:
     """Wait until a future is done, at most ``timeout_s`` seconds (None: as long as it takes)."""
     # Not future.result(timeout): its TimeoutError would look like one that the call behind the future raised.
-    wait_for([future], timeout_s)
+    # Not for more than a thread can wait, 290 years: a deadline may be infinite.
+    wait_for([future], None if timeout_s is None else min(timeout_s, TIMEOUT_MAX))
 
 
 async def auntil_done(future: Future[Any], timeout_s: float | None) -> None:

@@ -6,6 +6,9 @@ from pydantic import model_validator
 
 from semcache.settings.knobs import Section, knob
 
+OnFull = Literal["fallback", "reject", "wait"]
+"""What becomes of a request that finds the queue of the model full."""
+
 
 class Monitor(Section):
     """When the primary reranker counts as slow."""
@@ -177,6 +180,21 @@ class Batching(Section):
         reason="eight full batches; a request behind more than that would be answered too late",
         ge=1,
         le=10_000_000,
+    )
+    max_wait_s: float = knob(
+        0.0,
+        "How long an idle primary waits for requests to merge with the first one",
+        unit="s",
+        reason="requests come together by themselves while a model works; a wait pays only where calls are expensive "
+        "to begin",
+        ge=0,
+        le=60,
+    )
+    on_full: OnFull = knob(
+        "fallback",
+        "A request that finds the queue full is answered by the next rung (fallback), raises QueueFullError (reject), "
+        "or waits however many wait before it (wait)",
+        reason="an answer by a lower rung is worth more than an error or a late one",
     )
     admission_factor: float = knob(
         0.8,

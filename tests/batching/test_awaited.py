@@ -263,6 +263,74 @@ async def test_observers_hear_of_every_call() -> None:
     ]
 
 
+async def test_the_end_waits_for_those_in_the_line() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    batcher = Batcher(remote, concurrency=2)
+    requests = [asyncio.create_task(batcher.ascore(pairs("a" * at))) for at in range(6)]
+    while remote.under_way < 2:
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(batcher.aclose())
+    asyncio.get_running_loop().call_later(0.02, remote.gate.set)
+    await closing
+    assert [request.done() for request in requests] == [True] * 6
+    assert [(await request).tolist() for request in requests] == [[0], [1], [2], [3], [4], [5]]
+
+
+async def test_without_drain_those_that_wait_fail() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    batcher = Batcher(remote, concurrency=1)
+    first, second = (asyncio.create_task(batcher.ascore(pairs(text))) for text in ("a", "bb"))
+    while not remote.under_way:
+        await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.02, remote.gate.set)
+    await batcher.aclose(drain=False)
+    assert (await first).tolist() == [1]
+    with pytest.raises(SemcacheError, match="closed before"):
+        await second
+    assert remote.calls == [1]
+
+
+async def test_a_service_that_hangs_is_given_up_and_its_callers_are_told() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    batcher = Batcher(remote, concurrency=1)
+    requests = [asyncio.create_task(batcher.ascore(pairs(text))) for text in ("a", "bb")]
+    while not remote.under_way:
+        await asyncio.sleep(0)
+    await batcher.aclose(stuck_after_s=0.02)
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    # None of them was cancelled by its caller, whose own task goes on.
+    assert [type(result) for result in results] == [SemcacheError, SemcacheError]
+    assert remote.cancelled.is_set()
+
+
+async def test_close_in_a_running_loop_leaves_those_in_the_line_to_it() -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    batcher = Batcher(remote)
+    request = asyncio.create_task(batcher.ascore(pairs("a")))
+    while not remote.under_way:
+        await asyncio.sleep(0)
+    batcher.close()
+    remote.gate.set()
+    assert (await request).tolist() == [1]
+
+
+def test_one_that_was_submitted_is_not_asked_about_after_its_deadline() -> None:
+    clock = ScriptedClock()
+    remote = Remote(clock)
+    with Batcher(remote, concurrency=1, clock=clock) as batcher:
+        soon = clock() + 0.2
+        first = batcher.submit(pairs("a"))
+        late = batcher.submit(pairs("bb"), deadline=soon)
+        assert first.result(PATIENCE_S).tolist() == [1]
+        with pytest.raises(DeadlineExceededError):
+            late.result(PATIENCE_S)
+    assert remote.calls == [1]
+
+
 async def test_a_closed_batcher_takes_nothing() -> None:
     batcher = Batcher(Remote())
     await batcher.aclose()

@@ -17,6 +17,9 @@ import pytest
 
 from semcache.batching.batcher import Batcher
 from semcache.batching.jobs import Served
+from semcache.batching.reranker import AsyncBatchReranker
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.reranker import DegradableReranker
 from semcache.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -28,6 +31,7 @@ from semcache.errors import (
 from semcache.events import BatchScored, Event
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers import adapt
+from semcache.settings.reranker_sections import OnFull
 from tests.forks import in_child
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock, ScriptedReranker, poison
 
@@ -374,6 +378,10 @@ class TestQueue:
         [
             *product(["max_requests", "max_batch_pairs", "max_queue_pairs"], [0, -1, 1.5, True, None]),
             *product(["max_batch_s"], [0, -1.0, float("nan"), None]),
+            *product(["max_wait_s"], [-1.0, float("nan"), float("inf"), None]),
+            *product(["on_full"], ["refuse", None, ""]),
+            *product(["concurrency"], [0, -1, 1.5, True]),
+            *product(["requests_per_minute", "pairs_per_minute"], [0, -1.0, float("nan"), True]),
         ],
     )
     def test_bad_limits_are_named(self, limit: str, value: object) -> None:
@@ -703,6 +711,111 @@ class TestManyCallers:
                     assert not isinstance(result, BaseException)
                     assert result.tolist() == [number % 7 + 1]
             assert (batcher.waiting_pairs, batcher.abandoned) == (0, 0)
+
+
+class TestFullQueue:
+    def test_wait_lets_any_number_wait(self) -> None:
+        model = GatedReranker()
+        with busy(model, max_queue_pairs=1, on_full="wait") as batcher:
+            waiting = [batcher.submit(pairs(f"text {number}")) for number in range(5)]
+            model.let_go(100)
+            assert [scores(future) for future in waiting] == [[6]] * 5
+
+    def test_the_bound_is_for_each_call_at_once(self) -> None:
+        model = GatedReranker(concurrency=2)
+        with Batcher(model, max_queue_pairs=2) as batcher:
+            for number in range(2):
+                batcher.submit(pairs(str(number)))
+                model.wait_until_inside()
+            batcher.submit(pairs("a", "b", "c"))
+            batcher.submit(pairs("d"))
+            with pytest.raises(QueueFullError, match="4 pairs are waiting, 1 more would exceed 4"):
+                batcher.submit(pairs("e"))
+            model.let_go(100)
+
+    @pytest.mark.parametrize(("on_full", "reason"), [("fallback", "busy"), ("reject", None)])
+    def test_a_ladder_falls_back_or_rejects(self, on_full: OnFull, reason: str | None) -> None:
+        model = GatedReranker()
+        with (
+            AsyncBatchReranker(model, max_queue_pairs=1, on_full=on_full) as reranker,
+            DegradableReranker(reranker, None, LatencyMonitor()) as ladder,
+        ):
+            for text in ("first", "second"):
+                reranker.batcher.submit(pairs(text))
+            if reason is None:
+                with pytest.raises(QueueFullError):
+                    ladder.rerank("q", ["a"])
+            else:
+                assert ladder.rerank("q", ["a"]).reason == reason
+            model.let_go(100)
+
+
+class TestLinger:
+    def test_an_idle_model_waits_for_others_to_join(self) -> None:
+        model = ScriptedReranker()
+        with Batcher(model, max_wait_s=PATIENCE_S, max_requests=3) as batcher:
+            waiting = [batcher.submit(pairs(text)) for text in ("a", "bb", "ccc")]
+            assert [scores(future) for future in waiting] == [[1], [2], [3]]
+        assert [len(call) for call in model.calls] == [3], "a full call waits no longer"
+
+    def test_no_longer_than_it_may(self) -> None:
+        with Batcher(ScriptedReranker(), max_wait_s=0.05) as batcher:
+            began = monotonic()
+            assert batcher.score(pairs("a")).tolist() == [1]
+            assert monotonic() - began >= 0.05
+
+    def test_not_with_a_deadline_nor_at_the_end(self) -> None:
+        batcher = Batcher(ScriptedReranker(), max_wait_s=PATIENCE_S)
+        began = monotonic()
+        batcher.score(pairs("a"), deadline=monotonic() + PATIENCE_S)
+        waiting = batcher.submit(pairs("b"))
+        batcher.close()
+        assert scores(waiting) == [1]
+        assert monotonic() - began < PATIENCE_S / 2
+
+
+class TestStatistics:
+    def test_outcomes_and_times(self) -> None:
+        clock = ScriptedClock()
+        model = GatedReranker(clock=clock, service_s=0.5)
+        model.fail = poison("bad")
+        with busy(model, clock=clock, max_queue_pairs=5, max_batch_s=9.0) as batcher:
+            waiting = [batcher.submit(pairs("a", "b")), batcher.submit(pairs("first"))]
+            batcher.submit(pairs("gone")).cancel()
+            with pytest.raises(DeadlineExceededError):
+                batcher.score(pairs("late"), deadline=clock())
+            with pytest.raises(QueueFullError):
+                batcher.submit(pairs("c", "d", "e"))
+            model.let_go(2)
+            assert [scores(future) for future in waiting] == [[1, 1], [5]]
+            model.let_go()
+            with pytest.raises(ValueError, match="bad"):
+                batcher.score(pairs("bad"))
+            stats = batcher.get_stats()
+        assert {name: stats[name] for name in ("kind", "concurrency", "calls", "pairs")} == {
+            "kind": "compute-bound", "concurrency": 1, "calls": 2, "pairs": 3,
+        }  # fmt: skip
+        outcomes = {"answered": 3, "shared": 1, "refused": 1, "late": 1, "cancelled": 1, "failed": 1}
+        assert {name: stats[name] for name in outcomes} == outcomes
+        assert stats["wait_s"] == {"mean": 0.25, "p50": 0.0, "p95": 0.5, "max": 0.5}
+        assert stats["service_s"] == {"mean": 0.5, "p50": 0.5, "p95": 0.5, "max": 0.5}
+        assert (stats["batch_pairs"]["max"], stats["batch_requests"]["max"]) == (2, 1)
+
+    def test_without_calls(self) -> None:
+        with AsyncBatchReranker(ScriptedReranker()) as reranker:
+            stats = reranker.get_stats()
+        assert (stats["answered"], stats["wait_s"]) == (0, {})
+
+
+@pytest.mark.parametrize("deadline", [1e10, 1e300, float("inf")])
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_deadline_may_be_as_late_as_one_likes(deadline: float, is_awaited: bool) -> None:
+    async def score_awaited(query: str, texts: list[str]) -> list[float]:
+        return [float(len(text)) for text in texts]
+
+    async with Batcher(adapt(score_awaited) if is_awaited else ScriptedReranker()) as batcher:
+        assert (await batcher.ascore(pairs("a"), deadline=deadline)).tolist() == [1]
+        assert (await asyncio.to_thread(batcher.score, pairs("a"), deadline=deadline)).tolist() == [1]
 
 
 class TestRateLimit:

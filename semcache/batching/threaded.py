@@ -1,0 +1,123 @@
+"""Calls of a blocking reranker: a queue, and worker threads that are started as they are needed."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from threading import Lock, Thread, current_thread
+
+from semcache.batching.admission import Load
+from semcache.batching.jobs import NEVER_RUN, Job, OnServed
+from semcache.batching.queue import BatchQueue
+from semcache.batching.worker import ModelWorker
+from semcache.errors import DeadlineExceededError
+from semcache.protocols import Clock, FloatArray, Pair
+from semcache.runtime.forking import renew_in_child
+from semcache.runtime.futures import auntil_done, until_done
+
+
+class ThreadedCalls:
+    """Scores what is submitted by at most ``concurrency`` threads, which are those of ``worker``."""
+
+    def __init__(self, name: str, queue: BatchQueue, worker: ModelWorker, concurrency: int, clock: Clock) -> None:
+        self._name = name
+        self._queue = queue
+        self._worker = worker
+        self._concurrency = concurrency
+        self._clock = clock
+        self.after_fork_in_child()
+        renew_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have no threads, as those of the parent are not here; also used for the beginning itself."""
+        self._started: list[Thread] = []
+        # Guards _started only. It is never held together with the queue's lock.
+        self._starting = Lock()
+
+    def submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Future[FloatArray]:
+        """A future of one float32 per pair; cancelling it while it waits takes it out of the queue."""
+        return self._submit(pairs, deadline, on_served).future
+
+    def score(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
+        """``submit``, and wait for it until the deadline. Raises what the reranker raised, or DeadlineExceededError."""
+        job = self._submit(pairs, deadline, on_served)
+        try:
+            until_done(job.future, self._left_s(deadline))
+        except BaseException:  # KeyboardInterrupt, for one: this caller no longer waits, so its pairs need no scores
+            job.future.cancel()
+            raise
+        return self._result(job)
+
+    async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
+        """``score`` without blocking the event loop."""
+        job = self._submit(pairs, deadline, on_served)
+        try:
+            await auntil_done(job.future, self._left_s(deadline))
+        except BaseException:  # CancelledError, for one: this caller no longer waits, so its pairs need no scores
+            # Not queue.leave(): a task may be cancelled for any reason, which does not mean that the model is stuck.
+            job.future.cancel()
+            raise
+        return self._result(job)
+
+    def load(self) -> Load:
+        """The work that a new request would find before it."""
+        return self._queue.load()
+
+    def forget_service(self) -> None:
+        """What calls took so far says nothing about the next ones."""
+        self._queue.forget_service()
+
+    @property
+    def waiting_pairs(self) -> int:
+        """Number of (query, document) pairs that wait."""
+        return self._queue.waiting_pairs
+
+    @property
+    def abandoned(self) -> int:
+        """Number of callers whose deadline passed while their request was in the model, which still works on it."""
+        return self._queue.abandoned
+
+    def close(self, *, drain: bool, stuck_after_s: float) -> None:
+        """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
+
+        If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the thread is left
+        to its call.
+        """
+        self._queue.close(drain=drain)
+        for thread in self._started:
+            # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
+            if thread is not current_thread() and not self._joined(thread, stuck_after_s):
+                self._queue.close(drain=False)
+                return
+
+    def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Job:
+        job = Job(tuple(pairs), self._clock(), deadline, on_served)
+        try:
+            lacks_workers = self._queue.put(job)
+        except BaseException:  # full, closed or interrupted: on_served returns the breaker's ticket
+            job.on_served(NEVER_RUN)
+            raise
+        # After put(), so that a refused request starts no thread. Checked without the lock first: the list only grows,
+        # and most requests find a worker that is idle, or all of them there. A thread that starts while close() runs is
+        # not joined, but it ends as soon as the queue is empty.
+        if lacks_workers and len(self._started) < self._concurrency:
+            with self._starting:
+                if len(self._started) < self._concurrency:
+                    self._started.append(self._worker.start())
+        return job
+
+    def _joined(self, thread: Thread, stuck_after_s: float) -> bool:
+        """Wait for the end of a worker; False if its model makes no progress."""
+        while thread.is_alive():
+            finished = self._queue.finished
+            thread.join(stuck_after_s)
+            if thread.is_alive() and self._queue.finished == finished:
+                return False
+        return True
+
+    def _left_s(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - self._clock())
+
+    def _result(self, job: Job) -> FloatArray:
+        if not job.future.done():
+            self._queue.leave(job)
+            raise DeadlineExceededError(f"{self._name} did not answer before the deadline")
+        return job.future.result()
