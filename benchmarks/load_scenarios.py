@@ -102,7 +102,7 @@ def scenarios(quick: bool) -> Mapping[str, Scenario]:
     over = 200 if quick else 1200
     slow, errors, freeze = (Incident(trouble, *spell) for trouble in Trouble)
     found = (
-        Scenario("half capacity", 0.5, 500 if quick else 10_000, scale=0.2),
+        Scenario("half capacity", 0.5, 500 if quick else 10_000, scale=0.15),
         Scenario("half capacity, real arrivals", 0.5, half, "azure"),
         Scenario("overload 1.6x", 1.6, over, fixed=0.0),
         Scenario("overload 1.6x, real arrivals", 1.6, over, "azure", fixed=0.0),
@@ -121,7 +121,7 @@ def limited(quick: bool) -> Scenario:
 
 def real(per_s: float, quick: bool) -> Scenario:
     """The packaged cross-encoder at 1.6 times of what it can do, with real arrivals."""
-    seconds = 8.0 if quick else 25.0
+    seconds = 6.0 if quick else 18.0
     return Scenario("packaged cross-encoder, 1.6x", 1.6, int(1.6 * per_s * seconds), "azure", real_per_s=per_s)
 
 

@@ -30,6 +30,7 @@ TIMEOUT_SHARE = 0.9
 """Breakers that count errors see slowness only by a timeout. It is this share of T, so that there is time left for the
 fallback; with T itself each timeout would be a late answer."""
 THREADS = 5000
+OURS = "semcache"
 
 Answer = tuple[str, FloatArray]
 
@@ -219,5 +220,5 @@ SIDES: Mapping[str, Callable[[Parts], Side]] = {
     "old toggle": Toggle,
     "pybreaker": PyBreaker,
     "purgatory": Purgatory,
-    "semcache": Semcache,
+    OURS: Semcache,
 }
