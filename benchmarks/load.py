@@ -32,9 +32,10 @@ MOST_OF_OTHERS = 2000
 
 Key = tuple[str, str]
 """A scenario's name and a side."""
+Runs = list[tuple[Scenario, str]]
 
 
-def sides(quick: bool) -> list[tuple[Scenario, str]]:
+def sides(quick: bool) -> Runs:
     """Every scenario with every side."""
     return [
         (scenario if side == OURS else replace(scenario, count=min(scenario.count, MOST_OF_OTHERS)), side)
@@ -43,12 +44,12 @@ def sides(quick: bool) -> list[tuple[Scenario, str]]:
     ]
 
 
-def only_spells(quick: bool) -> list[tuple[Scenario, str]]:
+def only_spells(quick: bool) -> Runs:
     """Slow spells of several lengths, for semcache alone: when is each detected, and when is it over?"""
     return [(scenario, OURS) for scenario in spells(QUICK_SPELLS if quick else SPELLS)]
 
 
-def api(quick: bool) -> list[tuple[Scenario, str]]:
+def api(quick: bool) -> Runs:
     """A service with a rate limit, with every side."""
     return [(limited(quick), side) for side in SIDES]
 
@@ -60,12 +61,7 @@ def with_the_model(quick: bool) -> dict[str, Any]:
     return {**_gathered(runs, _run(runs, at_once=1)), "requests_per_s": per_s}
 
 
-Runs = list[tuple[Scenario, str]]
 SCRIPTED: Mapping[str, Callable[[bool], Runs]] = {"sides": sides, "spells": only_spells, "api": api}
-    "sides": sides,
-    "spells": only_spells,
-    "api": api,
-}
 """Parts whose primaries sleep, so that all their runs share one pool."""
 ALONE: Mapping[str, Callable[[bool], dict[str, Any]]] = {
     "real": with_the_model,
