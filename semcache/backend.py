@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
 
+from semcache.embedders.checked import unit_rows, unit_vectors
 from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.flow.policy import FlowPolicy, ReusePolicy
@@ -226,7 +227,10 @@ class Backend:
         return await self._threads.acall(embed, f"embedder {self.embedder.name}", timeout_s)
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
-        vectors = self.embedder.embed(texts)
+        # Checked here, since an embedder of the caller's own is believed otherwise. Of several texts one without a
+        # vector must not spoil the others: the store neither keeps NaN nor searches by it, and says so.
+        check = unit_vectors if len(texts) == 1 else unit_rows
+        vectors = check(self.embedder.embed(texts), texts, self.embedder.dims, self.embedder.name)
         # Before anything is looked for by these vectors, or stored with them.
         self._embedder_identity.verify()
         return vectors

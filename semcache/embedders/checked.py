@@ -19,6 +19,20 @@ def unit_vectors(vectors: Any, texts: Sequence[str], dims: int, embedder: str) -
     Example:
         ``unit_vectors([[3.0, 4.0]], ["a text"], 2, "mine")`` gives ``array([[0.6, 0.8]], dtype=float32)``.
     """
+    rows = unit_rows(vectors, texts, dims, embedder)
+    bad = np.flatnonzero(np.isnan(rows[:, 0]))
+    if bad.size:
+        row = int(bad[0])
+        fault = "has NaN or infinite numbers" if as_rows(vectors, embedder)[row].any() else "is zero"
+        raise EmbedderError(
+            f"{embedder} gave a vector that {fault} for text {row} ({texts[row][:40]!r}); embed another text or check "
+            "the model"
+        )
+    return rows
+
+
+def unit_rows(vectors: Any, texts: Sequence[str], dims: int, embedder: str) -> FloatArray:
+    """``unit_vectors``, but with a row of NaN where a vector is zero or not finite, so that others can be used."""
     array = as_rows(vectors, embedder)
     if array.shape[0] != len(texts):
         raise EmbedderError(
@@ -33,14 +47,7 @@ def unit_vectors(vectors: Any, texts: Sequence[str], dims: int, embedder: str) -
     exact = array.astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", exact, exact))
     # A NaN or an infinite number anywhere in a row makes its length the same, so one look at the lengths is enough.
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0.0))
-    if bad.size:
-        row = int(bad[0])
-        fault = "has NaN or infinite numbers" if array[row].any() else "is zero"
-        raise EmbedderError(
-            f"{embedder} gave a vector that {fault} for text {row} ({texts[row][:40]!r}); embed another text or check "
-            "the model"
-        )
+    lengths[~np.isfinite(lengths) | (lengths == 0.0)] = np.nan
     return np.asarray(exact / lengths[:, None], dtype=np.float32)
 
 

@@ -1,9 +1,9 @@
 """The vector index: its RedisVL schema, and the check that an index on the server fits it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from semcache.errors import IndexMismatchError
+from semcache.errors import IndexMismatchError, TransientStoreError
 from semcache.redis.keys import KeyFamily
 from semcache.redis.layout import packaged_schema
 
@@ -25,9 +25,15 @@ def schema_of(family: KeyFamily, is_named: bool, attributes: Mapping[str, Any]) 
     return IndexSchema.from_dict({**packaged, "index": index, "fields": fields})
 
 
-def check_index(name: str, attributes: Mapping[str, Any], info: Sequence[Any]) -> None:
-    """Compare the server's FT.INFO with the vector field that is needed. Raises IndexMismatchError naming both."""
-    fields = map(as_dict, as_dict(info).get("attributes", ()))
+def check_index(name: str, attributes: Mapping[str, Any], info: object) -> None:
+    """Compare the server's FT.INFO with the vector field that is needed. Raises IndexMismatchError naming both.
+
+    Raises TransientStoreError for a reply that is no FT.INFO.
+    """
+    listed = as_dict(info).get("attributes")
+    if not isinstance(listed, list):
+        raise TransientStoreError(f"what the server says of index {name} cannot be read; something changed its reply")
+    fields = map(as_dict, listed)
     there = next((field for field in fields if str(field.get("type")).upper() == "VECTOR"), None)
     # FT.INFO and RedisVL's schema name the same attributes differently.
     for found_name, needed_name in (
@@ -45,8 +51,13 @@ def check_index(name: str, attributes: Mapping[str, Any], info: Sequence[Any]) -
             )
 
 
-def as_dict(reply: Sequence[Any]) -> dict[str, Any]:
-    """A reply that lists names and values in turn, as a mapping. Names and values that are bytes become text."""
-    texts = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in reply]
+def as_dict(reply: object) -> dict[str, Any]:
+    """A reply that lists names and values in turn, as a mapping. Names and values that are bytes become text.
+
+    Empty for a reply of another shape.
+    """
+    listed = reply if isinstance(reply, list) else []
+    texts = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in listed]
     # Not strict: FT.INFO puts a flag without a value (SORTABLE) at the end of some fields.
-    return dict(zip(texts[::2], texts[1::2], strict=False))
+    pairs = zip(texts[::2], texts[1::2], strict=False)
+    return {name: value for name, value in pairs if isinstance(name, str)}

@@ -7,7 +7,7 @@ from semcache.errors import InvalidInputError
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily, entry_id_in
-from semcache.redis.operation import Operation, StoreState, scan
+from semcache.redis.operation import Operation, StoreState, scan, unreadable
 
 
 def count(state: StoreState) -> Operation[int]:
@@ -15,7 +15,15 @@ def count(state: StoreState) -> Operation[int]:
     # An empty search counts quickly. FT.INFO would hold up the server for longer, the more entries there are.
     indexes = [family.index for family, _ in state.layout.keys.families(None)]
     found = yield [("FT.SEARCH", index, "*", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2) for index in indexes]
-    return sum(int(state.value(reply)[0]) for reply in found if not is_missing_index(reply))
+    return sum(_results(state, reply) for reply in found if not is_missing_index(reply))
+
+
+def _results(state: StoreState, reply: object) -> int:
+    """How many results a search has. Raises StoreError."""
+    match state.value(reply):
+        case [int(results), *_]:
+            return results
+    raise unreadable(state.where, "FT.SEARCH")
 
 
 def sample(state: StoreState, n: int, tenant: str | None = None) -> Operation[list[StoredEntry]]:

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar, Unpack
 import numpy as np
 from redis.exceptions import NoScriptError
 
+from semcache.errors import TransientStoreError
 from semcache.events import Event, VectorRefused
 from semcache.protocols import Clock, FloatArray
 from semcache.redis.client.commands import Command, RedisStep, script
@@ -90,6 +91,11 @@ def value_of(reply: Any, where: str) -> Any:
     return reply
 
 
+def unreadable(where: str, command: str) -> TransientStoreError:
+    """The error for a reply that has not the shape of replies to this command."""
+    return TransientStoreError(f"{where} gave a reply to {command} that cannot be read; something changed it")
+
+
 def packed_vector(state: StoreState, vector: FloatArray) -> bytes | None:
     """The bytes of a vector; None for one that must not reach the server, which is an event."""
     blob = state.layout.vectors.pack(vector)
@@ -104,8 +110,10 @@ def scan(state: StoreState, prefix: bytes, cursor: int) -> Operation[tuple[int |
     SCAN may give a key twice, and goes through all keys of the server.
     """
     (reply,) = yield (("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", PAGE),)
-    following, found = state.value(reply)
-    return int(following) or None, found
+    match state.value(reply):
+        case [bytes(following), list(found)] if following.isdigit():
+            return int(following) or None, found
+    raise unreadable(state.where, "SCAN")
 
 
 def run_script(where: str, name: str, calls: Sequence[Command]) -> Operation[list[Any]]:

@@ -8,7 +8,7 @@ from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatist
 from semcache.quality.trust import Trust
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
-from semcache.redis.shared_state import SharedState, sums_by_band
+from semcache.redis.shared_state import SharedState, number_in, sums_by_band
 
 _MAX_RECENT = 64
 """Recent observations of a group before they count as older ones. An alarm takes 10 to 40 observations, and more of a
@@ -74,10 +74,11 @@ class QualityStore:
 
 def _state(fields: Mapping[str, str]) -> QualityState:
     trust = Trust(
-        near=float(fields.get("near", "0")),
+        near=number_in(fields, "near", 0.0),
         exact=fields.get("exact", "1") == "1",
         reason=fields.get("reason", ""),
         is_cleared=fields.get("cleared", "0") == "1",
     )
     statistics = {band: ReuseStatistics.of(sums) for band, sums in sums_by_band(fields).items() if band in BANDS}
-    return QualityState(trust, statistics, int(fields.get("changes", "0")))
+    changes = fields.get("changes", "")
+    return QualityState(trust, statistics, int(changes) if changes.isdecimal() else 0)

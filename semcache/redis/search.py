@@ -121,7 +121,7 @@ def hits_in(
     What cannot be used is left out and added to ``damages``.
     """
     # The reply is: number of results, key, flat list of fields (None for an expired entry), key, fields, ...
-    if not isinstance(reply, list) or len(reply) % 2 == 0:
+    if not isinstance(reply, list) or len(reply) % 2 == 0 or not isinstance(reply[0], int):
         damages.append(Damage(b"", b"", True, "reply"))
         return []
     hits: list[Hit | None] = []

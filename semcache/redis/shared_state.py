@@ -1,6 +1,7 @@
 """Keeps counts, sums and a decision of a scope in one hash, which every process adds to."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from semcache.flow.drive import drive
@@ -63,8 +64,17 @@ class SharedState:
 def sums_by_band(fields: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """The sums among the fields, by band and name."""
     numbers: dict[str, dict[str, float]] = {}
-    for name, value in fields.items():
+    for name in fields:
         band, colon, number = name.partition(":")
         if colon:
-            numbers.setdefault(band, {})[number] = float(value)
+            numbers.setdefault(band, {})[number] = number_in(fields, name, 0.0)
     return numbers
+
+
+def number_in(fields: Mapping[str, str], name: str, default: float) -> float:
+    """The number in a field; the default where there is none, or something else."""
+    try:
+        number = float(fields.get(name, default))
+    except (TypeError, ValueError):
+        return default
+    return default if isnan(number) else number

@@ -58,17 +58,20 @@ class Sizes:
     def record(self, index: str, tenant: str, replies: Sequence[Any]) -> None:
         """Keep the server's replies to ``commands_if_due``.
 
-        Errors are kept too, as unknown sizes, so that a server that refuses these commands is not asked with every
-        search.
+        Errors and replies of another shape are kept too, as unknown sizes, so that a server that refuses these
+        commands is not asked with every search.
         """
         if not replies:
             return
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        entries = of_tenant = None
-        if not any(isinstance(reply, Exception) for reply in replies):
-            entries = replies[0] // 2
-            of_tenant = int(replies[1][0]) if tenant else entries
+        entries: int | None = None
+        of_tenant: int | None = None
+        match replies:
+            case [int(keys)]:
+                entries = of_tenant = keys // 2
+            case [int(keys), [int(count), *_]]:
+                entries, of_tenant = keys // 2, count
         self._known[index, tenant] = _Measured(self._clock(), entries, of_tenant)
 
     def ef(self, index: str, tenant: str) -> int:

@@ -11,6 +11,13 @@ from semcache.errors import ConfigurationError
 _IN_THE_WHEEL = Path(__file__).parents[1] / "_schemas"
 _IN_A_CHECKOUT = Path(__file__).parents[2] / "schemas"
 
+_MOST_BYTES = 100_000
+"""The packaged file, which explains every knob, has a fifth of it. PyYAML takes a second for so many."""
+_MOST_LEVELS = 20
+"""Settings have three."""
+_MOST_VALUES = 10_000
+"""All knobs and a ladder of a hundred rungs are not a thousand. A small file can hold billions by its aliases."""
+
 
 def schema_path(name: str) -> Path:
     """The path of a packaged file, such as ``pipeline.yaml``. Raises ConfigurationError if the file is missing."""
@@ -26,19 +33,10 @@ def schema_path(name: str) -> Path:
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file.
 
-    Raises ConfigurationError when the file cannot be read, is not valid YAML, has a key twice, or holds something else.
+    Raises ConfigurationError when the file cannot be read, is not valid YAML, has a key twice, is too large, or holds
+    something else.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        # _UniqueKeys is a SafeLoader, so nothing in the file can run code.
-        loaded = yaml.load(text, Loader=_UniqueKeys)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        # PyYAML spreads its message over several lines.
-        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    loaded = _parsed(path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -46,8 +44,66 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
-class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
-    """Refuses a key that stands twice in one mapping, as YAML 1.1 demands; PyYAML silently takes the later one."""
+def _parsed(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(f"{path} has more than {_MOST_BYTES:,} bytes; a file of settings has fewer")
+    try:
+        # _Strict is a SafeLoader, so nothing in the file can run code.
+        loaded = yaml.load(content.decode(), Loader=_Strict)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        # PyYAML spreads its message over several lines.
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    # PyYAML lets errors through of dates that do not exist, numbers of thousands of digits, and keys that are lists.
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+    if _has_more_values(loaded, _MOST_VALUES):
+        raise ConfigurationError(f"{path} has more than {_MOST_VALUES:,} values by its aliases (*name); write them out")
+    return loaded
+
+
+def _has_more_values(loaded: Any, most: int) -> bool:
+    """Whether there are more values than that, each counted as often as it stands somewhere."""
+    left: list[Any] = [loaded]
+    for _ in range(most):
+        if not left:
+            return False
+        value = left.pop()
+        if isinstance(value, (dict, list)):
+            left += value.values() if isinstance(value, dict) else value
+            if len(left) > most:
+                return True
+    return bool(left)
+
+
+class _Strict(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that stands twice in one mapping, as YAML 1.1 demands; PyYAML silently takes the later one.
+
+    Also refuses what would take long: many levels, and mappings that merge many others.
+    """
+
+    _level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._level += 1
+        if self._level > _MOST_LEVELS:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, f"there are more than {_MOST_LEVELS} levels", mark)
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+    def flatten_mapping(self, node: Any) -> None:
+        super().flatten_mapping(node)
+        # Each "<<" of several mappings multiplies them: a dozen lines would hold billions of keys.
+        if len(node.value) > _MOST_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, "too many keys are merged", node.start_mark)
 
     def construct_unique_mapping(self, node: Any) -> Any:
         seen: set[str] = set()
@@ -62,4 +118,4 @@ class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]
         return self.construct_mapping(node, deep=True)
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _UniqueKeys.construct_unique_mapping)
+_Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Strict.construct_unique_mapping)

@@ -1,7 +1,7 @@
 """Entries that were changed behind the store's back are misses and events, and are whole again after the next write."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,16 @@ from semcache.entries import codec
 from semcache.entries.checks import derived_key
 from semcache.entries.entry import NewScores
 from semcache.entries.fingerprint import entry_id
-from semcache.events import EntryDamaged, NeighboursSkipped, VectorRefused
-from tests.redis.conftest import DIMS, MakeStore, fingerprint, near, vector
+from semcache.errors import StoreUnavailableError
+from semcache.events import CacheFailed, EntryDamaged, NeighboursSkipped, VectorRefused
+from semcache.flow.drive import drive
+from semcache.redis.client.commands import Reconnect
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.operation import StoreState
+from semcache.redis.reading import find_neighbours, read_exact, read_vector
+from semcache.redis.store import RedisStore
+from semcache.redis.writing import remember
+from tests.redis.conftest import DIMS, LAYOUT, MakeStore, fingerprint, near, vector
 
 A, B, C = fingerprint(1), fingerprint(2), fingerprint(3)
 SECRET = "a secret of sixteen characters"
@@ -254,3 +262,86 @@ class TestManyBlocks:
         events.clear()
         assert [found.id for found in await store.find_neighbours("", vector(1), 4)] == [entry_id("", "c")]
         assert sorted(map(type, events), key=str) == [EntryDamaged, NeighboursSkipped]
+
+
+class TestOutOfStep:
+    """Replies that belong to other commands, as an operation sees them."""
+
+    def steps(self, store: RedisStore, operation: Any, first: Any) -> tuple[Any, list[Any]]:
+        """The result of an operation whose first step gets this answer, and all others the server's."""
+        steps: list[Any] = []
+
+        def perform(step: Any) -> Any:
+            steps.append(step)
+            return first if len(steps) == 1 else store.connection.execute(step)
+
+        return drive(operation, perform), steps
+
+    @pytest.fixture
+    def state(self, redis_url: str, namespace: str) -> Iterator[tuple[RedisStore, StoreState, list[object]]]:
+        events: list[object] = []
+        options = {**LAYOUT, "namespace": namespace, "on_event": events.append}
+        with RedisConnection(redis_url, timeout_s=10) as connection:
+            store = RedisStore(connection, **options)
+            for query in ("ours", "theirs"):
+                store.remember("", query, vector(1), [(A, float(len(query)))])
+            state = StoreState.of("here", **options)
+            state.checked_indexes.add(state.layout.keys.plain.index)
+            events.clear()
+            yield store, state, events
+
+    def test_the_scores_of_another_query_are_not_served(
+        self, state: tuple[RedisStore, StoreState, list[object]], client: redis.Redis, namespace: str
+    ) -> None:
+        store, ours, events = state
+        theirs = client.get(store_key(client, namespace, "theirs"))
+        found, steps = self.steps(store, read_exact(ours, "", "ours"), [theirs])
+        assert found is None
+        assert events == [EntryDamaged(entry_id("", "ours"), "scores", "check")]
+        assert steps[1] == Reconnect()
+        assert store.read_exact("", "ours") == {A: 4.0}, "the entry itself is sound, and stays"
+
+    @pytest.mark.parametrize("reply", [None, 7, [b"k"], [], b"OK"])
+    def test_replies_of_other_kinds_are_misses(
+        self, state: tuple[RedisStore, StoreState, list[object]], reply: Any
+    ) -> None:
+        store, ours, events = state
+        operations: list[tuple[Any, list[Any]]] = [
+            (read_exact(ours, "", "ours"), [reply]),
+            (find_neighbours(ours, "", vector(1), 4), [reply, 7]),  # with the search goes DBSIZE
+            # An empty list is the hash of a query that is unknown.
+            (read_vector(ours, "", "ours"), [reply or 7]),
+        ]
+        for operation, replies in operations:
+            events.clear()
+            found, steps = self.steps(store, operation, replies)
+            assert not found
+            assert [type(event) for event in events] == [EntryDamaged]
+            assert Reconnect() in steps
+        assert store.read_exact("", "ours") == {A: 4.0}
+        assert len(store.find_neighbours("", vector(1), 4)) == 2
+
+    @pytest.mark.parametrize("reply", [None, b"bytes", [1], "OK"])
+    def test_a_write_whose_reply_is_another_may_not_have_been_stored(
+        self, state: tuple[RedisStore, StoreState, list[object]], reply: Any
+    ) -> None:
+        store, ours, events = state
+        stored, steps = self.steps(store, remember(ours, "", "new", vector(2), [(A, 1.0)]), [reply])
+        assert stored is False
+        assert [type(event) for event in events] == [EntryDamaged]
+        assert steps[-1] == Reconnect()
+
+    def test_what_cannot_be_removed_does_not_stop_the_reader(
+        self, state: tuple[RedisStore, StoreState, list[object]], client: redis.Redis, namespace: str
+    ) -> None:
+        store, ours, events = state
+        client.append(store_key(client, namespace, "ours"), b"x")
+
+        def perform(step: Any) -> Any:
+            if step == Reconnect():
+                raise StoreUnavailableError("gone")
+            return store.connection.execute(step)
+
+        (found,) = drive(find_neighbours(ours, "", vector(1), 4), perform)
+        assert found.scores == {A: 6.0}
+        assert [type(event) for event in events] == [EntryDamaged, CacheFailed]

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from semcache.errors import IndexMismatchError
+from semcache.errors import IndexMismatchError, TransientStoreError
 from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import vector_attributes
@@ -48,6 +50,17 @@ class TestCheck:
     def test_an_index_without_vectors_is_a_mismatch(self) -> None:
         with pytest.raises(IndexMismatchError, match="has dim no vector field, but 384 is needed"):
             check_index("i", self.attributes, [b"attributes", []])
+
+    @pytest.mark.parametrize("reply", [None, 7, b"bytes", [], [b"attributes"], [b"attributes", 7], [[], b"attributes"]])
+    def test_a_reply_that_is_no_information_is_no_mismatch(self, reply: Any) -> None:
+        with pytest.raises(TransientStoreError, match="what the server says of index i cannot be read") as caught:
+            check_index("i", self.attributes, reply)
+        assert type(caught.value) is TransientStoreError
+
+    @given(st.recursive(st.none() | st.integers() | st.binary(), lambda inner: st.lists(inner, max_size=6)))
+    def test_any_reply_is_read_without_another_error(self, reply: Any) -> None:
+        with pytest.raises((IndexMismatchError, TransientStoreError)):
+            check_index("i", self.attributes, [b"attributes", reply])
 
     def test_attributes_that_an_older_server_leaves_out_are_no_mismatch(self) -> None:
         check_index("i", self.attributes, ft_info(algorithm=None, data_type=None))

@@ -52,6 +52,13 @@ def test_scopes_do_not_mix(store: QualityStore, connection: RedisConnection, nam
         assert QualityStore(connection, *names).read().statistics == {}
 
 
+def test_fields_that_are_no_numbers_count_as_missing(store: QualityStore, connection: RedisConnection) -> None:
+    for name, value in (("near", "nan"), ("changes", "1e999"), ("high:r3", "x"), ("high:loss", b"\xff")):
+        connection.client.hset(store.key, name, value)
+    state = store.read()
+    assert (state.trust.near, state.changes) == (0.0, 0)
+
+
 def test_one_round_trip_per_call(store: QualityStore, connection: RedisConnection) -> None:
     store.add([SAME])
     calls = connection.client.info("commandstats")["cmdstat_evalsha"]["calls"]

@@ -32,6 +32,13 @@ def test_merge_keys_and_anchors_work(tmp_path: Path) -> None:
     assert load_yaml(tmp_path / "a.yaml")["b"] == {"x": 1, "y": 3}
 
 
+def bomb(form: str, first: str) -> bytes:
+    """YAML of a few lines that holds 9^12 values, if all its aliases are followed."""
+    lines = [f"a0: &a0 {first}"]
+    lines += [f"a{n + 1}: &a{n + 1} {form.format(', '.join([f'*a{n}'] * 9))}" for n in range(12)]
+    return "\n".join(lines).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -42,6 +49,15 @@ def test_merge_keys_and_anchors_work(tmp_path: Path) -> None:
         (b"- 1\n", "holds a list; it must hold a mapping"),
         (b"just words", "holds a str; it must hold a mapping"),
         (b"a: \xff\n", "is not UTF-8"),
+        (b"a: " + b"[" * 5000, "there are more than 20 levels"),
+        (b"a: &a [*a]", "recursive node"),
+        (b"a: &a {b: *a}", "recursive node"),
+        (bomb("[{}]", "[1, 2, 3]"), "more than 10,000 values"),
+        (bomb("{{<<: [{}]}}", "{x: 1, y: 2}"), "too many keys are merged"),
+        (b"a: 2001-99-99", "is not valid YAML: month must be in 1..12"),
+        (b"a: " + b"9" * 5000, "is not valid YAML: Exceeds the limit"),
+        (b"? [a]\n: b\n", "is not valid YAML"),
+        (b"# " + b"x" * 100_000, "has more than 100,000 bytes"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_fault(tmp_path: Path, content: bytes, message: str) -> None:

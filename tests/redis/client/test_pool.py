@@ -1,6 +1,7 @@
 """Commands go out together, a failure fails only the calls that met it, and no call waits for ever."""
 
 import asyncio
+import socket
 import threading
 from collections import deque
 from typing import Any
@@ -12,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from semcache.redis.client.commands import Reconnect
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.pool import ConnectionPool, PipelinedPool
 from tests.forks import in_child
@@ -52,6 +54,10 @@ class ScriptedConnection:
         elif step is not None:
             raise step
 
+    def say_again(self, reply: str) -> None:
+        """Let a reply come a second time."""
+        self._replies.append(reply)
+
     async def can_read(self) -> bool:
         return bool(self._replies)
 
@@ -78,6 +84,25 @@ async def one_after_another(pool: PipelinedPool, count: int) -> list["asyncio.Ta
 
 
 class TestPipelinedPool:
+    async def test_a_connection_with_a_reply_too_many_is_not_used_again(self) -> None:
+        connection = ScriptedConnection()
+        pool = pool_of(connection)
+        assert await pool.exchange(ECHO) == ["a"]
+        connection.say_again("a")
+        assert await pool.exchange((("ECHO", "b"),)) == ["b"]
+        assert connection.opened == 2
+
+    async def test_after_a_doubt_a_connection_in_use_is_opened_anew_before_the_next_call(self) -> None:
+        gate = asyncio.Event()
+        connection = ScriptedConnection(gate)
+        pool = pool_of(connection)
+        (call,) = await one_after_another(pool, 1)
+        pool.renew()
+        gate.set()
+        assert await call == ["0"]
+        assert [await pool.exchange(ECHO), await pool.exchange(ECHO)] == [["a"], ["a"]]
+        assert connection.opened == 2
+
     async def test_what_is_sent_at_once_goes_out_at_once(self) -> None:
         connection = ScriptedConnection()
         pool = pool_of(connection)
@@ -220,6 +245,19 @@ class TestPipelinedPool:
         assert len(outcome) == 1
 
 
+def answer_twice(listening: socket.socket, connections: int) -> None:
+    """A server that gives the reply to the last command of each connection twice."""
+    for _ in range(connections):
+        accepted, _ = listening.accept()
+        with accepted:
+            reader = hiredis.Reader()
+            while data := accepted.recv(4096):
+                reader.feed(data)
+                for command in iter(reader.gets, False):
+                    reply = b"$%d\r\n%b\r\n" % (len(command[-1]), command[-1]) if command[0] == b"ECHO" else b"+OK\r\n"
+                    accepted.sendall(reply * (2 if command[0] == b"ECHO" else 1))
+
+
 class TestLink:
     def test_a_connection_is_kept_for_the_next_call(self, redis_url: str, client: redis.Redis) -> None:
         with RedisConnection(redis_url) as connection:
@@ -227,6 +265,28 @@ class TestLink:
             assert all(one == ids[0] for one in ids)
             client.execute_command("CLIENT", "KILL", "ID", *ids[0])
             assert connection.exchange((("CLIENT", "ID"),)) != ids[0]
+
+    def test_a_reply_too_many_is_not_taken_for_the_next(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            server = threading.Thread(target=answer_twice, args=(listening, 3))
+            server.start()
+            with RedisConnection(f"redis://127.0.0.1:{listening.getsockname()[1]}") as connection:
+                for name in ("one", "two", "three"):
+                    assert connection.exchange((("ECHO", name),)) == [name.encode()]
+            server.join()
+
+    def test_after_a_doubt_another_connection_is_used(self, redis_url: str) -> None:
+        with RedisConnection(redis_url) as connection:
+            before = connection.exchange((("CLIENT", "ID"),))
+            connection.execute(Reconnect())
+            assert connection.exchange((("CLIENT", "ID"),)) != before
+
+    async def test_and_so_in_an_event_loop(self, redis_url: str) -> None:
+        async with RedisConnection(redis_url) as connection:
+            await connection.aexecute(Reconnect())
+            before = await connection.aexchange((("CLIENT", "ID"),))
+            await connection.aexecute(Reconnect())
+            assert await connection.aexchange((("CLIENT", "ID"),)) != before
 
     def test_each_thread_has_its_own(self, redis_url: str) -> None:
         together = threading.Barrier(8)
