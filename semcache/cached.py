@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
+from semcache.audit.forced import ForcedWatch
 from semcache.audit.repairer import Repairer
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
@@ -109,6 +110,7 @@ class CachedReranker:
         self._async_calls = replace(self.cache.async_calls(identified.ascore), pairs_at_once=identified.pairs_at_once)
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
+        self.forced = ForcedWatch(self.cache, self.ladder)
         self.repairs = Repairer(self.cache, identified, is_on=repair)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
@@ -277,6 +279,7 @@ class CachedReranker:
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
         policy = self.cache.policy() if policy is None else policy
+        self.forced.keep_up()
         outcome = yield from rerank(request, policy, self._name, listwise=self.cache.listwise)
         # What other processes will not read need not be watched.
         if not self.cache.is_private:
@@ -344,7 +347,12 @@ class CachedReranker:
 
         ``quality`` is what reuses were seen to cost, by band of similarity, and the trust threshold in force.
         """
-        return {**self.counters.snapshot(), "quality": self.audit.snapshot(), "repairs": self.repairs.snapshot()}
+        return {
+            **self.counters.snapshot(),
+            "quality": self.audit.snapshot(),
+            "repairs": self.repairs.snapshot(),
+            "forced": self.forced.snapshot(),
+        }
 
     def close(self) -> None:
         """Close the ladder, and a cache that is used nowhere else: one that the caller still holds stays open.
@@ -352,6 +360,7 @@ class CachedReranker:
         Can be repeated.
         """
         # In this order: an audit under way asks the ladder and writes to the cache.
+        self.forced.close()
         self.repairs.close()
         self.audit.close()
         closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
@@ -361,6 +370,7 @@ class CachedReranker:
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
+        await asyncio.to_thread(self.forced.close)
         await asyncio.to_thread(self.repairs.close)
         await asyncio.to_thread(self.audit.close)
         closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)

@@ -161,7 +161,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         return self._degradable.monitor
 
     def get_stats(self) -> dict[str, Any]:
-        """``{"cache": counts of requests and pairs, "reranker": state of the breaker and the queue}``."""
+        """``{"cache": counts of requests and pairs, "reranker": state of the breakers and the queues}``."""
         return {"cache": super().get_stats(), "reranker": self._degradable.get_stats()}
 
     def close(self) -> None:

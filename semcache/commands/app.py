@@ -7,6 +7,7 @@ import typer
 from typer import Option
 
 from semcache.commands.bench.command import bench
+from semcache.commands.breaker import breaker
 from semcache.commands.calibration.command import calibrate
 from semcache.commands.config import config
 from semcache.commands.demo.command import demo
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # In the order in which a newcomer needs them; the help lists them in this order.
-for command in (config, redis, demo, calibrate, bench):
+for command in (config, redis, demo, calibrate, bench, breaker):
     app.command()(command)
 
 

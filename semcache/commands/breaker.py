@@ -1,0 +1,70 @@
+"""``semcache breaker``: takes the primary reranker of all processes of a namespace out of service, and back."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semcache.commands.console import out
+
+if TYPE_CHECKING:
+    from semcache.redis.forced_state import ForcedState
+
+
+class Action(StrEnum):
+    """What is to be done; the value is what a user types."""
+
+    STATUS = "status"
+    OPEN = "open"
+    DISABLE = "disable"
+    RESET = "reset"
+
+
+def breaker(
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="status: show the decision in force. open: no request goes to the primary. disable: every request "
+            "does, however slow it is. reset: end either, and close the breakers."
+        ),
+    ] = Action.STATUS,
+    reason: Annotated[str, typer.Option(help="Shown in statistics, events and logs of every process.")] = "",
+    for_s: Annotated[
+        float | None, typer.Option("--for", min=1, help="Seconds after which the decision ends by itself.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(show_default="cache.namespace")] = None,
+) -> None:
+    """Decide about the primary reranker in every running process of a namespace.
+
+    Processes follow within five seconds of traffic. The Redis and the namespace are those of the settings.
+    """
+    from time import time
+
+    from semcache.redis.client.connection import RedisConnection, server_of
+    from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
+    from semcache.settings import Settings
+
+    settings = Settings()
+    name = namespace or settings.cache.namespace
+    server = server_of(settings.redis.url.get_secret_value())
+    with RedisConnection.of(server, settings.redis, lambda event: None) as connection:
+        store = ForcedStateStore(connection, name)
+        if action is not Action.STATUS:
+            state = {Action.OPEN: "forced-open", Action.DISABLE: "disabled", Action.RESET: RESET}[action]
+            now = time()
+            store.write(ForcedState(state, reason or f"semcache breaker {action}", now, for_s and now + for_s))
+        out().print(f"{name}: {_described(store.read())}", soft_wrap=True, highlight=False)
+
+
+def _described(forced: "ForcedState | None") -> str:
+    from datetime import UTC, datetime
+
+    from semcache.redis.forced_state import RESET
+
+    if forced is None:
+        return "no decision; each process's breaker decides"
+    at = datetime.fromtimestamp(forced.at, UTC)
+    if forced.state == RESET:
+        return f"reset at {at:%Y-%m-%d %H:%M:%S} UTC ({forced.reason}); each process's breaker decides"
+    until = "" if forced.until is None else f" until {datetime.fromtimestamp(forced.until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{forced.state} since {at:%Y-%m-%d %H:%M:%S} UTC{until} ({forced.reason})"
