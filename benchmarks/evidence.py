@@ -12,6 +12,8 @@ from benchmarks.trec import Topic
 from semcache.embedders import SentenceTransformerEmbedder
 
 CROSS_ENCODER, EMBEDDER, OTHER_EMBEDDER = "ms-marco-minilm-l12-int8", "all-minilm-l6-v2", "bge-small-en-v1.5-int8"
+CUT_CROSS_ENCODER = f"{CROSS_ENCODER}-32"
+"""The cross-encoder on the first 32 tokens of query and passage: a cheap reranker for the cascade."""
 VECTORS = CACHE.parent / "vectors" / EMBEDDER
 ORACLES: dict[str, Callable[[], Scorer]] = {
     EMBEDDER: lambda: embedding(minilm()),
@@ -41,6 +43,11 @@ def load(topics: Sequence[Topic], oracle: str) -> list[Evidence]:
             Evidence(topic, _stored(oracle, topic), queries @ documents.T, similarities[topic.id], queries, documents)
         )
     return found
+
+
+def stored_scores(topics: Sequence[Topic], oracle: str) -> dict[str, Floats]:
+    """Scores on disk by topic, of shape (wordings, documents); NaN where a pair was not scored."""
+    return {topic.id: _stored(oracle, topic) for topic in topics}
 
 
 def topic_vectors(topic: Topic) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

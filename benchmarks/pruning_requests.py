@@ -31,7 +31,7 @@ def misses(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str], 
         _request(each, wording, retriever, depth, hints, learners[half, retriever])
         for half, each in _halves(evidence)
         for retriever in retrievers
-        for wording in _scored(each, retriever, depth)
+        for wording in _scored(each, retriever, depth, hints)
     ]
 
 
@@ -54,10 +54,15 @@ def _halves(evidence: Sequence[Evidence]) -> list[tuple[int, Evidence]]:
     return [(position % 2, each) for position, each in enumerate(evidence)]
 
 
-def _scored(evidence: Evidence, retriever: str, depth: int) -> list[int]:
-    """The wordings whose candidates all have a score."""
+def _scored(evidence: Evidence, retriever: str, depth: int, hints: Hints) -> list[int]:
+    """The wordings whose candidates all have a score, of the cheap reranker, too, where there is one."""
     candidates = evidence.topic.runs[retriever][:depth]
-    return [wording for wording in range(len(evidence.topic.queries)) if evidence.is_scored(wording, candidates)]
+    cheap = hints.cheap and hints.cheap[evidence.topic.id]
+    return [
+        wording
+        for wording in range(len(evidence.topic.queries))
+        if evidence.is_scored(wording, candidates) and (cheap is None or not np.isnan(cheap[wording, candidates]).any())
+    ]
 
 
 def _learners(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str], hints: Hints) -> Learners:
@@ -67,7 +72,7 @@ def _learners(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str
         for retriever in retrievers:
             sums = Statistics.empty()
             for other, each in _halves(evidence):
-                for wording in _scored(each, retriever, depth) if other != half else ():
+                for wording in _scored(each, retriever, depth, hints) if other != half else ():
                     known, _ = _described(each, wording, retriever, depth, hints)
                     truth = each.scores[wording, each.topic.runs[retriever][:depth]]
                     # As it learns in service: what it is off by counts from when it can predict anything.

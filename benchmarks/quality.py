@@ -1,4 +1,7 @@
-"""Does skipping pairs by a near query's scores cost ranking quality? ``python -m benchmarks.quality``"""
+"""Does skipping pairs cost ranking quality? By a near query's scores, or by what earlier scores have taught.
+
+``python -m benchmarks.quality``
+"""
 
 import argparse
 import json
@@ -10,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import evidence, machine, quality_report
+from benchmarks import evidence, machine, pruning_cells, pruning_report, quality_report
 from benchmarks.quality_measure import SEED, Row, measure, overhead, same_cost, summary
 from benchmarks.reuse_requests import KNOWN, Evidence, Request, crowds, pairs
 from benchmarks.reuse_rules import first_by_embedding, first_of_retriever, plain, plain_from, steps_of_five, verified
@@ -53,11 +56,12 @@ def main() -> None:
         "oracles": [row for name in evidence.ORACLES for row in _oracle(name, evidence.load(topics, name))],
         "neighbours": list(_neighbours(ours)),
         "overhead": overhead(POLICY),
+        "pruning": pruning_cells.result(topics, ours),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "quality.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "quality.md").write_text(quality_report.markdown(result))
-    quality_report.plot(result, RESULTS / "quality.png")
+    (RESULTS / "quality.md").write_text(f"{quality_report.markdown(result)}\n{pruning_report.markdown(result)}")
+    quality_report.plot(result, RESULTS / "quality.png", lambda axes: pruning_report.plot(axes, result["pruning"]))
 
 
 def _settings(topics: Sequence[Evidence]) -> Iterator[Row]:

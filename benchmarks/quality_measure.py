@@ -30,7 +30,7 @@ def summary(given: Sequence[Answer], requests: Sequence[Request], top_k: int) ->
     return {
         "requests": len(requests),
         "topics": len(np.unique(topics)),
-        "known_share": float(np.mean([np.mean(~np.isnan(request.prior.scores)) for request in requests])),
+        "known_share": float(np.mean([np.mean(request.prior.is_cached) for request in requests])),
         "fresh": float(fresh.mean()),
         "change": _mean(change, topics),
         "loss": float(np.minimum(change, 0).mean()),

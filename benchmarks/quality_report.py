@@ -11,9 +11,9 @@ MEASURED: tuple[Column, ...] = (
     ("requests", lambda row: f"{row['requests']}"),
     ("known", lambda row: f"{row['known_share']:.0%}"),
     ("fresh nDCG", lambda row: f"{row['fresh']:.4f}"),
-    ("change of nDCG", lambda row: _interval(row["change"], "+.4f")),
+    ("change of nDCG", lambda row: interval(row["change"], "+.4f")),
     ("worst 5 %", lambda row: f"{row['worst']:+.3f}"),
-    ("pairs avoided", lambda row: _interval(row["avoided"], ".1%")),
+    ("pairs avoided", lambda row: interval(row["avoided"], ".1%")),
     ("rounds", lambda row: f"{row['rounds']:.2f}"),
     ("fresh top k kept", lambda row: f"{row['same_top']:.1%}"),
     ("stopped early", lambda row: f"{row['stopped']:.1%}"),
@@ -59,7 +59,7 @@ def markdown(result: Row) -> str:
         parts.append(f"## Top {top_k} of {depth} candidates, {known} known\n")
         # Every rule over all retrievers, but only the verifying ones for each of them.
         rows = [row for row in rows if row["retriever"] == "any" or row["rule"] in ("verified", "steps of five")]
-        parts.append(_table(("retriever", "rule"), rows))
+        parts.append(table(("retriever", "rule"), rows))
     for title, names, rows in (
         ("By similarity of the two wordings (top 10 of 50)", ("known", "low", "high", "rule"), result["bands"]),
         ("By kind of rewrite (top 10 of 50, all known)", ("kind", "served", "rule"), result["kinds"]),
@@ -72,7 +72,7 @@ def markdown(result: Row) -> str:
         ("Other rerankers, same policy (top 10)", ("oracle", "known", "candidates", "rule"), result["oracles"]),
         ("Several neighbours at once (top 10 of 50, all wordings)", ("known", "neighbours"), result["neighbours"]),
     ):
-        parts += [f"## {title}\n", _table(names, rows)]
+        parts += [f"## {title}\n", table(names, rows)]
     spent = result["overhead"]
     parts.append(
         f"## Overhead\n\nPlan and settle of {spent['documents']} documents from {spent['neighbours']} neighbours, "
@@ -82,16 +82,17 @@ def markdown(result: Row) -> str:
     return "\n".join(parts)
 
 
-def plot(result: Row, path: Path) -> None:
-    """Pairs avoided against quality, by rule; and quality by similarity."""
+def plot(result: Row, path: Path, draw_pruning: Callable[[Any], None]) -> None:
+    """Pairs avoided against quality, by rule; quality by similarity; and what ``draw_pruning`` puts on its axes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (trade, bands) = plt.subplots(1, 2, figsize=(14, 6.5), layout="constrained")
+    figure, (trade, bands, misses) = plt.subplots(1, 3, figsize=(21, 6.5), layout="constrained")
     _trade(trade, result)
     _by_similarity(bands, result["bands"])
+    draw_pruning(misses)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -136,11 +137,11 @@ def _by_similarity(axes: Any, rows: Sequence[Row]) -> None:
     axes.legend(fontsize=8)
 
 
-def _interval(value: Row, form: str) -> str:
+def interval(value: Row, form: str) -> str:
     return f"{value['mean']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
 
 
-def _table(keys: Sequence[str], rows: Iterable[Row]) -> str:
+def table(keys: Sequence[str], rows: Iterable[Row]) -> str:
     """A table of rows: first the columns ``keys``, which distinguish them, then all measured columns."""
     headings = [*keys, *(name for name, _ in MEASURED)]
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]

@@ -103,6 +103,11 @@ def first_by_embedding(request: Request, asked: int) -> Answer:
     return _prefix(request, best_first(request.cosine), asked)
 
 
+def first_by_prior(request: Request, asked: int) -> Answer:
+    """One round: only the ``asked`` candidates of which the most is expected are scored."""
+    return _prefix(request, best_first(request.prior.scores), asked)
+
+
 def _prefix(request: Request, order: np.ndarray, asked: int) -> Answer:
     head, tail = order[:asked], order[asked:]
     return Answer(np.concatenate([head[best_first(request.truth[head])], tail]), asked, 1)

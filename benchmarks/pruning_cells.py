@@ -1,0 +1,195 @@
+"""What pruning saves and loses in every setting of the quality benchmark, beside the alternatives at the same cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.evidence import CUT_CROSS_ENCODER, OTHER_EMBEDDER, load, stored_scores
+from benchmarks.pruning_overhead import overhead
+from benchmarks.pruning_requests import Hints, misses, near
+from benchmarks.quality_measure import Row, measure, summary
+from benchmarks.reuse_requests import Evidence, Floats, Request, pairs
+from benchmarks.reuse_rules import (
+    Answer,
+    first_by_embedding,
+    first_by_prior,
+    first_of_retriever,
+    verified,
+)
+from benchmarks.trec import RETRIEVERS, Topic
+from semcache.flow.policy import PrunePolicy, ReusePolicy
+
+DENSE = ("tasb", "splade")
+SETTINGS = {"careful": (PrunePolicy().confidence, ReusePolicy().confidence), "eager": (1.0, 0.5)}
+"""Confidence (in spreads) for what the surrogate expects, and for what a near query's scores say; the first are the
+defaults."""
+CONFIDENCES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+PAIR_S, CALL_S = 0.0135, 0.2
+"""Seconds: one pair of the packaged cross-encoder on two threads of this kind of machine, and one call of an API."""
+CHEAP_SHARE = 0.48
+"""CPU time of a pair cut to 32 tokens, as a share of that of a whole one (84 tokens on average): 60 pairs, one thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A kind of request. ``known`` is what share of the candidates a near query's scores are remembered of."""
+
+    known: str
+    top_k: int
+    candidates: int
+    vectors: bool = True
+    retrievers: tuple[str, ...] = RETRIEVERS
+    careful: float | None = None
+    eager: float | None = None
+
+    @property
+    def head(self) -> Row:
+        """What tells its rows from others."""
+        return {
+            "known": self.known,
+            "candidates": self.candidates,
+            "top_k": self.top_k,
+            "vectors": "yes" if self.vectors else "no",
+            "retriever": "any" if self.retrievers == RETRIEVERS else "dense",
+        }
+
+    def requests(self, evidence: Sequence[Evidence], cheap: dict[str, Floats] | None = None) -> list[Request]:
+        """Its requests, with what the surrogate expects."""
+        hints = Hints(self.vectors, cheap)
+        if self.known == "none":
+            return misses(evidence, self.candidates, self.retrievers, hints)
+        return near(evidence, self.known, self.candidates, ReusePolicy().reuse_threshold, hints)
+
+
+# The shares to avoid are the targets that the benchmark was written for.
+CELLS = (
+    Cell("none", 10, 50, careful=0.32, eager=0.45),
+    Cell("none", 5, 50, careful=0.52, eager=0.62),
+    Cell("none", 10, 100, careful=0.52, eager=0.66),
+    Cell("none", 5, 100, careful=0.70, eager=0.78),
+    Cell("none", 10, 100, vectors=False, retrievers=DENSE, careful=0.45, eager=0.58),
+    Cell("two thirds", 10, 50, careful=0.42, eager=0.50),
+    Cell("all", 10, 50, careful=0.66, eager=0.72),
+    Cell("none", 10, 50, vectors=False),
+    Cell("none", 5, 50, vectors=False),
+    Cell("none", 10, 100, vectors=False),
+    Cell("none", 5, 100, vectors=False),
+    Cell("one third", 10, 50),
+)
+
+
+def rule(
+    learned: float, cached: float = ReusePolicy().confidence, rounds: int = PrunePolicy().max_rounds
+) -> Callable[[Request, int], Answer]:
+    """The rule of semcache with these confidences."""
+    ours = verified(ReusePolicy(confidence=cached, max_rounds=rounds))
+    return lambda request, top_k: ours(replace(request, prior=replace(request.prior, confidence=learned)), top_k)
+
+
+def result(topics: Sequence[Topic], ours: Sequence[Evidence]) -> Row:
+    """All figures. ``ours`` is the evidence of the cross-encoder."""
+    return {
+        "settings": SETTINGS,
+        "cells": list(rows(ours)),
+        "retrievers": list(by_retriever(ours)),
+        "curve": list(by_confidence(ours)),
+        "rounds": list(by_rounds(ours)),
+        "last_resort": list(last_resort(ours)),
+        "oracle": [row for row in rows(load(topics, OTHER_EMBEDDER), CELLS[:7]) if row["rule"] == "pruned"],
+        "cascade": list(cascade(ours, stored_scores(topics, CUT_CROSS_ENCODER))),
+        "cheap_cost": CHEAP_SHARE,
+        "pair_s": PAIR_S,
+        "call_s": CALL_S,
+        "overhead": overhead(ours),
+    }
+
+
+def rows(evidence: Sequence[Evidence], cells: Sequence[Cell] = CELLS) -> Iterator[Row]:
+    """Both settings in every cell, and what else could be done with as many pairs."""
+    for cell in cells:
+        requests = cell.requests(evidence)
+        for name, confidences in SETTINGS.items():
+            head = cell.head | {"setting": name, "target": getattr(cell, name)}
+            found = measure(rule(*confidences), requests, cell.top_k)
+            yield head | {"rule": "pruned"} | found
+            count = round((1 - found["avoided"]["mean"]) * cell.candidates)
+            for prefix, first in FIRSTS.items():
+                given = [first(request, count) for request in requests]
+                yield head | {"rule": f"{prefix} {count}"} | summary(given, requests, cell.top_k)
+        if cell.known != "none":
+            reused = pairs(evidence, cell.known, cell.candidates, ReusePolicy().reuse_threshold)
+            yield (
+                cell.head
+                | {"setting": "reuse alone", "rule": "verified", "target": None}
+                | measure(verified(ReusePolicy()), reused, cell.top_k)
+            )
+        print(cell.head, len(requests), "requests", flush=True)
+
+
+FIRSTS: dict[str, Callable[[Request, int], Answer]] = {
+    "surrogate's first": first_by_prior,
+    "retriever's first": first_of_retriever,
+    "embedding's first": first_by_embedding,
+}
+
+
+def by_retriever(evidence: Sequence[Evidence]) -> Iterator[Row]:
+    """Both settings for each retriever alone."""
+    for cell in CELLS[:5]:
+        requests = cell.requests(evidence)
+        for retriever in cell.retrievers:
+            chosen = [request for request in requests if request.retriever == retriever]
+            for name, confidences in SETTINGS.items():
+                head = cell.head | {"retriever": retriever, "setting": name}
+                yield head | measure(rule(*confidences), chosen, cell.top_k)
+
+
+def by_confidence(evidence: Sequence[Evidence]) -> Iterator[Row]:
+    """The whole range between asking everything and asking hardly more than the top k."""
+    for cell in CELLS[:5]:
+        requests = cell.requests(evidence)
+        for confidence in CONFIDENCES:
+            yield cell.head | {"confidence": confidence} | measure(rule(confidence), requests, cell.top_k)
+        for count in np.linspace(1.2 * cell.top_k, 0.8 * cell.candidates, 7).round().astype(int).tolist():
+            for prefix, first in FIRSTS.items():
+                given = [first(request, count) for request in requests]
+                yield cell.head | {"rule": prefix, "asked": count} | summary(given, requests, cell.top_k)
+
+
+def by_rounds(evidence: Sequence[Evidence]) -> Iterator[Row]:
+    """What more rounds save, in pairs and in time, by a local model and by an API."""
+    for cell in CELLS[:2]:
+        requests = cell.requests(evidence)
+        for rounds in (1, 2, 3, 5, 8):
+            for name, confidences in SETTINGS.items():
+                found = measure(rule(*confidences, rounds), requests, cell.top_k)
+                asked = (1 - found["avoided"]["mean"]) * cell.candidates
+                yield (
+                    cell.head
+                    | {
+                        "most_rounds": rounds,
+                        "setting": name,
+                        "local_s": asked * PAIR_S,
+                        "api_s": found["rounds"] * CALL_S,
+                    }
+                    | found
+                )
+
+
+def last_resort(evidence: Sequence[Evidence]) -> Iterator[Row]:
+    """Orders without a call of the reranker: what a degraded answer costs."""
+    cell = CELLS[0]
+    requests = cell.requests(evidence)
+    for prefix, first in FIRSTS.items():
+        given = [replace(first(request, 0), rounds=0) for request in requests]
+        yield {"rule": prefix.replace("'s first", " alone")} | summary(given, requests, 10)
+
+
+def cascade(evidence: Sequence[Evidence], cheap: dict[str, Floats]) -> Iterator[Row]:
+    """A cheap reranker sees all candidates; ``saved`` is what is avoided less what it costs."""
+    for cell in CELLS[:4]:
+        requests = cell.requests(evidence, cheap)
+        for name, confidences in SETTINGS.items():
+            found = measure(rule(*confidences), requests, cell.top_k)
+            yield cell.head | {"setting": name, "saved": found["avoided"]["mean"] - CHEAP_SHARE} | found
