@@ -28,7 +28,7 @@ CONFIDENCES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 PAIR_S, CALL_S = 0.0135, 0.2
 """Seconds: one pair of the packaged cross-encoder on two threads of this kind of machine, and one call of an API."""
 CHEAP_SHARE = 0.48
-"""CPU time of a pair cut to 32 tokens, as a share of that of a whole one (84 tokens on average): 60 pairs, one thread."""
+"""CPU time of a pair cut to 32 tokens, as a share of that of a whole one (84 tokens): 60 pairs, one thread."""
 
 
 @dataclass(frozen=True, slots=True)
