@@ -17,7 +17,8 @@ class Replayed:
     true top k that would have been returned. ``loss`` is ``1 - sum(gain x discount) / sum(best gain x discount)`` over
     the returned and the true top k, best first, with ``discount(r) = 1 / log2(r + 1)`` for ranks r = 1 .. k; the gain
     of a document is its score less the lowest of the request. No labels are needed: it is the share of nDCG that is
-    lost if the reranker's own scores are the truth. 0 where all scores are equal.
+    lost if the reranker's own scores are the truth. 0 where all scores are equal. Documents below the least score count
+    for neither, since they are not wanted.
     """
 
     documents: int
@@ -50,11 +51,12 @@ def replay(
     while (ask := next_to_ask(prior, fresh, top_k, rounds, policy, min_score)).size:
         fresh[ask] = truth[ask]
         asked, rounds = asked + len(ask), rounds + 1
-    best = np.sort(truth)[::-1][:top_k]
-    served = np.sort(fresh[~np.isnan(fresh)])[::-1][:top_k]
-    # The sort is by score alone, so of equal scores it does not matter which document was returned.
-    kept = np.count_nonzero(served >= best[-1]) / len(best) if len(best) else 1.0
-    return Replayed(len(truth), asked, rounds, kept, top_loss(served, best, float(truth.min(initial=0.0))))
+    best, served = (np.sort(scores[scores >= min_score])[::-1][:top_k] for scores in (truth, fresh[~np.isnan(fresh)]))
+    if not len(best):
+        return Replayed(len(truth), asked, rounds, 1.0, 0.0)
+    # By score alone: of documents with equal scores it does not matter which one was returned.
+    kept = np.count_nonzero(served >= best[-1]) / len(best)
+    return Replayed(len(truth), asked, rounds, kept, top_loss(served, best, float(truth.min())))
 
 
 def top_loss(served: Floats, best: Floats, worst: float) -> float:

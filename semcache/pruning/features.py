@@ -97,7 +97,9 @@ def overlap(query: str, texts: Sequence[str]) -> Floats:
     words = sorted(set(_WORD.findall(query.lower())))
     weights = np.array([min(len(word), LONG_WORD) for word in words], dtype=float)
     lowered = [text.lower() for text in texts]
-    found = np.array([[word in text for word in words] for text in lowered], dtype=float).reshape(len(texts), -1)
+    found = np.array([[word in text for word in words] for text in lowered], dtype=float).reshape(
+        len(texts), len(words)
+    )
     return np.asarray(found @ weights / max(float(weights.sum()), 1.0))
 
 

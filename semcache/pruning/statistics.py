@@ -45,11 +45,14 @@ class Statistics:
     def of(
         cls, features: Features, scores: Floats, expected: Floats | None = None, spread: Floats | None = None
     ) -> Self:
-        """Statistics of one request. ``scores`` are true scores of all its documents, by this reranker.
+        """Statistics of one request. ``scores`` are true scores of all its documents, by this reranker; if one of them
+        is not finite, nothing is learned.
 
         ``expected`` and ``spread`` are what the surrogate predicted of them before; without them, nothing is learned of
         how far off it is at which expected rank.
         """
+        if not len(scores) or not np.isfinite(scores).all():
+            return cls.empty()
         level = float(scores.mean())
         columns = np.column_stack([features.values, scores - level])
         known = np.append(features.available, True)
