@@ -99,6 +99,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             max_queue_pairs=batching.max_queue_pairs,
             max_wait_s=batching.max_wait_s,
             on_full=batching.on_full,
+            workers=batching.workers,
             name=name,
             version=version,
             probe=probe,

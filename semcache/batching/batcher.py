@@ -13,7 +13,8 @@ import numpy as np
 from semcache.batching.admission import Load
 from semcache.batching.awaited import AwaitedCalls
 from semcache.batching.jobs import NEVER_RUN, OnServed, Served
-from semcache.batching.limits import DEFAULTS, Limits
+from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS, Limits, checked_workers
+from semcache.batching.process_pool import ProcessPool
 from semcache.batching.queue import BatchQueue
 from semcache.batching.statistics import BatchingStatistics, outcome_of
 from semcache.batching.threaded import ThreadedCalls
@@ -22,10 +23,10 @@ from semcache.batching.worker import ModelWorker
 from semcache.errors import SemcacheError
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
-from semcache.rerankers.kind import call_kind, has_one_query_per_call
+from semcache.rerankers.kind import CallKind, Kind, call_kind, has_one_query_per_call
 from semcache.rerankers.rate_limit import RateLimit
 from semcache.runtime.threads import MOST_THREADS, ThreadPool
-from semcache.settings.reranker_sections import OnFull
+from semcache.settings.reranker_sections import OnFull, Workers
 
 # 1,000 pairs of a cross-encoder take this long on two CPU cores. Supervisors mostly kill a process that takes longer to
 # end.
@@ -56,6 +57,9 @@ class Batcher:
     whose service may ask for a pause takes a listener by a method ``on_pause``, which is to be called with the seconds.
     The bounds are explained at ``Limits``.
 
+    ``workers="processes"`` makes the calls in processes instead of threads, as many as ``concurrency`` says: for models
+    in Python code, of which the threads of one process run one at a time. See ``ProcessPool`` for what that needs.
+
     Example:
         with Batcher(OnnxCrossEncoder("path/of/the/model")) as batcher:
             scores = batcher.score([("a query", "a document"), ("a query", "another document")])
@@ -75,6 +79,7 @@ class Batcher:
         max_pairs_per_call: int | None = None,
         max_wait_s: float = DEFAULTS.max_wait_s,
         on_full: OnFull = DEFAULTS.on_full,
+        workers: Workers = DEFAULT_WORKERS,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
@@ -83,6 +88,11 @@ class Batcher:
         )
         self.kind = call_kind(reranker, concurrency)
         split = limits.splitting(reranker)
+        self._processes: ProcessPool | None = None
+        if checked_workers(workers) == "processes":
+            # It computes, however many of its calls run at once.
+            self.kind = CallKind(Kind.COMPUTE_BOUND, self.kind.concurrency)
+            split = self._processes = ProcessPool(split, self.kind.concurrency)
         # The bound of the service's own, if a call is split by the reranker itself.
         per_call = getattr(split, "max_pairs_per_call", None)
         rate_limit: RateLimit | None = getattr(reranker, "rate_limit", None)
@@ -99,15 +109,14 @@ class Batcher:
         self._clock = clock
         self._statistics = BatchingStatistics()
         observers = (self._statistics,) if on_event is None else (self._statistics, on_event)
-        workers = self.kind.concurrency
+        calls = self.kind.concurrency
         self._calls: AwaitedCalls | ThreadedCalls
         if is_awaited(split):
-            line = Turns(limits, workers, rate_limit, clock)
-            self._calls = AwaitedCalls(split, line, workers, clock, observers)
+            self._calls = AwaitedCalls(split, Turns(limits, calls, rate_limit, clock), calls, clock, observers)
         else:
-            queue = BatchQueue(limits, workers, rate_limit, clock, one_query=has_one_query_per_call(reranker))
+            queue = BatchQueue(limits, calls, rate_limit, clock, one_query=has_one_query_per_call(reranker))
             worker = ModelWorker(split, queue, clock, observers, self._statistics)
-            self._calls = ThreadedCalls(reranker.name, queue, worker, workers, clock)
+            self._calls = ThreadedCalls(reranker.name, queue, worker, calls, clock)
             # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and
             # ends them. Not at exit: runtime/threads.py closes all queues then, without draining them.
             finalize(self, queue.close, drain=True).atexit = False
@@ -209,6 +218,8 @@ class Batcher:
         thread is left to its call.
         """
         self._calls.close(drain=drain, stuck_after_s=stuck_after_s)
+        if self._processes is not None:
+            self._processes.close()
 
     async def aclose(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """``close`` without blocking the event loop."""

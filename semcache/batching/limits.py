@@ -11,7 +11,7 @@ from semcache.flow.requests import check_count
 from semcache.protocols import Clock, Reranker
 from semcache.rerankers.split import split
 from semcache.settings import Batching, Monitor
-from semcache.settings.reranker_sections import OnFull
+from semcache.settings.reranker_sections import OnFull, Workers
 
 _BATCHING = Batching()
 # 0.4 s. Rounded, since 1 - 0.8 is 0.19999999999999996 and help() shows the result in signatures.
@@ -96,6 +96,16 @@ def check_in_time(wait_s: float, deadline: float | None, clock: Clock) -> None:
             f"the rate limit lets this request begin in {wait_s:.3g} s, and its deadline is in {left_s:.3g} s; allow "
             "more time, send less, or raise requests_per_minute or pairs_per_minute if the service allows it"
         )
+
+
+DEFAULT_WORKERS: Workers = _BATCHING.workers
+
+
+def checked_workers(workers: object) -> object:
+    """``workers`` as they are. Raises ConfigurationError unless they are threads or processes."""
+    if workers not in get_args(Workers):
+        raise ConfigurationError(f"workers must be one of {', '.join(get_args(Workers))}, got {workers!r}")
+    return workers
 
 
 DEFAULTS = Limits()

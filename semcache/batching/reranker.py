@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from semcache.batching.batcher import Batcher
-from semcache.batching.limits import DEFAULTS
+from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
 from semcache.flow.outcome import answered, ranking
@@ -19,7 +19,7 @@ from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.kind import call_kind
-from semcache.settings.reranker_sections import OnFull
+from semcache.settings.reranker_sections import OnFull, Workers
 
 D = TypeVar("D")
 
@@ -40,7 +40,7 @@ class AsyncBatchReranker:
     ``max_pairs_per_call`` is the most pairs that one call takes, as services have such limits: a larger request is
     split into several calls, one after the other, unless the reranker gives an order. None means ``max_batch_pairs``
     where that is not the default, and else no limit: a request then costs one call. ``max_wait_s`` and ``on_full`` are
-    explained at ``semcache.batching.limits.Limits``.
+    explained at ``semcache.batching.limits.Limits``, ``workers`` at ``Batcher``.
 
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
     that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
@@ -68,6 +68,7 @@ class AsyncBatchReranker:
         max_pairs_per_call: int | None = None,
         max_wait_s: float = DEFAULTS.max_wait_s,
         on_full: OnFull = DEFAULTS.on_full,
+        workers: Workers = DEFAULT_WORKERS,
         text: TextOf | None = None,
         name: str | None = None,
         version: str | None = None,
@@ -95,6 +96,7 @@ class AsyncBatchReranker:
             max_pairs_per_call=max_pairs_per_call,
             max_wait_s=max_wait_s,
             on_full=on_full,
+            workers=workers,
             clock=clock,
             on_event=on_event,
         )

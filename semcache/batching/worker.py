@@ -7,6 +7,7 @@ from threading import Thread
 
 from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served
 from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
+from semcache.batching.process_pool import WorkerCrashedError
 from semcache.batching.queue import BatchQueue
 from semcache.batching.statistics import BatchingStatistics
 from semcache.events import BatchScored
@@ -70,10 +71,11 @@ class ModelWorker:
             try:
                 scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
             except BaseException as error:  # noqa: BLE001 - also SystemExit in a model: it is the callers' error, and must not end the thread
-                if len(jobs) > 1:
+                # A process that ended was ended by one of these jobs, and would be by its half again.
+                if len(jobs) > 1 and not isinstance(error, WorkerCrashedError):
                     groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
                 else:
-                    self._fail(batch, jobs[0], ordinary(error, self._reranker.name), started)
+                    self._fail(batch, jobs, ordinary(error, self._reranker.name), started)
             else:
                 self._settle(batch, jobs, plan, scores, started)
 
@@ -96,9 +98,10 @@ class ModelWorker:
         for job in cancelled:
             job.on_served(NEVER_RUN)
 
-    def _fail(self, batch: Batch, job: Job, error: Exception, started: float) -> None:
-        self._queue.finish(batch, [job])
-        job.fail(error, Served(error=error, since=started))
+    def _fail(self, batch: Batch, jobs: Sequence[Job], error: Exception, started: float) -> None:
+        self._queue.finish(batch, jobs)
+        for job in jobs:
+            job.fail(error, Served(error=error, since=started))
 
     def _is_listwise(self) -> bool:
         try:

@@ -61,6 +61,8 @@ class CrossEncoderReranker:
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1 pair, got {batch_size}")
         self._batch_size = batch_size
+        self._made_of = model, batch_size
+        self._again = partial(CrossEncoderReranker, max_length=max_length, device=device, name=name)
         self._lock = ForkSafeLock()
         self._model: Any = None
         self._load: Callable[[], Any] = lambda: model
@@ -95,6 +97,10 @@ class CrossEncoderReranker:
         limit = _max_length(self._model)
         texts = [(readable(query, limit), readable(text, limit)) for query, text in pairs]
         return self._model.predict(texts, batch_size=self._batch_size, show_progress_bar=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For worker processes, which load the model themselves, unless it is a loaded one.
+        return self._again, self._made_of
 
     def __repr__(self) -> str:
         return f"<CrossEncoderReranker {self._name}, batches of {self._batch_size}>"

@@ -32,6 +32,7 @@ class QueryFunctionReranker:
     one_query_per_call = True
 
     def __init__(self, function: Callable[..., Any], name: str, *, one_by_one: bool = False) -> None:
+        self._function = function
         self._ask: Ask = asking_for_all(function)
         self._name = name
         self._one_by_one = one_by_one
@@ -76,6 +77,10 @@ class QueryFunctionReranker:
                 "adapt(..., listwise=True)"
             )
         return checked_scores(scores, len(texts), self._name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For worker processes, to which no function within a function can be sent.
+        return partial(type(self), one_by_one=self._one_by_one), (self._function, self._name)
 
     def __repr__(self) -> str:
         return f"<QueryFunctionReranker {self._name}>"

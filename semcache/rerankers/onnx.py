@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class OnnxCrossEncoder:
         most = min(max_length, max_tokens(read_json(folder / "config.json")))
         self._model: OnnxModel = open_onnx(graph, tokenizer, most, threads)
         self._batch_size = batch_size
+        self._made_of = (model, max_length, batch_size, threads)
         self._name = f"{short_name(model)}@{content_hint(*graph_files(graph), tokenizer)}/onnx/logits/max{most}"
 
     @property
@@ -77,6 +79,10 @@ class OnnxCrossEncoder:
             scores[batch] = one_per_pair(outputs[0], len(batch), self._name)
         # Checked at the end, so that the error names the position in the call and not in a batch.
         return finite(scores, self._name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For worker processes, which open a session of their own.
+        return type(self), self._made_of
 
     def __repr__(self) -> str:
         return f"<OnnxCrossEncoder {self._name}, batches of {self._batch_size}>"

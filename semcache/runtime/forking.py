@@ -102,9 +102,12 @@ def forks_wait() -> Iterator[None]:
 
 
 class ForkSafeLock:
-    """A lock that is free in a forked child, in the hands of whichever thread it was at the fork."""
+    """A lock that is free in a forked child, in the hands of whichever thread it was at the fork; and in a copy."""
 
     __slots__ = ("__weakref__", "_lock")
+
+    def __reduce__(self) -> tuple[type["ForkSafeLock"], tuple[()]]:
+        return ForkSafeLock, ()
 
     def __init__(self) -> None:
         self.after_fork_in_child()

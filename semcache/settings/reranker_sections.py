@@ -9,6 +9,9 @@ from semcache.settings.knobs import Section, knob
 OnFull = Literal["fallback", "reject", "wait"]
 """What becomes of a request that finds the queue of the model full."""
 
+Workers = Literal["threads", "processes"]
+"""Where a model computes."""
+
 
 class Monitor(Section):
     """When the primary reranker counts as slow."""
@@ -139,6 +142,12 @@ class Batching(Section):
         reason="few local models may be shared by threads, so a function that calls a service has to say so",
         ge=1,
         le=10_000,
+    )
+    workers: Workers = knob(
+        "threads",
+        "Where the calls of the primary are made; processes are for models in Python code, of which threads run one at "
+        "a time. Each loads the model",
+        reason="torch and onnxruntime compute outside of Python's lock and use all cores by one call",
     )
     requests_per_minute: float | None = knob(
         None,
