@@ -13,11 +13,11 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
-from semcache.entries.fingerprint import index_id
 from semcache.events import AuditDropped, CacheFailed, Event, TrustChanged
 from semcache.protocols import FloatArray, Guard, Pair
 from semcache.quality.statistics import Floats
 from semcache.ranking import Ranking, Status
+from semcache.redis.keys import KeySpace
 from semcache.settings import Settings
 from tests.fakes import CountingOrder
 
@@ -379,7 +379,7 @@ class TestOff:
         assert {thread.name for thread in threading.enumerate()} - before == set()
         assert "semcache-audit" not in before | set(process.model.threads)
         assert process.bands == {}
-        key = f"semcache:{namespace}:{index_id('model', 'dial')}:q"
+        key = f"{KeySpace.of(namespace, 'model', 'dial').base}:q"
         assert not process.cache.backend.connection.client.exists(key)
 
     def test_a_listwise_reranker_is_not_watched(self, start_process: StartProcess) -> None:
@@ -409,7 +409,7 @@ class TestScope:
         process = start_process()
         process.ask(1)
         process.ask(1)
-        key = f"semcache:{namespace}:{index_id('model~other', 'dial')}:q"
+        key = f"{KeySpace.of(namespace, 'model~other', 'dial').base}:q"
         assert not process.cache.backend.connection.client.exists(key)
         process.cache.move("model~other", listwise=False, is_private=False)
         process.ask(1)
