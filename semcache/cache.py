@@ -209,12 +209,14 @@ class RedisSemanticCache:
     def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker)
+        read = self.store.read_document_vectors
+        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker, read)
 
     def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event, self.reranker)
+        read = self.async_store.read_document_vectors
+        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event, self.reranker, read)
 
     def warmup(self) -> dict[str, float]:
         """Connect, make the index and load the embedder now, which the first request would wait for.

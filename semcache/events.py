@@ -44,7 +44,7 @@ class Reranked:
 class CacheFailed:
     """A step of the cache failed; the request went on as if there were no cache."""
 
-    step: str  # name of the step's class, such as ReadExact; Connect, Quality, Learn for what is not done in requests
+    step: str  # name of the step's class, such as ReadExact, or of what no request waits for: Connect, Quality, Learn
     error: str  # class and message
 
 

@@ -1,7 +1,6 @@
 """Lets one process learn, in the background, from requests that were scored whole what need not be asked."""
 
 from collections import deque
-from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.audit.background import Background
+from semcache.audit.document_vectors import DocumentEmbedder
 from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
@@ -18,9 +18,10 @@ from semcache.flow.outcome import Outcome, Whole
 from semcache.flow.policy import PrunePolicy
 from semcache.flow.prune import described
 from semcache.flow.requests import Request
-from semcache.protocols import Clock, FloatArray
+from semcache.protocols import Clock
 from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Pruning
+from semcache.ranking import Status
 from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.forking import renew_in_child
 
@@ -35,16 +36,13 @@ _FLUSH_S = 5.0
 # The figures of a scope change slowly; an event of them once a minute is enough for a dashboard.
 _REPORT_S = 60.0
 
-ReadVectors = Callable[[str, tuple[bytes, ...]], FloatArray | None]
-"""The kept vectors of a tenant's documents, nan where there is none."""
-
 
 class PruningWatch:
     """Learns in a background thread from what one reranker says, and puts in force the pruning that follows.
 
     ``budget`` is the mean loss that pruning may cost. Sums and losses are shared with the other processes of the scope
-    every few seconds; while Redis is away, a process goes on with what it knows. ``read_vectors`` gives the vectors of
-    documents that callers did not pass. ``share_of_time`` is how much of the time learning may take.
+    every few seconds; while Redis is away, a process goes on with what it knows. ``share_of_time`` is how much of the
+    time learning may take. ``documents`` embeds those that callers pass no vectors of; None where that is not set.
     """
 
     def __init__(
@@ -52,19 +50,19 @@ class PruningWatch:
         cache: RedisSemanticCache,
         budget: float,
         *,
-        read_vectors: ReadVectors = lambda tenant, fingerprints: None,
         clock: Clock = monotonic,
         share_of_time: float = _SHARE_OF_TIME,
     ) -> None:
         self._cache = cache
         self._budget = budget
-        self._read_vectors = read_vectors
         self._clock = clock
         self.share_of_time = share_of_time
         prune = cache.backend.policy.prune
         # Orders of a listwise reranker say nothing about single documents.
         self.is_on = prune is not None and not cache.listwise
         self._prune = prune or PrunePolicy()
+        embeds = self.is_on and self._prune.document_vectors == "embed"
+        self.documents = DocumentEmbedder(cache, self._prune.max_document_vectors) if embeds else None
         # Appending and popping at opposite ends of a deque needs no lock.
         self._waiting: deque[tuple[Request, Outcome, Whole]] = deque(maxlen=_MOST_WAITING)
         self._thread = Background(1, "semcache-pruning")
@@ -84,6 +82,8 @@ class PruningWatch:
         """Learn soon from a request that was scored whole. Waits for nothing."""
         if not self.is_on:
             return
+        if self.documents is not None and request.document_vectors is None and outcome.status is not Status.DEGRADED:
+            self.documents.consider(request)
         if outcome.whole is not None and self._clock() >= self._resume:
             self._waiting.append((request, outcome, outcome.whole))
             self._thread.submit(self._work)
@@ -119,7 +119,7 @@ class PruningWatch:
         """Wait until everything considered so far is counted and shared. False if that takes longer."""
         if not self.is_on:
             return True
-        if not self._thread.drain(timeout_s):
+        if not self._thread.drain(timeout_s) or not (self.documents is None or self.documents.drain(timeout_s)):
             return False
         self._due = -inf
         self._thread.submit(self._work)
@@ -127,6 +127,8 @@ class PruningWatch:
 
     def close(self, timeout_s: float | None = None) -> None:
         """Share what was learned, once more, and learn no more."""
+        if self.documents is not None:
+            self.documents.close(timeout_s)
         # A process that answers a few requests and ends would teach nothing otherwise.
         if self._learner.has_news:
             self.drain(timeout_s)
@@ -173,7 +175,7 @@ class PruningWatch:
             return
         vectors = request.document_vectors
         if vectors is None and self._prune.document_vectors == "embed":
-            vectors = self._read_vectors(request.tenant, request.fingerprints)
+            vectors = self._cache.store.read_document_vectors(request.tenant, request.fingerprints)
         features = described(request, self._cache.backend.policy, whole.vector, vectors)
         scores = np.array(outcome.scores, dtype=float)
         self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)

@@ -45,6 +45,11 @@ class KeySpace:
     ``{base}:s:{<id>}``           STRING  its scores
     ``{base}:tv:<tag>:{<id>}``    HASH    the same with a tenant, in an index of their own, filtered by the tag
     ``{base}:ts:<tag>:{<id>}``    STRING
+    ``{base}:d:{<document>}``     STRING  the vector of a document, see document_vectors.py
+    ``{base}:td:<tag>:{<doc.>}``  STRING  the same of a tenant
+    ``{base}:n``                  HASH    how many of these vectors were written lately
+    ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py
+    ``{base}:z``, ``{base}:l``    both    what pruning was seen to cost, and sums it is learned from; pruning_state.py
     ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
     ============================  ======  ===================================================================
 
@@ -87,6 +92,23 @@ class KeySpace:
     def vector(self, tenant: str, query: str) -> bytes:
         """The key of the indexed hash of a query's entry."""
         return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
+
+    def document(self, tenant: str, fingerprint: bytes) -> bytes:
+        """The key of the vector of a document."""
+        return self.documents(tenant) + f"{{{fingerprint.hex()}}}".encode()
+
+    def documents(self, tenant: str) -> bytes:
+        """How the keys of the vectors of a tenant's documents begin."""
+        return f"{self.base}:td:{tenant_tag(tenant)}:".encode() if tenant else f"{self.base}:d:".encode()
+
+    def all_documents(self) -> tuple[bytes, bytes]:
+        """How the keys of the vectors of documents begin: without a tenant, and with one."""
+        return f"{self.base}:d:".encode(), f"{self.base}:td:".encode()
+
+    @property
+    def document_counts(self) -> bytes:
+        """The key of the numbers of vectors that were written."""
+        return f"{self.base}:n".encode()
 
     def preflight(self, kind: str, name: str) -> bytes:
         """A key that no index covers; keys of one name share a slot."""

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from semcache.events import Event
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock
-from semcache.redis import ensure, inspection, invalidation, reading, writing
+from semcache.redis import document_vectors, ensure, inspection, invalidation, reading, writing
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
@@ -85,6 +85,8 @@ class RedisStore:
     clear = _blocking(invalidation.clear)
     count = _blocking(inspection.count)
     sample = _blocking(inspection.sample)
+    read_document_vectors = _blocking(document_vectors.read_document_vectors)
+    keep_document_vectors = _blocking(document_vectors.keep_document_vectors)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
@@ -109,6 +111,8 @@ class AsyncRedisStore:
     clear = _awaited(invalidation.clear)
     count = _awaited(inspection.count)
     sample = _awaited(inspection.sample)
+    read_document_vectors = _awaited(document_vectors.read_document_vectors)
+    keep_document_vectors = _awaited(document_vectors.keep_document_vectors)
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"

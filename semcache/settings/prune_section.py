@@ -52,7 +52,7 @@ class Prune(Section):
         _PRUNE.max_document_vectors,
         "Most vectors of documents that are kept at a time; further ones are not embedded",
         unit="vectors",
-        reason="about 45 MB of Redis at 384 dims",
+        reason="about 50 MB of Redis at 384 dims",
         ge=1,
         le=100_000_000,
     )

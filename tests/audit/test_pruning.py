@@ -13,6 +13,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
 from semcache.protocols import FloatArray
+from semcache.pruning.features import FEATURES
 from semcache.pruning.statistics import Statistics
 from semcache.ranking import Ranking, Status
 from semcache.redis.pruning_state import PruningStore
@@ -35,7 +36,12 @@ def noise(*parts: object) -> float:
 class ChanceEmbedder(WordEmbedder):
     """No two queries are near each other."""
 
+    fails = False
+
     def embed(self, texts: Sequence[str]) -> FloatArray:
+        if self.fails:
+            raise RuntimeError("scripted")
+        self.texts.extend(texts)
         rows = np.array([np.random.default_rng(crc32(text.encode())).normal(size=self.dims) for text in texts])
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
@@ -59,6 +65,7 @@ class Process:
 
     def __init__(self, url: str, namespace: str, *, model: CountingReranker | None = None, **prune: Any) -> None:
         self.events: list[Event] = []
+        self.namespace = namespace
         settings = Settings(
             cache={"namespace": namespace},
             reuse={"audit_rate": 0, "quality_budget": BUDGET},
@@ -210,6 +217,45 @@ def test_tenants_that_come_and_go_are_forgotten() -> None:
         shares.admits(f"tenant {number}")
     assert "4096" not in repr(shares)
     assert int(repr(shares).split()[2]) <= 4096
+
+
+def test_documents_are_embedded_once_and_their_vectors_are_learned_from(start: Any) -> None:
+    process = start(mode="measure", document_vectors="embed")
+    embedder = process.reranker.cache.backend.embedder
+    process.reranker.audit.pruning.documents.share_of_time = 1.0
+    process.ask(0)
+    process.drain()
+    assert set(DOCUMENTS) <= set(embedder.texts)
+    embedder.texts.clear()
+    process.learn(40, start=1)
+    assert not set(DOCUMENTS) & set(embedder.texts)
+    sums = PruningStore(process.reranker.cache.backend.connection, process.namespace, "model", ChanceEmbedder.name)
+    rows = sums.read_sums().part("rows").reshape(len(FEATURES) + 1, -1)
+    place = FEATURES.index("cosine")
+    assert rows[place, place] >= 39 * len(DOCUMENTS)
+
+
+def test_vectors_that_callers_pass_are_learned_from_unless_that_is_off(start: Any) -> None:
+    vectors = ChanceEmbedder().embed(DOCUMENTS)
+    for document_vectors, times in (("given", 1), ("off", 0)):
+        process = start(model=Model(document_vectors), mode="measure", document_vectors=document_vectors)
+        process.ask(0, document_vectors=vectors)
+        process.drain()
+        store = PruningStore(
+            process.reranker.cache.backend.connection, process.namespace, document_vectors, ChanceEmbedder.name
+        )
+        rows = store.read_sums().part("rows").reshape(len(FEATURES) + 1, -1)
+        place = FEATURES.index("cosine")
+        assert rows[place, place] == times * len(DOCUMENTS)
+
+
+def test_an_embedder_that_fails_is_an_event_and_requests_go_on(start: Any) -> None:
+    process = start(mode="measure", document_vectors="embed")
+    process.reranker.audit.pruning.documents.share_of_time = 1.0
+    process.reranker.cache.backend.embedder.fails = True
+    assert process.ask(0).status is Status.FRESH
+    process.drain()
+    assert "EmbedDocuments" in {event.step for event in process.events_of(CacheFailed)}
 
 
 def test_a_private_scope_is_not_learned_from(start: Any) -> None:
