@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semcache.entries.entry import Neighbour
-from semcache.flow.drift import Floats
+from semcache.flow.drift import Floats, expect
 from semcache.flow.policy import ReusePolicy
-from semcache.flow.reuse import UNKNOWN, Prior, Settled, next_to_ask, prior, settle
+from semcache.flow.reuse import (
+    UNKNOWN,
+    Learned,
+    Prior,
+    Settled,
+    likely_bar,
+    next_to_ask,
+    prior,
+    settle,
+    with_learned,
+)
+from semcache.pruning.surrogate import Predicted
 
 NAN = float("nan")
 
@@ -52,7 +63,7 @@ finite = st.floats(-20, 20, allow_nan=False, width=32)
 
 @st.composite
 def requests(draw: st.DrawFn) -> DrawnRequest:
-    """A request with up to three neighbours and any drift at all."""
+    """A request with up to three neighbours and any drift at all, with or without a surrogate for the rest."""
     count = draw(st.integers(1, 40))
     neighbours = draw(st.integers(1, 3))
     truth = np.array(draw(st.lists(finite, min_size=count, max_size=count)))
@@ -60,7 +71,17 @@ def requests(draw: st.DrawFn) -> DrawnRequest:
     source = np.array(draw(st.lists(st.integers(UNKNOWN, neighbours - 1), min_size=count, max_size=count)))
     similarity = np.array(draw(st.lists(st.floats(0.45, 1.0), min_size=neighbours, max_size=neighbours)))
     known = Prior(np.where(source == UNKNOWN, NAN, cached), source.astype(np.intp), similarity)
+    if draw(st.booleans()):
+        known = with_learned(known, learned(count, draw(st.integers(0, 1000))))
     return known, truth, draw(st.integers(1, 15))
+
+
+def learned(count: int, seed: int) -> Learned:
+    """Any expectations, of documents that share any part of what they are off by."""
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(count, 3))
+    predicted = Predicted(random.normal(0, 3, count), random.uniform(0.1, 3, count))
+    return Learned(predicted, np.eye(count) + vectors @ vectors.T, confidence=random.choice([None, 0.0, 2.0]))
 
 
 policies = st.builds(
@@ -154,7 +175,7 @@ class TestAnyRequest:
     def test_known_documents_stay_within_the_budget(self, request_: DrawnRequest, policy: ReusePolicy) -> None:
         known, truth, top_k = request_
         done = verify(known, truth, top_k, policy)
-        spent = sum(known.source[position] != UNKNOWN for position in done.positions)
+        spent = sum(known.is_cached[position] for position in done.positions)
         assert spent <= max(policy.max_pairs_share * len(truth), 1)
 
     @any_request
@@ -253,3 +274,77 @@ class TestCases:
         np.testing.assert_array_equal(done.settled.order[:10], np.argsort(-truth)[:10])
         skipped = np.isnan(done.fresh)
         assert np.abs(done.settled.scores - truth)[skipped].max() < 1.0
+
+
+class TestSurrogate:
+    def test_what_no_neighbour_knows_takes_the_expected_score_at_the_level_of_the_others(self) -> None:
+        predicted = Predicted(np.array([1.0, 0.0, -1.0]), np.ones(3))
+        known = prior([b"a", b"b", b"c"], [Neighbour("n", 0.9, {b"a": 6.0, b"b": 6.0}, 0.0)], Learned(predicted))
+        # Both agree on average of a and b: 6.0 and 0.5.
+        assert known.scores.tolist() == [6.0, 6.0, -1.0 + 5.5]
+        assert known.source.tolist() == [0, 0, known.learned]
+        assert known.is_cached.tolist() == [True, True, False]
+
+    def test_a_cached_score_is_moved_by_half_of_the_change_between_the_queries(self) -> None:
+        predicted = Predicted(np.zeros(2), np.ones(2))
+        changes = {0: np.array([1.0, -1.0])}
+        known = prior(
+            [b"a", b"b"], [Neighbour("n", 0.9, {b"a": 6.0, b"b": 5.0}, 0.0)], Learned(predicted, None, changes)
+        )
+        assert known.scores.tolist() == [6.5, 4.5]
+
+    def test_documents_that_are_alike_are_expected_to_be_off_alike(self) -> None:
+        alike = np.array([[1.0, 0.9, 0.0, 0.0], [0.9, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+        nothing = Prior(np.full(4, NAN), np.full(4, UNKNOWN, dtype=np.intp), np.empty(0))
+        known = with_learned(nothing, Learned(Predicted(np.zeros(4), np.ones(4)), alike))
+        expected = expect(known, np.array([3.0, NAN, NAN, 0.0]))
+        assert expected.scores[1] > expected.scores[2] + 1
+        assert expected.spread[1] < expected.spread[2]
+
+    def test_the_fewer_rounds_there_are_the_farther_the_first_one_reaches(self) -> None:
+        scores = np.linspace(3, -3, 60)
+        nothing = Prior(np.full(60, NAN), np.full(60, UNKNOWN, dtype=np.intp), np.empty(0))
+        known = with_learned(nothing, Learned(Predicted(scores, np.ones(60))))
+        unasked = np.full(60, NAN)
+        sizes = [
+            len(next_to_ask(known, unasked, 5, 0, ReusePolicy(confidence=2, max_rounds=most))) for most in (1, 2, 3)
+        ]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] > sizes[2] > 7
+
+    def test_the_bar_is_where_as_many_documents_are_expected_to_be_above(self) -> None:
+        random = np.random.default_rng(5)
+        scores, spread = random.normal(0, 3, 50), random.uniform(0.5, 2, 50)
+        bar = likely_bar(scores, spread, 10)
+        above = (random.normal(scores, spread, (4000, 50)) > bar).sum(axis=1)
+        assert above.mean() == pytest.approx(10, abs=0.15)
+        assert likely_bar(np.arange(10.0), np.zeros(10), 3) == pytest.approx(6.5, abs=0.51)
+
+    def test_a_document_is_as_surely_out_of_reach_as_its_source_needs(self) -> None:
+        scores = np.linspace(5, -5, 40)
+        nothing = Prior(np.full(40, NAN), np.full(40, UNKNOWN, dtype=np.intp), np.empty(0))
+        truth = scores + np.random.default_rng(6).normal(0, 1, 40)
+        asked = [
+            len(
+                verify(
+                    with_learned(nothing, Learned(Predicted(scores, np.ones(40)), confidence=z)),
+                    truth,
+                    5,
+                    ReusePolicy(),
+                ).positions
+            )
+            for z in (0.5, 3.0)
+        ]
+        assert asked[0] < asked[1]
+
+    def test_a_document_that_cannot_reach_the_least_score_is_not_asked_about(self) -> None:
+        scores = np.linspace(5, -5, 40)
+        known = with_learned(
+            Prior(np.full(40, NAN), np.full(40, UNKNOWN, dtype=np.intp), np.empty(0)),
+            Learned(Predicted(scores, np.full(40, 0.5))),
+        )
+        fresh = np.where(np.arange(40) < 7, scores, NAN)
+        policy = ReusePolicy(confidence=8)
+        assert len(next_to_ask(known, fresh, 5, 2, policy)) > 0
+        assert not len(next_to_ask(known, fresh, 5, 2, policy, min_score=100.0))
+        assert settle(known, fresh, 5, policy, min_score=100.0).reason is None
