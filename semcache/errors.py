@@ -41,6 +41,10 @@ class RerankerError(SemcacheError):
     """A reranker returned something other than one finite score per pair."""
 
 
+class RerankerHungError(RerankerError):
+    """A call of a reranker took so long that it was given up. It may go on, but its answer is not waited for."""
+
+
 class RerankServiceError(RerankerError):
     """A rerank service did not answer, or answered with an error.
 

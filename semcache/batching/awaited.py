@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -12,7 +13,7 @@ from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served
 from semcache.batching.service_time import ServiceTime
 from semcache.batching.turns import Turn, Turns
 from semcache.batching.waiting import load_of
-from semcache.errors import DeadlineExceededError, SemcacheError
+from semcache.errors import DeadlineExceededError, RerankerHungError, SemcacheError
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
@@ -64,7 +65,7 @@ class AwaitedCalls:
         if not future.done():
             self._abandon(turn, future)
             raise self._too_late()
-        return _result(future)
+        return self._result(turn, future)
 
     async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
@@ -81,7 +82,7 @@ class AwaitedCalls:
         if not task.done():
             self._abandon(turn, task)
             raise self._too_late()
-        return _result(task)
+        return self._result(turn, task)
 
     def load(self) -> Load:
         """The work that a new request would find before it."""
@@ -113,6 +114,17 @@ class AwaitedCalls:
     def abandoned(self) -> int:
         """Number of calls under way whose callers no longer wait, as their deadlines have passed."""
         return sum(turn.is_abandoned for turn in self._line.under_way)
+
+    def give_up(self, running_s: float) -> int:
+        """Cancel the calls that have been under way for so many seconds; gives their number."""
+        latest = self._clock() - running_s
+        hung = [turn for turn in self._line.under_way if turn.since <= latest]
+        for turn in hung:
+            turn.is_hung = True
+            with suppress(RuntimeError):  # its event loop is closed
+                turn.cancel()
+            turn.leave()
+        return len(hung)
 
     def close(self, *, drain: bool, stuck_after_s: float) -> None:
         """Take no more requests; let those in the line have their turn, or fail those that wait without ``drain``.
@@ -203,14 +215,16 @@ class AwaitedCalls:
     def _left_s(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - self._clock())
 
+    def _result(self, turn: Turn, call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> FloatArray:
+        # Cancelled by give_up() or close(): the caller still waits, and is not cancelled itself.
+        if call.cancelled() and turn.is_hung:
+            raise RerankerHungError(f"{self._reranker.name} did not answer for long, and was given up")
+        if call.cancelled():
+            raise SemcacheError(CLOSED_BEFORE)
+        return call.result()
+
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")
-
-
-def _result(call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> FloatArray:
-    if call.cancelled():  # by close(): its caller still waits, and is not cancelled itself
-        raise SemcacheError(CLOSED_BEFORE)
-    return call.result()
 
 
 class _ExpiredError(Exception):

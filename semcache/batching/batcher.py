@@ -201,6 +201,15 @@ class Batcher:
         """
         return self._calls.abandoned
 
+    def give_up(self, running_s: float) -> int:
+        """Wait no longer for calls that have been under way for ``running_s`` seconds; gives their number.
+
+        Their callers fail with RerankerHungError. A thread that is in such a call is left to it, as no thread can be
+        ended from outside, and another one takes its place; the model must bear that both may use it at once. A call
+        that is awaited is cancelled.
+        """
+        return self._calls.give_up(running_s)
+
     def get_stats(self) -> dict[str, Any]:
         """``kind`` and ``concurrency``, what waits now, and counts and times so far, see BatchingStatistics."""
         now = {"waiting_pairs": self.waiting_pairs, "abandoned": self.abandoned}

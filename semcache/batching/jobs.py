@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Thread, current_thread
 
 import numpy as np
 
@@ -84,11 +85,14 @@ class Batch:
     """A call of the model that is under way, since a time of the queue's clock.
 
     ``jobs`` are those not settled yet. The list is replaced and never changed, so that it can be read without a lock.
+    ``worker`` is the thread that is in the call. Once ``is_given_up``, its jobs are settled, and it is not waited for.
     """
 
     jobs: list[Job]
     asked: frozenset[Pair]
     since: float
+    worker: Thread = field(default_factory=current_thread)
+    is_given_up: bool = False
 
     @property
     def pairs(self) -> int:

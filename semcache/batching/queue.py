@@ -133,6 +133,28 @@ class BatchQueue:
             self._changed.notify()
             return answered
 
+    def claim(self, batch: Batch, jobs: Sequence[Job]) -> bool:
+        """Let the worker settle these jobs of a batch; False if it was given up, and they are settled already."""
+        with self._changed:
+            if batch.is_given_up:
+                return False
+            batch.jobs = [job for job in batch.jobs if job not in jobs]
+            return True
+
+    def give_up(self, running_s: float) -> list[Batch]:
+        """Wait no longer for calls that have been under way for so many seconds; they no longer count as running.
+
+        The caller settles their jobs, which stand in each batch of the result.
+        """
+        with self._changed:
+            latest = self._clock() - running_s
+            # One without jobs is just being settled.
+            hung = [batch for batch in self._running if batch.since <= latest and batch.jobs]
+            for batch in hung:
+                batch.is_given_up = True
+                self._running.remove(batch)
+        return hung
+
     def leave(self, job: Job) -> None:
         """The caller's deadline passed. A job that is already in the model counts as abandoned until its call ends."""
         # cancel() succeeds only while the job waits; it must run without our lock, which its callback takes.

@@ -8,10 +8,14 @@ from semcache.batching.admission import Load
 from semcache.batching.jobs import NEVER_RUN, Job, OnServed
 from semcache.batching.queue import BatchQueue
 from semcache.batching.worker import ModelWorker
-from semcache.errors import DeadlineExceededError
+from semcache.errors import DeadlineExceededError, RerankerHungError
 from semcache.protocols import Clock, FloatArray, Pair
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, until_done
+from semcache.runtime.threads import forget_thread
+
+# A model whose calls all hang would otherwise take a thread, and what it holds, for each attempt.
+_MOST_HANGING = 4
 
 
 class ThreadedCalls:
@@ -29,6 +33,8 @@ class ThreadedCalls:
     def after_fork_in_child(self) -> None:
         """Have no threads, as those of the parent are not here; also used for the beginning itself."""
         self._started: list[Thread] = []
+        # Those that were given up, in their calls still; for counting only.
+        self._hanging: list[Thread] = []
         # Guards _started only. It is never held together with the queue's lock.
         self._starting = Lock()
 
@@ -75,6 +81,29 @@ class ThreadedCalls:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return self._queue.abandoned
 
+    def give_up(self, running_s: float) -> int:
+        """Fail the callers of calls that have been under way for so many seconds, and let other threads replace theirs.
+
+        Gives the number of such calls. No more than four threads are left to their calls at a time: where all calls
+        hang, more threads would only hang, too.
+        """
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        if len(self._hanging) >= _MOST_HANGING:
+            return 0
+        hung = self._queue.give_up(running_s)
+        for batch in hung:
+            with self._starting:
+                if batch.worker in self._started:
+                    self._started.remove(batch.worker)
+            self._hanging.append(batch.worker)
+            forget_thread(batch.worker)
+            for job in batch.jobs:
+                # For the breaker such a call never ran: it is told of the hang itself.
+                job.fail(RerankerHungError(f"{self._name} did not answer within {running_s:.3g} s, and was given up"))
+        if hung and self._queue.waiting_pairs:
+            self._start_worker()
+        return len(hung)
+
     def close(self, *, drain: bool, stuck_after_s: float) -> None:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
@@ -82,7 +111,7 @@ class ThreadedCalls:
         to its call.
         """
         self._queue.close(drain=drain)
-        for thread in self._started:
+        for thread in tuple(self._started):
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
             if thread is not current_thread() and not self._joined(thread, stuck_after_s):
                 self._queue.close(drain=False)
@@ -95,14 +124,18 @@ class ThreadedCalls:
         except BaseException:  # full, closed or interrupted: on_served returns the breaker's ticket
             job.on_served(NEVER_RUN)
             raise
-        # After put(), so that a refused request starts no thread. Checked without the lock first: the list only grows,
-        # and most requests find a worker that is idle, or all of them there. A thread that starts while close() runs is
-        # not joined, but it ends as soon as the queue is empty.
-        if lacks_workers and len(self._started) < self._concurrency:
+        # After put(), so that a refused request starts no thread. Most requests find a worker that is idle. A thread
+        # that starts while close() runs is not joined, but it ends as soon as the queue is empty.
+        if lacks_workers:
+            self._start_worker()
+        return job
+
+    def _start_worker(self) -> None:
+        # Without the lock first: the list rarely shrinks, and mostly all workers are there.
+        if len(self._started) < self._concurrency:
             with self._starting:
                 if len(self._started) < self._concurrency:
                     self._started.append(self._worker.start())
-        return job
 
     def _joined(self, thread: Thread, stuck_after_s: float) -> bool:
         """Wait for the end of a worker; False if its model makes no progress."""

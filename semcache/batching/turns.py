@@ -19,11 +19,12 @@ class Turn:
     """One call's place in the line. It waits, then it is under way, until ``leave``, which may come at any time.
 
     Times are of the line's clock; ``since`` is when the call began, infinite before. ``is_abandoned`` says that its
-    caller no longer waits for it.
+    caller no longer waits for it, ``is_hung`` that it took so long that it was given up.
     """
 
     __slots__ = (
-        "_line", "_wake", "arrived", "cancel", "is_abandoned", "is_dropped", "is_timed", "pairs", "requests", "since",
+        "_line", "_wake", "arrived", "cancel", "is_abandoned", "is_dropped", "is_hung", "is_timed", "pairs", "requests",
+        "since",
     )  # fmt: skip
 
     def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float) -> None:
@@ -33,6 +34,7 @@ class Turn:
         self.since = inf
         self.is_abandoned = False
         self.is_dropped = False
+        self.is_hung = False
         # Cancels its call, from any thread.
         self.cancel: Callable[[], object] = bool
         # Whether its task will look again by itself when the rate limit allows the next call.

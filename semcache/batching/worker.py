@@ -53,6 +53,9 @@ class ModelWorker:
                 job.expire()
             if taken.batch is not None:
                 self.score(taken.batch)
+                # Another thread has taken the place of one that was given up, so there would be one too many.
+                if taken.batch.is_given_up:
+                    return
             # Otherwise the last batch, with all its texts, would be kept until the next one comes.
             del taken
 
@@ -78,8 +81,12 @@ class ModelWorker:
                     self._fail(batch, jobs, ordinary(error, self._reranker.name), started)
             else:
                 self._settle(batch, jobs, plan, scores, started)
+            if batch.is_given_up:
+                return
 
     def _settle(self, batch: Batch, jobs: Sequence[Job], plan: BatchPlan, scores: FloatArray, started: float) -> None:
+        if not self._queue.claim(batch, jobs):
+            return
         pairs, service_s = len(plan.pairs), self._clock() - started
         # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
         # its rate recorded and the event delivered.
@@ -99,6 +106,8 @@ class ModelWorker:
             job.on_served(NEVER_RUN)
 
     def _fail(self, batch: Batch, jobs: Sequence[Job], error: Exception, started: float) -> None:
+        if not self._queue.claim(batch, jobs):
+            return
         self._queue.finish(batch, jobs)
         for job in jobs:
             job.fail(error, Served(error=error, since=started))
@@ -113,7 +122,8 @@ class ModelWorker:
         """The groups without the jobs whose callers have given up, which are settled here and not tried again."""
         # Read without the lock: a caller who gives up a moment later costs one needless attempt.
         left = [job for group in groups for job in group if job.has_left]
-        self._queue.finish(batch, left)
-        for job in left:
-            job.expire()
+        if self._queue.claim(batch, left):
+            self._queue.finish(batch, left)
+            for job in left:
+                job.expire()
         return [kept for group in groups if (kept := [job for job in group if job not in left])]

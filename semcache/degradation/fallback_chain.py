@@ -134,7 +134,7 @@ class FallbackChain:
         refused = rung.refusal(len(pairs), load, left_s, has_deadline=deadline is not None)
         if refused or (is_shadow and load.busy):
             rung.breaker.cancel(ticket)
-            rung.watch(load)
+            self._watch(rung)
             raise _NotCalledError("open" if is_shadow else refused or "busy")
         # From here on the batcher returns the ticket: it calls on_served exactly once, however the call ends.
         settle = partial(rung.breaker.settle, ticket)
@@ -158,6 +158,12 @@ class FallbackChain:
             left_s = time_for_this_rung(left_s, None if needed[0] is None else sum(s or 0.0 for s in needed))
         return left_s if rung.timeout_s is None else min(left_s, rung.timeout_s)
 
+    def _watch(self, rung: Rung) -> None:
+        """Look at the calls under way of a rung that a request could not wait for."""
+        failed = rung.watch(rung.batcher.load(), self.clock())
+        if failed is not None:
+            self.on_event(failed)
+
     def _reason(self, rung: Rung, error: Exception, texts: Sequence[str]) -> str:
         """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
         if isinstance(error, _NotCalledError):
@@ -165,7 +171,7 @@ class FallbackChain:
         if isinstance(error, QueueFullError):
             return "busy"
         if isinstance(error, DeadlineExceededError):
-            rung.watch(rung.batcher.load())
+            self._watch(rung)
             return "deadline"
         self.on_event(RungFailed(rung.name, cause_of(error, texts)))
         return "error"

@@ -9,6 +9,7 @@ from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError
+from semcache.events import RungFailed
 
 # A request that waits for exactly the threshold is answered after it, by the time that the next rung and the event loop
 # take.
@@ -97,10 +98,21 @@ class Rung:
         most = self.batcher.max_batch_pairs
         return self.batcher.kind.concurrency * pairs_within(share * self.threshold_s, self.batcher.load().cost, most)
 
-    def watch(self, load: Load) -> None:
-        """Tell the breaker of a call that has been under way for too long."""
-        if load.since is not None:
-            self.breaker.record_running(load.since, load.running_pairs)
+    def watch(self, load: Load, now: float) -> RungFailed | None:
+        """Tell the breaker of a call that has been under way for too long, and give up one that hangs.
+
+        Gives the event of the latter. ``now`` is a time of the batcher's clock.
+        """
+        if load.since is None:
+            return None
+        self.breaker.record_running(load.since, load.running_pairs)
+        patience_s = max(self.timeout_s or 0.0, self._for_size(self.threshold_s, load.running_pairs, load))
+        hung_s = self.longest_s if load.cost is None else _HUNG * patience_s
+        running_s = now - load.since
+        if running_s <= hung_s or not self.batcher.give_up(hung_s):
+            return None
+        self.breaker.record_hung(running_s)
+        return RungFailed(self.name, f"RerankerHungError: no answer within {running_s:.3g} s, given up")
 
     def snapshot(self) -> dict[str, Any]:
         """State and measurements for display."""

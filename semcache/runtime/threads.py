@@ -40,6 +40,11 @@ def start_thread(work: Callable[[], None], name: str, stop: Callable[[], None]) 
     return thread
 
 
+def forget_thread(thread: Thread) -> None:
+    """Do not wait for this thread when the interpreter exits: its call hangs."""
+    _running.pop(thread, None)
+
+
 @atexit.register
 def _stop_threads() -> None:
     threads = dict(_running)

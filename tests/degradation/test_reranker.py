@@ -12,7 +12,7 @@ from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
 from semcache.degradation.rung import LadderRung
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError, RerankerHungError
 from semcache.events import BatchScored, BreakerChanged, Degraded, Event, RungFailed
 from semcache.protocols import Ladder
 from semcache.ranking import Ranking, Status
@@ -94,7 +94,7 @@ class LadderWithBusyPrimary(ScriptedLadder):
             self.model.wait_until_inside()
         self.earlier = self.lent.batcher.submit([("q", "a")])
         self.model.wait_until_inside()
-        self.clock.pass_(60.0)
+        self.clock.pass_(9.0)
 
     def unblock(self) -> None:
         """Let that call end, and all that follow."""
@@ -545,6 +545,55 @@ class TestWithoutADeadline:
             assert answered(ranking) == ("retrieval-order", "deadline")
             assert 0.25 < monotonic() - started < 5.0
             primary.let_go()
+
+
+class TestHangs:
+    """A call that takes five times as long as requests wait for it is given up, and another thread takes its place."""
+
+    def test_a_hung_call_opens_the_breaker_and_the_next_probe_finds_a_free_worker(self) -> None:
+        primary = GatedReranker("primary")
+        with ScriptedLadder(primary, is_lent=True) as scripted:
+            primary.let_go()
+            scripted.rerank()
+            primary.wait_until_inside()
+            hung = scripted.lent.batcher.submit([("q", "hangs")])
+            primary.wait_until_inside()
+            scripted.clock.pass_(10.1)
+            assert answered(scripted.rerank()) == ("fallback", "busy")
+            with pytest.raises(RerankerHungError, match="primary did not answer within 10 s"):
+                hung.result(PATIENCE_S)
+            [change] = scripted.events_of(BreakerChanged)
+            assert (change.new, change.reason, change.cause) == ("open", "hung", "given up after 10.1 s")
+            assert [event.error for event in scripted.events_of(RungFailed)] == [
+                "RerankerHungError: no answer within 10.1 s, given up"
+            ]
+            scripted.clock.pass_(5.0)
+            # One for the probe, on the thread that has taken the place, and one for the call that hung.
+            primary.let_go(2)
+            assert answered(scripted.rerank()) == ("primary", None)
+
+    def test_a_call_that_is_only_slow_is_not_given_up(self) -> None:
+        primary = GatedReranker("primary")
+        with ScriptedLadder(primary, is_lent=True) as scripted:
+            primary.let_go()
+            scripted.rerank()
+            primary.wait_until_inside()
+            slow = scripted.lent.batcher.submit([("q", "slow")])
+            primary.wait_until_inside()
+            scripted.clock.pass_(9.9)
+            assert answered(scripted.rerank()) == ("fallback", "busy")
+            primary.let_go()
+            assert slow.result(PATIENCE_S).tolist() == [4.0]
+
+    def test_a_first_call_may_load_for_long(self) -> None:
+        primary = GatedReranker("primary")
+        with ScriptedLadder(primary, is_lent=True) as scripted:
+            first = scripted.lent.batcher.submit([("q", "loads")])
+            primary.wait_until_inside()
+            scripted.clock.pass_(149.0)
+            assert answered(scripted.rerank()) == ("fallback", "busy")
+            primary.let_go()
+            assert first.result(PATIENCE_S).tolist() == [5.0]
 
 
 class TestByHand:
