@@ -1,197 +1,209 @@
-"""How much does the whole pipeline save on a stream of real web queries? ``python -m benchmarks.traffic``"""
+"""What does pruning save on traffic that hardly repeats? ``python -m benchmarks.traffic``"""
 
 import argparse
-import gzip
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from time import perf_counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks import experiment, machine, server, traffic_report
-from benchmarks.bm25 import BM25
-from benchmarks.dense import Dense
-from benchmarks.experiment import ExperimentResult
-from benchmarks.traffic_stream import Served, StreamRequest
-from benchmarks.trec import data_folder
-from semcache import OptimizedRerankerPipeline
-from semcache.commands.calibration.replay import query_name
-from semcache.commands.calibration.scores import ScoreFile
+from benchmarks import experiment, machine, traffic_plot, traffic_report
+from benchmarks.awake import awake
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.stream_scores import CROSS_ENCODER, OTHER, recorded
+from benchmarks.streams import SEED, Stream, faq, web
+from benchmarks.traffic_clock import Check, checked
+from benchmarks.traffic_replay import Mode, Replayed, replay
 from semcache.commands.files import write_json
-from semcache.embedders import SentenceTransformerEmbedder
-from semcache.entries.fingerprint import document_fingerprint
-from semcache.protocols import FloatArray, Reranker
-from semcache.ranking import Status
-from semcache.rerankers import OnnxCrossEncoder
 from semcache.settings import Settings
 
-SEED = 20_050_601
-REQUESTS = 400
-"""About 11 minutes of one quiet core, where 50 pairs take 1.3 s. A longer part of the log has more repeats."""
-QUICK_REQUESTS = 40
-CANDIDATES = 50
-TOP_K = 10
-SAMPLE_EVERY = 6
-"""Every sixth request is made a second time without the cache, right before or right after the pipeline answers it."""
-POINTS = 60
-"""Number of times that the size of the cache is read."""
-P95_S = 60.0
-"""So high that no answer is degraded on a slow machine. Degradation is not the question here."""
-TIMEOUT_S = 30.0
-"""For Redis, so that no step of the cache fails on a slow machine. An unreachable Redis is not the question either."""
-FIRST_STAGES = {
-    "dense": "nearest passages by all-MiniLM-L6-v2, compared with all",
-    "bm25": "BM25, k1 0.9, b 0.4, nothing dropped or stemmed",
-}
-SCORES = Path(__file__).parent / ".cache" / "traffic.scores"
+DEPTH = 50
+CUTS = (5, 10)
+EAGER_Z = 1.0
+MIN_SCORE = 0.0
+"""A logit of 0 is a probability of one half: below it the cross-encoder holds a passage for more likely irrelevant."""
+OFF, MEASURE, CAREFUL = (
+    Mode("off", {"mode": "off"}),
+    Mode("measure", {"mode": "measure"}),
+    Mode("careful", {"mode": "on"}),
+)
+EAGER = Mode("eager", {"mode": "on", "confidence": EAGER_Z})
+MODES = (OFF, MEASURE, CAREFUL, EAGER)
+FLOORED = tuple(replace(mode, name=f"{mode.name}, min_score", min_score=MIN_SCORE) for mode in (OFF, CAREFUL, EAGER))
+STREAMS = {"faq": faq, "web": web}
+CHECKED = {"faq": 160, "web": 70}
+"""Requests with the real models: so many that more than half of them come after the first 30, which are scored whole; a
+minute each."""
+QUICK_REQUESTS, QUICK_CHECKED = 300, 45
+TITLES = {"faq": "FAQ search", "web": "web queries"}
+
+METHOD = f"""\
+Two streams, one request at a time through OptimizedRerankerPipeline on an empty embedded Redis, with default settings
+but for the mode of pruning: off, measure, on with the default confidence (careful), and on with confidence
+{EAGER_Z:g} (eager). FAQ search: 3,200 requests by Zipf's law (exponent 0.5) for 2,595 Quora questions, each marked as
+asking the same as one of a corpus of 15,000 others. Web queries: 1,000 consecutive ones of a search log against TREC
+passages that mostly do not answer them, the adverse case. Candidates are the {DEPTH} nearest by all-MiniLM-L6-v2, which
+is the cache's embedder, too; their cosines and vectors are passed on, as a vector store has them.
+
+*Scores are recorded*: the real cross-encoder scored each pair once, alone in its batch, and the reranker of the replay
+gives that score. *Time is modelled*: pairs asked x seconds per pair, plus embeddings x seconds per embedding, plus the
+measured seconds of everything that semcache does itself. The first requests of each stream also went through the
+pipeline with the real models, one thread each, and every fourth of them through the bare models, which gives the
+seconds per pair and per embedding; "The time model" has the modelled and the measured sum of these requests.
+
+Shares are of all candidates of all requests, exact repeats included; pairs of audits count as asked. loss is 1 - DCG@k
+of the answer / DCG@k of whole scoring, with k = top_k and the sigmoid of the cross-encoder's score as gain. scaled_loss
+takes a gain from 0 for the worst candidate to 1 for the best instead, as the quality watch does. worst_5: 5 % of the
+requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request. own: what
+semcache does itself. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by
+bootstrap over distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One replay, and where it belongs in the tables."""
+
+    stream: str
+    reranker: str
+    top_k: int
+    mode: str
+    replayed: Replayed
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        return {"stream": self.stream, "reranker": self.reranker, "top_k": self.top_k, "mode": self.mode}
 
 
 def main() -> None:
-    """Replay a contiguous part of the log, compare the answers with fresh ones, and write results and plot."""
+    """Replay both streams in every mode, with recorded scores of two rerankers, and write results and plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few requests; files go to benchmarks/.cache/trials")
-    parser.add_argument("--first-stage", choices=FIRST_STAGES, default="dense", help="what finds the candidates")
-    parser.add_argument("--requests", type=int, default=0, help=f"how many (default {REQUESTS})")
-    arguments = parser.parse_args()
-    count = arguments.requests or (QUICK_REQUESTS if arguments.quick else REQUESTS)
-    requests, without_candidates = contiguous_requests(count, arguments.first_stage)
-    described, served, fresh = _measured(requests)
-    name = "traffic" if arguments.first_stage == "dense" else f"traffic_{arguments.first_stage}"
+    quick = parser.parse_args().quick
+    with awake() as circumstances:
+        streams = {name: _shortened(make(), QUICK_REQUESTS if quick else None) for name, make in STREAMS.items()}
+        checks = {name: _checked(stream, QUICK_CHECKED if quick else CHECKED[name]) for name, stream in streams.items()}
+        runs = [run for stream in streams.values() for run in _runs(stream)]
+    rows = list(_rows(runs, checks))
     result = ExperimentResult(
-        name=name,
-        question="What does the whole pipeline save on a stream of real web queries?",
-        method=traffic_report.METHOD,
-        parameters={
-            "requests": len(requests),
-            "candidates_at_most": CANDIDATES,
-            "candidates_mean": float(np.mean([len(request.documents) for request in requests])),
-            "top_k": TOP_K,
-            "repeats_of_a_query": float(np.mean([request.is_repeat for request in requests])),
-            "queries_without_candidates_left_out": without_candidates,
-            "sampled_without_cache": sum(answer.bare_s is not None for answer in served),
-            "first_stage": FIRST_STAGES[arguments.first_stage],
-            "reranker": "cross-encoder/ms-marco-MiniLM-L-12-v2, int8 ONNX, batches of 8, 1 thread",
-            "redis_timeout_s": TIMEOUT_S,
-            "p95_threshold_s": P95_S,
-            "embedder": "all-MiniLM-L6-v2, ONNX, 1 thread",
-            **{f"reuse.{name}": value for name, value in Settings().reuse.model_dump().items()},
-        },
-        machine=described,
-        rows=list(traffic_report.rows(served, fresh)),
-        notes=traffic_report.notes(served, fresh),
+        name="traffic",
+        question="What does pruning save on traffic that hardly repeats?",
+        method=METHOD,
+        parameters=_parameters(streams),
+        machine={**machine.describe(), **circumstances},
+        rows=rows,
+        targets=list(_targets(rows)),
+        notes=list(_notes(runs)),
+        more=_tables(runs, checks),
         seed=SEED,
     )
-    stream = traffic_report.stream(served)
-    experiment.report(result, lambda _, path: traffic_report.plot(stream, path), is_trial=arguments.quick)
-    # The plot is drawn from the stream, so that it goes into the result file, too.
-    path = (experiment.TRIALS if arguments.quick else experiment.RESULTS) / f"{name}.json"
-    write_json(path, {**json.loads(path.read_text()), "stream": stream})
-    for note in result.notes:
-        print(note)
+    shares = _shares(runs)
+    experiment.report(result, lambda _, path: traffic_plot.plot(shares, CAREFUL.name, path), is_trial=quick)
+    # The plot is drawn from the shares, so that they go into the result file, too.
+    path = (experiment.TRIALS if quick else experiment.RESULTS) / f"{result.name}.json"
+    write_json(path, {**json.loads(path.read_text()), "shares": shares})
 
 
-def contiguous_requests(count: int, first_stage: str) -> tuple[list[StreamRequest], int]:
-    """``count`` requests in log order from a random one on, and the number of queries between without candidates."""
-    folder = data_folder()
-    with gzip.open(folder / "ir/trec_dl/passages.jsonl.gz", "rt", encoding="utf-8") as lines:
-        passages = [json.loads(line)["text"] for line in lines]
-    index = Dense(passages) if first_stage == "dense" else BM25(passages)
-    with gzip.open(folder / "queries/web_stream_part1.txt.gz", "rt", encoding="utf-8") as lines:
-        queries = [line.strip() for line in lines]
-    # Twice as many are left behind the start, since BM25 finds nothing for a fifth of the queries.
-    start = int(np.random.default_rng(SEED).integers(0, max(1, len(queries) - 2 * count)))
-    requests: list[StreamRequest] = []
-    seen: set[str] = set()
-    without_candidates = 0
-    for query in queries[start:]:
-        documents = index.search(query, CANDIDATES)
-        if documents:
-            requests.append(StreamRequest(query, documents, query in seen))
-        else:
-            without_candidates += 1
-        seen.add(query)
-        if len(requests) == count:
-            return requests, without_candidates
-    sys.exit(f"the log has only {len(requests)} requests with candidates from line {start} on; ask for fewer")
+def _rows(runs: Sequence[Run], checks: Mapping[str, Check]) -> Iterator[Mapping[str, Any]]:
+    for run in runs:
+        replayed = run.replayed
+        found = traffic_report.figures(replayed.served, DEPTH, checks[run.stream].prices, replayed.audited)
+        yield {**run.head, **found}
 
 
-def _measured(requests: Sequence[StreamRequest]) -> tuple[Any, list[Served], list[np.ndarray | None]]:
-    """The description of the machine, all answers, and fresh scores where the answers are compared with them."""
-    embedder = SentenceTransformerEmbedder(backend="onnx", threads=1)
-    reranker = OnnxCrossEncoder(threads=1)
-    embedder.embed([requests[0].query])
-    _bare(requests[0], reranker)
-    with server.started() as url, _pipeline(url, embedder, reranker) as pipeline:
-        described = machine.describe(url)
-        served = []
-        for answer in _replayed(requests, pipeline, reranker, server.client(url)):
-            if len(served) % 50 == 0:
-                print(f"request {len(served)} of {len(requests)}", flush=True)
-            served.append(answer)
-        counts = pipeline.get_stats()["cache"]
-    if counts["cache_failures"]:
-        sys.exit(f"{counts['cache_failures']} cache steps failed, which makes the figures worthless; free the machine")
-    SCORES.parent.mkdir(parents=True, exist_ok=True)
-    with ScoreFile(SCORES, reranker.name) as book:
-        fresh = [_fresh(answer, reranker, book) for answer in served]
-    return {**described, "guard_refused_trust": counts["trust_refused"]}, served, fresh
+def _shortened(stream: Stream, requests: int | None) -> Stream:
+    return replace(stream, requests=stream.requests[:requests])
 
 
-def _pipeline(url: str, embedder: SentenceTransformerEmbedder, reranker: Reranker) -> OptimizedRerankerPipeline:
-    settings = Settings(
-        redis={"url": url, "timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S},
-        monitor={"p95_threshold_s": P95_S},
-        # The given reranker takes the place of the first rung.
-        rerankers=[{"kind": "embedding"}, {"kind": "embedding"}],
-    )
-    return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
+def _checked(stream: Stream, requests: int) -> Check:
+    print(f"{stream.name}: {requests} requests with the real models", flush=True)
+    return checked(stream, CAREFUL, CUTS[0], DEPTH, requests)
 
 
-def _replayed(
-    requests: Sequence[StreamRequest], pipeline: OptimizedRerankerPipeline, reranker: Reranker, client: Any
-) -> Iterator[Served]:
-    every = max(1, len(requests) // POINTS)
-    for number, request in enumerate(requests):
-        turn, rest = divmod(number, SAMPLE_EVERY)
-        # In turn first and last, so that whatever the other leaves in the processor's caches helps both alike.
-        bare = _bare(request, reranker) if rest == 0 and turn % 2 else (None, None)
-        started = perf_counter()
-        ranking = pipeline.rerank(request.query, request.documents, TOP_K)
-        duration_s = perf_counter() - started
-        bare = _bare(request, reranker) if rest == 0 and not turn % 2 else bare
-        is_read = number % every == 0 or number == len(requests) - 1
-        entries = pipeline.cache.store.count() if is_read else None
-        used = client.info("memory")["used_memory"] if is_read else None
-        yield Served(request, ranking, duration_s, *bare, entries, used)
+def _runs(stream: Stream) -> Iterator[Run]:
+    for reranker in (CROSS_ENCODER, OTHER):
+        scores = recorded(stream, reranker, DEPTH)
+        # Cosines have no level below which a passage is irrelevant.
+        modes = MODES if reranker == CROSS_ENCODER else (OFF, CAREFUL, EAGER)
+        if reranker == CROSS_ENCODER and stream.name == "web":
+            modes = (*modes, *FLOORED)
+        for top_k in CUTS:
+            for mode in modes:
+                print(f"{stream.name}, {reranker}, top {top_k}, {mode.name}", flush=True)
+                yield Run(stream.name, reranker, top_k, mode.name, replay(stream, scores, mode, top_k, reranker))
 
 
-def _bare(request: StreamRequest, reranker: Reranker) -> tuple[float, FloatArray]:
-    """Rerank without a cache: the seconds that it takes, and the scores."""
-    started = perf_counter()
-    scores = reranker.score([(request.query, text) for text in request.documents])
-    sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    return perf_counter() - started, scores
+def _tables(runs: Sequence[Run], checks: Mapping[str, Check]) -> dict[str, list[Mapping[str, Any]]]:
+    ours = [run for run in runs if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0]]
+    careful = {run.stream: run for run in ours if run.mode == CAREFUL.name}
+    return {
+        "By status": [
+            {"stream": run.stream, "mode": run.mode, **row}
+            for run in ours
+            if run.mode != MEASURE.name
+            for row in traffic_report.by_status(run.replayed.served, DEPTH, checks[run.stream].prices)
+        ],
+        "Along the stream": [
+            {"stream": run.stream, "mode": run.mode, **row}
+            for run in ours
+            if run.mode in (OFF.name, CAREFUL.name, EAGER.name)
+            for row in traffic_report.along(run.replayed.served, DEPTH)
+        ],
+        "The time model": [{"stream": name, **check.row(careful[name].replayed)} for name, check in checks.items()],
+        "What the cache holds at the end": [
+            {"stream": run.stream, "mode": run.mode, **traffic_report.memory(run.replayed)} for run in ours
+        ],
+    }
 
 
-def _fresh(answer: Served, reranker: Reranker, book: ScoreFile) -> np.ndarray | None:
-    """Scores of all candidates for this very query, made in one call; None for a fresh answer outside the sample.
+def _targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
+    def row(stream: str, mode: str) -> Mapping[str, Any]:
+        wanted = {"stream": stream, "reranker": CROSS_ENCODER, "top_k": CUTS[0], "mode": mode}
+        return next(row for row in rows if wanted.items() <= row.items())
 
-    They are kept on disk for the next run, since nothing is timed here.
-    """
-    request = answer.request
-    name = query_name(request.query)
-    fingerprints = list(map(document_fingerprint, request.documents))
-    if answer.bare_scores is None and answer.ranking.status is Status.FRESH:
-        return None
-    if book.missing(name, fingerprints):
-        scores = answer.bare_scores
-        if scores is None:
-            _, scores = _bare(request, reranker)
-        book.add(name, dict(zip(fingerprints, scores.tolist(), strict=True)))
-    return np.array([book.scores[name][fingerprint] for fingerprint in fingerprints])
+    for mode, share, most in ((CAREFUL, 0.40, 0.005), (EAGER, 0.60, 0.01)):
+        found = row("faq", mode.name)
+        what = f"FAQ search, top {CUTS[0]} of {DEPTH}, {mode.name}"
+        yield traffic_report.target(f"{what}: pairs avoided", found, "avoided", at_least=share)
+        yield traffic_report.target(f"{what}: time saved", found, "time_saved", at_least=share)
+        yield traffic_report.target(f"{what}: loss", found, "loss", at_most=most)
+    what = f"web queries, top {CUTS[0]} of {DEPTH}, {CAREFUL.name}"
+    yield traffic_report.target(f"{what}: loss", row("web", CAREFUL.name), "loss", at_most=0.005)
+    floored = row("web", FLOORED[1].name)
+    yield traffic_report.target(f"{what}, min_score: pairs avoided", floored, "avoided", at_least=0.60)
+    yield traffic_report.target(f"{what}, min_score: loss", floored, "loss", at_most=0.005)
+
+
+def _notes(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs:
+        if run.mode == MEASURE.name and run.reranker == CROSS_ENCODER:
+            yield f"What measure said at the end, {TITLES[run.stream]}, top {run.top_k}: {run.replayed.stats['prune']}"
+
+
+def _parameters(streams: Mapping[str, Stream]) -> Mapping[str, Any]:
+    settings = Settings()
+    repeats = {
+        f"{name}_repeats": 1 - len(np.unique(stream.requests)) / len(stream.requests)
+        for name, stream in streams.items()
+    }
+    return {
+        "candidates": DEPTH,
+        **repeats,
+        "min_score": MIN_SCORE,
+        **{f"prune.{name}": value for name, value in settings.prune.model_dump().items()},
+        **{f"reuse.{name}": value for name, value in settings.reuse.model_dump().items()},
+    }
+
+
+def _shares(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Shares of pairs by reason along the stream, by title of the stream and mode."""
+    shares: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0]:
+            title = f"{TITLES[run.stream]}, top {run.top_k} of {DEPTH}"
+            shares.setdefault(title, {})[run.mode] = traffic_plot.shares(run.replayed.served, DEPTH)
+    return shares
 
 
 if __name__ == "__main__":
