@@ -47,17 +47,19 @@ passages that mostly do not answer them, the adverse case. Candidates are the {D
 is the cache's embedder, too; their cosines and vectors are passed on, as a vector store has them.
 
 *Scores are recorded*: the real cross-encoder scored each pair once, alone in its batch, and the reranker of the replay
-gives that score. *Time is modelled*: pairs asked x seconds per pair, plus embeddings x seconds per embedding, plus the
-measured seconds of everything that semcache does itself. The first requests of each stream also went through the
-pipeline with the real models, one thread each, and every fourth of them through the bare models, which gives the
-seconds per pair and per embedding; "The time model" has the modelled and the measured sum of these requests.
+gives that score. *Time is modelled*, as processor time on one core, since the machine was not quiet: pairs asked x
+seconds per pair, plus embeddings x seconds per embedding, plus the measured time of everything that semcache and Redis
+do themselves. The first requests of each stream also went through the pipeline with the real models, one thread each,
+and every third of them through the bare models, which gives the seconds per pair and per embedding; "The time model"
+has the modelled and the measured sum of these requests.
 
 Shares are of all candidates of all requests, exact repeats included; pairs of audits count as asked. loss is 1 - DCG@k
 of the answer / DCG@k of whole scoring, with k = top_k and the sigmoid of the cross-encoder's score as gain. scaled_loss
 takes a gain from 0 for the worst candidate to 1 for the best instead, as the quality watch does. worst_5: 5 % of the
-requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request. own: what
-semcache does itself. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by
-bootstrap over distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits.
+requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request. own_ms:
+processor time of semcache itself, per request. waited: what a caller waits beside reranker and embedder, on the busy
+machine. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by bootstrap over
+distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits.
 """
 
 
@@ -108,7 +110,9 @@ def main() -> None:
 def _rows(runs: Sequence[Run], checks: Mapping[str, Check]) -> Iterator[Mapping[str, Any]]:
     for run in runs:
         replayed = run.replayed
-        found = traffic_report.figures(replayed.served, DEPTH, checks[run.stream].prices, replayed.audited)
+        found = traffic_report.figures(
+            replayed.served, DEPTH, checks[run.stream].prices, replayed.audited, replayed.server_s
+        )
         yield {**run.head, **found}
 
 
@@ -142,7 +146,7 @@ def _tables(runs: Sequence[Run], checks: Mapping[str, Check]) -> dict[str, list[
             {"stream": run.stream, "mode": run.mode, **row}
             for run in ours
             if run.mode != MEASURE.name
-            for row in traffic_report.by_status(run.replayed.served, DEPTH, checks[run.stream].prices)
+            for row in traffic_report.by_status(run.replayed, DEPTH, checks[run.stream].prices)
         ],
         "Along the stream": [
             {"stream": run.stream, "mode": run.mode, **row}

@@ -3,10 +3,11 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 from typing import Any
 
 import numpy as np
+import redis
 from numpy.typing import NDArray
 
 from benchmarks import server
@@ -36,8 +37,9 @@ class Mode:
 class Served:
     """One answer of the pipeline. ``asked`` counts pairs and ``rounds`` calls of the reranker.
 
-    ``own_s`` are the seconds of the request outside of reranker and embedder, ``embedded`` says how often the embedder
-    was called. ``loss``, ``scaled_loss`` and ``kept`` compare it with whole scoring (``traffic_loss``).
+    ``own_s`` is the processor time of this process for the request, and ``waited_s`` what its caller waited, both less
+    reranker and embedder; ``embedded`` says how often the embedder was called. ``loss``, ``scaled_loss`` and ``kept``
+    compare it with whole scoring (``traffic_loss``).
     """
 
     query: int
@@ -45,6 +47,7 @@ class Served:
     asked: int
     rounds: int
     own_s: float
+    waited_s: float
     embedded: int
     loss: float
     scaled_loss: float
@@ -55,18 +58,34 @@ class Served:
 class Replayed:
     """All answers of one run in order, and the pairs that audits asked for in the background.
 
-    ``entries`` and ``used_bytes`` are of the cache at the end, ``stats`` those of the pipeline.
+    ``server_s`` is the processor time of Redis. ``entries`` and ``used_bytes`` are of the cache at the end, ``stats``
+    those of the pipeline.
     """
 
     served: Sequence[Served]
     audited: int
+    server_s: float
     entries: int
     used_bytes: int
     stats: Mapping[str, Any]
 
 
+class Clock:
+    """Adds up, over the times it was entered, the seconds that passed and the processor time of the thread."""
+
+    def __init__(self) -> None:
+        self.passed_s = self.used_s = 0.0
+
+    def __enter__(self) -> None:
+        self._started = perf_counter(), thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.passed_s += perf_counter() - self._started[0]
+        self.used_s += thread_time() - self._started[1]
+
+
 class Recorded:
-    """A reranker that answers with recorded scores; ``name`` says whose. Counts pairs, and the seconds it took."""
+    """A reranker that answers with recorded scores; ``name`` says whose. Counts pairs and its own time."""
 
     listwise = False
 
@@ -77,51 +96,53 @@ class Recorded:
             for row, (query, known) in enumerate(zip(stream.queries, scores.tolist(), strict=True))
         }
         self.pairs = 0
-        self.spent_s = 0.0
+        self.clock = Clock()
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """The recorded score of each pair. A pair without one is a KeyError: nothing may be made up here."""
-        started = perf_counter()
-        scores = np.array([self._scores[query][text] for query, text in pairs], dtype=np.float32)
+        with self.clock:
+            scores = np.array([self._scores[query][text] for query, text in pairs], dtype=np.float32)
         self.pairs += len(pairs)
-        self.spent_s += perf_counter() - started
         return scores
 
 
 class Precomputed:
-    """The cache's embedder, with the vectors that the stream has already. Counts its calls, and the seconds."""
+    """The cache's embedder, with the vectors that the stream has already. Counts calls and its own time."""
 
     def __init__(self, stream: Stream) -> None:
         self.name, self.dims = "all-MiniLM-L6-v2/precomputed", stream.query_vectors.shape[1]
         self._vectors = dict(zip(stream.queries, stream.query_vectors, strict=True))
         self.calls = 0
-        self.spent_s = 0.0
+        self.clock = Clock()
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """The vector of each text."""
-        started = perf_counter()
-        rows = np.stack([self._vectors[text] for text in texts])
-        self.calls += 1
-        self.spent_s += perf_counter() - started
-        return rows
+        with self.clock:
+            self.calls += 1
+            return np.stack([self._vectors[text] for text in texts])
 
 
 def replay(stream: Stream, scores: NDArray[np.float32], mode: Mode, top_k: int, reranker: str) -> Replayed:
     """Every request of the stream in order, one at a time, on an empty Redis. ``scores`` are by query and candidate."""
     model, embedder = Recorded(reranker, stream, scores), Precomputed(stream)
-    # What is explored and what is audited is drawn by chance.
+    # What is audited is drawn by chance.
     random.seed(SEED)
     with server.started() as url, pipeline(url, model, embedder, mode) as tried:
         client = server.client(url)
-        empty = client.info("memory")["used_memory"]
+        empty, idle_s = client.info("memory")["used_memory"], _used_s(client)
         served = [_served(tried, stream, scores, query, top_k, mode, model, embedder) for query in stream.requests]
         tried.audit.drain(60.0)
-        used = client.info("memory")["used_memory"] - empty
+        used, server_s = client.info("memory")["used_memory"] - empty, _used_s(client) - idle_s
         entries, stats = tried.cache.store.count(), tried.get_stats()["cache"]
     if stats["cache_failures"]:
         raise SystemExit(f"{stats['cache_failures']} cache steps failed, which makes the figures worthless")
     audited = model.pairs - sum(answer.asked for answer in served)
-    return Replayed(served, audited, entries, used, stats)
+    return Replayed(served, audited, server_s, entries, used, stats)
+
+
+def _used_s(client: redis.Redis) -> float:
+    info = client.info("cpu")
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
 def pipeline(url: str, reranker: Reranker, embedder: Embedder, mode: Mode) -> OptimizedRerankerPipeline:
@@ -161,17 +182,19 @@ def _served(
     model: Recorded,
     embedder: Precomputed,
 ) -> Served:
-    elsewhere, calls = model.spent_s + embedder.spent_s, embedder.calls
-    started = perf_counter()
+    clocks, calls = (model.clock, embedder.clock), embedder.calls
+    used_s, passed_s = sum(clock.used_s for clock in clocks), sum(clock.passed_s for clock in clocks)
+    started, used = perf_counter(), process_time()
     ranking = answer(tried, stream, query, top_k, scores.shape[1], mode.min_score)
-    own_s = perf_counter() - started - (model.spent_s + embedder.spent_s - elsewhere)
+    used, waited = process_time() - used, perf_counter() - started
     truth = scores[query].astype(float)
     return Served(
         query=int(query),
         status=ranking.status.value,
         asked=ranking.asked,
         rounds=ranking.rounds,
-        own_s=own_s,
+        own_s=used - (sum(clock.used_s for clock in clocks) - used_s),
+        waited_s=waited - (sum(clock.passed_s for clock in clocks) - passed_s),
         embedded=embedder.calls - calls,
         loss=loss(ranking.indices, gains(truth, mode.min_score), top_k),
         scaled_loss=loss(ranking.indices, scaled_gains(truth), top_k),

@@ -17,15 +17,19 @@ WINDOWS = 10
 """Parts of a stream whose figures stand side by side."""
 
 
-def figures(served: Sequence[Served], depth: int, prices: Prices, audited: int = 0) -> dict[str, Any]:
+def figures(
+    served: Sequence[Served], depth: int, prices: Prices, audited: float = 0, server_s: float = 0
+) -> dict[str, Any]:
     """Shares of pairs avoided and of time saved against scoring all ``depth`` candidates of every request, and losses.
 
-    Intervals are over distinct queries. ``audited`` pairs, asked for in the background, count as asked by all alike.
+    Intervals are over distinct queries. ``audited`` pairs, asked for in the background, and ``server_s`` processor
+    seconds of Redis are shared out evenly.
     """
     asked = np.array([answer.asked for answer in served]) + audited / len(served)
-    seconds = np.array([prices.cost_s(answer) for answer in served]) + audited / len(served) * prices.pair_s
+    shared_s = (audited * prices.pair_s + server_s) / len(served)
+    seconds = np.array([prices.cost_s(answer) for answer in served]) + shared_s
     losses = np.array([answer.loss for answer in served])
-    own_ms = 1000 * np.array([answer.own_s for answer in served])
+    waited_ms = 1000 * np.array([answer.waited_s for answer in served])
     return {
         "requests": len(served),
         **_mean("avoided", 1 - asked / depth, served),
@@ -35,17 +39,19 @@ def figures(served: Sequence[Served], depth: int, prices: Prices, audited: int =
         **_mean("scaled_loss", np.array([answer.scaled_loss for answer in served]), served),
         "kept": float(np.mean([answer.kept for answer in served])),
         "rounds": float(np.mean([answer.rounds for answer in served])),
-        "own_p50_ms": float(np.median(own_ms)),
-        "own_p95_ms": float(np.quantile(own_ms, 0.95)),
+        "own_ms": 1000 * float(np.mean([answer.own_s for answer in served])),
+        "waited_p50_ms": float(np.median(waited_ms)),
+        "waited_p95_ms": float(np.quantile(waited_ms, 0.95)),
     }
 
 
-def by_status(served: Sequence[Served], depth: int, prices: Prices) -> Iterator[Row]:
-    """The figures of the requests of each status."""
+def by_status(replayed: Replayed, depth: int, prices: Prices) -> Iterator[Row]:
+    """The figures of the requests of each status, without pairs of audits, which belong to none."""
+    served = replayed.served
     for status in Status:
         chosen = [answer for answer in served if answer.status == status.value]
         if chosen:
-            found = figures(chosen, depth, prices)
+            found = figures(chosen, depth, prices, server_s=replayed.server_s * len(chosen) / len(served))
             yield {"status": status.value, "share": len(chosen) / len(served), **found}
 
 
@@ -62,12 +68,13 @@ def along(served: Sequence[Served], depth: int) -> Iterator[Row]:
 
 
 def memory(replayed: Replayed) -> Row:
-    """Entries and bytes at the end."""
+    """Entries and bytes at the end, and what ran in the background."""
     return {
         "entries": replayed.entries,
         "used_bytes": replayed.used_bytes,
         "bytes_per_entry": replayed.used_bytes / max(1, replayed.entries),
         "pairs_of_audits": replayed.audited,
+        "redis_ms_per_request": 1000 * replayed.server_s / len(replayed.served),
     }
 
 

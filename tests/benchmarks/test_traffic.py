@@ -7,7 +7,7 @@ from benchmarks.streams import Stream
 from benchmarks.traffic_clock import Prices
 from benchmarks.traffic_loss import gains, kept, loss, scaled_gains
 from benchmarks.traffic_plot import REASONS, avoided, shares
-from benchmarks.traffic_replay import Precomputed, Recorded, Served
+from benchmarks.traffic_replay import Precomputed, Recorded, Replayed, Served
 from benchmarks.traffic_report import along, by_status, figures
 from semcache.ranking import Status
 
@@ -15,7 +15,7 @@ SCORES = np.array([2.0, -1.0, 0.5, -3.0])
 
 
 def served(status: Status, asked: int, query: int = 0, lost: float = 0.0) -> Served:
-    return Served(query, status.value, asked, min(asked, 1), 0.001, 1, lost, lost, 1.0)
+    return Served(query, status.value, asked, min(asked, 1), 0.001, 0.002, 1, lost, lost, 1.0)
 
 
 def stream() -> Stream:
@@ -83,6 +83,12 @@ def test_pairs_of_audits_count_as_asked_and_take_time() -> None:
     assert audited["time_saved"] == pytest.approx(without["time_saved"] - 0.04 / 0.2)
 
 
+def test_time_of_redis_is_shared_out() -> None:
+    answers = [served(Status.EXACT, 0), served(Status.EXACT, 0, query=1)]
+    without, with_redis = (figures(answers, 10, Prices(0.01, 0), server_s=seconds) for seconds in (0, 0.02))
+    assert with_redis["time_saved"] == pytest.approx(without["time_saved"] - 0.1)
+
+
 def test_an_interval_holds_its_mean() -> None:
     answers = [served(Status.PRUNED, asked, query=asked, lost=asked / 100) for asked in range(10)]
     found = figures(answers, 10, Prices(0.01, 0.002))
@@ -92,7 +98,10 @@ def test_an_interval_holds_its_mean() -> None:
 
 def test_figures_by_status_cover_every_request() -> None:
     answers = [served(Status.FRESH, 10), served(Status.EXACT, 0), served(Status.PRUNED, 4, lost=0.2)]
-    rows = {row["status"]: row for row in by_status(answers, 10, Prices(0.01, 0.002))}
+    replayed = Replayed(answers, 0, 0.03, 2, 100, {})
+    rows = {row["status"]: row for row in by_status(replayed, 10, Prices(0.01, 0.002))}
+    # Its share of Redis' time, one third of 0.03 s, is a tenth of the 0.1 s of whole scoring.
+    assert rows["fresh"]["time_saved"] == pytest.approx(-(0.002 + 0.001 + 0.01) / 0.1)
     assert sum(row["requests"] for row in rows.values()) == 3
     assert rows["pruned"]["avoided"] == pytest.approx(0.6)
     assert rows["pruned"]["loss"] == pytest.approx(0.2)
