@@ -16,12 +16,12 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "asked: scored whole": ("fresh", "#D55E00"),
     "asked: could reach the top k": ("pruned", "#E69F00"),
     "asked: beside a near query": ("verified", "#F0E442"),
-    "asked: of a known query": ("partial", "#CC79A7"),
+    "asked: of a query that came before": ("partial", "#CC79A7"),
     "avoided: skipped by what was learned": ("pruned", "#0072B2"),
     "avoided: skipped beside a near query": ("verified", "#56B4E9"),
-    "avoided: of a known query": ("partial", "#9EDAE5"),
+    "avoided: of a query that came before": ("partial", "#9EDAE5"),
     "avoided: a trusted near query": ("semantic", "#999999"),
-    "avoided: asked before": ("exact", "#009E73"),
+    "avoided: all asked before": ("exact", "#009E73"),
 }
 """Name, status and colour, from the bottom of the plot to its top."""
 
@@ -55,32 +55,27 @@ def plot(streams: Mapping[str, Mapping[str, Mapping[str, Any]]], mode: str, path
     mpl.use("Agg")
     from matplotlib import pyplot
 
+    occurring = [reason for reason in REASONS if any(any(modes[mode][reason]) for modes in streams.values())]
     figure, rows = pyplot.subplots(len(streams), 2, figsize=(13, 9), layout="constrained", squeeze=False)
     for (left, right), (title, modes) in zip(rows, streams.items(), strict=True):
-        _by_reason(left, modes[mode])
+        chosen = modes[mode]
+        left.stackplot(
+            chosen["requests"],
+            *(100 * np.array(chosen[reason]) for reason in occurring),
+            labels=occurring,
+            colors=[REASONS[reason][1] for reason in occurring],
+        )
         left.set(title=f"{title}, {mode}: every pair by reason")
         for name, found in modes.items():
-            right.plot(found["requests"], 100 * avoided(found), label=name, lw=1.8)
+            # Measuring changes no answer, so that its line would hide the one of "off".
+            style = "--" if name == "measure" else "-"
+            right.plot(found["requests"], 100 * avoided(found), style, label=name, lw=1.8)
         right.set(title=f"{title}: pairs avoided, by mode")
         right.legend(fontsize="small", loc="lower right", framealpha=0.9)
         right.grid(visible=True, alpha=0.3)
         for axes in (left, right):
-            requests = modes[mode]["requests"]
-            axes.set(
-                xlabel="requests", xlim=(0, requests[-1]), ylabel=f"% of pairs, last {WINDOW} requests", ylim=(0, 100)
-            )
+            axes.set(xlabel="requests", xlim=(0, chosen["requests"][-1]), ylim=(0, 100))
+            axes.set_ylabel(f"% of pairs, last {WINDOW} requests")
+    figure.legend(*rows[0, 0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
-def _by_reason(axes: Any, found: Mapping[str, Any]) -> None:
-    occurring = [reason for reason in REASONS if any(found[reason])]
-    axes.stackplot(
-        found["requests"],
-        *(100 * np.array(found[reason]) for reason in occurring),
-        labels=occurring,
-        colors=[REASONS[reason][1] for reason in occurring],
-    )
-    # The legend in the order of the layers, the topmost first.
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], fontsize="x-small", loc="lower left", framealpha=0.9)
