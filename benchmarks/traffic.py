@@ -13,14 +13,14 @@ from benchmarks.awake import awake
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.stream_scores import CROSS_ENCODER, OTHER, recorded
 from benchmarks.streams import SEED, Stream, faq, web
-from benchmarks.traffic_clock import Check, checked
-from benchmarks.traffic_replay import Mode, Replayed, replay
+from benchmarks.traffic_clock import Check, Prices, checked
+from benchmarks.traffic_replay import SHARED_EVERY_S, Mode, Replayed, replay
 from semcache.commands.files import write_json
 from semcache.settings import Settings
 
 DEPTH = 50
 CUTS = (5, 10)
-EAGER_Z = 1.0
+EAGER_Z, EAGER_BUDGET = 1.0, 0.02
 MIN_SCORE = 0.0
 """A logit of 0 is a probability of one half: below it the cross-encoder holds a passage for more likely irrelevant."""
 OFF, MEASURE, CAREFUL = (
@@ -28,7 +28,7 @@ OFF, MEASURE, CAREFUL = (
     Mode("measure", {"mode": "measure"}),
     Mode("careful", {"mode": "on"}),
 )
-EAGER = Mode("eager", {"mode": "on", "confidence": EAGER_Z})
+EAGER = Mode("eager", {"mode": "on", "confidence": EAGER_Z}, {"quality_budget": EAGER_BUDGET})
 MODES = (OFF, MEASURE, CAREFUL, EAGER)
 FLOORED = tuple(replace(mode, name=f"{mode.name}, min_score", min_score=MIN_SCORE) for mode in (OFF, CAREFUL, EAGER))
 STREAMS = {"faq": faq, "web": web}
@@ -40,11 +40,13 @@ TITLES = {"faq": "FAQ search", "web": "web queries"}
 
 METHOD = f"""\
 Two streams, one request at a time through OptimizedRerankerPipeline on an empty embedded Redis, with default settings
-but for the mode of pruning: off, measure, on with the default confidence (careful), and on with confidence
-{EAGER_Z:g} (eager). FAQ search: 3,200 requests by Zipf's law (exponent 0.5) for 2,595 Quora questions, each marked as
-asking the same as one of a corpus of 15,000 others. Web queries: 1,000 consecutive ones of a search log against TREC
-passages that mostly do not answer them, the adverse case. Candidates are the {DEPTH} nearest by all-MiniLM-L6-v2, which
-is the cache's embedder, too; their cosines and vectors are passed on, as a vector store has them.
+but for the mode of pruning: off, measure, on with the default confidence (careful), and on with confidence {EAGER_Z:g}
+and a quality budget of {EAGER_BUDGET:g} (eager). FAQ search: 3,200 requests by Zipf's law (exponent 0.5) for 2,595
+Quora questions, each marked as asking the same as one of a corpus of 15,000 others. Web queries: 1,000 consecutive ones
+of a search log against TREC passages that mostly do not answer them, the adverse case. Candidates are the {DEPTH}
+nearest by all-MiniLM-L6-v2, which is the cache's embedder, too; their cosines and vectors are passed on, as a vector
+store has them. What is learned in the background is shared and followed every {SHARED_EVERY_S:g} modelled seconds, as
+by default.
 
 *Scores are recorded*: the real cross-encoder scored each pair once, alone in its batch, and the reranker of the replay
 gives that score. *Time is modelled*, as processor time on one core, since the machine was not quiet: pairs asked x
@@ -86,7 +88,7 @@ def main() -> None:
     with awake() as circumstances:
         streams = {name: _shortened(make(), QUICK_REQUESTS if quick else None) for name, make in STREAMS.items()}
         checks = {name: _checked(stream, QUICK_CHECKED if quick else CHECKED[name]) for name, stream in streams.items()}
-        runs = [run for stream in streams.values() for run in _runs(stream)]
+        runs = [run for stream in streams.values() for run in _runs(stream, checks[stream.name].prices)]
     rows = list(_rows(runs, checks))
     result = ExperimentResult(
         name="traffic",
@@ -96,7 +98,6 @@ def main() -> None:
         machine={**machine.describe(), **circumstances},
         rows=rows,
         targets=list(_targets(rows)),
-        notes=list(_notes(runs)),
         more=_tables(runs, checks),
         seed=SEED,
     )
@@ -111,7 +112,7 @@ def _rows(runs: Sequence[Run], checks: Mapping[str, Check]) -> Iterator[Mapping[
     for run in runs:
         replayed = run.replayed
         found = traffic_report.figures(
-            replayed.served, DEPTH, checks[run.stream].prices, replayed.audited, replayed.server_s
+            replayed.served, DEPTH, checks[run.stream].prices, replayed.audited, replayed.beside_s
         )
         yield {**run.head, **found}
 
@@ -125,7 +126,7 @@ def _checked(stream: Stream, requests: int) -> Check:
     return checked(stream, CAREFUL, CUTS[0], DEPTH, requests)
 
 
-def _runs(stream: Stream) -> Iterator[Run]:
+def _runs(stream: Stream, prices: Prices) -> Iterator[Run]:
     for reranker in (CROSS_ENCODER, OTHER):
         scores = recorded(stream, reranker, DEPTH)
         # Cosines have no level below which a passage is irrelevant.
@@ -135,7 +136,13 @@ def _runs(stream: Stream) -> Iterator[Run]:
         for top_k in CUTS:
             for mode in modes:
                 print(f"{stream.name}, {reranker}, top {top_k}, {mode.name}", flush=True)
-                yield Run(stream.name, reranker, top_k, mode.name, replay(stream, scores, mode, top_k, reranker))
+                yield Run(
+                    stream.name,
+                    reranker,
+                    top_k,
+                    mode.name,
+                    replay(stream, scores, mode, top_k, reranker, prices.pair_s),
+                )
 
 
 def _tables(runs: Sequence[Run], checks: Mapping[str, Check]) -> dict[str, list[Mapping[str, Any]]]:
@@ -155,6 +162,7 @@ def _tables(runs: Sequence[Run], checks: Mapping[str, Check]) -> dict[str, list[
             for row in traffic_report.along(run.replayed.served, DEPTH)
         ],
         "The time model": [{"stream": name, **check.row(careful[name].replayed)} for name, check in checks.items()],
+        "What the pipeline itself measured": list(_measured(ours)),
         "What the cache holds at the end": [
             {"stream": run.stream, "mode": run.mode, **traffic_report.memory(run.replayed)} for run in ours
         ],
@@ -179,10 +187,12 @@ def _targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
     yield traffic_report.target(f"{what}, min_score: loss", floored, "loss", at_most=0.005)
 
 
-def _notes(runs: Sequence[Run]) -> Iterator[str]:
+def _measured(runs: Sequence[Run]) -> Iterator[Mapping[str, Any]]:
+    """What the pipeline itself says of pruning at the end of a run, by confidence."""
     for run in runs:
-        if run.mode == MEASURE.name and run.reranker == CROSS_ENCODER:
-            yield f"What measure said at the end, {TITLES[run.stream]}, top {run.top_k}: {run.replayed.stats['prune']}"
+        pruning = run.replayed.stats["quality"]["pruning"]
+        for confidence, figures in pruning.get("by_confidence", {}).items():
+            yield {**run.head, "in_force": pruning["confidence"], "confidence": confidence, **figures}
 
 
 def _parameters(streams: Mapping[str, Stream]) -> Mapping[str, Any]:

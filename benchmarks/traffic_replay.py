@@ -24,12 +24,17 @@ TIMEOUT_S = 30.0
 """For Redis, so that no step of the cache fails on a slow machine. An unreachable Redis is not the question either."""
 
 
+SHARED_EVERY_S = 5.0
+"""How often what was learned is shared and followed (``semcache.audit.pruning``), here in modelled seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A way to run the pipeline: values of the section ``prune`` of the settings, by name."""
+    """A way to run the pipeline: values of the sections ``prune`` and ``reuse`` of the settings, by name."""
 
     name: str
-    prune: Mapping[str, Any] = field(default_factory=dict)
+    prune: Mapping[str, Any]
+    reuse: Mapping[str, Any] = field(default_factory=dict)
     min_score: float | None = None
 
 
@@ -58,16 +63,22 @@ class Served:
 class Replayed:
     """All answers of one run in order, and the pairs that audits asked for in the background.
 
-    ``server_s`` is the processor time of Redis. ``entries`` and ``used_bytes`` are of the cache at the end, ``stats``
-    those of the pipeline.
+    ``server_s`` is the processor time of Redis, ``background_s`` that of what was learned between requests.
+    ``entries`` and ``used_bytes`` are of the cache at the end, ``stats`` those of the pipeline.
     """
 
     served: Sequence[Served]
     audited: int
     server_s: float
+    background_s: float
     entries: int
     used_bytes: int
     stats: Mapping[str, Any]
+
+    @property
+    def beside_s(self) -> float:
+        """Processor seconds outside of the requests."""
+        return self.server_s + self.background_s
 
 
 class Clock:
@@ -122,22 +133,42 @@ class Precomputed:
             return np.stack([self._vectors[text] for text in texts])
 
 
-def replay(stream: Stream, scores: NDArray[np.float32], mode: Mode, top_k: int, reranker: str) -> Replayed:
-    """Every request of the stream in order, one at a time, on an empty Redis. ``scores`` are by query and candidate."""
+def replay(
+    stream: Stream, scores: NDArray[np.float32], mode: Mode, top_k: int, reranker: str, pair_s: float
+) -> Replayed:
+    """Every request of the stream in order, one at a time, on an empty Redis. ``scores`` are by query and candidate.
+
+    With the real reranker a pair would take ``pair_s`` seconds; what semcache does every few seconds is done as often.
+    """
     model, embedder = Recorded(reranker, stream, scores), Precomputed(stream)
     # What is audited is drawn by chance.
     random.seed(SEED)
     with server.started() as url, pipeline(url, model, embedder, mode) as tried:
         client = server.client(url)
         empty, idle_s = client.info("memory")["used_memory"], _used_s(client)
-        served = [_served(tried, stream, scores, query, top_k, mode, model, embedder) for query in stream.requests]
-        tried.audit.drain(60.0)
+        # Of the time that learning may take, there is more than enough beside a real reranker.
+        tried.audit.pruning.share_of_time = 1.0
+        served: list[Served] = []
+        background_s = since_s = 0.0
+        for query in stream.requests:
+            served.append(_served(tried, stream, scores, query, top_k, mode, model, embedder))
+            since_s += served[-1].asked * pair_s + served[-1].waited_s
+            if since_s >= SHARED_EVERY_S or len(served) == len(stream.requests):
+                background_s, since_s = background_s + _drained_s(tried), 0.0
         used, server_s = client.info("memory")["used_memory"] - empty, _used_s(client) - idle_s
         entries, stats = tried.cache.store.count(), tried.get_stats()["cache"]
     if stats["cache_failures"]:
         raise SystemExit(f"{stats['cache_failures']} cache steps failed, which makes the figures worthless")
     audited = model.pairs - sum(answer.asked for answer in served)
-    return Replayed(served, audited, server_s, entries, used, stats)
+    return Replayed(served, audited, server_s, background_s, entries, used, stats)
+
+
+def _drained_s(tried: OptimizedRerankerPipeline) -> float:
+    """Wait until the background has counted and shared everything; the processor time that it took meanwhile."""
+    started = process_time()
+    if not tried.audit.drain(60.0):
+        raise SystemExit("the background did not come to an end within a minute; free the machine")
+    return process_time() - started
 
 
 def _used_s(client: redis.Redis) -> float:
@@ -153,6 +184,7 @@ def pipeline(url: str, reranker: Reranker, embedder: Embedder, mode: Mode) -> Op
         # The given reranker takes the place of the first rung.
         rerankers=[{"kind": "embedding"}, {"kind": "embedding"}],
         prune=dict(mode.prune),
+        reuse=dict(mode.reuse),
     )
     return OptimizedRerankerPipeline.from_settings(settings, primary=reranker, embedder=embedder)
 

@@ -18,15 +18,15 @@ WINDOWS = 10
 
 
 def figures(
-    served: Sequence[Served], depth: int, prices: Prices, audited: float = 0, server_s: float = 0
+    served: Sequence[Served], depth: int, prices: Prices, audited: float = 0, beside_s: float = 0
 ) -> dict[str, Any]:
     """Shares of pairs avoided and of time saved against scoring all ``depth`` candidates of every request, and losses.
 
-    Intervals are over distinct queries. ``audited`` pairs, asked for in the background, and ``server_s`` processor
-    seconds of Redis are shared out evenly.
+    Intervals are over distinct queries. ``audited`` pairs, asked for in the background, and ``beside_s`` processor
+    seconds of Redis and of the background are shared out evenly.
     """
     asked = np.array([answer.asked for answer in served]) + audited / len(served)
-    shared_s = (audited * prices.pair_s + server_s) / len(served)
+    shared_s = (audited * prices.pair_s + beside_s) / len(served)
     seconds = np.array([prices.cost_s(answer) for answer in served]) + shared_s
     losses = np.array([answer.loss for answer in served])
     waited_ms = 1000 * np.array([answer.waited_s for answer in served])
@@ -51,7 +51,7 @@ def by_status(replayed: Replayed, depth: int, prices: Prices) -> Iterator[Row]:
     for status in Status:
         chosen = [answer for answer in served if answer.status == status.value]
         if chosen:
-            found = figures(chosen, depth, prices, server_s=replayed.server_s * len(chosen) / len(served))
+            found = figures(chosen, depth, prices, beside_s=replayed.beside_s * len(chosen) / len(served))
             yield {"status": status.value, "share": len(chosen) / len(served), **found}
 
 
@@ -75,6 +75,7 @@ def memory(replayed: Replayed) -> Row:
         "bytes_per_entry": replayed.used_bytes / max(1, replayed.entries),
         "pairs_of_audits": replayed.audited,
         "redis_ms_per_request": 1000 * replayed.server_s / len(replayed.served),
+        "background_ms_per_request": 1000 * replayed.background_s / len(replayed.served),
     }
 
 

@@ -85,7 +85,7 @@ def test_pairs_of_audits_count_as_asked_and_take_time() -> None:
 
 def test_time_of_redis_is_shared_out() -> None:
     answers = [served(Status.EXACT, 0), served(Status.EXACT, 0, query=1)]
-    without, with_redis = (figures(answers, 10, Prices(0.01, 0), server_s=seconds) for seconds in (0, 0.02))
+    without, with_redis = (figures(answers, 10, Prices(0.01, 0), beside_s=seconds) for seconds in (0, 0.02))
     assert with_redis["time_saved"] == pytest.approx(without["time_saved"] - 0.1)
 
 
@@ -98,9 +98,9 @@ def test_an_interval_holds_its_mean() -> None:
 
 def test_figures_by_status_cover_every_request() -> None:
     answers = [served(Status.FRESH, 10), served(Status.EXACT, 0), served(Status.PRUNED, 4, lost=0.2)]
-    replayed = Replayed(answers, 0, 0.03, 2, 100, {})
+    replayed = Replayed(answers, 0, 0.02, 0.01, 2, 100, {})
     rows = {row["status"]: row for row in by_status(replayed, 10, Prices(0.01, 0.002))}
-    # Its share of Redis' time, one third of 0.03 s, is a tenth of the 0.1 s of whole scoring.
+    # Its share of the time beside requests, one third of 0.03 s, is a tenth of the 0.1 s of whole scoring.
     assert rows["fresh"]["time_saved"] == pytest.approx(-(0.002 + 0.001 + 0.01) / 0.1)
     assert sum(row["requests"] for row in rows.values()) == 3
     assert rows["pruned"]["avoided"] == pytest.approx(0.6)
