@@ -42,13 +42,12 @@ class Check:
 
     def row(self, replayed: Replayed) -> Mapping[str, Any]:
         """Measured against modelled seconds of the same requests, without those of Redis."""
-        same = replayed.served[: len(self.seconds)]
-        modelled = sum(map(self.prices.cost_s, same))
+        modelled = sum(map(self.prices.cost_s, replayed.served))
         return {
             "requests": len(self.seconds),
             "ms_per_pair": 1000 * self.prices.pair_s,
             "ms_per_embedding": 1000 * self.prices.embedding_s,
-            "pairs_asked_recorded": sum(answered.asked for answered in same),
+            "pairs_asked_recorded": sum(answered.asked for answered in replayed.served),
             "pairs_asked_real": sum(self.asked),
             "modelled_s": modelled,
             "measured_s": sum(self.seconds),
@@ -56,15 +55,15 @@ class Check:
         }
 
 
-def checked(stream: Stream, mode: Mode, top_k: int, depth: int, requests: int) -> Check:
-    """The first ``requests`` requests of a stream through the pipeline, with the real reranker and embedder."""
+def checked(stream: Stream, mode: Mode, top_k: int, depth: int) -> Check:
+    """The requests of a stream through the pipeline, with the real reranker and embedder."""
     reranker, embedder = OnnxCrossEncoder(threads=1), SentenceTransformerEmbedder(backend="onnx", threads=1)
     embedder.embed([stream.queries[0]])
     reranker.score([(stream.queries[0], stream.documents[0])])
     seconds, asked, bare = [], [], []
     with server.started() as url, pipeline(url, reranker, embedder, mode) as tried:
         tried.warmup()
-        for number, query in enumerate(stream.requests[:requests]):
+        for number, query in enumerate(stream.requests):
             # In turn before and after, so that what the other leaves in the processor's caches helps both alike.
             turn, rest = divmod(number, BARE_EVERY)
             if rest == 0 and turn % 2:
@@ -74,7 +73,7 @@ def checked(stream: Stream, mode: Mode, top_k: int, depth: int, requests: int) -
             seconds.append(process_time() - started)
             if rest == 0 and not turn % 2:
                 bare.append(_bare_s(stream, query, depth, reranker))
-    embeddings = [_embedding_s(stream, query, embedder) for query in stream.requests[:requests]]
+    embeddings = [_embedding_s(stream, query, embedder) for query in stream.requests]
     return Check(Prices(sum(bare) / (len(bare) * depth), float(np.mean(embeddings))), seconds, asked)
 
 
