@@ -62,7 +62,8 @@ takes a gain from 0 for the worst candidate to 1 for the best instead, as the qu
 requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request. own_ms:
 processor time of semcache itself, per request. waited: what a caller waits beside reranker and embedder, on the busy
 machine. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by bootstrap over
-distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits.
+distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits; its time is
+counted as if it took as long as the cross-encoder.\
 """
 
 

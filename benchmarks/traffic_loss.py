@@ -21,12 +21,13 @@ def gains(scores: Floats, min_score: float | None = None) -> Floats:
     return probability if min_score is None else np.where(scores >= min_score, probability, 0.0)
 
 
-def scaled_gains(scores: Floats) -> Floats:
+def scaled_gains(scores: Floats, min_score: float | None = None) -> Floats:
     """0 for the worst candidate and 1 for the best, in proportion: for scores that are no logits, and a harder test.
 
-    It is what the quality watch takes for the gain (``semcache.quality.statistics.order_loss``).
+    It is the gain of ``semcache.quality.statistics.order_loss``. ``min_score`` is as in ``gains``.
     """
-    return (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
+    share = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
+    return share if min_score is None else np.where(scores >= min_score, share, 0.0)
 
 
 def loss(served: Sequence[int], gain: Floats, top_k: int) -> float:

@@ -229,6 +229,6 @@ def _served(
         waited_s=waited - (sum(clock.passed_s for clock in clocks) - passed_s),
         embedded=embedder.calls - calls,
         loss=loss(ranking.indices, gains(truth, mode.min_score), top_k),
-        scaled_loss=loss(ranking.indices, scaled_gains(truth), top_k),
+        scaled_loss=loss(ranking.indices, scaled_gains(truth, mode.min_score), top_k),
         kept=kept(ranking.indices, truth, top_k, mode.min_score),
     )

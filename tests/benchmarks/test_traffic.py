@@ -45,7 +45,8 @@ def test_ranks_behind_top_k_do_not_count() -> None:
 
 
 def test_documents_below_the_least_score_are_no_loss() -> None:
-    assert loss([0, 2], gains(SCORES, 0.0), 3) == pytest.approx(0)
+    for gain in (gains(SCORES, 0.0), scaled_gains(SCORES, 0.0)):
+        assert loss([0, 2], gain, 3) == pytest.approx(0)
     assert loss([], gains(SCORES, 5.0), 3) == 0
     assert kept([0, 2], SCORES, 3, 0.0) == 1
     assert kept([], SCORES, 3, 5.0) == 1
