@@ -21,7 +21,7 @@ from benchmarks import experiment, load_batching, load_bursts, load_drive, load_
 from benchmarks.awake import awake
 from benchmarks.load_figures import Run
 from benchmarks.load_scenarios import Scenario, limited, real, scenarios, spells
-from benchmarks.load_sides import OURS, SIDES
+from benchmarks.load_sides import LIMITED_SIDES, OURS, SIDES
 
 KEPT = Path(__file__).parent / ".cache" / "load"
 TOGETHER = 16
@@ -51,7 +51,7 @@ def only_spells(quick: bool) -> Runs:
 
 def api(quick: bool) -> Runs:
     """A service with a rate limit, with every side."""
-    return [(limited(quick), side) for side in SIDES]
+    return [(limited(quick), side) for side in LIMITED_SIDES]
 
 
 def with_the_model(quick: bool) -> dict[str, Any]:

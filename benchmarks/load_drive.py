@@ -14,7 +14,7 @@ from benchmarks.load_figures import FAILED, PRIMARY, Run, figures
 from benchmarks.load_primaries import Clock, RealPrimary, ScriptedFallback, ScriptedPrimary, texts_of, true_scores
 from benchmarks.load_scenarios import Scenario
 from benchmarks.load_service import PlainClient, Service
-from benchmarks.load_sides import SIDES, Parts, Side
+from benchmarks.load_sides import LIMITED_SIDES, Parts, Side
 from semcache.protocols import FloatArray, Pair
 
 DRAIN_S = 60.0
@@ -41,7 +41,7 @@ async def _run(scenario: Scenario, name: str) -> Run:
     service = Service(scenario, clock) if scenario.limit_per_s else None
     model = (RealPrimary if scenario.real_per_s else ScriptedPrimary)(scenario, clock)
     primary = model if service is None else PlainClient(service.url)
-    side = SIDES[name](Parts(scenario, primary, fallback, clock, "" if service is None else service.url))
+    side = LIMITED_SIDES[name](Parts(scenario, primary, fallback, clock, "" if service is None else service.url))
     # Time begins when the side is there, so that nothing of its start is measured.
     origin = monotonic()
     calls = model.calls if service is None else service.calls

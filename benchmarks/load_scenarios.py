@@ -32,6 +32,7 @@ class Trouble(StrEnum):
     """Calls that run in it end after it."""
 
 
+LIMITED = "service with a rate limit, 1.5x"
 SLOW_FACTOR = 40.0
 ERROR_AFTER_S = 0.01
 
@@ -116,7 +117,7 @@ def scenarios(quick: bool) -> Mapping[str, Scenario]:
 
 def limited(quick: bool) -> Scenario:
     """A service that allows 20 requests a second and is sent 30."""
-    return Scenario("service with a rate limit, 1.5x", 1.5, 150 if quick else 1350, limit_per_s=20)
+    return Scenario(LIMITED, 1.5, 150 if quick else 1350, limit_per_s=20)
 
 
 def real(per_s: float, quick: bool) -> Scenario:

@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from time import sleep
@@ -56,13 +57,14 @@ class Service:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status, answer, wait_s = service.answer([(body["query"], text) for text in body["documents"]])
                 content = json.dumps(answer).encode()
-                self.send_response(status)
-                if wait_s > 0:
-                    # Whole seconds, as most services say it.
-                    self.send_header("retry-after", str(int(np.ceil(wait_s))))
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with suppress(ConnectionError):  # a caller who has given up
+                    self.send_response(status)
+                    if wait_s > 0:
+                        # Whole seconds, as most services say it.
+                        self.send_header("retry-after", str(int(np.ceil(wait_s))))
+                    self.send_header("content-length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 """Requests are not printed."""

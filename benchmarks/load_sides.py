@@ -175,11 +175,12 @@ class Purgatory(Threaded):
 class Semcache:
     """DegradableReranker of semcache with its defaults, as tasks of one event loop."""
 
-    def __init__(self, parts: Parts, **batching: Any) -> None:
+    def __init__(self, parts: Parts, requests_per_minute: int | None = None) -> None:
         self.switches: list[tuple[float, bool]] = []
         primary: Any = parts.primary
         if parts.url:
-            primary = HttpReranker("jina", "a-model", url=parts.url, concurrency=50)
+            limit = {} if requests_per_minute is None else {"requests_per_minute": requests_per_minute}
+            primary = HttpReranker("jina", "a-model", url=parts.url, concurrency=50, **limit)
         self._clock = parts.clock
         scale = parts.scenario.scale
         defaults = BreakerPolicy()
@@ -189,7 +190,6 @@ class Semcache:
             LatencyMonitor(p95_threshold=parts.scenario.threshold_s),
             breaker=BreakerPolicy(open_s=defaults.open_s * scale, max_open_s=defaults.max_open_s * scale),
             on_event=self._heard,
-            **batching,
         )
 
     async def answer(self, query: str, texts: Sequence[str]) -> Answer:
@@ -222,3 +222,9 @@ SIDES: Mapping[str, Callable[[Parts], Side]] = {
     "purgatory": Purgatory,
     OURS: Semcache,
 }
+TOLD = f"{OURS}, told the limit"
+LIMITED_SIDES: Mapping[str, Callable[[Parts], Side]] = {
+    **SIDES,
+    TOLD: lambda parts: Semcache(parts, requests_per_minute=60 * parts.scenario.limit_per_s),
+}
+"""For a service with a rate limit, which semcache learns from its refusals or is told."""
