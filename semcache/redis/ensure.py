@@ -38,7 +38,8 @@ def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
                 f"{state.where}: index {family.index} vanished just after it was created; "
                 "find out which program drops indexes there"
             )
-        if error is None:
+        # Tasks that found it missing at the same time share its creation; the first one tells of it.
+        if error is None and family.index not in state.checked_indexes:
             state.on_event(IndexCreated(family.index))
     state.checked_indexes.add(family.index)
 

@@ -30,6 +30,9 @@ _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 DEFAULT_URL = _DEFAULTS.url.get_secret_value()
 
+_Creation = tuple[asyncio.AbstractEventLoop, str]
+"""An event loop, and the name of an index that is being created there."""
+
 
 def server_of(redis_url: object, redis_client: object | None = None) -> "Address | Literal['embedded']":
     """The server of a url, or else of a redis-py client; asks it nothing.
@@ -96,6 +99,7 @@ class RedisConnection:
         self._pool = ConnectionPool(_connect_like(pool))
         # No timeout per read: the pools bound whole batches, which costs less.
         unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
+        self._creating: dict[_Creation, asyncio.Future[redis.ResponseError | None]] = {}
         self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
     @classmethod
@@ -165,6 +169,22 @@ class RedisConnection:
         return self._loops.of_running_loop() or await self._loops.open()
 
     async def _acreate(self, step: CreateIndex) -> redis.ResponseError | None:
+        """Create an index, once for all tasks of a loop that find it missing at the same time, as those of a burst."""
+        key = (asyncio.get_running_loop(), step.schema.index.name)
+        creating = self._creating.get(key)
+        if creating is None:
+            creating = self._creating[key] = asyncio.ensure_future(self._acreate_now(step))
+            creating.add_done_callback(lambda created: self._created(key, created))
+        # Shielded, so that a task that is cancelled does not take the index from the others.
+        return await asyncio.shield(creating)
+
+    def _created(self, key: _Creation, creating: "asyncio.Future[redis.ResponseError | None]") -> None:
+        self._creating.pop(key, None)
+        # Read, since an error whose waiting tasks were all cancelled would be logged by asyncio as never retrieved.
+        if not creating.cancelled():
+            creating.exception()
+
+    async def _acreate_now(self, step: CreateIndex) -> redis.ResponseError | None:
         # Once per index, so the client is not kept.
         pool = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
         async with redis.asyncio.Redis.from_pool(pool) as client:

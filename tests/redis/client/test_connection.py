@@ -1,10 +1,11 @@
 """A connection shows no secrets, keeps its own options, and shares one embedded server."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from semcache.events import Event, OptionIgnored
+from semcache.events import Event, IndexCreated, OptionIgnored
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
 from tests.redis.conftest import LAYOUT, fingerprint, vector
@@ -56,6 +57,29 @@ class TestConnections:
             await store.remember("", "q", vector(1), [(A, 1.0)])
             assert await store.read_exact("", "q") == {A: 1.0}
             assert (await store.find_neighbours("", vector(1), 1))[0].scores == {A: 1.0}
+
+    async def test_a_burst_on_a_new_scope_creates_its_index_once(self, redis_url: str, namespace: str) -> None:
+        events: list[Event] = []
+        async with RedisConnection(redis_url, timeout_s=10) as connection:
+            store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace}, on_event=events.append)
+            before = connection.client.info("stats")["total_connections_received"]
+            found = await asyncio.gather(*(store.find_neighbours("", vector(seed), 1) for seed in range(50)))
+            opened = connection.client.info("stats")["total_connections_received"] - before
+        assert found == [[]] * 50
+        assert [type(event) for event in events] == [IndexCreated]
+        # Four of the loop and one for the creation.
+        assert opened <= 5
+
+    async def test_a_task_that_is_cancelled_does_not_take_the_index_from_the_others(
+        self, redis_url: str, namespace: str
+    ) -> None:
+        async with RedisConnection(redis_url, timeout_s=10) as connection:
+            store = AsyncRedisStore(connection, **{**LAYOUT, "namespace": namespace})
+            tasks = [asyncio.create_task(store.remember("", f"q{at}", vector(at), [(A, 1.0)])) for at in range(3)]
+            await asyncio.sleep(0)
+            tasks[0].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert await store.read_exact("", "q2") == {A: 1.0}
 
     def test_embedded_is_one_server_for_all_until_the_last_has_closed(self) -> None:
         with RedisConnection("embedded") as first:
