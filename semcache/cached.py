@@ -110,6 +110,9 @@ class CachedReranker:
         self._async_calls = replace(self.cache.async_calls(identified.ascore), pairs_at_once=identified.pairs_at_once)
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
+        # A ladder of the caller's own need not have it.
+        following: Callable[[Callable[[], Any]], None] = getattr(self.ladder, "follow_learned", lambda _: None)
+        following(partial(getattr, self.audit.pruning, "surrogate"))
         self.forced = ForcedWatch(self.cache, self.ladder)
         self.repairs = Repairer(self.cache, identified, is_on=repair)
         self._flights: SingleFlight[Outcome] = SingleFlight()

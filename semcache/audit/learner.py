@@ -147,15 +147,14 @@ class PruningLearner:
 
     def restricted(self, policy: FlowPolicy) -> FlowPolicy:
         """The policy with the pruning that is in force."""
-        prune, surrogate, unpruned = self._prune, self.surrogate, ""
-        if prune.mode != "on":
-            surrogate = None
-        elif surrogate is None or self.in_force == ASK_ALL:
-            surrogate, unpruned = None, self.state.pruning.reason or _LEARNING
-        else:
+        prune, unpruned = self._prune, ""
+        if self.surrogate is None or self.in_force == ASK_ALL:
+            unpruned = (self.state.pruning.reason or _LEARNING) if prune.mode == "on" else ""
+            prune = replace(prune, mode="measure")
+        elif prune.mode == "on":
             explore = explore_share(self.in_force, self.state.statistics, prune.explore, self._budget)
             prune = replace(prune, confidence=self.in_force, explore=explore)
-        return replace(policy, prune=prune, surrogate=surrogate, unpruned=unpruned)
+        return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 
     def _next_levels(self) -> list[float]:
         """The confidences to replay the next request at: the one in force or the user's, and the others in turn."""

@@ -21,8 +21,10 @@ from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
 from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
+from semcache.pruning.surrogate import Surrogate
 from semcache.ranking import Ranking
 from semcache.rerankers.awaiting import is_loop_bound
+from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
 
@@ -195,6 +197,12 @@ class DegradableReranker:
         As many as the primary scores in a quarter of the threshold. Such work should set a deadline of infinity.
         """
         return self._chain.rungs[0].pairs_within(_UNHURRIED_SHARE)
+
+    def follow_learned(self, surrogate: Callable[[], Surrogate | None]) -> None:
+        """Let rungs of kind learned order by what this gives; None while too little is known."""
+        for rung in self._chain.rungs:
+            if isinstance(rung.batcher.reranker, LearnedReranker):
+                rung.batcher.reranker.follow(surrogate)
 
     def warmup(self) -> None:
         """Load the models of all rungs, each by scoring one invented pair. Raises what they raise.

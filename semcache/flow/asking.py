@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from semcache.flow import reuse, why
-from semcache.flow.drift import Floats, Positions
+from semcache.flow.drift import Floats, Positions, expect
 from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.prune import is_explored, is_prunable, learned
 from semcache.flow.requests import Request
 from semcache.flow.steps import Remember, Score, Step
 from semcache.protocols import FloatArray, Scored
+from semcache.pruning.surrogate import LEARNED
 from semcache.ranking import Status
 
 Flow = Generator[Step, Any, Outcome]
@@ -24,7 +25,7 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
     """Ask about the documents that could be among the best, as far as neighbours or the surrogate can tell."""
     rule, prune = policy.reuse, policy.prune
     expected = None
-    if rule is not None and prune is not None and policy.surrogate is not None and is_prunable(request):
+    if rule is not None and prune is not None and policy.is_pruning and is_prunable(request):
         if is_explored(request, prune.explore):
             return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
         expected = yield from learned(request, policy, found.vector)
@@ -43,7 +44,7 @@ def ask_about_all(request: Request, policy: FlowPolicy, found: Found, reranker: 
     unknown = np.flatnonzero(np.isnan(known))
     scored, fresh = yield from _ask(request, known, unknown)
     if scored.reason is not None:
-        return answered(request, scored)
+        return (yield from _degraded(request, policy, found, known, scored))
     yield _remember(request, policy, found.vector, fresh, unknown)
     scores = fresh.tolist()
     is_whole = len(unknown) == len(scores)
@@ -76,7 +77,7 @@ def _ask_by_rounds(
         scored, fresh = yield from _ask(request, fresh, ask)
         if scored.reason is not None:
             # What the primary said in earlier rounds is given up: a lower rung's scores cannot be mixed with it.
-            return answered(request, scored)
+            return (yield from _degraded(request, policy, found, known, scored))
         rounds, reranker = rounds + 1, scored.reranker
     asked = np.flatnonzero(np.isnan(known) & ~np.isnan(fresh))
     if asked.size:
@@ -100,6 +101,18 @@ def _ask_by_rounds(
         skipped=skipped,
         evidence=_evidence(found, prior, asked, fresh, settled) if found.neighbours else None,
     )
+
+
+def _degraded(request: Request, policy: FlowPolicy, found: Found, known: Floats, scored: Scored) -> Flow:
+    """The answer of a lower rung. That of the surrogate is completed by all that is known about this request."""
+    outcome = answered(request, scored)
+    expected = (yield from learned(request, policy, found.vector)) if scored.reranker == LEARNED else None
+    if expected is None:
+        return outcome
+    prior = reuse.prior(request.fingerprints, found.neighbours, expected)
+    # Scores of this very query say how far off the others are; where they are known, they stand.
+    scores = np.where(np.isnan(known), expect(prior, known).scores, known).tolist()
+    return replace(outcome, order=best_first(scores), scores=scores)
 
 
 def _evidence(found: Found, prior: reuse.Prior, asked: Positions, fresh: Floats, settled: reuse.Settled) -> Evidence:

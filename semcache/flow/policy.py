@@ -94,8 +94,8 @@ class FlowPolicy:
     Queries longer than ``max_query_chars`` are looked up exactly only. Without ``trust_near`` no similarity is enough
     for serving scores unasked; without ``trust_exact`` even what is remembered of this very query is only verified.
     The quality watch withdraws both, or raises the trust threshold, when reuses have cost too much; ``withdrawn`` then
-    says why. ``prune`` None prunes nothing, and neither is anything pruned without a ``surrogate``, which the pruning
-    watch puts in force when the evidence suffices; ``unpruned`` says why there is none.
+    says why. ``surrogate`` is what was learned so far, None while that is too little. ``prune`` None prunes nothing.
+    The pruning watch lets its mode be "on" when the evidence suffices, and until then ``unpruned`` says why not.
     """
 
     reuse: ReusePolicy | None
@@ -107,6 +107,11 @@ class FlowPolicy:
     prune: PrunePolicy | None = None
     surrogate: "Surrogate | None" = None
     unpruned: str = ""
+
+    @property
+    def is_pruning(self) -> bool:
+        """Whether documents may be skipped that only the surrogate knows."""
+        return self.surrogate is not None and self.prune is not None and self.prune.mode == "on"
 
     def asking_all(self) -> "FlowPolicy":
         """The policy of a flow that asks about every document of which no score of this very query is known.

@@ -1,4 +1,4 @@
-"""Asks the surrogate which documents of a request can be left out, where pruning is in force."""
+"""Asks the surrogate what is to be expected of the documents of a request."""
 
 from collections.abc import Generator
 from typing import Any
@@ -30,7 +30,7 @@ def is_explored(request: Request, share: float) -> bool:
 
 
 def learned(request: Request, policy: FlowPolicy, vector: FloatArray | None) -> Generator[Step, Any, Learned | None]:
-    """Scores that the surrogate expects of the documents; None while pruning is not in force.
+    """Scores that the surrogate expects of the documents; None while too little was learned.
 
     ``vector`` is the query's.
     """

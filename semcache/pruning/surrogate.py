@@ -8,6 +8,8 @@ import numpy as np
 from semcache.pruning.features import Features, Flags, Floats
 from semcache.pruning.statistics import Statistics, bands
 
+LEARNED = "learned"
+"""Stands in the place of a reranker's name where expected scores were the answer."""
 LEAST_REQUESTS = 30.0
 """Requests that must have been scored whole before anything is left out."""
 RIDGE_ROWS = 50.0

@@ -6,6 +6,7 @@ from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
 from semcache.rerankers.function import QueryFunctionReranker, function_reranker
 from semcache.rerankers.http import Dialect, HttpReranker
+from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.pairs import PairReranker
 from semcache.rerankers.ranking import RankingReranker
@@ -19,6 +20,7 @@ __all__ = [
     "Dialect",
     "EmbeddingReranker",
     "HttpReranker",
+    "LearnedReranker",
     "OnnxCrossEncoder",
     "PairReranker",
     "QueryFunctionReranker",

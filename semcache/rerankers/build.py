@@ -7,6 +7,7 @@ from semcache.rerankers.cross_encoder import CrossEncoderReranker
 from semcache.rerankers.embedding import EmbeddingReranker
 from semcache.rerankers.http import HttpReranker
 from semcache.rerankers.http.reranker import DEFAULT_TIMEOUT_S
+from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.onnx import OnnxCrossEncoder
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.rerankers.split import split
@@ -74,6 +75,8 @@ def _built(rung: Rung, embedder: Embedder) -> Reranker:
         return RetrievalOrder()
     if rung.kind == "embedding":
         return EmbeddingReranker(embedder)
+    if rung.kind == "learned":
+        return LearnedReranker(EmbeddingReranker(embedder))
     # The settings refuse such a rung; this is for rungs that were made without validation.
     if rung.model is None:
         raise ConfigurationError(f"a rung of kind {rung.kind} needs a model: a hub name or a folder")

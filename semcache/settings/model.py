@@ -18,7 +18,7 @@ from semcache.settings.validation_errors import message_of, origin
 # The packaged weights of extra "offline" are found under this model name, and so is the model on the hub.
 DEFAULT_LADDER = (
     Rung(kind="auto", model="cross-encoder/ms-marco-MiniLM-L-12-v2"),
-    Rung(kind="embedding"),
+    Rung(kind="learned"),
     Rung(kind="retrieval-order"),
 )
 
@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     rerankers: tuple[Rung, ...] = knob(
         DEFAULT_LADDER,
         "The ladder: rerankers from best to cheapest; a lower one answers when those above cannot",
-        reason="the embedder is there in any case and ranks better than nothing; the retriever's order cannot fail",
+        reason="what was learned costs no model call, and the embedder is there in any case until it suffices; the "
+        "retriever's order cannot fail",
     )
 
     # The source of each value that a source gave, for explain().
@@ -84,6 +85,10 @@ class Settings(BaseSettings):
             raise ValueError("must name at least one reranker")
         if any(rung.kind == "retrieval-order" for rung in rerankers[:-1]):
             raise ValueError("retrieval-order never fails, so no rung below it is ever asked; put it last")
+        if rerankers[0].kind == "learned":
+            raise ValueError(
+                "learned has nothing to learn from as the first reranker; put it below the one to learn from"
+            )
         return rerankers
 
 

@@ -15,16 +15,16 @@ _HTTP = (
 class Rung(Section):
     """One reranker of the ladder."""
 
-    kind: Literal["auto", "onnx", "cross-encoder", "http", "embedding", "retrieval-order"] = knob(
+    kind: Literal["auto", "onnx", "cross-encoder", "http", "learned", "embedding", "retrieval-order"] = knob(
         "auto",
         "Kind of reranker; auto is onnx when the folder of the model holds a model.onnx, else cross-encoder; http is a "
-        "service",
+        "service; learned orders by what earlier scores of the first taught, and like embedding until they suffice",
         reason="the packaged weights are ONNX, hub models are not",
     )
     model: str | None = knob(
         None,
         "Hub name or folder for auto, onnx and cross-encoder; for http the name that requests carry",
-        reason="embedding uses the embedder of the cache, retrieval-order uses no model",
+        reason="embedding and learned use the embedder of the cache, retrieval-order uses no model",
         min_length=1,
     )
     max_length: int = knob(
@@ -140,7 +140,7 @@ class Rung(Section):
         needs_model = self.kind in ("auto", "onnx", "cross-encoder")
         if needs_model and self.model is None:
             raise ValueError(f"a rung of kind {self.kind} needs a model: a hub name or a folder")
-        if self.kind in ("embedding", "retrieval-order") and self.model is not None:
+        if self.kind in ("learned", "embedding", "retrieval-order") and self.model is not None:
             raise ValueError(f"a rung of kind {self.kind} takes no model, got {self.model!r}; remove it")
         return self
 

@@ -15,11 +15,12 @@ from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.flow.prune import is_explored
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import rerank
+from semcache.protocols import Scored
 from semcache.pruning.features import features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
 from semcache.ranking import Status
-from tests.fakes import CountingReranker
+from tests.fakes import CountingReranker, OneRung
 from tests.flow.runner import FlowRunner
 
 DOCUMENTS = [f"passage {n}" for n in range(50)]
@@ -133,6 +134,28 @@ def test_a_degraded_answer_is_whole_and_stores_nothing(runner: FlowRunner) -> No
     outcome = runner.ask("a new question", DOCUMENTS)
     assert (outcome.status, outcome.reason, len(outcome.order)) == (Status.DEGRADED, "busy", 50)
     assert outcome.whole is None and runner.store.read_exact("", "a new question") is None
+
+
+def test_an_answer_of_the_surrogate_is_completed_by_what_near_queries_are_known_to_score(runner: FlowRunner) -> None:
+    class Ladder(OneRung):
+        def score(
+            self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+        ) -> Scored:
+            if self.degrade is None:
+                return super().score(query, documents, ask, deadline_s=deadline_s)
+            return Scored(np.zeros(len(documents), dtype=np.float32), "learned", self.degrade)
+
+    # The last document is the best for a near query, which no feature shows.
+    runner.reranker.score_of = lambda query, text: 50.0 if text == DOCUMENTS[-1] else -float(DOCUMENTS.index(text))  # type: ignore[method-assign]
+    ladder = Ladder(runner.reranker)
+    runner.calls = replace(runner.calls, score=ladder.score)
+    runner.policy = replace(runner.policy, prune=replace(PRUNE, mode="measure"))
+    runner.ask("how far is the moon", DOCUMENTS)
+    ladder.degrade = "busy"
+    outcome = runner.ask("how far is the moon tonight", DOCUMENTS)
+    assert (outcome.status, outcome.reranker, outcome.reason) == (Status.DEGRADED, "learned", "busy")
+    assert top(outcome, 2) == [49, 0]
+    assert runner.store.read_exact("", "how far is the moon tonight") is None
 
 
 def test_a_listwise_reranker_is_never_pruned() -> None:
