@@ -25,14 +25,12 @@ from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.kind import CallKind, Kind, call_kind, has_one_query_per_call
 from semcache.rerankers.rate_limit import RateLimit
-from semcache.runtime.threads import MOST_THREADS, ThreadPool
+from semcache.runtime.threads import in_own_thread
 from semcache.settings.reranker_sections import OnFull, Workers
 
 # 1,000 pairs of a cross-encoder take this long on two CPU cores. Supervisors mostly kill a process that takes longer to
 # end.
 _STUCK_AFTER_S = 30.0
-
-_closing = ThreadPool(MOST_THREADS, "semcache-closing")
 
 _WARMUP: Sequence[Pair] = [("a query", "a document")]
 
@@ -233,7 +231,7 @@ class Batcher:
     async def aclose(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
         """``close`` without blocking the event loop."""
         # Not in the loop's own executor, which calls of the application may occupy.
-        await _closing.acall(partial(self.close, drain=drain, stuck_after_s=stuck_after_s), "the end of the batcher")
+        await in_own_thread(partial(self.close, drain=drain, stuck_after_s=stuck_after_s), "semcache-closing")
 
     def __enter__(self) -> Self:
         return self

@@ -56,6 +56,17 @@ def _stop_threads() -> None:
         thread.join(max(0.0, until - monotonic()))
 
 
+async def in_own_thread(call: Callable[[], T], name: str) -> T:
+    """The result of a call in a thread that ends with it, without blocking the event loop.
+
+    For the end of things, after which no idle thread is to be left. The thread goes on if its caller is cancelled.
+    """
+    job = _Job(call)
+    Thread(target=job.run, name=name, daemon=True).start()
+    await auntil_done(job.future, None)
+    return job.future.result()  # type: ignore[no-any-return]
+
+
 class ThreadPool:
     """At most ``most`` threads for calls that a caller may give up, such as those of a model that loads or hangs.
 
