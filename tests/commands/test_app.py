@@ -60,6 +60,15 @@ class TestConfig:
         assert found["rerankers"]["value"][-1]["kind"] == "retrieval-order"
 
     @pytest.mark.parametrize("arguments", [("config",), ("config", "--json")])
+    def test_a_service_is_shown_without_its_key(self, run: Run, arguments: tuple[str, ...]) -> None:
+        rung = {"kind": "http", "dialect": "tei", "url": "http://me:geheim@host:8080", "api_key": "sk-geheim"}
+        done = run(*arguments, SEMCACHE_RERANKERS=json.dumps([rung]))
+        assert done.returncode == 0, done.stderr
+        assert "geheim" not in done.stdout
+        # The table breaks long values.
+        assert "http://host:8080" in "".join(done.stdout.split())
+
+    @pytest.mark.parametrize("arguments", [("config",), ("config", "--json")])
     def test_the_password_is_hidden(self, run: Run, arguments: tuple[str, ...]) -> None:
         done = run(*arguments, SEMCACHE_REDIS_URL="redis://me:geheim@host:6379")
         assert "geheim" not in done.stdout + done.stderr
