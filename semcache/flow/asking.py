@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from semcache.entries.entry import Neighbour
 from semcache.flow import reuse, why
 from semcache.flow.drift import Floats, Positions, expect
 from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.prune import is_explored, is_prunable, learned
 from semcache.flow.requests import Request
+from semcache.flow.stand_in import Remembered, stand_in
 from semcache.flow.steps import Remember, Score, Step
 from semcache.protocols import FloatArray, Scored
 from semcache.pruning.surrogate import LEARNED
@@ -44,6 +46,8 @@ def ask_about_all(request: Request, policy: FlowPolicy, found: Found, reranker: 
     unknown = np.flatnonzero(np.isnan(known))
     scored, fresh = yield from _ask(request, known, unknown)
     if scored.reason is not None:
+        if listwise:
+            return answered(request, scored)
         return (yield from _degraded(request, policy, found, known, scored))
     yield _remember(request, policy, found.vector, fresh, unknown)
     scores = fresh.tolist()
@@ -76,8 +80,7 @@ def _ask_by_rounds(
     while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule, least)).size:
         scored, fresh = yield from _ask(request, fresh, ask)
         if scored.reason is not None:
-            # What the primary said in earlier rounds is given up: a lower rung's scores cannot be mixed with it.
-            return (yield from _degraded(request, policy, found, known, scored))
+            return (yield from _degraded(request, policy, found, fresh, scored))
         rounds, reranker = rounds + 1, scored.reranker
     asked = np.flatnonzero(np.isnan(known) & ~np.isnan(fresh))
     if asked.size:
@@ -103,16 +106,31 @@ def _ask_by_rounds(
     )
 
 
-def _degraded(request: Request, policy: FlowPolicy, found: Found, known: Floats, scored: Scored) -> Flow:
-    """The answer of a lower rung. That of the surrogate is completed by all that is known about this request."""
-    outcome = answered(request, scored)
+def _degraded(request: Request, policy: FlowPolicy, found: Found, fresh: Floats, scored: Scored) -> Flow:
+    """The answer of a lower rung, completed by all that is known about this request.
+
+    ``fresh`` are scores of the primary for this query, nan where there is none.
+    """
+    near = [neighbour for neighbour in found.neighbours if _is_alike(request, policy, neighbour)]
     expected = (yield from learned(request, policy, found.vector)) if scored.reranker == LEARNED else None
-    if expected is None:
-        return outcome
-    prior = reuse.prior(request.fingerprints, found.neighbours, expected)
+    if expected is not None and len(near) < len(found.neighbours):
+        # Its changes are by the neighbour's position, and some neighbours are left out.
+        expected = replace(expected, changes={})
+    prior = reuse.prior(request.fingerprints, near, expected)
     # Scores of this very query say how far off the others are; where they are known, they stand.
-    scores = np.where(np.isnan(known), expect(prior, known).scores, known).tolist()
-    return replace(outcome, order=best_first(scores), scores=scores)
+    scores = np.where(np.isnan(fresh), expect(prior, fresh).scores, fresh)
+    if expected is not None:
+        return replace(answered(request, scored), order=best_first(scores.tolist()), scores=scores.tolist())
+    known = int(np.count_nonzero(np.isfinite(fresh) | prior.is_cached))
+    similarity = near[0].similarity if prior.is_cached[np.isnan(fresh)].any() else None
+    return stand_in(request, scored, Remembered(scores, known, similarity))
+
+
+def _is_alike(request: Request, policy: FlowPolicy, neighbour: Neighbour) -> bool:
+    """Whether a near query's scores may order documents unverified, as far as the guard and the quality watch say."""
+    if not policy.trust_near or policy.guard is None:
+        return policy.trust_near
+    return policy.guard.difference(policy.guard.cues(request.query), neighbour.cues, neighbour.similarity) is None
 
 
 def _evidence(found: Found, prior: reuse.Prior, asked: Positions, fresh: Floats, settled: reuse.Settled) -> Evidence:

@@ -8,6 +8,7 @@ from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import Request
 from semcache.flow.reuse import FIRST_ROUND_EXTRA, Learned
 from semcache.flow.steps import Refuse
+from semcache.protocols import Scored
 
 EXACT_ONLY = "near queries are not looked for"
 EXPLORED = "scored whole to measure what pruning costs"
@@ -23,6 +24,14 @@ _DEGRADED = {
 def degraded(reason: str) -> str:
     """Why a lower rung answered. Ladders of the caller's own may have reasons of their own."""
     return _DEGRADED.get(reason, f"the primary reranker did not answer: {reason}")
+
+
+def stood_in(request: Request, known: int, similarity: float | None, scored: Scored) -> str:
+    """Whose scores ordered the documents of a degraded answer."""
+    source = "this query" if similarity is None else f"near queries (similarity {floor(similarity * 1000) / 1000:.3f})"
+    documents = len(request.fingerprints)
+    rest = "" if known == documents else f", the others placed among them by {scored.reranker}"
+    return f"{known} of {documents} documents by scores remembered of {source}{rest}"
 
 
 def unavailable(failure: str) -> str:
