@@ -62,7 +62,7 @@ class OnnxCrossEncoder:
         graph, tokenizer = required(folder, *GRAPHS), required(folder, "tokenizer.json")
         # Beyond its positions a graph fails in the middle of a request, so a longer max_length is cut here.
         most = min(max_length, max_tokens(read_json(folder / "config.json")))
-        self._model: OnnxModel = open_onnx(graph, tokenizer, most, threads)
+        self._model: OnnxModel = open_onnx(graph, tokenizer, most, threads, is_batched=True)
         self._batch_size = batch_size
         self._made_of = (model, max_length, batch_size, threads)
         self._name = f"{short_name(model)}@{content_hint(*graph_files(graph), tokenizer)}/onnx/logits/max{most}"

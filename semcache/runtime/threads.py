@@ -3,8 +3,9 @@
 import atexit
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 from semcache.runtime.forking import is_forked_thread, renew_in_child
 from semcache.runtime.futures import auntil_done, too_late, until_done
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 MOST_THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -93,6 +95,11 @@ class ThreadPool:
         self._idle = 0
         self._is_stopped = False
 
+    @property
+    def most(self) -> int:
+        """How many threads it has at most."""
+        return self._most
+
     def call(self, call: Callable[[], T], subject: str, timeout_s: float | None = None) -> T:
         """The result of the call, or what it raised.
 
@@ -117,6 +124,38 @@ class ThreadPool:
             raise
         return self._result(job, subject, timeout_s)  # type: ignore[no-any-return]
 
+    def each(self, function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        """The function's result for every item, in their order; this thread and those of the pool call it at once.
+
+        Raises what the function raised first, when all calls that had begun have ended; no further ones are made then.
+        """
+        results: dict[int, T] = {}
+        # Shared by the threads: each step of this iterator is one that other threads cannot interrupt.
+        left = iter(enumerate(items))
+
+        def work() -> None:
+            try:
+                for at, item in left:
+                    results[at] = function(item)
+            except BaseException:
+                deque(left, maxlen=0)  # takes what is left, so that no thread begins with it
+                raise
+
+        helping: list[_Job] = []
+        try:
+            with suppress(RuntimeError):  # the system gives no more threads; those that are there do it
+                while len(helping) < min(self._most, len(items) - 1):
+                    helping.append(self._submit(work, self._name, None))
+            work()
+        finally:
+            # Threads of the pool that are busy with other items have nothing left to help with here.
+            begun = [job for job in helping if not self._withdraw(job)]
+            for job in begun:
+                until_done(job.future, None)
+        for job in begun:
+            job.future.result()
+        return [results[at] for at in range(len(items))]
+
     def __repr__(self) -> str:
         return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
 
@@ -138,11 +177,13 @@ class ThreadPool:
                     raise
         return job
 
-    def _withdraw(self, job: "_Job") -> None:
-        """Take a call back whose caller has given up, unless it has begun."""
+    def _withdraw(self, job: "_Job") -> bool:
+        """Take a call back that has not begun; False if it has."""
         with self._changed:
-            if job in self._waiting:
+            is_waiting = job in self._waiting
+            if is_waiting:
                 self._waiting.remove(job)
+            return is_waiting
 
     def _result(self, job: "_Job", subject: str, timeout_s: float | None) -> Any:
         if not job.future.done():

@@ -3,14 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from semcache.embedders import SentenceTransformerEmbedder
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.names import find_folder
-from semcache.models.onnx import is_quantised, open_onnx
+from semcache.models.onnx import Outputs, batch_bounds, is_quantised, open_onnx
 from semcache.rerankers import OnnxCrossEncoder
 
 PACKAGED = "cross-encoder/ms-marco-MiniLM-L-12-v2"
@@ -51,9 +54,45 @@ def test_batches_hold_texts_of_like_length_and_every_text_once(folder: Path) -> 
     model = open_onnx(folder / "model.onnx", folder / "tokenizer.json", 64, 1)
     texts = [("berlin", "museums " * count) for count in (30, 1, 20, 2, 10)]
     batches = list(model.batches(texts, 2))
-    assert [positions for positions, _, _ in batches] == [[1, 3], [4, 2], [0]]
-    assert [outputs[0].shape for _, outputs, _ in batches] == [(2, 1), (2, 1), (1, 1)]
+    assert [positions for positions, _, _ in batches] == [[0], [2, 4], [3, 1]]
+    assert [outputs[0].shape for _, outputs, _ in batches] == [(1, 1), (2, 1), (2, 1)]
     assert list(model.batches([], 2)) == []
+
+
+def test_batches_on_several_threads_give_what_one_thread_gives(folder: Path) -> None:
+    alone, together = (
+        open_onnx(folder / "model.onnx", folder / "tokenizer.json", 64, threads, is_batched=True) for threads in (1, 3)
+    )
+    texts = [("berlin", "museums " * (count % 20)) for count in range(30)]
+    assert together.pool is not None
+    assert together.pool.most == 2
+    assert alone.pool is None
+
+    def scores(batches: Iterable[Outputs]) -> dict[int, np.float32]:
+        return {at: score for places, (found,), _ in batches for at, score in zip(places, found.ravel(), strict=True)}
+
+    # One at a time, since quantised scores depend on the batch.
+    assert scores(together.batches(texts, 1)) == scores(alone.batches(texts, 1))
+    assert scores(together.batches(texts, 8)).keys() == set(range(30))
+
+
+@pytest.mark.parametrize(
+    ("texts", "batch_size", "at_once", "sizes"),
+    [
+        (0, 8, 2, []),
+        (3, 8, 2, [3]),
+        (8, 8, 1, [8]),
+        (8, 8, 2, [4, 4]),
+        (8, 8, 16, [4, 4]),
+        (17, 8, 2, [4, 4, 4, 5]),
+        (64, 8, 2, [8] * 8),
+        (3, 1, 2, [1, 1, 1]),
+    ],
+)
+def test_batches_are_of_like_size_and_not_of_fewer_than_four(
+    texts: int, batch_size: int, at_once: int, sizes: list[int]
+) -> None:
+    assert [stop - start for start, stop in pairwise(batch_bounds(texts, batch_size, at_once))] == sizes
 
 
 def test_refuses_a_graph_without_token_ids(tmp_path: Path, folder: Path) -> None:

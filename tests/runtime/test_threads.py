@@ -33,6 +33,50 @@ def test_a_call_gives_its_result_or_its_error() -> None:
     assert pool.call(lambda: current_thread().name, "name") == "results"
 
 
+def test_each_item_is_called_once_by_the_caller_and_the_pool_at_the_same_time() -> None:
+    pool, both = ThreadPool(1, "each"), Barrier(2)
+
+    def call(item: int) -> tuple[int, str]:
+        if item < 2:  # one thread alone would wait here for the other
+            both.wait(PATIENCE_S)
+        return item * item, current_thread().name
+
+    found = pool.each(call, range(10))
+    assert [square for square, _ in found] == [item * item for item in range(10)]
+    assert {name for _, name in found[:2]} == {"each", current_thread().name}
+    assert pool.each(call, []) == []
+
+
+def test_each_ends_with_the_first_error_and_leaves_out_what_had_not_begun() -> None:
+    pool, begun = ThreadPool(1, "each-error"), []
+    both = Barrier(2)
+
+    def call(item: int) -> None:
+        begun.append(item)
+        both.wait(PATIENCE_S)
+        raise KeyError(item)
+
+    with pytest.raises(KeyError):
+        pool.each(call, range(100))
+    assert len(begun) == 2
+    assert pool.call(lambda: 1, "still there") == 1
+
+
+def test_each_does_not_wait_for_threads_that_are_busy_elsewhere() -> None:
+    pool, go, busy = ThreadPool(1, "each-busy"), Event(), Event()
+
+    def hold() -> None:
+        busy.set()
+        go.wait(PATIENCE_S)
+
+    with ThreadPoolExecutor(1) as other:
+        held = other.submit(pool.call, hold, "held", PATIENCE_S)
+        assert busy.wait(PATIENCE_S)
+        assert pool.each(lambda item: current_thread().name, range(3)) == [current_thread().name] * 3
+        go.set()
+        held.result()
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
