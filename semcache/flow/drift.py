@@ -119,10 +119,15 @@ def _covariance(prior: Prior, known: Positions, unit: float) -> Floats:
     """What the differences of the known documents have in common, in expected spreads."""
     source = prior.source[known]
     scores = (prior.scores[known] - prior.scores[known].mean()) / unit
-    shared = np.eye(len(known)) if prior.likeness is None else prior.likeness[np.ix_(known, known)]
     # A neighbour's own offset is worth OFFSET_SAMPLES documents, a slope of one spread per unit SLOPE_SAMPLES.
-    same = source[:, None] == source
-    return np.asarray(shared + same / OFFSET_SAMPLES + np.outer(scores, scores) / SLOPE_SAMPLES)
+    shared = np.outer(scores, scores / SLOPE_SAMPLES)
+    shared += (source[:, None] == source) / OFFSET_SAMPLES
+    if prior.likeness is None:
+        shared[np.diag_indices(len(known))] += 1
+    else:
+        # To pick rows and columns takes longer than all the rest, and mostly every document is known.
+        shared += prior.likeness if len(known) == len(prior.scores) else prior.likeness[np.ix_(known, known)]
+    return np.asarray(shared)
 
 
 def _conditioned(moved: Floats, before: Floats, covariance: Floats, source: Positions) -> tuple[Floats, Floats]:

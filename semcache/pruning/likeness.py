@@ -36,12 +36,12 @@ def likeness(features: Features, document_vectors: NDArray[np.floating] | None =
 
 def _kernel(vectors: NDArray[np.float32]) -> Floats:
     """A Gaussian kernel on the squared distances of unit vectors; documents without one are like no other."""
-    known = np.isfinite(vectors.sum(axis=1))
-    vectors = np.where(known[:, None], vectors, 0)
+    missing = ~np.isfinite(vectors.sum(axis=1))
+    if missing.any():
+        vectors = np.where(missing[:, None], 0, vectors)
     squares = np.maximum(1 - vectors @ vectors.T, 0)
-    count = int(known.sum())
-    mean = float(squares[known][:, known].sum()) / max(count * (count - 1), 1)
-    kernel = np.exp(squares / (-2 * LENGTH * max(mean, 1e-12))).astype(float)
-    kernel[~known] = kernel[:, ~known] = 0
-    np.fill_diagonal(kernel, 1)
-    return np.asarray(kernel)
+    squares[missing] = squares[:, missing] = np.inf
+    np.fill_diagonal(squares, 0)
+    count = len(vectors) - int(missing.sum())
+    mean = float(squares[np.isfinite(squares)].sum() if missing.any() else squares.sum()) / max(count * (count - 1), 1)
+    return np.asarray(np.exp(squares / (-2 * LENGTH * max(mean, 1e-12))), dtype=float)
