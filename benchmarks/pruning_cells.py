@@ -54,9 +54,11 @@ class Cell:
             "retriever": "any" if self.retrievers == RETRIEVERS else "dense",
         }
 
-    def requests(self, evidence: Sequence[Evidence], cheap: dict[str, Floats] | None = None) -> list[Request]:
+    def requests(
+        self, evidence: Sequence[Evidence], cheap: dict[str, Floats] | None = None, *, change: bool = False
+    ) -> list[Request]:
         """Its requests, with what the surrogate expects."""
-        hints = Hints(self.vectors, cheap)
+        hints = Hints(self.vectors, cheap, change)
         if self.known == "none":
             return misses(evidence, self.candidates, self.retrievers, hints)
         return near(evidence, self.known, self.candidates, ReusePolicy().reuse_threshold, hints)
@@ -118,6 +120,10 @@ def rows(evidence: Sequence[Evidence], cells: Sequence[Cell] = CELLS) -> Iterato
                 given = [first(request, count) for request in requests]
                 yield head | {"rule": f"{prefix} {count}"} | summary(given, requests, cell.top_k)
         if cell.known != "none":
+            changed = cell.requests(evidence, change=True)
+            for name, confidences in SETTINGS.items():
+                head = cell.head | {"setting": name, "rule": "pruned, with half the change", "target": None}
+                yield head | measure(rule(*confidences), changed, cell.top_k)
             reused = pairs(evidence, cell.known, cell.candidates, ReusePolicy().reuse_threshold)
             yield (
                 cell.head

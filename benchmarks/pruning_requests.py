@@ -18,10 +18,14 @@ Learners = dict[tuple[int, str], Surrogate]
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What is given beside the texts: ``vectors`` of the documents, and scores of a ``cheap`` reranker, by topic."""
+    """What is given beside the texts: ``vectors`` of the documents, and scores of a ``cheap`` reranker, by topic.
+
+    ``change`` moves cached scores by half of the change that the surrogate expects between the two queries.
+    """
 
     vectors: bool = True
     cheap: dict[str, Floats] | None = None
+    change: bool = False
 
 
 def misses(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str], hints: Hints) -> list[Request]:
@@ -44,8 +48,11 @@ def near(evidence: Sequence[Evidence], known: str, depth: int, reuse_threshold: 
         half, each = by_topic[request.topic.id]
         learner = learners[half, request.retriever]
         now, alike = _described(each, request.served, request.retriever, depth, hints)
-        then, _ = _described(each, request.cached[0], request.retriever, depth, hints)
-        learned = Learned(learner.predict(now), alike, {0: learner.change(now, then)})
+        changes = {}
+        if hints.change:
+            then, _ = _described(each, request.cached[0], request.retriever, depth, hints)
+            changes = {0: learner.change(now, then)}
+        learned = Learned(learner.predict(now), alike, changes)
         found.append(replace(request, prior=with_learned(request.prior, learned)))
     return found
 
