@@ -176,7 +176,7 @@ class PruningWatch:
         vectors = request.document_vectors
         if vectors is None and self._prune.document_vectors == "embed":
             vectors = self._cache.store.read_document_vectors(request.tenant, request.fingerprints)
-        features = described(request, self._cache.backend.policy, whole.vector, vectors)
+        features = described(request, self._cache.backend.policy, request.query, whole.vector, vectors)
         scores = np.array(outcome.scores, dtype=float)
         self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)
 

@@ -1,7 +1,7 @@
 """A remembered query: as it is written, as it is found again, and as it is stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Neighbour:
     """An entry found by KNN, with its cosine similarity in [-1, 1] to the query that was asked about.
 
     ``created_at`` is in seconds since the epoch. ``query`` is None unless ``store_queries`` is on. ``cues`` is what the
-    guard took from the remembered query.
+    guard took from the remembered query. ``vector`` is its unit vector, None where a store does not give it.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Neighbour:
     created_at: float
     query: str | None = None
     cues: bytes = b""
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

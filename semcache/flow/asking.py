@@ -30,7 +30,7 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
     if rule is not None and prune is not None and policy.is_pruning and is_prunable(request):
         if is_explored(request, prune.explore):
             return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
-        expected = yield from learned(request, policy, found.vector)
+        expected = yield from learned(request, policy, found.vector, found.neighbours)
         if expected is not None and not found.neighbours:
             # What a near query's drift has to do with it says nothing here.
             rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=prune.confidence)
@@ -112,10 +112,9 @@ def _degraded(request: Request, policy: FlowPolicy, found: Found, fresh: Floats,
     ``fresh`` are scores of the primary for this query, nan where there is none.
     """
     near = [neighbour for neighbour in found.neighbours if _is_alike(request, policy, neighbour)]
-    expected = (yield from learned(request, policy, found.vector)) if scored.reranker == LEARNED else None
-    if expected is not None and len(near) < len(found.neighbours):
-        # Its changes are by the neighbour's position, and some neighbours are left out.
-        expected = replace(expected, changes={})
+    expected = None
+    if scored.reranker == LEARNED:
+        expected = yield from learned(request, policy, found.vector, near)
     prior = reuse.prior(request.fingerprints, near, expected)
     # Scores of this very query say how far off the others are; where they are known, they stand.
     scores = np.where(np.isnan(fresh), expect(prior, fresh).scores, fresh)
@@ -142,7 +141,7 @@ def _evidence(found: Found, prior: reuse.Prior, asked: Positions, fresh: Floats,
         nearest.id,
         nearest.similarity,
         nearest.cues,
-        prior.scores[compared],
+        prior.as_cached[compared],
         fresh[compared],
         worst=float(np.nanmin(settled.scores)),
     )

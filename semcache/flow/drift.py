@@ -40,7 +40,8 @@ class Prior:
     how far off the surrogate's scores usually are; None without a surrogate. ``likeness``, of shape ``(documents,
     documents)``, says how much what a score is off by is shared by two documents, 1 on the diagonal or somewhat above;
     None if they have nothing in common. ``confidence``, in spreads, is how surely a document has to be out of reach
-    that only the surrogate knows; None: as the policy says.
+    that only the surrogate knows; None: as the policy says. ``cached`` are the neighbours' scores as they are, where
+    ``scores`` has them moved by what the surrogate expects; None where it does not.
     """
 
     scores: Floats
@@ -49,11 +50,17 @@ class Prior:
     spread: Floats | None = None
     likeness: Floats | None = None
     confidence: float | None = None
+    cached: Floats | None = None
 
     @property
     def learned(self) -> int:
         """The source of scores that the surrogate expects: the number behind those of the neighbours."""
         return len(self.similarity)
+
+    @property
+    def as_cached(self) -> Floats:
+        """The scores as neighbours have them."""
+        return self.scores if self.cached is None else self.cached
 
     @property
     def is_cached(self) -> Flags:
@@ -162,7 +169,7 @@ def _seen(prior: Prior, fresh: Floats, spread: Floats, unit: float) -> tuple[Dri
     compared = prior.is_cached & ~np.isnan(fresh)
     if not compared.any():
         return None, None
-    moved = fresh[compared] - prior.scores[compared]
+    moved = (fresh - prior.as_cached)[compared]
     median = _median(moved)
     # 1.4826 makes the median absolute deviation of a normal distribution its standard deviation.
     drift = Drift(median, 1.4826 * _median(np.abs(moved - median)), len(moved))

@@ -1,11 +1,13 @@
 """Asks the surrogate what is to be expected of the documents of a request."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import entry_id
 from semcache.flow.hints import retrieval_scores
 from semcache.flow.policy import FlowPolicy
@@ -29,19 +31,27 @@ def is_explored(request: Request, share: float) -> bool:
     return crc32(entry_id(request.tenant, request.query).encode()) < share * 2**32
 
 
-def learned(request: Request, policy: FlowPolicy, vector: FloatArray | None) -> Generator[Step, Any, Learned | None]:
-    """Scores that the surrogate expects of the documents; None while too little was learned.
+def learned(
+    request: Request, policy: FlowPolicy, vector: FloatArray | None, neighbours: Sequence[Neighbour] = ()
+) -> Generator[Step, Any, Learned | None]:
+    """Scores that the surrogate expects of the documents, and how much more than for the queries of the neighbours.
 
-    ``vector`` is the query's.
+    None while too little was learned. ``vector`` is the query's.
     """
     if policy.surrogate is None or policy.prune is None:
         return None
     vectors = request.document_vectors
     if vectors is None and policy.prune.document_vectors == "embed":
         vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
-    found = expected(policy.surrogate, described(request, policy, vector, vectors), vectors, policy.prune.confidence)
+    known = described(request, policy, request.query, vector, vectors)
+    found = expected(policy.surrogate, known, vectors, policy.prune.confidence)
+    changes = {
+        index: policy.surrogate.change(known, described(request, policy, near.query, near.vector, vectors))
+        for index, near in enumerate(neighbours)
+    }
+    found = replace(found, changes=changes)
     # A spread that is no number would leave a document out without a reason.
-    numbers = found.predicted.scores, found.predicted.spread, found.likeness
+    numbers = found.predicted.scores, found.predicted.spread, found.likeness, *changes.values()
     return found if all(part is not None and np.isfinite(part).all() for part in numbers) else None
 
 
@@ -51,12 +61,19 @@ def expected(surrogate: Surrogate, known: Features, document_vectors: FloatArray
 
 
 def described(
-    request: Request, policy: FlowPolicy, vector: FloatArray | None, document_vectors: FloatArray | None
+    request: Request,
+    policy: FlowPolicy,
+    query: str | None,
+    vector: FloatArray | None,
+    document_vectors: FloatArray | None,
 ) -> Features:
-    """The features of a request's documents. ``document_vectors`` are by document, a row of nan where there is none."""
+    """The features of a request's documents for its own query or, of a neighbour, for what is known of another one.
+
+    ``document_vectors`` are by document, a row of nan where there is none.
+    """
     takes_vectors = policy.prune is not None and policy.prune.document_vectors != "off"
     return features(
-        request.query,
+        query,
         request.texts,
         retrieval_scores=retrieval_scores(request),
         query_vector=vector,

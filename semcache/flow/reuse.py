@@ -37,8 +37,11 @@ each answer moves the bar, and take more calls of the model."""
 MIDDLE_ROUND_LEAST = 3
 """The same for a small top_k: a call of the model costs something, however few pairs it has."""
 CHANGE_SHARE = 0.5
-"""Share of the surrogate's change between two queries by which a cached score is moved. The cached score has answered
-part of what the features ask already; on TREC DL 2019 the whole change is no better than none."""
+"""Share of the surrogate's change between two queries by which a cached score is moved: part of it is noise of the
+features. On TREC DL 2019 it avoids half a point to a point more at a smaller loss (benchmarks/results/quality.md)."""
+LEARNED_MARGIN = 0.25
+"""By how many spreads more a cached score has to be out of reach where a surrogate says which documents are off alike:
+the spreads are narrower then, and without a margin the worst requests lose more than by the cached scores alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +112,7 @@ def with_learned(cached: Prior, learned: Learned) -> Prior:
     scores[~known] = learned.predicted.scores[~known] + level
     source[~known] = cached.learned
     spread, alike = learned.predicted.spread, learned.likeness
-    return Prior(scores, source, cached.similarity, spread, alike, learned.confidence)
+    return Prior(scores, source, cached.similarity, spread, alike, learned.confidence, cached.scores)
 
 
 def next_to_ask(
@@ -200,7 +203,8 @@ def _could_reach(
 def _confidence(prior: Prior, policy: ReusePolicy) -> Floats:
     """By document, how many spreads above its expected score it has to stay out of reach."""
     learned = policy.confidence if prior.confidence is None else prior.confidence
-    return np.where(prior.source == prior.learned, learned, policy.confidence)
+    cached = policy.confidence if prior.spread is None else policy.confidence + LEARNED_MARGIN
+    return np.where(prior.source == prior.learned, learned, cached)
 
 
 def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:

@@ -106,11 +106,20 @@ class Hit(NamedTuple):
     key: bytes
     similarity: float
     fields: Fields
+    vector: FloatArray
 
     def with_scores(self, scores: Scores) -> Neighbour:
         """The entry with its scores."""
         fields = self.fields
-        return Neighbour(entry_id_in(self.key), self.similarity, scores, fields.created_at, fields.query, fields.cues)
+        return Neighbour(
+            entry_id_in(self.key),
+            self.similarity,
+            scores,
+            fields.created_at,
+            fields.query,
+            fields.cues,
+            self.vector,
+        )
 
 
 def hits_in(
@@ -156,5 +165,6 @@ def _hit(
         raise Damaged("check")
     found = fields.unpack(key, values, layout.keys.family(tenant).tag_in(key), layout.signing_key)
     # From the vector that was just checked: the server's number may have been damaged on its way.
-    similarity = min(1.0, max(-1.0, float(layout.vectors.unpack(found.vector) @ vector)))
-    return Hit(key, similarity, found) if similarity >= min_similarity else None
+    ours = layout.vectors.unpack(found.vector)
+    similarity = min(1.0, max(-1.0, float(ours @ vector)))
+    return Hit(key, similarity, found, ours) if similarity >= min_similarity else None

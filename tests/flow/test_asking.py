@@ -1,7 +1,8 @@
 """Requests that the surrogate prunes: the reranker is asked about what could be among the best, and only about that."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcache.entries.entry import Neighbour
 from semcache.flow.drive import run
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
-from semcache.flow.prune import is_explored
+from semcache.flow.prune import is_explored, learned
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import rerank
+from semcache.flow.reuse import Learned
+from semcache.flow.steps import Step
 from semcache.protocols import Scored
 from semcache.pruning.features import features
 from semcache.pruning.statistics import Statistics
@@ -51,6 +55,14 @@ def runner() -> FlowRunner:
     reranker = FallingReranker()
     policy = FlowPolicy(ReusePolicy(), prune=PRUNE, surrogate=surrogate_of(reranker))
     return FlowRunner(reranker, policy)
+
+
+def performed(flow: Generator[Step, Any, Learned | None]) -> Learned | None:
+    """The result of a part of a flow that asks for nothing."""
+    with pytest.raises(StopIteration) as ended:
+        next(flow)
+    found: Learned | None = ended.value.value
+    return found
 
 
 def top(outcome: Outcome, k: int = 5) -> list[int]:
@@ -100,6 +112,20 @@ def test_a_near_hit_leaves_out_documents_that_no_neighbour_knows(runner: FlowRun
     assert outcome.asked < 25 and outcome.skipped > 20
     assert outcome.asked + outcome.reused + outcome.skipped == 50
     assert top(outcome) == top(without)
+
+
+def test_what_a_neighbour_knows_is_moved_by_what_the_surrogate_expects_of_the_change(runner: FlowRunner) -> None:
+    vectors = np.eye(50, 8, dtype=np.float32) + 0.1
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    request = replace(checked_request("red", DOCUMENTS, 5), document_vectors=vectors)
+    neighbour = Neighbour("id", 0.9, {}, 0.0, query="passage 7", vector=vectors[1])
+    found = performed(learned(request, runner.policy, vectors[0], [neighbour]))
+    assert found is not None
+    surrogate = runner.policy.surrogate
+    assert surrogate is not None
+    then = features("passage 7", DOCUMENTS, query_vector=vectors[1], document_vectors=vectors)
+    now = features("red", DOCUMENTS, query_vector=vectors[0], document_vectors=vectors)
+    assert found.changes[0] == pytest.approx(surrogate.change(now, then))
 
 
 def test_explored_queries_are_scored_whole(runner: FlowRunner) -> None:
