@@ -1,16 +1,19 @@
 """Calls of an asynchronous reranker: each request by itself, as soon as concurrency and rate limit let it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any
 
 from semcache.batching.admission import Load
+from semcache.batching.flights import Flight, Flights
 from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served
+from semcache.batching.plan import plan_alone
 from semcache.batching.service_time import ServiceTime
+from semcache.batching.statistics import BatchingStatistics
 from semcache.batching.turns import Turn, Turns
 from semcache.batching.waiting import load_of
 from semcache.errors import DeadlineExceededError, RerankerHungError, SemcacheError
@@ -21,7 +24,10 @@ from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.rerankers.rate_limit import say_turn_taken
 from semcache.runtime.forking import renew_in_child
-from semcache.runtime.futures import until_done
+from semcache.runtime.futures import auntil_done, is_given_up, is_in_loop, until_done
+
+Settle = Callable[..., None]
+"""Ends a call with its report, and with the scores by pair if there are any. Only the first time counts."""
 
 
 class AwaitedCalls:
@@ -33,13 +39,20 @@ class AwaitedCalls:
     """
 
     def __init__(
-        self, reranker: Any, line: Turns, concurrency: int, clock: Clock, observers: Sequence[Observer]
+        self,
+        reranker: Any,
+        line: Turns,
+        concurrency: int,
+        clock: Clock,
+        observers: Sequence[Observer],
+        statistics: BatchingStatistics,
     ) -> None:
         self._reranker = reranker
         self._line = line
         self._concurrency = concurrency
         self._clock = clock
         self._observers = observers
+        self._statistics = statistics
         self._service = ServiceTime()
         self.after_fork_in_child()
         renew_in_child(self)
@@ -49,6 +62,7 @@ class AwaitedCalls:
         self._recording = Lock()
         # A loop keeps its tasks weakly, and those of callers whose deadline has passed are awaited by nothing else.
         self._tasks: set[asyncio.Task[FloatArray]] = set()
+        self._flights = Flights()
 
     def submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Future[FloatArray]:
         """A future of one float32 per pair; cancelling it cancels the call. Raises QueueFullError or SemcacheError."""
@@ -56,6 +70,13 @@ class AwaitedCalls:
 
     def score(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """Wait until the deadline for the scores. Raises what the reranker raised, or DeadlineExceededError."""
+        while (flight := self._following(pairs)) is not None:
+            with _settled(on_served):
+                until_done(flight.over, self._left_s(deadline))
+                scores = self._shared(flight, pairs)
+            if scores is not None:
+                on_served(NEVER_RUN)
+                return scores
         turn, future = self._submit(pairs, deadline, on_served)
         try:
             until_done(future, self._left_s(deadline))
@@ -69,6 +90,13 @@ class AwaitedCalls:
 
     async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
+        while (flight := self._following(pairs)) is not None:
+            with _settled(on_served):
+                await auntil_done(flight.over, self._left_s(deadline))
+                scores = self._shared(flight, pairs)
+            if scores is not None:
+                on_served(NEVER_RUN)
+                return scores
         turn, settle = self._enter(pairs, deadline, on_served)
         task = asyncio.ensure_future(self._call(turn, pairs, deadline, settle))
         turn.cancel = partial(task.get_loop().call_soon_threadsafe, task.cancel)
@@ -121,9 +149,8 @@ class AwaitedCalls:
         hung = [turn for turn in self._line.under_way if turn.since <= latest]
         for turn in hung:
             turn.is_hung = True
-            with suppress(RuntimeError):  # its event loop is closed
-                turn.cancel()
             turn.leave()
+        self._cancel(hung)
         return len(hung)
 
     def close(self, *, drain: bool, stuck_after_s: float) -> None:
@@ -134,16 +161,32 @@ class AwaitedCalls:
         """
         self._line.close(drain=drain)
         # Nothing waits for these any more.
-        for turn in self._line.under_way:
-            if turn.is_abandoned:
-                turn.cancel()
-        if not _is_in_loop() and not self._line.wait_until_empty(stuck_after_s):
+        self._cancel(turn for turn in self._line.under_way if turn.is_abandoned)
+        if not is_in_loop() and not self._line.wait_until_empty(stuck_after_s):
             self._line.close(drain=False)
-            for turn in self._line.under_way:
+            self._cancel(self._line.under_way)
+
+    def _cancel(self, turns: Iterable[Turn]) -> None:
+        for turn in turns:
+            with suppress(RuntimeError):  # its event loop is closed
                 turn.cancel()
 
-    async def _call(self, turn: Turn, pairs: Sequence[Pair], deadline: float | None, settle: OnServed) -> FloatArray:
+    def _following(self, pairs: Sequence[Pair]) -> Flight | None:
+        # The places in an order hold within one call.
+        return None if self._reranker.listwise else self._flights.following(pairs)
+
+    def _shared(self, flight: Flight, pairs: Sequence[Pair]) -> FloatArray | None:
+        """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself."""
+        if not flight.over.done():
+            raise self._too_late()
+        scores = flight.scores_of(pairs)
+        if scores is not None:
+            self._statistics.count("shared")
+        return scores
+
+    async def _call(self, turn: Turn, pairs: Sequence[Pair], deadline: float | None, settle: Settle) -> FloatArray:
         served, started, task = NEVER_RUN, turn.arrived, asyncio.current_task()
+        plan, scores = plan_alone(pairs), None
         try:
             await turn.come()
             started = self._clock()
@@ -151,12 +194,13 @@ class AwaitedCalls:
             if deadline is not None and started >= deadline:
                 raise _ExpiredError
             say_turn_taken()
-            scores = checked_scores(await self._reranker.ascore_pairs(pairs), len(pairs), self._reranker.name)
-            served = Served(self._clock() - started, len(pairs), since=started)
+            answer = await self._reranker.ascore_pairs(plan.pairs)
+            scores = checked_scores(answer, len(plan.pairs), self._reranker.name)
+            served = Served(self._clock() - started, len(plan.pairs), since=started)
         except _ExpiredError:
             raise self._too_late() from None
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
-            if _is_given_up(error, task):
+            if is_given_up(error, task):
                 raise  # by the caller, which says nothing about the reranker
             told = ordinary(error, self._reranker.name)
             served = Served(error=told, since=started)
@@ -164,8 +208,8 @@ class AwaitedCalls:
                 raise
             raise told from error
         finally:
-            settle(served)
-        return scores
+            settle(served, None if scores is None else dict(zip(plan.pairs, scores.tolist(), strict=True)))
+        return plan.scores_of(0, scores)
 
     def _submit(
         self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed
@@ -177,16 +221,24 @@ class AwaitedCalls:
         future.add_done_callback(lambda _: settle(NEVER_RUN))
         return turn, future
 
-    def _enter(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> tuple[Turn, OnServed]:
+    def _enter(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> tuple[Turn, Settle]:
         """A place in the line, and what ends it; one that is refused is settled at once."""
         try:
-            turn = self._line.enter(len(pairs), deadline)
+            turn = self._line.enter(len(set(pairs)), deadline)
         except BaseException:  # full, closed, too late or interrupted: on_served returns the breaker's ticket
             on_served(NEVER_RUN)
             raise
-        return turn, partial(self._settle, Lock(), turn, on_served)
+        return turn, partial(self._settle, Lock(), turn, self._flights.begin(pairs), on_served)
 
-    def _settle(self, once: Lock, turn: Turn, on_served: OnServed, served: Served) -> None:
+    def _settle(
+        self,
+        once: Lock,
+        turn: Turn,
+        flight: Flight,
+        on_served: OnServed,
+        served: Served,
+        scores: dict[Pair, float] | None = None,
+    ) -> None:
         if not once.acquire(blocking=False):  # settled already; it is never released
             return
         if served.service_s is not None:
@@ -197,6 +249,7 @@ class AwaitedCalls:
         # Before the caller hears of it: one that sends its next request at once must find its place free.
         turn.leave()
         on_served(served)
+        self._flights.end(flight, scores)
 
     def _abandon(self, turn: Turn, call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> None:
         """Its caller's deadline has passed. A call that is under way goes on."""
@@ -204,7 +257,7 @@ class AwaitedCalls:
         if not turn.has_come:
             call.cancel()
 
-    def _forget(self, task: asyncio.Task[FloatArray], settle: OnServed) -> None:
+    def _forget(self, task: asyncio.Task[FloatArray], settle: Settle) -> None:
         # For a call that is cancelled before it has begun, of which nothing else would be heard.
         settle(NEVER_RUN)
         self._tasks.discard(task)
@@ -227,21 +280,15 @@ class AwaitedCalls:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")
 
 
+@contextmanager
+def _settled(on_served: OnServed) -> Iterator[None]:
+    """A request that ends in the block, by an error or a cancellation, was never asked about."""
+    try:
+        yield
+    except BaseException:
+        on_served(NEVER_RUN)
+        raise
+
+
 class _ExpiredError(Exception):
     """The deadline passed while the call waited for its turn."""
-
-
-def _is_in_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _is_given_up(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
-    """Whether a task was cancelled, or is thrown away with its loop: a reranker may raise the same by itself."""
-    if isinstance(error, asyncio.CancelledError):
-        return task is None or task.cancelling() > 0
-    # A task that is thrown away does not run; in the end it is closed from elsewhere.
-    return isinstance(error, GeneratorExit) and not (_is_in_loop() and asyncio.current_task() is task)

@@ -110,7 +110,8 @@ class Batcher:
         calls = self.kind.concurrency
         self._calls: AwaitedCalls | ThreadedCalls
         if is_awaited(split):
-            self._calls = AwaitedCalls(split, Turns(limits, calls, rate_limit, clock), calls, clock, observers)
+            line = Turns(limits, calls, rate_limit, clock)
+            self._calls = AwaitedCalls(split, line, calls, clock, observers, self._statistics)
         else:
             queue = BatchQueue(limits, calls, rate_limit, clock, one_query=has_one_query_per_call(reranker))
             worker = ModelWorker(split, queue, clock, observers, self._statistics)

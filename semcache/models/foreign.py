@@ -48,9 +48,13 @@ def as_float32(numbers: Any) -> FloatArray:
         numbers = numbers.tolist()
     elif isinstance(numbers, (list, tuple)) and numbers and hasattr(numbers[0], "detach"):
         numbers = [tensor.tolist() for tensor in numbers]
+    found = np.asarray(numbers)
+    # numpy would read texts as numbers, and drop the imaginary part of complex ones.
+    if found.dtype.kind in "SUc":
+        raise TypeError(f"{type(numbers).__name__} of {found.dtype} has no real numbers")
     # Callers refuse infinite numbers with an error of their own, so numpy need not warn about them.
     with np.errstate(over="ignore"):
-        array: FloatArray = np.asarray(numbers, dtype=np.float32)
+        array: FloatArray = np.asarray(found, dtype=np.float32)
     # numpy makes a number of a text such as "0.5", and NaN of None.
     if array.ndim == 0 and not isinstance(plain(numbers), Real):
         raise TypeError(f"{type(numbers).__name__} is no number")

@@ -55,3 +55,23 @@ async def within(coroutine: Coroutine[Any, Any, T], subject: str, timeout_s: flo
 def too_late(subject: str, timeout_s: float | None) -> DeadlineExceededError:
     """The error for a subject that did not answer within that many seconds."""
     return DeadlineExceededError(f"{subject} did not answer within {max(0.0, timeout_s or 0.0):.3g} s")
+
+
+def is_in_loop() -> bool:
+    """Whether an event loop runs in this thread, so that waiting here would hold up what is waited for."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_given_up(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Whether a task that gets this error was cancelled, or is thrown away with its loop.
+
+    Otherwise what it awaits has raised the same by itself.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        return task is None or task.cancelling() > 0
+    # A task that is thrown away does not run; in the end it is closed from elsewhere.
+    return isinstance(error, GeneratorExit) and not (is_in_loop() and asyncio.current_task() is task)

@@ -244,13 +244,13 @@ async def test_several_event_loops_share_the_calls_at_once() -> None:
     remote = Slow()
     async with Batcher(remote, concurrency=3) as batcher:
 
-        async def several() -> None:
-            await asyncio.gather(*(batcher.ascore(pairs("a")) for _ in range(10)))
+        async def several(loop: int) -> None:
+            await asyncio.gather(*(batcher.ascore([(f"q{loop}", f"text {at}")]) for at in range(10)))
 
         with ThreadPoolExecutor(4) as threads:
-            futures = [threads.submit(asyncio.run, several()) for _ in range(3)]
+            futures = [threads.submit(asyncio.run, several(loop)) for loop in range(3)]
             futures.append(threads.submit(batcher.score, pairs("a")))
-            await asyncio.gather(several(), *map(asyncio.wrap_future, futures))
+            await asyncio.gather(several(3), *map(asyncio.wrap_future, futures))
     assert remote.most == 3
 
 
@@ -261,6 +261,73 @@ async def test_observers_hear_of_every_call() -> None:
     assert [(event.reranker, event.pairs, event.requests) for event in events if isinstance(event, BatchScored)] == [
         ("remote", 2, 1)
     ]
+
+
+class TestSingleFlight:
+    async def test_a_pair_that_is_asked_about_is_not_asked_about_again(self) -> None:
+        served: list[Served] = []
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        async with Batcher(remote) as batcher:
+            leader = asyncio.create_task(batcher.ascore(pairs("a", "bb", "a")))
+            while not remote.under_way:
+                await asyncio.sleep(0)
+            follower = asyncio.create_task(batcher.ascore(pairs("bb", "a"), on_served=served.append))
+            # A caller without a loop, whose call runs on another one.
+            in_thread = asyncio.create_task(asyncio.to_thread(batcher.score, pairs("bb")))
+            other = asyncio.create_task(batcher.ascore(pairs("a", "ccc")))
+            while remote.under_way < 2:
+                await asyncio.sleep(0)
+            remote.gate.set()
+            assert [(await task).tolist() for task in (leader, follower, other)] == [[1, 2, 1], [2, 1], [1, 3]]
+            assert (await in_thread).tolist() == [2]
+            assert batcher.get_stats()["shared"] == 2
+        assert (remote.calls, served) == ([2, 2], [NEVER_RUN])
+
+    @pytest.mark.parametrize("is_cancelled", [True, False])
+    async def test_where_the_leader_ends_without_scores_one_of_the_others_leads(self, is_cancelled: bool) -> None:
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        async with Batcher(remote) as batcher:
+            leader, *others = (asyncio.create_task(batcher.ascore(pairs("a"))) for _ in range(4))
+            while not remote.under_way:
+                await asyncio.sleep(0)
+            if is_cancelled:
+                leader.cancel()
+                remote.gate.set()
+            else:
+                remote.error = ConnectionError("down")
+                remote.gate.set()
+                with pytest.raises(ConnectionError):
+                    await leader
+                remote.error = None
+            assert [(await other).tolist() for other in others] == [[1]] * 3
+        assert len(remote.calls) == 2
+
+    async def test_a_follower_has_its_own_deadline_and_may_be_cancelled(self) -> None:
+        served: list[Served] = []
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        async with Batcher(remote) as batcher:
+            leader = asyncio.create_task(batcher.ascore(pairs("a")))
+            while not remote.under_way:
+                await asyncio.sleep(0)
+            with pytest.raises(DeadlineExceededError):
+                await batcher.ascore(pairs("a"), deadline=monotonic() + 0.01, on_served=served.append)
+            follower = asyncio.create_task(batcher.ascore(pairs("a"), on_served=served.append))
+            await asyncio.sleep(0)
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+            assert served == [NEVER_RUN, NEVER_RUN]
+            remote.gate.set()
+            assert (await leader).tolist() == [1]
+
+    async def test_an_order_is_never_shared(self) -> None:
+        remote = Remote()
+        remote.listwise = True
+        async with Batcher(remote) as batcher:
+            await asyncio.gather(*(batcher.ascore(pairs("a", "bb")) for _ in range(3)))
+        assert remote.calls == [2, 2, 2]
 
 
 async def test_the_end_waits_for_those_in_the_line() -> None:

@@ -138,7 +138,7 @@ async def _awaited_case(number: int) -> None:
     random = Random(number)
     clock, remote = ScriptedClock(), _Steps(random)
     line = Turns(Limits(), 2, RateLimit(clock=clock), clock)
-    calls = AwaitedCalls(remote, line, 2, clock, ())
+    calls = AwaitedCalls(remote, line, 2, clock, (), BatchingStatistics())
     served: list[list[Served]] = [[] for _ in range(6)]
     requests = [random_pairs(random) for _ in served]
     tasks = [

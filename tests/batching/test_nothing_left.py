@@ -77,9 +77,9 @@ async def test_with_requests_that_come_go_and_wait(reranker: Reranker, drain: bo
 
 async def test_after_calls_that_nothing_waits_for() -> None:
     batcher = Batcher(adapt(hanging))
-    for _ in range(3):
+    for text in "abc":
         with pytest.raises(DeadlineExceededError):
-            await batcher.ascore([("q", "a")], deadline=monotonic() + 0.01)
+            await batcher.ascore([("q", text)], deadline=monotonic() + 0.01)
     assert batcher.abandoned == 3
     began = monotonic()
     await batcher.aclose()

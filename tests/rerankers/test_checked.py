@@ -22,6 +22,8 @@ from semcache.rerankers.checked import checked_scores
         ([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]], r"shape \(3, 2\) for 3 pairs; .*single label"),
         ([[1.0], [2.0, 3.0], [1.0]], "instead of one number per pair"),
         (["a", "b", "c"], "instead of one number per pair"),
+        (["1.5", "2", "3"], "instead of one number per pair"),
+        ([1 + 2j, 1.0, 1.0], "instead of one number per pair"),
         (None, "first nan|instead of one number|gave 1 scores"),
         ({"a": 1.0}, "instead of one number per pair"),
     ],

@@ -1,0 +1,62 @@
+"""Single flight for calls that are awaited: a request whose pairs a call is asked about already waits for that call."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from semcache.protocols import FloatArray, Pair
+from semcache.runtime.forking import ForkSafeLock
+
+
+class Flight:
+    """A call for some pairs. ``over`` is done when it is, and holds the scores, or None if there are none."""
+
+    __slots__ = ("over", "pairs")
+
+    def __init__(self, pairs: frozenset[Pair]) -> None:
+        self.pairs = pairs
+        self.over: Future[dict[Pair, float] | None] = Future()
+
+    def scores_of(self, pairs: Sequence[Pair]) -> FloatArray | None:
+        """The scores of these pairs; None if the call is not over, failed, or was cancelled by its caller."""
+        scores = self.over.result() if self.over.done() else None
+        return None if scores is None else np.array([scores[pair] for pair in pairs], dtype=np.float32)
+
+
+class Flights:
+    """The calls that wait or are under way, by their pairs. Safe between threads and event loops.
+
+    A request follows one call that is asked about all of its pairs. One that shares only some of them is asked about
+    all of its own: it would otherwise wait for the slower of two calls.
+    """
+
+    def __init__(self) -> None:
+        # Guards the dictionary. No other lock is taken while it is held.
+        self._lock = ForkSafeLock()
+        self._by_pair: dict[Pair, Flight] = {}
+
+    def following(self, pairs: Sequence[Pair]) -> Flight | None:
+        """The call that will answer these pairs; None if there is none."""
+        with self._lock:
+            flight = self._by_pair.get(pairs[0])
+            return flight if flight is not None and flight.pairs.issuperset(pairs) else None
+
+    def begin(self, pairs: Sequence[Pair]) -> Flight:
+        """A call for these pairs, which has to be ended."""
+        flight = Flight(frozenset(pairs))
+        with self._lock:
+            self._by_pair.update(dict.fromkeys(flight.pairs, flight))
+        return flight
+
+    def end(self, flight: Flight, scores: dict[Pair, float] | None) -> None:
+        """The call is over, with scores or without."""
+        with self._lock:
+            for pair in flight.pairs:
+                # A later call may be asked about the same, together with others.
+                if self._by_pair.get(pair) is flight:
+                    del self._by_pair[pair]
+        flight.over.set_result(scores)
+
+    def __repr__(self) -> str:
+        return f"<Flights of {len(self._by_pair)} pairs>"
