@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
-from semcache.rerankers.http.dialects import Dialect
+from semcache.rerankers.http.dialects import DIALECTS, Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,46 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a service is asked: the dialect, the model's name, further fields, and how many documents a request holds."""
+    """How a service is asked: the dialect, the model's name, further fields, and how many documents a request holds.
+
+    Raises ConfigurationError for a model that is missing or has no place in a request, and for options that JSON cannot
+    hold or that every request sets by itself.
+    """
 
     dialect: Dialect
     model: str | None
     options: Mapping[str, Any]
     max_pairs: int | None
+
+    def __post_init__(self) -> None:
+        model, name = self.model, self.dialect.name
+        if model is not None and not (isinstance(model, str) and model.strip()):
+            raise ConfigurationError(f"model must be the name of a model, or None, got {model!r}")
+        if self.dialect.takes_model and model is None:
+            raise ConfigurationError(f"requests of dialect {name} name a model; pass model")
+        if not self.dialect.takes_model and model is not None:
+            raise ConfigurationError(
+                f"requests of dialect {name} name no model, since a server has one; remove {model!r}"
+            )
+        if clash := sorted(self.dialect.own_fields & self.options.keys()):
+            raise ConfigurationError(f"options must not hold {', '.join(clash)}, which every request sets by itself")
+        try:
+            json.dumps([dict(self.options), dict(self.dialect.fields)], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"options must be what JSON can hold: {error}") from None
+
+    @property
+    def digest(self) -> str:
+        """What changes a score beside service and model: options, and the fields of a dialect of the user's own.
+
+        Empty without these.
+        """
+        dialect, is_known = self.dialect, DIALECTS.get(self.dialect.name) == self.dialect
+        if not self.options and is_known:
+            return ""
+        asked = (dialect.documents, dialect.results, dialect.score, dict(dialect.fields), dialect.max_chars)
+        said = json.dumps([dict(self.options), None if is_known else asked], sort_keys=True)
+        return blake2b(said.encode(), digest_size=6).hexdigest()
 
     def calls(self, pairs: Sequence[Pair]) -> list[Call]:
         """The requests about these pairs: one query each, and no more documents than a request holds."""

@@ -65,4 +65,9 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         raise ConfigurationError(
             "url must begin with http:// or https:// and name a host, such as http://localhost:8080"
         )
+    # An unescaped "/", "?" or "#" ends the login early, and what follows looks like a host or a path.
+    if "@" in parts.path + parts.query or parts.fragment:
+        raise ConfigurationError(
+            "url has @ or # behind its host; percent-encode user and password, such as %2F for / and %40 for @"
+        )
     return parts, port

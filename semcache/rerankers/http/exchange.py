@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, Retrying
 
-from semcache.errors import DeadlineExceededError, RerankerError, RerankServiceError, SemcacheError
+from semcache.errors import ConfigurationError, DeadlineExceededError, RerankerError, RerankServiceError, SemcacheError
 from semcache.protocols import Clock
 from semcache.rerankers.http.attempts import retried
 from semcache.rerankers.http.clients import Clients, import_httpx
@@ -82,6 +82,10 @@ class Exchange:
         self._clock = clock
         self._on_pause = on_pause
         self._httpx = import_httpx()
+        try:
+            self._url = self._httpx.URL(endpoint.url)
+        except self._httpx.InvalidURL:  # without the cause, which may show a secret
+            raise ConfigurationError("url cannot be read; it must look like https://host:port/path") from None
         self._closing = Event()
 
     def send(self, asked: Asked) -> bytes:
@@ -143,7 +147,7 @@ class Exchange:
     def _request(self, asked: Asked) -> dict[str, Any]:
         left_s = self._left_s(asked.until)
         timeout = self._httpx.Timeout(left_s, connect=min(left_s, _CONNECT_S))
-        return {"url": self._endpoint.url, "content": asked.body, "timeout": timeout}
+        return {"url": self._url, "content": asked.body, "timeout": timeout}
 
     def _answer(self, received: "_Received", secrets: Sequence[str]) -> bytes:
         if received.is_too_large:

@@ -34,6 +34,11 @@ def key_of(
         return None
     if endpoint.login is not None:
         raise ConfigurationError("url holds a login and there is an api_key, too; a request can send one of them")
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError("api_key has characters that no header can hold, such as a line break; copy it anew")
-    return SecretStr(key)
+    return SecretStr(sendable(key, "api_key"))
+
+
+def sendable(text: str, what: str) -> str:
+    """The text, which a header can hold. Raises ConfigurationError, which does not show it, if that is not so."""
+    if not text.isascii() or not text.isprintable():
+        raise ConfigurationError(f"{what} has characters that no header can hold, such as a line break; copy it anew")
+    return text

@@ -1,10 +1,7 @@
 """HttpReranker: the scores of a rerank service, asked over HTTP by threads and event loops."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict
-from hashlib import blake2b
 from math import inf
 from numbers import Integral
 from time import monotonic
@@ -23,7 +20,7 @@ from semcache.rerankers.http.clients import Clients
 from semcache.rerankers.http.dialects import DIALECTS, Dialect
 from semcache.rerankers.http.endpoint import Endpoint
 from semcache.rerankers.http.exchange import Asked, Exchange, Until
-from semcache.rerankers.http.keys import key_of
+from semcache.rerankers.http.keys import key_of, sendable
 from semcache.rerankers.rate_limit import RateLimit, has_turn
 from semcache.settings import Rung
 
@@ -103,7 +100,7 @@ class HttpReranker:
         self.dialect = _known(dialect)
         endpoint = Endpoint.of(None if url is None else _plain(url), self.dialect)
         key = key_of(api_key, api_key_variable, self.dialect, endpoint)
-        self._check(model, options or {}, timeout_s, retries, concurrency, max_pairs_per_call)
+        _check_numbers(timeout_s, retries, concurrency, max_pairs_per_call)
         self.max_pairs_per_call = max_pairs_per_call or self.dialect.max_pairs_per_call
         self._asking = Asking(self.dialect, model, dict(options or {}), self.max_pairs_per_call)
         self.listwise = any(word in (model or "") for word in _LISTWISE_MODELS) if listwise is None else bool(listwise)
@@ -111,7 +108,7 @@ class HttpReranker:
         self.timeout_s = float(timeout_s)
         self._clock = clock
         self._name = f"{self.dialect.name}{f'/{model}' if model else ''}@{endpoint.place}"
-        sent = {name: _plain(value) for name, value in (headers or {}).items()}
+        sent = {name: sendable(_plain(value), f"header {name}") for name, value in (headers or {}).items()}
         # Whatever a service answers, its errors must not show them.
         self._secrets = (*sent.values(), *(endpoint.login or ()), *((key.get_secret_value(),) if key else ()))
         sent["content-type"] = "application/json"
@@ -134,11 +131,7 @@ class HttpReranker:
     @property
     def content(self) -> str:
         """A digest of what else changes a score: options, and the fields of a dialect of one's own. Empty without."""
-        options, is_known = self._asking.options, DIALECTS.get(self.dialect.name) == self.dialect
-        if not options and is_known:
-            return ""
-        said = json.dumps([options, None if is_known else asdict(self.dialect)], sort_keys=True, default=str)
-        return blake2b(said.encode(), digest_size=6).hexdigest()
+        return self._asking.digest
 
     def score(self, pairs: Sequence[Pair], *, deadline_s: float | None = None) -> FloatArray:
         """One score per pair, as the service gives them; the requests follow one another.
@@ -207,32 +200,15 @@ class HttpReranker:
         left_s = self.timeout_s if deadline_s is None else min(self.timeout_s, deadline_s)
         return Until(self._clock() + left_s, left_s, is_callers=left_s < self.timeout_s)
 
-    def _check(
-        self,
-        model: object,
-        options: Mapping[str, Any],
-        timeout_s: object,
-        retries: object,
-        concurrency: object,
-        max_pairs_per_call: object,
-    ) -> None:
-        if model is not None and not (isinstance(model, str) and model.strip()):
-            raise ConfigurationError(f"model must be the name of a model, or None, got {model!r}")
-        if model is None and self.dialect.takes_model:
-            raise ConfigurationError(f"requests of dialect {self.dialect.name} name a model; pass model")
-        if model is not None and not self.dialect.takes_model:
-            raise ConfigurationError(
-                f"requests of dialect {self.dialect.name} name no model, since a server has one; remove {model!r}"
-            )
-        if clash := sorted(self.dialect.own_fields & options.keys()):
-            raise ConfigurationError(f"options must not hold {', '.join(clash)}, which every request sets by itself")
-        check_count("concurrency", concurrency)
-        if max_pairs_per_call is not None:
-            check_count("max_pairs_per_call", max_pairs_per_call)
-        if not isinstance(retries, Integral) or isinstance(retries, bool) or retries < 0:
-            raise ConfigurationError(f"retries must be a whole number of at least 0, got {retries!r}")
-        if not is_number(timeout_s) or not 0 < timeout_s < inf:
-            raise ConfigurationError(f"timeout_s must be a number of seconds above 0, got {timeout_s!r}")
+
+def _check_numbers(timeout_s: object, retries: object, concurrency: object, max_pairs_per_call: object) -> None:
+    check_count("concurrency", concurrency)
+    if max_pairs_per_call is not None:
+        check_count("max_pairs_per_call", max_pairs_per_call)
+    if not isinstance(retries, Integral) or isinstance(retries, bool) or retries < 0:
+        raise ConfigurationError(f"retries must be a whole number of at least 0, got {retries!r}")
+    if not is_number(timeout_s) or not 0 < timeout_s < inf:
+        raise ConfigurationError(f"timeout_s must be a number of seconds above 0, got {timeout_s!r}")
 
 
 def _known(dialect: str | Dialect) -> Dialect:

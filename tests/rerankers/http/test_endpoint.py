@@ -44,6 +44,15 @@ def test_login_and_query_are_used_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["https://me:12/heim@h", "https://me:12?heim@h", "https://me:12#heim@h", "https://h/#heim"]
+)
+def test_a_password_that_is_not_encoded_is_neither_sent_nor_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="percent-encode user and password") as caught:
+        Endpoint.of(url, TEI)
+    assert "heim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "url", ["", "localhost:8080", "ftp://geheim@h", "http://", "http://h:geheim", "https:///rerank", "http://[::geheim"]
 )
 def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:

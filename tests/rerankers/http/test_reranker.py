@@ -210,6 +210,9 @@ def test_models_that_compare_documents_are_known(dialect: str, model: str, listw
             "requests of dialect tei name no model, since a server has one; remove 'bge'",
         ),
         ({"dialect": "tei", "options": {"texts": [], "query": ""}}, "options must not hold query, texts"),
+        ({"dialect": "tei", "options": {"raw": {1}}}, "options must be what JSON can hold: .*set"),
+        ({"dialect": "tei", "options": {"raw": float("nan")}}, "options must be what JSON can hold"),
+        ({"dialect": "tei", "headers": {"x-key": "a\nb"}}, "header x-key has characters that no header can hold"),
         ({"dialect": "tei", "timeout_s": 0}, "timeout_s must be a number of seconds above 0, got 0"),
         ({"dialect": "tei", "timeout_s": float("nan")}, "timeout_s must be a number of seconds above 0, got nan"),
         ({"dialect": "tei", "timeout_s": "1"}, "timeout_s must be a number"),
@@ -222,6 +225,12 @@ def test_models_that_compare_documents_are_known(dialect: str, model: str, listw
 def test_what_cannot_be_used_is_refused_at_once(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         HttpReranker(**arguments, url="http://h")
+
+
+def test_a_url_that_no_client_can_use_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="url cannot be read") as caught:
+        HttpReranker("tei", url="http://ge\x7fheim/rerank")
+    assert "heim" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
