@@ -1,4 +1,4 @@
-"""``semcache redis``: a private Redis with vector search in the foreground."""
+"""``semcache redis``: a private Redis in the foreground, and the rights that semcache needs of a shared one."""
 
 import signal
 from contextlib import suppress
@@ -9,8 +9,12 @@ import typer
 
 from semcache.commands.console import err
 
+redis = typer.Typer(invoke_without_command=True)
 
-def redis(
+
+@redis.callback()
+def serve(
+    context: typer.Context,
     directory: Annotated[
         Path | None,
         typer.Option(
@@ -18,7 +22,9 @@ def redis(
         ),
     ] = None,
 ) -> None:
-    """Run a Redis with vector search on this machine until Ctrl-C, and print its URL."""
+    """Run a Redis with vector search on this machine until Ctrl-C, and print its URL. Or: semcache redis acl."""
+    if context.invoked_subcommand is not None:
+        return
     from semcache.redis.server.embedded import EmbeddedRedis
 
     # Service managers and containers stop a process by SIGTERM, which then ends it as Ctrl-C does.
@@ -32,3 +38,21 @@ def redis(
         while True:
             signal.pause()
     err().print("stopped")
+
+
+@redis.command()
+def acl(
+    namespace: Annotated[
+        str | None, typer.Option(help="The user may use this namespace alone. Default: that of the settings.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all-namespaces", help="The user may use every namespace.")] = False,
+    user: Annotated[str, typer.Option(help="The name of the user.")] = "semcache",
+) -> None:
+    """Print the command that makes a Redis user with the rights that semcache needs, and no others."""
+    from semcache.redis.rights import acl_rules
+    from semcache.settings import Settings
+
+    chosen = None if every else (namespace or Settings().cache.namespace)
+    # On one line, as redis-cli takes it.
+    typer.echo(f"ACL SETUSER {' '.join(acl_rules(chosen, user).split())}")
+    err().print("Put the password in the place of the word password before you send this to the server.")

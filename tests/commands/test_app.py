@@ -74,6 +74,15 @@ class TestConfig:
         assert "geheim" not in done.stdout + done.stderr
         assert "redis://host" in done.stdout
 
+    def test_the_rights_of_redis_are_printed(self, run: Run) -> None:
+        printed = run("redis", "acl", SEMCACHE_NAMESPACE="docs")
+        assert printed.stdout.startswith(
+            "ACL SETUSER semcache on >password resetkeys resetchannels -@all ~semcache:docs:* +"
+        )
+        assert printed.stdout.count("\n") == 1
+        every = run("redis", "acl", "--all-namespaces", "--user", "app").stdout
+        assert every.startswith("ACL SETUSER app on >password resetkeys resetchannels -@all ~semcache:* +eval")
+
     def test_the_template_can_be_used_as_it_is(self, run: Run, tmp_path: Path) -> None:
         text = run("config", "--template").stdout
         assert yaml.safe_load(text)["cache"]["namespace"] == "default"

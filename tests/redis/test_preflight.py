@@ -13,22 +13,23 @@ from redis import exceptions
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
+from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError, TransientStoreError
 from semcache.events import CacheFailed, Event
 from semcache.redis import ensure
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.operation import StoreState
+from semcache.redis.rights import RIGHTS, acl_rules
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.server.files import find_server_files
-from semcache.redis.store import AsyncRedisStore
+from semcache.redis.store import AsyncRedisStore, RedisStore
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
-from tests.redis.conftest import LAYOUT
+from tests.redis.conftest import LAYOUT, fingerprint, vector
 from tests.redis.test_round_trips import CommandCounter
 
 DOCUMENTS = ["one", "two", "three"]
 RULES = (Path(__file__).parents[2] / "docs" / "redis.md").read_text().split("ACL SETUSER semcache ")[1].split("```")[0]
-NEEDED = " ".join(RULES.splitlines()[1:4]).split()
+NEEDED = [f"+{command}" for group in RIGHTS[:3] for command in group]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,25 @@ class TestNothingStays:
 
 
 class TestRights:
+    def test_those_in_the_documentation_are_those_that_the_command_prints(self) -> None:
+        assert RULES.strip() == acl_rules(None).removeprefix("semcache ")
+        assert acl_rules("docs", "app").startswith("app on >password resetkeys resetchannels -@all ~semcache:docs:*\n")
+        with pytest.raises(ConfigurationError, match="namespace 'a b' cannot be used"):
+            acl_rules("a b")
+
+    def test_a_right_that_is_taken_away_later_leaves_no_entry_without_end(
+        self, server: EmbeddedRedis, admin: redis.Redis
+    ) -> None:
+        url = url_of_user(server, admin, *RULES.split()[2:])
+        with RedisConnection(url) as connection:
+            store = RedisStore(connection, **LAYOUT)
+            store.check()
+            admin.execute_command("ACL", "SETUSER", "app", "-pexpire")
+            with pytest.raises(StoreError, match=r"no permissions for pexpire; .* \+pexpire"):
+                store.remember("", "q", vector(1), [(fingerprint(1), 1.0)])
+            assert store.remember("", "q", None, [(fingerprint(1), 1.0)])
+        assert [0 < admin.pttl(key) <= 3_960_000 for key in admin.keys("*")] == [True]
+
     def test_those_that_are_documented_are_enough_for_everything(
         self, server: EmbeddedRedis, admin: redis.Redis
     ) -> None:

@@ -1,8 +1,12 @@
 """Packaged YAML is found, and no mistake in a YAML file passes unnoticed."""
 
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from semcache.errors import ConfigurationError
 from semcache.settings.yaml_files import load_yaml, schema_path
@@ -72,3 +76,12 @@ def test_a_wrong_file_is_named_with_its_fault(tmp_path: Path, content: bytes, me
 def test_an_unreadable_file_is_named_with_the_reason(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read .*; check the path"):
         load_yaml(tmp_path / path)
+
+
+@given(st.text(max_size=60) | st.text(st.sampled_from("ab:&*!<>{}[]?|-# \n\t'\"%@0~.,"), max_size=60))
+def test_any_text_is_settings_or_a_configuration_error(text: str) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
+        file.flush()
+        with suppress(ConfigurationError):
+            assert isinstance(load_yaml(Path(file.name)), dict)

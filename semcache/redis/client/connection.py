@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError
 from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
@@ -143,7 +143,7 @@ class RedisConnection:
                     return step.create(self.client)
                 return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step)
             except FOREIGN as error:
-                raise translated(error, self.where) from error
+                raise self._failure(error) from error
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
@@ -155,7 +155,14 @@ class RedisConnection:
                     return (await self._loop_pool()).renew()
                 return await self.aexchange(step)
             except FOREIGN as error:
-                raise translated(error, self.where) from error
+                raise self._failure(error) from error
+
+    def _failure(self, error: BaseException) -> StoreError:
+        failure = translated(error, self.where)
+        # The breaker lets few calls come this far, so a server that cannot be started is not tried all the time.
+        if self._lease is not None and isinstance(failure, StoreUnavailableError):
+            self._lease.revive()
+        return failure
 
     def exchange(self, commands: Sequence[Command]) -> Replies:
         """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection."""

@@ -36,6 +36,8 @@ class EmbeddedRedis:
         # start it the second finds a server that answers. Both fields change together, and only under the lock.
         self._lock = threading.Lock()
         self._running: ServerProcess | None = None
+        self._private: Path | None = None
+        """Where the socket of a server is that was started and not closed; None for one that is not to run."""
         self._finalizer: weakref.finalize[[ServerProcess], EmbeddedRedis] | None = None
         renew_in_child(self)
 
@@ -45,6 +47,7 @@ class EmbeddedRedis:
         if self._running is not None:
             os.close(self._running.lifeline)
             self._running = self._finalizer = None
+        self._private = None
 
     @property
     def url(self) -> str:
@@ -60,20 +63,38 @@ class EmbeddedRedis:
         """
         with self._lock:
             if self._running is None:
-                self._running = launch(find_server_files(), self._directory)
-                # First of all the finalizer, which also runs at the interpreter's exit: from here on the server ends,
-                # whatever happens while it is waited for.
-                self._finalizer = weakref.finalize(self, stop, self._running)
-                try:
-                    wait_until_ready(self._running)
-                except BaseException:  # also an interrupt: the server would run on until this object is collected
-                    self._stop()
-                    raise
+                self._launch(None)
         return self
+
+    def revive(self) -> bool:
+        """Start a server that has ended by itself again, at the same url; True if it had. Its data may be lost.
+
+        Raises EmbeddedRedisError when it does not come up; a later call tries again.
+        """
+        with self._lock:
+            is_alive = self._running is not None and self._running.watcher.poll() is None
+            if is_alive or self._private is None:
+                return False
+            self._stop()
+            self._launch(self._private)
+        return True
+
+    def _launch(self, private: Path | None) -> None:
+        self._running = launch(find_server_files(), self._directory, private)
+        self._private = self._running.private
+        # First of all the finalizer, which also runs at the interpreter's exit: from here on the server ends, whatever
+        # happens while it is waited for.
+        self._finalizer = weakref.finalize(self, stop, self._running)
+        try:
+            wait_until_ready(self._running)
+        except BaseException:  # also an interrupt: the server would run on until this object is collected
+            self._stop()
+            raise
 
     def close(self) -> None:
         """Stop the server and remove its private directory; returns when both are gone. Closing twice is harmless."""
         with self._lock:
+            self._private = None
             self._stop()
 
     def _stop(self) -> None:

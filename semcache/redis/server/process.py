@@ -53,13 +53,14 @@ class ServerProcess:
         return "\n".join(text.splitlines()[-20:]) or "(nothing)"
 
 
-def launch(files: ServerFiles, directory: Path | None) -> ServerProcess:
+def launch(files: ServerFiles, directory: Path | None, private: Path | None = None) -> ServerProcess:
     """Start a server that keeps its data in the directory, or with None nowhere; it may not answer yet.
 
+    ``private`` is where its socket is to be, a directory that does not exist; None makes one with a new name.
     Raises EmbeddedRedisError when it cannot be started, or when another server uses the directory.
     """
     if directory is None:
-        return _spawn(files, None, ())
+        return _spawn(files, None, (), private)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = os.open(directory / "semcache.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -77,16 +78,30 @@ def launch(files: ServerFiles, directory: Path | None) -> ServerProcess:
             f"{directory} is in use by another embedded Redis; close that one, use its url, or give another directory"
         ) from error
     try:
-        return _spawn(files, directory, (lock,))
+        return _spawn(files, directory, (lock,), private)
     finally:
         os.close(lock)
 
 
-def _spawn(files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...]) -> ServerProcess:
-    private = Path(tempfile.mkdtemp(prefix="semcache-"))  # only this user can enter it
+def _private_directory(private: Path | None) -> Path:
+    """A new directory that only this user can enter, with this name or a new one."""
+    if private is not None:
+        try:
+            private.mkdir(mode=0o700)  # fails where another user has made it meanwhile
+        except OSError as error:
+            raise EmbeddedRedisError(f"cannot start the embedded Redis again in {private}: {error.strerror}") from error
+        return private
+    private = Path(tempfile.mkdtemp(prefix="semcache-"))
     if len(os.fsencode(private / "redis.sock")) > _LONGEST_SOCKET_PATH:
         private.rmdir()
         private = Path(tempfile.mkdtemp(prefix="semcache-", dir="/tmp"))
+    return private
+
+
+def _spawn(
+    files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...], private: Path | None
+) -> ServerProcess:
+    private = _private_directory(private)
     # -I -S: neither the user's environment nor site-packages, so that the watcher starts quickly and runs no code of
     # theirs.
     watcher_command = [sys.executable, "-I", "-S", str(_WATCHER), str(_GRACE_S if directory else 0), str(private)]

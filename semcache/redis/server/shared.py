@@ -1,7 +1,9 @@
 """The embedded server that all users of the url ``embedded`` in one process share."""
 
 import threading
+from contextlib import suppress
 
+from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.runtime.forking import renew_in_child
 
@@ -32,6 +34,12 @@ class SharedServer:
             self._leases.add(lease)
             return lease
 
+    def revive(self) -> None:
+        """Start the server again if it has ended by itself. Raises EmbeddedRedisError when it does not come up."""
+        with self._lock:
+            if self._server is not None:
+                self._server.revive()
+
     def release(self, lease: "Lease") -> None:
         """Stop the server if this was its last lease. A lease that ended before changes nothing."""
         with self._lock:
@@ -47,6 +55,17 @@ class Lease:
     def __init__(self, server: SharedServer, url: str) -> None:
         self.url = url
         self._server = server
+
+    def revive(self) -> None:
+        """``SharedServer.revive``, in the background: it takes longer than a request may be held up."""
+
+        def revive() -> None:
+            # The next call that Redis' circuit breaker admits tries again. Its failure is an event.
+            with suppress(EmbeddedRedisError):
+                self._server.revive()
+
+        with suppress(RuntimeError):  # the interpreter exits
+            threading.Thread(target=revive, name="semcache-redis", daemon=True).start()
 
     def end(self) -> None:
         """Give the use up, and with it the server if there is no other user."""

@@ -1,14 +1,20 @@
 """A connection shows no secrets, keeps its own options, and shares one embedded server."""
 
 import asyncio
+import os
+import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from semcache.errors import StoreError
 from semcache.events import Event, IndexCreated, OptionIgnored
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.store import AsyncRedisStore, RedisStore
-from tests.redis.conftest import LAYOUT, fingerprint, vector
+from tests.redis.conftest import LAYOUT, fingerprint, vector, wait_for_end
+from tests.scripted import PATIENCE_S
 
 A = fingerprint(1)
 
@@ -80,6 +86,18 @@ class TestConnections:
             tasks[0].cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             assert await store.read_exact("", "q2") == {A: 1.0}
+
+    def test_an_embedded_server_that_was_killed_is_started_again(self) -> None:
+        with RedisConnection("embedded", retry_after_s=0.001, max_retry_after_s=0.001) as connection:
+            pid = int(connection.client.info("server")["process_id"])
+            os.kill(pid, signal.SIGKILL)
+            wait_for_end(pid)
+            until = time.monotonic() + PATIENCE_S
+            while time.monotonic() < until:
+                with suppress(StoreError):
+                    assert connection.execute((("PING",),)) == [b"PONG"]
+                    break
+            assert int(connection.client.info("server")["process_id"]) != pid
 
     def test_embedded_is_one_server_for_all_until_the_last_has_closed(self) -> None:
         with RedisConnection("embedded") as first:

@@ -103,6 +103,25 @@ class TestUse:
             with server, redis.Redis.from_url(server.url) as client:
                 assert client.ping()
 
+    def test_one_that_was_killed_is_started_again_at_the_same_url(self, own_server: EmbeddedRedis) -> None:
+        assert not own_server.revive(), "it runs"
+        url, pid = own_server.url, server_pid(own_server)
+        watcher = parent_pid(pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_for_end(watcher)
+        assert own_server.revive()
+        assert own_server.url == url
+        assert server_pid(own_server) != pid
+        private = private_directory(own_server)
+        own_server.close()
+        assert not private.exists()
+
+    def test_one_that_was_closed_is_not_started_again(self) -> None:
+        with EmbeddedRedis() as server:
+            pass
+        assert not server.revive()
+        assert not EmbeddedRedis().revive()
+
     def test_a_frozen_server_is_removed_too(self) -> None:
         with EmbeddedRedis() as server:
             private = private_directory(server)
