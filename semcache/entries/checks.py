@@ -1,17 +1,19 @@
 """The check that all parts of an entry carry: they were not changed, and belong to the key that they stand under.
 
-It is BLAKE2b (RFC 7693) with a digest of 16 bytes. Without a key it finds every damage and every mix-up, but anyone who
-can write to Redis can also make it. With a key it is a message authentication code, which only holders of the key make.
+Without a signing key it is a CRC-32, which finds damage and mix-ups: every change of up to three bits, and all but one
+in four billion of all others. With a signing key it is a message authentication code, keyed BLAKE2b of 16 bytes
+(RFC 7693), which only holders of the key can make.
 """
 
 from hashlib import blake2b
 from hmac import compare_digest
+from zlib import crc32
 
 VERSION = b"\x02"
 """Of the format of entries, scores and hash alike. It is part of the scope, too, so releases with different formats
 never read or replace each other's entries."""
-CHECK_BYTES = 16
-"""128 bits: neither a damage nor a guess meets a check by chance."""
+_CRC_BYTES = 4
+_SIGNATURE_BYTES = 16
 
 
 class Damaged(Exception):  # noqa: N818 - no error of the caller's: it is a miss, and readers tell observers
@@ -26,16 +28,24 @@ class Damaged(Exception):  # noqa: N818 - no error of the caller's: it is a miss
         self.fault = fault
 
 
-def check_of(owner: bytes, content: bytes, key: bytes = b"") -> bytes:
+def check_of(owner: bytes, content: bytes, key: bytes) -> bytes:
     """The check over content that stands under the key ``owner`` in Redis, which names scope, tenant and query.
 
-    ``key`` has up to 64 secret bytes.
+    ``key`` has up to 64 secret bytes; empty for entries that are not signed.
     """
+    # With the CRC an exact hit takes 3 % longer than without any check, with BLAKE2b 6 %; and damage is no adversary.
+    if not key:
+        return crc32(content, crc32(owner)).to_bytes(_CRC_BYTES, "little")
     # The length keeps (b"ab", b"c") and (b"a", b"bc") apart.
-    return blake2b(b"%d %b%b" % (len(owner), owner, content), digest_size=CHECK_BYTES, key=key).digest()
+    return blake2b(b"%d %b%b" % (len(owner), owner, content), digest_size=_SIGNATURE_BYTES, key=key).digest()
 
 
-def verify(check: bytes, owner: bytes, content: bytes, key: bytes = b"") -> None:
+def check_bytes(key: bytes) -> int:
+    """The length of a check."""
+    return _SIGNATURE_BYTES if key else _CRC_BYTES
+
+
+def verify(check: bytes, owner: bytes, content: bytes, key: bytes) -> None:
     """Raises Damaged unless this is the check of the content."""
     # compare_digest takes the same time for all: how much of a guess was right must not show.
     if not compare_digest(check, check_of(owner, content, key)):

@@ -55,6 +55,8 @@ def unpack(owner: bytes, values: Mapping[bytes, bytes], tenant: bytes, key: byte
 
 
 def _content(values: Mapping[bytes, bytes], tenant: bytes) -> bytes:
-    parts = [tenant, *(values.get(name, b"") for name in (b"embedding", b"created_at", b"cues", b"query"))]
-    # The length before each part keeps (b"ab", b"c") and (b"a", b"bc") apart.
-    return b"".join([b"%d %b" % (len(part), part) for part in parts])
+    vector, created_at = values.get(b"embedding", b""), values.get(b"created_at", b"")
+    cues, query = values.get(b"cues", b""), values.get(b"query", b"")
+    # The lengths keep (b"ab", b"c") and (b"a", b"bc") apart.
+    lengths = len(tenant), len(vector), len(created_at), len(cues)
+    return b"%d %d %d %d %b%b%b%b%b" % (*lengths, tenant, vector, created_at, cues, query)

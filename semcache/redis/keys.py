@@ -81,9 +81,13 @@ class KeySpace:
         """The keys that a tenant's entries belong to; the empty tenant has an index of its own."""
         return self.named if tenant else self.plain
 
+    def tag(self, tenant: str) -> bytes:
+        """What stands for a tenant in its keys and hashes; empty for the empty tenant."""
+        return tenant_tag(tenant).encode() if tenant else b""
+
     def start(self, tenant: str) -> bytes:
         """How the keys of all hashes of a tenant begin."""
-        return self.family(tenant).vectors + (f"{tenant_tag(tenant)}:{{" if tenant else "{").encode()
+        return b"%b%b{" % (self.family(tenant).vectors, self.tag(tenant) + b":" if tenant else b"")
 
     def scores(self, tenant: str, query: str) -> bytes:
         """The key of the scores of a query's entry."""

@@ -50,7 +50,7 @@ class VectorFormat:
 
     def unpack(self, blob: bytes) -> FloatArray:
         """The stored vector as float32 of length 1. Raises Damaged."""
-        if len(blob) != self.dims * np.dtype(self.dtype).itemsize:
+        if len(blob) != self.dims * int(self.dtype[-1]):
             raise Damaged("layout")
         vector = np.frombuffer(blob, dtype=self.dtype).astype(np.float32)
         square = float(vector @ vector)

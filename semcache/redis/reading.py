@@ -13,11 +13,11 @@ from semcache.redis.search import nearest
 
 def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
     """Scores by document fingerprint of the entry of exactly this query, or None. One GETRANGE."""
-    damages: list[Damage] = []
     key = state.layout.keys.scores(tenant, query)
     (blob,) = yield (read_scores(key),)
+    damages: list[Damage] = []
     scores = unpack_scores(state, key, blob, damages)
-    if damages:  # asked here, so that the usual case does not even make a generator
+    if damages:  # asked here, so that an exact hit does not even make a generator
         yield from discard(state, damages)
     return scores
 

@@ -133,6 +133,7 @@ def hits_in(
     if not isinstance(reply, list) or len(reply) % 2 == 0 or not isinstance(reply[0], int):
         damages.append(Damage(b"", b"", True, "reply"))
         return []
+    scope = _Scope(layout, layout.keys.start(tenant), layout.keys.tag(tenant), vector, min_similarity)
     hits: list[Hit | None] = []
     for key, flat in zip(reply[1::2], reply[2::2], strict=True):
         values: Mapping[bytes, bytes] = {}
@@ -141,7 +142,7 @@ def hits_in(
             if b"vector_distance" not in values:
                 hits.append(None)
                 continue
-            hit = _hit(key, values, layout, tenant, vector, min_similarity)
+            hit = _hit(key, values, scope)
         except Damaged as damaged:
             damages.append(Damage(key, values.get(b"check", b""), True, damaged.fault))
         # A reply of another shape fails somewhere above, or in between: it is not worth a test for every place.
@@ -153,18 +154,26 @@ def hits_in(
     return sorted(hits, key=lambda hit: -2 if hit is None else -hit.similarity)
 
 
-def _hit(
-    key: bytes, values: Mapping[bytes, bytes], layout: Layout, tenant: str, vector: FloatArray, min_similarity: float
-) -> Hit | None:
+class _Scope(NamedTuple):
+    """What the entries of a reply are to belong to, and to be near to. ``start`` is how their keys begin."""
+
+    layout: Layout
+    start: bytes
+    tag: bytes
+    vector: FloatArray
+    min_similarity: float
+
+
+def _hit(key: bytes, values: Mapping[bytes, bytes], scope: _Scope) -> Hit | None:
     """The entry of one result; None if it is not similar enough. Raises Damaged, or anything for a malformed one."""
     # "Distance" is Redis' word for 1 - cosine. It is NaN for vectors that are none, which are found and removed below.
-    if 1.0 - float(values[b"vector_distance"]) < min_similarity - _ROUNDING:
+    if 1.0 - float(values[b"vector_distance"]) < scope.min_similarity - _ROUNDING:
         return None
     # The filter was the server's. A key of another tenant shows that the field it filters by was changed.
-    if not key.startswith(layout.keys.start(tenant)):
+    if not key.startswith(scope.start):
         raise Damaged("check")
-    found = fields.unpack(key, values, layout.keys.family(tenant).tag_in(key), layout.signing_key)
+    found = fields.unpack(key, values, scope.tag, scope.layout.signing_key)
     # From the vector that was just checked: the server's number may have been damaged on its way.
-    ours = layout.vectors.unpack(found.vector)
-    similarity = min(1.0, max(-1.0, float(ours @ vector)))
-    return Hit(key, similarity, found, ours) if similarity >= min_similarity else None
+    ours = scope.layout.vectors.unpack(found.vector)
+    similarity = min(1.0, max(-1.0, float(ours @ scope.vector)))
+    return Hit(key, similarity, found, ours) if similarity >= scope.min_similarity else None

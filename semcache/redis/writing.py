@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
 from semcache.entries.fields import Fields
-from semcache.entries.fingerprint import tenant_tag
 from semcache.protocols import FloatArray
 from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, read_scores
@@ -14,10 +13,10 @@ from semcache.redis.operation import Operation, StoreState, packed_vector, run_s
 from semcache.redis.rewriting import EntryKeys, rewrite
 
 _FEW = 15
-"""Scores in a block that counts as small: its 20 bytes besides are more than a twentieth of it."""
+"""Scores in a block that counts as small. A block more costs a read 0.7 us, as much as 24 scores, signed 1.2 us."""
 _TIDY_BYTES = 64 * codec.RECORD_BYTES
 """A small block that makes an entry grow beyond a multiple of this has all blocks made one: every fourth at most, and
-after 32 of a single score. Two more round trips, after the answer."""
+after 45 of a single score. Two more round trips, after the answer."""
 
 
 def remember(
@@ -68,14 +67,15 @@ def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None) -
     vector = None if new.vector is None else packed_vector(state, new.vector)
     fields: list[bytes] = []
     if vector is not None:
-        tag = tenant_tag(tenant).encode() if tenant else b""
         query = new.query if layout.store_queries else None
-        fields = Fields(vector, tag, state.clock(), new.cues, query).pack(keys.vector, layout.signing_key)
+        fields = Fields(vector, layout.keys.tag(tenant), state.clock(), new.cues, query).pack(
+            keys.vector, layout.signing_key
+        )
     return script("remember").by_digest(
         keys,
         codec.pack(keys.scores, new.scores[: layout.max_scores], layout.signing_key),
         int(layout.listwise),
-        codec.BLOCK_BYTES + layout.max_scores * codec.RECORD_BYTES,
+        codec.bytes_of(layout.max_scores, layout.signing_key),
         layout.lifetime.draw_ms(ttl_s, state.rng),
         *fields,
     )
@@ -99,7 +99,7 @@ def _settle(state: StoreState, tenant: str, new: NewScores, length: object) -> O
 
     if length == 0:
         return (yield from rewrite(state, [keys], _read, newest)) == 1
-    before = length - codec.BLOCK_BYTES - len(new.scores) * codec.RECORD_BYTES
+    before = length - codec.bytes_of(len(new.scores), layout.signing_key)
     if before > 0 and len(new.scores) <= _FEW and before // _TIDY_BYTES != length // _TIDY_BYTES:
         yield from rewrite(state, [keys], _read, newest)
     return True

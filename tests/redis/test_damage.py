@@ -107,8 +107,8 @@ FIELDS: dict[str, dict[str, bytes | float]] = {
     "other cues": {"cues": b"x"},
     "a query": {"query": b"another"},
     "another vector": {"embedding": near(vector(1), 0.99).astype("<f2").tobytes()},
-    "another check": {"check": b"\x02" + bytes(16)},
-    "another version": {"check": b"\x01" + bytes(16)},
+    "another check": {"check": b"\x02" + bytes(4)},
+    "another version": {"check": b"\x01" + bytes(4)},
 }
 
 
@@ -166,9 +166,9 @@ class TestSigned:
         assert not [event for event in events if isinstance(event, EntryDamaged)]
         assert await signed.read_exact("", "q") == {A: 1.0}
 
-    @pytest.mark.parametrize("key", [b"", derived_key("another secret")])
+    @pytest.mark.parametrize(("key", "fault"), [(b"", "layout"), (derived_key("another secret"), "check")])
     async def test_a_forged_entry_is_a_miss(
-        self, make_store: MakeStore, client: redis.Redis, namespace: str, key: bytes
+        self, make_store: MakeStore, client: redis.Redis, namespace: str, key: bytes, fault: str
     ) -> None:
         events: list[object] = []
         store = make_store(signing_key=SECRET, on_event=events.append)
@@ -176,7 +176,7 @@ class TestSigned:
         name = store_key(client, namespace, "q")
         client.set(name, codec.pack(name, [(A, 99.0)], key))
         assert await store.read_exact("", "q") is None
-        assert events[-1] == EntryDamaged(entry_id("", "q"), "scores", "check")
+        assert events[-1] == EntryDamaged(entry_id("", "q"), "scores", fault)
 
     async def test_scores_of_one_query_cannot_be_moved_to_another(
         self, make_store: MakeStore, client: redis.Redis, namespace: str
@@ -225,8 +225,9 @@ class TestVectors:
 
 class TestManyBlocks:
     def blocks(self, blob: bytes) -> int:
-        """How often an entry's scores were appended: each time costs 20 bytes besides the records."""
-        return (len(blob) - codec.RECORD_BYTES * len(codec.unpack(self.key, blob) or {})) // codec.BLOCK_BYTES
+        """How often an entry's scores were appended: each time costs 8 bytes besides the records."""
+        records = len(codec.unpack(self.key, blob) or {})
+        return (len(blob) - codec.RECORD_BYTES * records) // codec.bytes_of(0)
 
     key = b""
 
@@ -237,7 +238,7 @@ class TestManyBlocks:
             await store.remember("", "q", vector(1), [(fingerprint(number), float(number))])
             expected[fingerprint(number)] = float(number)
             self.key = store_key(client, namespace, "q")
-            assert self.blocks(client.get(self.key)) <= 33
+            assert self.blocks(client.get(self.key)) <= 46
         assert await store.read_exact("", "q") == expected
         assert 0 < client.pttl(self.key) <= 1_000_000
 
@@ -249,7 +250,7 @@ class TestManyBlocks:
             scores = [(fingerprint(document), float(number)) for document in range(15)]
             assert await store.remember("", "q", vector(1), scores)
             assert await store.read_exact("", "q") == dict(scores)
-        assert client.strlen(store_key(client, namespace, "q")) <= 20 * codec.RECORD_BYTES + codec.BLOCK_BYTES
+        assert client.strlen(store_key(client, namespace, "q")) <= codec.bytes_of(20)
 
     async def test_skipped_ones_are_counted_without_the_damaged(
         self, make_store: MakeStore, client: redis.Redis, namespace: str

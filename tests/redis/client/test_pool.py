@@ -31,6 +31,7 @@ class ScriptedConnection:
         """What was to be echoed, by batch."""
         self.opened = 0
         self._replies: deque[Any] = deque()
+        self._parser = self._reader = self
 
     async def connect(self) -> None:
         self.is_connected = True
@@ -58,7 +59,8 @@ class ScriptedConnection:
         """Let a reply come a second time."""
         self._replies.append(reply)
 
-    async def can_read(self) -> bool:
+    def has_data(self) -> bool:
+        """As hiredis' reader, which is deep inside of a connection."""
         return bool(self._replies)
 
     async def read_response(self) -> Any:
