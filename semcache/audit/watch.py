@@ -120,12 +120,16 @@ class QualityWatch:
     def _follow(self, state: QualityState) -> None:
         """Decide what the state in Redis says about trust, and put the policy in force that follows."""
         policy = self._cache.backend.policy
-        trust = decide(state.trust, state.statistics, _threshold(policy), self._budget)
+        floor = self._cache.backend.reuse_knobs.trust_floor
+        if policy.reuse is not None:
+            # What is not similar enough to be verified is not found at all.
+            floor = max(floor, policy.reuse.reuse_threshold)
+        trust = decide(state.trust, state.statistics, _threshold(policy), self._budget, floor)
         if trust is not state.trust:
             # Another process may have decided first. Then its decision is what comes back, and it counts.
             state = self._store.change(state, trust)
         old, self._state = self._state, state
-        if (old.trust.near, old.trust.exact) == (state.trust.near, state.trust.exact):
+        if all(getattr(old.trust, name) == getattr(state.trust, name) for name in ("near", "low", "exact")):
             return
         after = restricted(policy, state.trust)
 

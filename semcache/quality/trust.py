@@ -5,6 +5,7 @@
     the same query costs more than noise                       trust nothing, not even scores of the same query
     cached orders are useless for far queries                  trust no near query, until near ones prove good
     after that, enough observations within the budget          back to a lower threshold, or to the same query
+    queries just below the threshold cost less, surely         a threshold below the user's, down to the floor
 
 Queries that are not trusted are verified, so observations continue after trust is withdrawn. The store starts counting
 anew whenever trust is withdrawn: observations from before the decision do not count after it.
@@ -21,6 +22,10 @@ NEVER = math.inf
 """A threshold that no similarity reaches."""
 # Edges of the bands near 1, so that each step leaves out whole bands.
 _HIGHER_THRESHOLDS = (0.98, 0.99, 0.995, NEVER)
+_LOWER_THRESHOLDS = (0.96, 0.95, 0.9)
+# Goes below what the user has set at level 5 %. With hardly any losses and a budget of 0.01 that takes 330 observations
+# of each band on the way: a few hundred bad answers cost more than a few hundred model calls.
+_LOG_E_VALUE_OF_PROOF = math.log(20)
 
 # Withdraws at level 1 %: a false alarm in a hundred scopes whose mean loss is just at the limit, and hardly any where
 # it is half of that.
@@ -40,6 +45,8 @@ EXACT_NOISE = 0.02
 # documents that seem best, so it sees less of a loss than an audit of all candidates does.
 USELESS = 0.12
 
+_CHEAP = "near queries cost less than the budget"
+
 BandStatistics = Mapping[str, ReuseStatistics]
 
 
@@ -47,7 +54,8 @@ BandStatistics = Mapping[str, ReuseStatistics]
 class Trust:
     """The cached scores that are trusted: of near queries from similarity ``near`` on, of the same query if ``exact``.
 
-    ``near`` is a cosine; 0 leaves the user's threshold as it is. ``reason`` says what changed the trust last.
+    ``near`` is a cosine above the user's threshold, ``low`` one below it; 0 leaves that as it is. ``reason`` says what
+    changed the trust last.
     ``is_cleared`` means that near queries proved good although cached orders are useless for far ones, as for
     fill-in-the-blank queries; far queries then no longer withdraw trust.
     """
@@ -56,20 +64,25 @@ class Trust:
     exact: bool = True
     reason: str = ""
     is_cleared: bool = False
+    low: float = 0.0
 
     def threshold(self, user_threshold: float) -> float:
-        """The threshold in force, never below the user's; infinite when no near query is trusted."""
-        return max(user_threshold, self.near)
+        """The threshold in force; infinite when no near query is trusted."""
+        if self.near > user_threshold:
+            return self.near
+        return min(user_threshold, self.low or user_threshold)
 
     def is_stricter_than(self, other: "Trust") -> bool:
         """Whether this withdraws something that the other trusts."""
-        return self.near > other.near or (other.exact and not self.exact)
+        is_raised = other.low > 0 and not 0 < self.low <= other.low
+        return self.near > other.near or is_raised or (other.exact and not self.exact)
 
 
-def decide(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust:
+def decide(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float, floor: float = 1.0) -> Trust:
     """The trust that follows from the statistics; the same object when nothing changes.
 
-    ``user_threshold`` is a cosine. ``budget`` is the mean order loss (0 to 1) that trusted near queries may cost.
+    ``user_threshold`` is a cosine, and so is ``floor``, down to which good evidence may lower it. ``budget`` is the
+    mean order loss (0 to 1) that trusted near queries may cost.
 
     Example:
         >>> decide(Trust(), {}, 0.97, 0.01) == Trust()
@@ -89,8 +102,23 @@ def decide(trust: Trust, statistics: BandStatistics, user_threshold: float, budg
     for step in (user_threshold, *_HIGHER_THRESHOLDS):
         if step < threshold and _is_under(_near(statistics, step), budget):
             near = 0.0 if step == user_threshold else step
-            return replace(trust, near=near, reason="near queries cost less than the budget", is_cleared=True)
-    return trust
+            return replace(trust, near=near, reason=_CHEAP, is_cleared=True)
+    low = _lowest(statistics, threshold, budget, floor)
+    return trust if low is None else replace(trust, low=low, reason=_CHEAP, is_cleared=True)
+
+
+def _lowest(statistics: BandStatistics, threshold: float, budget: float, floor: float) -> float | None:
+    """The lowest threshold down to which every band costs less than the budget, surely; None for the one in force."""
+    low = None
+    for step in _LOWER_THRESHOLDS:
+        if floor <= step < threshold < NEVER:
+            # Band by band: many good near ones must not pay for the farther ones.
+            band = statistics.get(str(step), ReuseStatistics())
+            is_proven = sequential_test.log_e_value_below(band.losses, budget) >= _LOG_E_VALUE_OF_PROOF
+            if not is_proven or _is_over(band, budget):
+                break
+            low = step
+    return low
 
 
 def _withdrawn(trust: Trust, statistics: BandStatistics, user_threshold: float, budget: float) -> Trust | None:
@@ -103,13 +131,14 @@ def _withdrawn(trust: Trust, statistics: BandStatistics, user_threshold: float, 
         return None
     if _is_over(_near(statistics, threshold), budget):
         # Without bands nothing is over the budget, so the search ends at NEVER at the latest.
-        higher = (step for step in _HIGHER_THRESHOLDS if step > threshold)
+        higher = (step for step in (user_threshold, *_HIGHER_THRESHOLDS) if step > threshold)
         near = next(step for step in higher if not _is_over(_near(statistics, step), budget))
-        return replace(trust, near=near, reason="near queries cost more than the budget")
+        near = 0.0 if near == user_threshold else near
+        return replace(trust, near=near, low=0.0, reason="near queries cost more than the budget")
     # By the user's threshold, not the one in force: bands between the two are near ones that were withdrawn.
     far = set(BANDS[1:]) - set(bands_from(user_threshold))
     if not trust.is_cleared and _is_over(_pooled(statistics, far), USELESS):
-        return replace(trust, near=NEVER, reason="cached orders are worth nothing")
+        return replace(trust, near=NEVER, low=0.0, reason="cached orders are worth nothing")
     return None
 
 

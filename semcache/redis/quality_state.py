@@ -13,8 +13,9 @@ from semcache.redis.shared_state import SharedState, number_in, sums_by_band
 _MAX_RECENT = 64
 """Recent observations of a group before they count as older ones. An alarm takes 10 to 40 observations, and more of a
 good past in the same block would hide a bad present from it."""
-_MAX_OLDER = 1024
-"""Older observations of a group before all its sums are halved. Relaxing takes about 200 at a budget of 0.01."""
+_MAX_OLDER = 4096
+"""Older observations of a group before all its sums are halved. To relax takes about 200 at a budget of 0.01, to go
+below the user's threshold 330 of one band alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +66,7 @@ class QualityStore:
             "exact": str(int(trust.exact)),
             "reason": trust.reason,
             "cleared": str(int(trust.is_cleared)),
+            "low": repr(trust.low),
         }
         return _state(self._shared.change(seen.changes, trust.is_stricter_than(seen.trust), decision))
 
@@ -78,6 +80,7 @@ def _state(fields: Mapping[str, str]) -> QualityState:
         exact=fields.get("exact", "1") == "1",
         reason=fields.get("reason", ""),
         is_cleared=fields.get("cleared", "0") == "1",
+        low=float(fields.get("low", "0")),
     )
     statistics = {band: ReuseStatistics.of(sums) for band, sums in sums_by_band(fields).items() if band in BANDS}
     changes = fields.get("changes", "")

@@ -43,6 +43,35 @@ class TestDecide:
         assert bool(decided.reason) == (decided != Trust())
 
     @pytest.mark.parametrize(
+        ("bands", "floor", "low"),
+        [
+            ({"0.96": GOOD}, 0.9, 0.96),
+            ({"0.96": GOOD, "0.95": GOOD, "0.9": GOOD}, 0.9, 0.9),
+            ({"0.96": GOOD, "0.95": GOOD, "0.9": GOOD}, 0.95, 0.95),
+            ({"0.96": GOOD, "0.95": GOOD, "0.9": GOOD}, 1.0, 0.0),
+            # Every band on the way has to be proven by itself.
+            ({"0.95": GOOD, "0.9": GOOD}, 0.9, 0.0),
+            ({"0.98": GOOD * 10, "0.96": [0.012] * 500}, 0.9, 0.0),
+            ({"0.96": [0.002] * 200}, 0.9, 0.0),
+        ],
+    )
+    def test_good_evidence_lowers_the_threshold_to_the_floor(
+        self, bands: Mapping[str, Sequence[float]], floor: float, low: float
+    ) -> None:
+        statistics = {band: reuse(losses) for band, losses in bands.items()}
+        decided = decide(Trust(), statistics, self.USER_THRESHOLD, self.BUDGET, floor)
+        assert (decided.low, decided.near, decided.exact) == (low, 0.0, True)
+        assert decided.threshold(self.USER_THRESHOLD) == (low or self.USER_THRESHOLD)
+
+    def test_what_was_lowered_goes_back_to_the_users_threshold_first(self) -> None:
+        lowered = Trust(low=0.95)
+        decided = decide(lowered, {"0.95": reuse(self.BAD)}, self.USER_THRESHOLD, self.BUDGET, 0.9)
+        assert (decided.low, decided.near) == (0.0, 0.0)
+        assert decided.is_stricter_than(lowered) and not lowered.is_stricter_than(decided)
+        worse = decide(lowered, {"0.97": reuse(self.BAD)}, self.USER_THRESHOLD, self.BUDGET, 0.9)
+        assert (worse.low, worse.near) == (0.0, 0.98)
+
+    @pytest.mark.parametrize(
         ("before", "bands", "near", "exact"),
         [
             (Trust(NEVER), {}, NEVER, True),

@@ -82,10 +82,10 @@ def test_recent_observations_become_older_ones(store: QualityStore) -> None:
 
 
 def test_what_is_long_past_is_forgotten_by_halves(store: QualityStore) -> None:
-    for _ in range(17):
+    for _ in range(65):
         state = store.add([SAME] * 64, read=True)
     seen = state.statistics["0.98"]
-    assert seen.losses.sum() == 17 * 64 / 2
+    assert seen.losses.sum() == 65 * 64 / 2
     assert seen.summary()["overlap"] == pytest.approx(1)
     assert seen.summary()["drift"] == pytest.approx(0.1)
 
