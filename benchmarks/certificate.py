@@ -14,12 +14,13 @@ from semcache.flow.policy import PrunePolicy
 from semcache.quality.pruning import ASK_ALL
 
 SCOPES, QUICK_SCOPES = 200, 9
-REQUESTS, QUICK_REQUESTS = 3000, 1000
+REQUESTS, QUICK_REQUESTS = 4000, 1000
 BUDGET = 0.01
 STATED_SHARE = 0.10
 """The level of the test that puts pruning in force (``semcache/quality/pruning.py``)."""
-STATED_REQUESTS = 1500
-"""Requests, from the change on, for which the loss may be above the budget."""
+STATED_REQUESTS = 1000
+"""Requests for which the loss may be above twice the budget. A loss just above the budget takes longer to be told from
+the budget, and costs as little."""
 PRUNE = PrunePolicy(mode="on")
 
 
@@ -88,9 +89,11 @@ def _targets(courses: Sequence[Course]) -> Iterator[Target]:
         Quantile(float(above.mean()), float(low), float(high)),
         at_most=STATED_SHARE,
     )
-    longest = float(max(course.longest_above(BUDGET) for course in courses))
+    longest = float(max(course.longest_above(2 * BUDGET) for course in courses))
     yield Target(
-        "requests of the longest time above the budget", Quantile(longest, longest, longest), at_most=STATED_REQUESTS
+        "requests of the longest time above twice the budget",
+        Quantile(longest, longest, longest),
+        at_most=STATED_REQUESTS,
     )
 
 

@@ -15,7 +15,7 @@ from semcache.flow.reuse import prior
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.quality.pruning import ASK_ALL, Pruned, PruneStatistics, Pruning, is_anew
-from semcache.redis.pruning_state import MOST_REQUESTS, PruningState
+from semcache.redis.pruning_state import MAX_OLDER, MAX_RECENT, MOST_REQUESTS, PruningState
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ EVALUATED = 5
 class MemoryLearning:
     """What the processes of a scope share, in memory, with the limits of the Redis store."""
 
-    def __init__(self, max_recent: int = 64, max_older: int = 4096) -> None:
+    def __init__(self, max_recent: int = MAX_RECENT, max_older: int = MAX_OLDER) -> None:
         self._sums = Statistics.empty()
         self._limits = max_recent, max_older
         self._numbers: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -194,7 +194,8 @@ def run(seed: int, kind: str, requests: int, prune: PrunePolicy, budget: float) 
         is_after = number >= requests // 2
         features, scores = (later if is_after else before).draw(rng, documents)
         policy = learner.restricted(FlowPolicy(None))
-        if policy.surrogate is None or policy.prune is None:
+        surrogate = policy.surrogate if policy.is_pruning else None
+        if surrogate is None or policy.prune is None:
             in_force, is_whole = ASK_ALL, True
         else:
             in_force, is_whole = policy.prune.confidence, bool(rng.random() < policy.prune.explore)
@@ -203,8 +204,8 @@ def run(seed: int, kind: str, requests: int, prune: PrunePolicy, budget: float) 
         stretches[-1].requests += 1
         if is_whole:
             learner.learn(features, scores, top_k)
-        if policy.surrogate is not None and number % EVALUATED == 0:
-            learned = expected(policy.surrogate, features, None, in_force)
+        if surrogate is not None and number % EVALUATED == 0:
+            learned = expected(surrogate, features, None, in_force)
             rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=in_force)
             pruned = replay(prior([b""] * documents, (), learned), scores, top_k, rule)
             stretches[-1].losses.append(0.0 if is_whole else pruned.loss)

@@ -1,5 +1,6 @@
 """Learns from scores of whole requests what need not be asked, measures what that would cost, and decides."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -17,7 +18,7 @@ from semcache.protocols import FloatArray
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
-from semcache.quality.pruning import ASK_ALL, Pruned, Pruning, decide, effective, explore_share, levels
+from semcache.quality.pruning import ASK_ALL, LATEST, Pruned, Pruning, decide, effective, explore_share, levels
 from semcache.redis.pruning_state import PruningState
 
 _LEARNING = "pruning: too little is known yet"
@@ -70,6 +71,7 @@ class PruningLearner:
         self._budget = budget
         self._levels = levels(prune.confidence)
         self._number = 0
+        self._latest: deque[float] = deque(maxlen=LATEST)
         self.known = Statistics.empty()
         self.state = PruningState(Pruning(), {})
         self.surrogate: Surrogate | None = None
@@ -105,9 +107,9 @@ class PruningLearner:
             self._pending += Statistics.of(features, scores, learned.predicted.scores, learned.predicted.spread)
             if len(scores) > top_k + FIRST_ROUND_EXTRA:
                 names = fingerprints or [b""] * len(scores)
-                self._seen += [
-                    self._pruned(level, learned, scores, top_k, names, neighbours) for level in self._next_levels()
-                ]
+                seen = [self._pruned(level, learned, scores, top_k, names, neighbours) for level in self._next_levels()]
+                self._seen += seen
+                self._latest.append(seen[0].loss)
         self.surrogate = Surrogate.of(self.known + self._pending)
 
     def share(self) -> Pruning:
@@ -152,7 +154,7 @@ class PruningLearner:
             unpruned = (self.state.pruning.reason or _LEARNING) if prune.mode == "on" else ""
             prune = replace(prune, mode="measure")
         elif prune.mode == "on":
-            explore = explore_share(self.in_force, self.state.statistics, prune.explore, self._budget)
+            explore = explore_share(self._latest, prune.explore, self._budget)
             prune = replace(prune, confidence=self.in_force, explore=explore)
         return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 

@@ -13,7 +13,7 @@ Both are sequential tests, so that they may be read after every request. Between
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -34,9 +34,10 @@ MOST_LEVELS = 4
 _LOG_E_VALUE_OF_PROOF = math.log(10)
 # Withdrawn at level 1 %, as trust is.
 _LOG_E_VALUE_OF_ALARM = math.log(100)
-# Looked at more closely when the recent losses are twice as likely above the budget as at it.
-_LOG_E_VALUE_OF_DOUBT = math.log(2)
-EXPLORE_IN_DOUBT = 0.2
+LATEST = 32
+"""Losses of a process by which it doubts: in steady state they are those of 1,600 requests."""
+_LEAST_LATEST = 6
+EXPLORE_IN_DOUBT = 0.3
 """Share of the requests that are scored whole while there is doubt, so that an alarm does not wait for thousands."""
 
 
@@ -161,10 +162,12 @@ def is_anew(pruning: Pruning, decided: Pruning) -> bool:
     return decided.confidence == ASK_ALL and pruning.confidence < ASK_ALL
 
 
-def explore_share(in_force: float, statistics: LevelStatistics, explore: float, budget: float) -> float:
-    """Share of the requests to score whole: the user's, or more while the recent losses are in doubt."""
-    seen = statistics.get(in_force)
-    is_in_doubt = seen is not None and sequential_test.log_e_value_above(seen.recent, budget) >= _LOG_E_VALUE_OF_DOUBT
+def explore_share(latest: Sequence[float], explore: float, budget: float) -> float:
+    """Share of the requests to score whole: the user's, or more while there is doubt.
+
+    There is doubt while the mean of the ``latest`` losses at the confidence in force is above the budget.
+    """
+    is_in_doubt = len(latest) >= _LEAST_LATEST and sum(latest) > len(latest) * budget
     return max(explore, EXPLORE_IN_DOUBT) if is_in_doubt else explore
 
 

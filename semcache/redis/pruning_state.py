@@ -16,9 +16,10 @@ from semcache.redis.shared_state import LIFE_MS, SharedState, sums_by_band
 MOST_REQUESTS = 2000
 """Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some
 hundred requests, and a corpus that changes has to be followed."""
-_MAX_RECENT = 64
-"""As for the quality state: recent losses before they count as older ones."""
-_MAX_OLDER = 4096
+MAX_RECENT = 256
+"""Recent losses before they count as older ones. To tell a mean of twice the budget from the budget itself takes some
+hundred losses (benchmarks/results/certificate.md)."""
+MAX_OLDER = 4096
 """Older losses before all are halved. A proof takes 240 and more."""
 
 
@@ -42,7 +43,7 @@ class PruningStore:
         base = KeySpace.of(namespace, reranker, embedder).base
         self._connection = connection
         self.key = f"{base}:l".encode()
-        self._shared = SharedState(connection, f"{base}:z".encode(), _MAX_RECENT, _MAX_OLDER)
+        self._shared = SharedState(connection, f"{base}:z".encode(), MAX_RECENT, MAX_OLDER)
 
     def read_sums(self) -> Statistics:
         """What the surrogate is fitted from; empty where there is nothing, or of another version."""

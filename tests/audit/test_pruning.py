@@ -157,7 +157,7 @@ def test_losses_end_pruning_and_start_the_learning_anew(start: Any) -> None:
     process.learn(ENOUGH + 40)
     assert process.figures["confidence"] is not None
     process.model.has_changed = True
-    process.learn(40, start=1000)
+    process.learn(100, start=1000)
     changes = process.events_of(PruningChanged)
     assert (changes[-1].new, changes[-1].reason) == (inf, "pruning cost more than the budget")
     assert process.ask(5000).status is Status.FRESH

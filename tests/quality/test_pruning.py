@@ -93,10 +93,11 @@ def test_the_users_confidence_is_the_least() -> None:
 
 
 def test_more_is_explored_while_there_is_doubt() -> None:
-    assert explore_share(1.5, {}, 0.02, BUDGET) == 0.02
-    assert explore_share(1.5, {1.5: seen(GOOD * 20)}, 0.02, BUDGET) == 0.02
-    assert explore_share(1.5, {1.5: seen([0.3, 0.2])}, 0.02, BUDGET) == EXPLORE_IN_DOUBT
-    assert explore_share(1.5, {1.5: seen([0.3, 0.2])}, 0.5, BUDGET) == 0.5
+    assert explore_share([], 0.02, BUDGET) == 0.02
+    assert explore_share([0.3], 0.02, BUDGET) == 0.02
+    assert explore_share([0.0] * 20 + [0.1], 0.02, BUDGET) == 0.02
+    assert explore_share([0.0] * 8 + [0.1], 0.02, BUDGET) == EXPLORE_IN_DOUBT
+    assert explore_share([0.0] * 8 + [0.1], 0.5, BUDGET) == 0.5
 
 
 def test_what_is_added_up_can_be_shown() -> None:
