@@ -63,12 +63,20 @@ class Model(CountingReranker):
 class Process:
     """One process: its own connection, cache and model, and a list of what happened."""
 
-    def __init__(self, url: str, namespace: str, *, model: CountingReranker | None = None, **prune: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        *,
+        model: CountingReranker | None = None,
+        budget: float = BUDGET,
+        **prune: Any,
+    ) -> None:
         self.events: list[Event] = []
         self.namespace = namespace
         settings = Settings(
             cache={"namespace": namespace},
-            reuse={"audit_rate": 0, "quality_budget": BUDGET},
+            reuse={"audit_rate": 0, "quality_budget": budget},
             prune={"mode": "on", "explore": 0.0, **prune},
         )
         cache = RedisSemanticCache(url, ChanceEmbedder(), settings=settings, observers=[self.events.append])
@@ -153,17 +161,18 @@ def test_off_learns_nothing(start: Any) -> None:
 
 
 def test_losses_end_pruning_and_start_the_learning_anew(start: Any) -> None:
-    process = start(explore=1.0)
-    process.learn(ENOUGH + 40)
+    process = start(explore=1.0, budget=BUDGET / 4)
+    process.learn(180)
     assert process.figures["confidence"] is not None
     process.model.has_changed = True
-    process.learn(100, start=1000)
-    changes = process.events_of(PruningChanged)
-    assert (changes[-1].new, changes[-1].reason) == (inf, "pruning cost more than the budget")
-    assert process.ask(5000).status is Status.FRESH
+    process.learn(60, start=1000)
+    begun, ended = process.events_of(PruningChanged)[:2]
+    assert begun.new == ended.old == 1.5
+    assert (ended.new, ended.reason) == (inf, "pruning cost more than the budget")
     # What it is like now is learned from nothing, and proves good in its turn.
-    process.learn(ENOUGH + 60, start=2000)
+    process.learn(200, start=2000)
     assert process.events_of(PruningChanged)[-1].new < inf
+    assert process.figures["learned_from"] < 300
 
 
 def test_degraded_answers_and_listwise_orders_teach_nothing(start: Any) -> None:
