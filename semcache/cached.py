@@ -157,7 +157,9 @@ class CachedReranker:
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
         request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
-        outcome = self._flights.do(_key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline))
+        outcome = self._flights.do(
+            _key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline, started)
+        )
         return self._answered(request, documents, outcome, started)
 
     async def arerank(
@@ -178,7 +180,7 @@ class CachedReranker:
         request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         outcome = await self._async_flights.do(
-            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline)
+            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline, started)
         )
         return self._answered(request, documents, outcome, started)
 

@@ -25,53 +25,12 @@ from math import inf
 
 from semcache.batching.service_time import ServiceTime
 from semcache.degradation.monitor import LatencyMonitor, check_latency
+from semcache.degradation.policy import BreakerPolicy
 from semcache.degradation.transitions import TRANSITIONS, Signal
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import InvalidInputError
 from semcache.events import BreakerChanged, State
-from semcache.flow.requests import check_count
-from semcache.settings import Breaker as BreakerSettings
 
-# Up to this share is added to the open time, so that many processes do not probe a remote model in the same moment.
-_JITTER_SHARE = 0.2
-
-_DEFAULTS = BreakerSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When the breaker changes its state. The reasons for the defaults stand in the settings.
-
-    The primary is left alone for ``open_s`` seconds at first, and for at most ``max_open_s`` after failed probes; it
-    serves again after ``probes`` probes in a row that took at most ``probe_factor`` of the monitor's threshold.
-    ``errors`` errors in a row open the breaker at once; a success in between starts their count anew, so that single
-    bad requests between good ones never open it. ``slow_in_a_row`` slow calls in a row do the same once the monitor's
-    window may be judged: a slow spell then need not fill a twentieth of the window.
-
-    A call of more pairs than usual may take longer than the threshold, in proportion. With ``per_pair`` the latency of
-    a call is divided by its number of pairs instead, and the monitor's threshold is in seconds per pair. With
-    ``shadow`` no caller waits for a probe: it is a copy of a request that another rung answers. Raises
-    ConfigurationError.
-    """
-
-    open_s: float = _DEFAULTS.open_s
-    max_open_s: float = _DEFAULTS.max_open_s
-    probes: int = _DEFAULTS.probes
-    probe_factor: float = _DEFAULTS.probe_factor
-    errors: int = _DEFAULTS.errors
-    slow_in_a_row: int = _DEFAULTS.slow_in_a_row
-    shadow: bool = _DEFAULTS.shadow
-    per_pair: bool = False
-
-    def __post_init__(self) -> None:
-        # Also refuses NaN, with which no comparison holds, and infinity, which would mean an outage without an end.
-        if not 0 < self.open_s <= self.max_open_s < float("inf"):
-            raise ConfigurationError(
-                f"open_s must be above 0 and at most max_open_s, got {self.open_s!r} and {self.max_open_s!r}"
-            )
-        for name in ("probes", "errors", "slow_in_a_row"):
-            check_count(name, getattr(self, name))
-        if not 0 < self.probe_factor <= 1:
-            raise ConfigurationError(f"probe_factor must be above 0 and at most 1, got {self.probe_factor!r}")
+__all__ = ["Breaker", "BreakerPolicy", "Ticket"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +218,9 @@ class Breaker:
         old, new = self.state, TRANSITIONS.get((self.state, signal))
         if new is None:
             return
-        # A reset of a closed breaker is no change to observers, but it makes older tickets invalid like any other.
-        if new is not old:
+        if (
+            new is not old
+        ):  # a reset of a closed breaker is no change to observers, but ends older tickets like any other
             self._changes.append(self._evidence(old, new, signal, cause))
         self.state = new
         self._generation += 1
@@ -268,10 +228,8 @@ class Breaker:
         self._errors = self._fast = self._slow = 0
         self._probe = None
         if new is State.OPEN:
-            # The exponent is capped, since 2.0 ** openings would overflow after a thousand failed probes.
-            open_s = min(self.policy.open_s * 2.0 ** min(self._openings, 64), self.policy.max_open_s)
-            # Jitter is added after the maximum is applied: otherwise all processes would probe together from then on.
-            self._open_until = now + open_s * (1 + _JITTER_SHARE * jitter)
+            has_failed = signal in (Signal.ERRORS, Signal.PROBE_FAILED)
+            self._open_until = now + self.policy.open_time_s(self._openings, has_failed=has_failed, jitter=jitter)
             self._openings += 1
         elif new is State.CLOSED:
             # The window that opened the breaker would open it again at once.

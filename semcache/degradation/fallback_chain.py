@@ -21,7 +21,8 @@ from semcache.batching.batcher import Batcher
 from semcache.batching.jobs import Served
 from semcache.causes import cause_of
 from semcache.degradation.rung import Rung
-from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
+from semcache.degradation.shared_breaker import SharedBreaker
+from semcache.errors import ConfigurationError, DeadlineExceededError, InvalidInputError, QueueFullError
 from semcache.events import Event, RungFailed
 from semcache.protocols import Clock, FloatArray, Pair, Scored
 from semcache.rerankers.awaiting import is_awaited
@@ -86,12 +87,13 @@ class FallbackChain:
     on_event: Callable[[Event], None]
 
     def calls(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], deadline: float | None
+        self, query: str, documents: Sequence[str], ask: Sequence[int], deadline: float | None, spent_s: float = 0.0
     ) -> Generator[RungCall, FloatArray, Scored]:
         """Call the primary with the documents at the positions ``ask``, then each rung with all, until one answers.
 
         The reason in the answer is why the primary did not give it: "open", "busy", "deadline" or "error". If no rung
-        answers, the answer is the order of the retriever. Raises only InvalidInputError, for which no rung could do
+        answers, the answer is the order of the retriever. Without a deadline the primary has ``spent_s`` seconds less,
+        which the request has taken already. Raises only InvalidInputError, for which no rung could do
         better, and QueueFullError of a rung that is told to reject what it has no room for.
         """
         reason: str | None = None
@@ -100,7 +102,7 @@ class FallbackChain:
                 # A lower rung scores all documents, since its scores cannot be mixed with scores of the primary.
                 positions = ask if number == 0 else range(len(documents))
                 pairs = [(query, documents[position]) for position in positions]
-                scores = yield from self._call(number, pairs, len(documents), deadline)
+                scores = yield from self._call(number, pairs, len(documents), deadline, spent_s)
             except InvalidInputError:
                 raise
             except QueueFullError as error:
@@ -115,14 +117,24 @@ class FallbackChain:
                 return Scored(scores, rung.name, reason)
         return Scored(None, RetrievalOrder.name, reason)
 
+    def breaker_of(self, reranker: str | None) -> SharedBreaker:
+        """The breaker of the rung of this name, for None the primary's. Raises ConfigurationError without one."""
+        for rung in self.rungs:
+            if reranker in (None, rung.name):
+                return rung.breaker
+        names = ", ".join(rung.name for rung in self.rungs)
+        raise ConfigurationError(f"no rung of this ladder is called {reranker!r}; its rungs are {names}")
+
     def _call(
-        self, number: int, pairs: Sequence[Pair], documents: int, deadline: float | None
+        self, number: int, pairs: Sequence[Pair], documents: int, deadline: float | None, spent_s: float
     ) -> Generator[RungCall, FloatArray, FloatArray]:
         """One rung's scores, if it can be called now."""
         rung = self.rungs[number]
         load = rung.batcher.load()
         now = self.clock()
         left_s = self._time_for(number, load, len(pairs), documents, None if deadline is None else deadline - now)
+        if deadline is None and number == 0:
+            left_s -= spent_s
         if left_s <= 0:
             raise _NotCalledError("deadline")
         # The breaker comes first, since the load does not matter while it is open. So a probe may be admitted and then

@@ -10,12 +10,12 @@ from typing import Any, Self, TypeVar
 
 from semcache.degradation.breaker import BreakerPolicy
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
+from semcache.degradation.idle import IdlePrimary
 from semcache.degradation.ladder import RungDefaults, as_rung, build_rungs, ladder_rungs
 from semcache.degradation.monitor import LatencyMonitor
-from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import InvalidInputError
 from semcache.flow.drive import adrive, drive
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
@@ -23,7 +23,6 @@ from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.pruning.surrogate import Surrogate
 from semcache.ranking import Ranking
-from semcache.rerankers.awaiting import is_loop_bound
 from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
@@ -106,6 +105,7 @@ class DegradableReranker:
         self._primary, self._breaker = built[0].batcher, built[0].breaker
         self.monitor = self._breaker.monitor
         self._chain = FallbackChain(tuple(built), clock, self._notify)
+        self._idle = IdlePrimary(built[0], self._tally, clock)
 
     @property
     def name(self) -> str:
@@ -142,54 +142,42 @@ class DegradableReranker:
         return ranking(request, documents, answered(request, scored))
 
     def score(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        ask: Sequence[int],
+        *,
+        deadline_s: float | None = None,
+        spent_s: float = 0.0,
     ) -> Scored:
         """The primary's scores of the documents at the positions ``ask``, or a lower rung's of all, and the reason.
 
-        Raises only InvalidInputError.
+        ``spent_s`` is how many seconds the request has taken already: without a deadline it is waited for so much
+        shorter. Raises only InvalidInputError.
         """
         deadline = self._deadline(deadline_s)
-        return self._counted(drive(self._chain.calls(query, documents, ask, deadline), call_rung))
+        return self._counted(drive(self._chain.calls(query, documents, ask, deadline, spent_s), call_rung))
 
     async def ascore(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        ask: Sequence[int],
+        *,
+        deadline_s: float | None = None,
+        spent_s: float = 0.0,
     ) -> Scored:
         """``score`` without blocking the event loop."""
         deadline = self._deadline(deadline_s)
-        return self._counted(await adrive(self._chain.calls(query, documents, ask, deadline), acall_rung))
+        return self._counted(await adrive(self._chain.calls(query, documents, ask, deadline, spent_s), acall_rung))
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        """The primary's scores if it is healthy and idle, else no scores and the reason: "degraded", "busy", "awaited".
-
-        For background work, such as audits. No other rung is called, and the breaker does not count this call. Raises
-        what the primary raises. An asynchronous client must not be used on another event loop than that of the
-        requests, so for it there is ``ascore_when_idle``.
-        """
-        if is_loop_bound(self._primary.reranker):
-            return Scored(None, self.name, "awaited")
-        if reason := self._not_idle():
-            return Scored(None, self.name, reason)
-        pairs = [(query, documents[position]) for position in ask]
-        return Scored(self._primary.score(pairs, deadline=self._latest()), self.name)
+        """As for ``IdlePrimary.score``: the primary's scores if it is healthy and idle, for work in the background."""
+        return self._idle.score(query, documents, ask)
 
     async def ascore_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        """``score_when_idle`` on the running event loop."""
-        if reason := self._not_idle():
-            return Scored(None, self.name, reason)
-        pairs = [(query, documents[position]) for position in ask]
-        return Scored(await self._primary.ascore(pairs, deadline=self._latest()), self.name)
-
-    def _not_idle(self) -> str | None:
-        # Half-open, too: such a call would compete with the probe.
-        if self._breaker.is_degraded or self._tally.is_failing(self.name):
-            return "degraded"
-        # A request may still arrive between this check and the call. The two then wait for each other or share a batch,
-        # so background work should send few pairs at a time.
-        return "busy" if self._primary.load().since is not None or self._primary.waiting_pairs else None
-
-    def _latest(self) -> float:
-        """When background work gives up a primary that hangs, as a time of the clock."""
-        return self._clock() + self._chain.rungs[0].longest_s
+        """``score_when_idle`` on the running event loop, also for an asynchronous primary."""
+        return await self._idle.ascore(query, documents, ask)
 
     def pairs_at_once(self) -> int:
         """How many pairs work that is in no hurry may send at once, so that requests of others do not wait for long.
@@ -222,25 +210,18 @@ class DegradableReranker:
 
         ``reranker`` names another rung. Raises ConfigurationError if there is none of that name.
         """
-        self._breaker_of(reranker).force_open(reason)
+        self._chain.breaker_of(reranker).force_open(reason)
 
     def disable(self, reason: str = "", *, reranker: str | None = None) -> None:
         """Let the breaker admit every call until ``reset``; a busy primary is still not waited for.
 
         The arguments are those of ``force_open``.
         """
-        self._breaker_of(reranker).disable(reason)
+        self._chain.breaker_of(reranker).disable(reason)
 
     def reset(self, reason: str = "", *, reranker: str | None = None) -> None:
         """Close the breaker, with an empty window. The arguments are those of ``force_open``."""
-        self._breaker_of(reranker).reset(reason)
-
-    def _breaker_of(self, reranker: str | None) -> SharedBreaker:
-        for rung in self._chain.rungs:
-            if reranker in (None, rung.name):
-                return rung.breaker
-        names = ", ".join(rung.name for rung in self._chain.rungs)
-        raise ConfigurationError(f"no rung of this ladder is called {reranker!r}; its rungs are {names}")
+        self._chain.breaker_of(reranker).reset(reason)
 
     def get_stats(self) -> dict[str, Any]:
         """Counts and states for display.

@@ -150,15 +150,17 @@ class Calls(Generic[StoreT]):
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
     pairs_at_once: Callable[[], int] | None = None
 
-    def answer(self, step: Step, deadline: float | None = None) -> Generator[Call, Any, Any]:
+    def answer(
+        self, step: Step, deadline: float | None = None, started: float | None = None
+    ) -> Generator[Call, Any, Any]:
         """One step's answer. A cache step that fails, or comes after the deadline, is answered as a miss.
 
-        ``deadline`` is a time of ``time.monotonic``. Only what ``Score`` raises is raised, since no flow can do without
-        its answer.
+        ``deadline`` and ``started``, when the request began, are times of ``time.monotonic``. Only what ``Score``
+        raises is raised, since no flow can do without its answer.
         """
         if isinstance(step, Score):
             try:
-                return (yield self._score_call(step, deadline))
+                return (yield self._score_call(step, deadline, started))
             except Exception as error:  # reported, and raised again for the caller
                 self._report_reranker([step], error)
                 raise
@@ -239,7 +241,9 @@ class Calls(Generic[StoreT]):
             return lambda: self.store.find_neighbours_many(first.tenant, vectors, self.neighbours, lowest)
         return None
 
-    def _score_call(self, step: Score, deadline: float | None, *, is_patient: bool = False) -> Call:
+    def _score_call(
+        self, step: Score, deadline: float | None, started: float | None = None, *, is_patient: bool = False
+    ) -> Call:
         if self.score is None:
             raise TypeError("this flow asks for scores, and there is no reranker to give them")
         score = self.score
@@ -247,7 +251,11 @@ class Calls(Generic[StoreT]):
         left_s = None if deadline is None else max(0.0, deadline - monotonic())
         if is_patient and self.pairs_at_once is not None:
             left_s = inf
-        return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
+        if self.pairs_at_once is None or left_s is not None or started is None:
+            return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
+        # Without a deadline such a ladder has a patience of its own, which is the whole request's.
+        spent_s = monotonic() - started
+        return lambda: score(step.query, step.texts, step.ask, spent_s=spent_s)  # type: ignore[call-arg]
 
     def _report_reranker(self, steps: Sequence[Score], error: Exception) -> None:
         """Tell observers of a ladder that could not answer, before its error goes to the caller."""
@@ -269,8 +277,12 @@ def _miss(step: Step) -> Any:
     return () if isinstance(step, FindNeighbours) else None
 
 
-def run(flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | None = None) -> T:
-    """Drive one flow to its result. Only what ``Score`` raises is raised; ``deadline`` is a ``time.monotonic``.
+def run(
+    flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | None = None, started: float | None = None
+) -> T:
+    """Drive one flow to its result. Only what ``Score`` raises is raised.
+
+    ``deadline`` and ``started``, when the request began, are times of ``time.monotonic``.
 
     Example:
         >>> calls = Calls(store, embedder.embed, ladder.score, neighbours=4, on_event=print)
@@ -278,12 +290,14 @@ def run(flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | No
     """
     # The inner loop performs the calls of one step, and there a failed cache call ends. The error of a ``Score`` goes
     # through it, is raised inside the flow, and from there reaches the caller.
-    return drive(flow, lambda step: drive(calls.answer(step, deadline), invoke))
+    return drive(flow, lambda step: drive(calls.answer(step, deadline, started), invoke))
 
 
-async def arun(flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None) -> T:
+async def arun(
+    flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None, started: float | None = None
+) -> T:
     """``run`` for calls that are awaited."""
-    return await adrive(flow, lambda step: adrive(calls.answer(step, deadline), invoke))
+    return await adrive(flow, lambda step: adrive(calls.answer(step, deadline, started), invoke))
 
 
 def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> list[T]:

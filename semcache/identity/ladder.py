@@ -40,21 +40,36 @@ class IdentifiedLadder:
         return self._ladder.listwise
 
     def score(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        ask: Sequence[int],
+        *,
+        deadline_s: float | None = None,
+        **options: float,
     ) -> Scored:
-        """The ladder's answer, whatever the identity is; for that it waits no longer than to the deadline."""
+        """The ladder's answer, whatever the identity is; for that it waits no longer than to the deadline.
+
+        ``options`` are those that only some ladders have.
+        """
         started = monotonic()
-        scored = self._ladder.score(query, documents, ask, deadline_s=deadline_s)
+        scored = self._ladder.score(query, documents, ask, deadline_s=deadline_s, **options)
         if scored.reason is None and not self._identity.is_settled:
             self._identity.verify(_left_s(started, deadline_s))
         return scored
 
     async def ascore(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        ask: Sequence[int],
+        *,
+        deadline_s: float | None = None,
+        **options: float,
     ) -> Scored:
         """``score`` without blocking the event loop."""
         started = monotonic()
-        scored = await self._ladder.ascore(query, documents, ask, deadline_s=deadline_s)
+        scored = await self._ladder.ascore(query, documents, ask, deadline_s=deadline_s, **options)
         if scored.reason is None and not self._identity.is_settled:
             await self._identity.averify(_left_s(started, deadline_s))
         return scored

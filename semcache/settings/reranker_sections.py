@@ -64,7 +64,7 @@ class Breaker(Section):
 
     open_s: float = knob(
         5.0,
-        "How long the breaker stays open at first",
+        "How long the breaker stays open at first; a fifth of that after errors",
         unit="s",
         reason="a garbage collection, or another process that took the processor, is over by then",
         gt=0,

@@ -201,6 +201,16 @@ class TestOpen:
         assert machine.admit(4.999) is None
         assert machine.admit(5.0) is not None
 
+    def test_after_errors_it_is_tried_again_sooner(self) -> None:
+        machine = breaker()
+        for _ in range(5):
+            machine.record_error(machine.admit(0.0) or pytest.fail(), 0.0)
+        assert machine.admit(0.9) is None
+        probe = machine.admit(1.0) or pytest.fail()
+        machine.record_error(probe, 1.0)
+        assert machine.admit(2.9) is None
+        assert machine.admit(3.0) is not None
+
     def test_jitter_lengthens_the_open_time_and_never_shortens_it(self) -> None:
         machine = breaker()
         for _ in range(20):

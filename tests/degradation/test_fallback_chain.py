@@ -70,6 +70,18 @@ class TestDeadlines:
         assert next(calls).deadline == pytest.approx(clock() + 0.95)
         assert calls.throw(ConnectionError("down")).deadline == pytest.approx(clock() + 1.9)
 
+    def test_what_a_request_has_spent_already_is_not_waited_for_again(
+        self, clock: ScriptedClock, events: list[Event]
+    ) -> None:
+        with Batcher(ScriptedReranker(clock=clock, service_s=0.1), clock=clock) as batcher:
+            batcher.score([("q", "a")])
+            lone = FallbackChain((rung_of(batcher, clock, events),), clock, events.append)
+            assert next(lone.calls("q", ["a"], [0], None, 0.5)).deadline == pytest.approx(clock() + 1.4)
+            assert next(lone.calls("q", ["a"], [0], clock() + 3.0, 0.5)).deadline == pytest.approx(clock() + 3.0)
+            with pytest.raises(StopIteration) as ended:
+                next(lone.calls("q", ["a"], [0], None, 2.0))
+            assert ended.value.value.reason == "deadline"
+
     def test_a_first_call_may_load_the_model(self, chain: FallbackChain, clock: ScriptedClock) -> None:
         calls = chain.calls("q", DOCUMENTS, [0], None)
         assert next(calls).deadline == pytest.approx(clock() + 0.75 * 30)
