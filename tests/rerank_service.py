@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the service answers: JSON, or bytes as they are."""
+    """An answer of the service: JSON, or bytes as they are."""
 
     body: Any
     status: int = 200
@@ -130,7 +130,7 @@ ROUTES: Mapping[str, Mapping[str, Answer]] = {
     "infinity": {"/rerank": infinity},
     "tei": {"/rerank": tei},
 }
-"""What each service answers, by the path of the request."""
+"""How each service answers, by the path of the request."""
 
 
 class RerankService:

@@ -1,4 +1,4 @@
-"""What belongs to one event loop, such as its connections: opened once for each loop, and closed when the loop ends."""
+"""Things of one event loop, such as its connections: opened once for each loop, and closed when the loop ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

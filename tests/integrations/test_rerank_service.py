@@ -42,7 +42,7 @@ def test_the_client_has_its_errors_from_the_service(service: RerankService) -> N
 
 
 def sent(request: Request) -> tuple[str, str, object]:
-    """What the service sees of a request, without the fields that say what is left out by default."""
+    """A request as the service sees it, without the fields that say what is left out by default."""
     body = {name: value for name, value in request.body.items() if name not in ("top_n", "return_documents")}
     return request.path, request.headers["authorization"], body
 

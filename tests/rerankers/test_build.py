@@ -8,8 +8,8 @@ from semcache.embedders import CallableEmbedder
 from semcache.errors import ConfigurationError
 from semcache.rerankers import (
     CrossEncoderReranker,
-    EmbeddingReranker,
     HttpReranker,
+    LearnedReranker,
     OnnxCrossEncoder,
     RetrievalOrder,
 )
@@ -24,7 +24,7 @@ def test_the_default_ladder_runs_the_packaged_model_by_onnx(cross_encoder: OnnxC
     first, second, third = (build(rung, EMBEDDER) for rung in DEFAULT_LADDER)
     assert isinstance(first, OnnxCrossEncoder)
     assert first.name == cross_encoder.name
-    assert isinstance(second, EmbeddingReranker)
+    assert isinstance(second, LearnedReranker)
     assert EMBEDDER.name in second.name
     assert isinstance(third, RetrievalOrder)
 

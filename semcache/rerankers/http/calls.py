@@ -55,10 +55,7 @@ class Asking:
 
     @property
     def digest(self) -> str:
-        """What changes a score beside service and model: options, and the fields of a dialect of the user's own.
-
-        Empty without these.
-        """
+        """Of options and of the fields of a dialect of the user's own, which change scores, too; else empty."""
         dialect, is_known = self.dialect, DIALECTS.get(self.dialect.name) == self.dialect
         if not self.options and is_known:
             return ""

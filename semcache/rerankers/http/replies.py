@@ -1,4 +1,4 @@
-"""What came back from a rerank service, and the error that says what was wrong with it."""
+"""The response of a rerank service, and the error that says why it is no answer."""
 
 import json
 from collections.abc import Iterable, Mapping
