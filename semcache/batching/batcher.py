@@ -223,7 +223,8 @@ class Batcher:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
         Can be repeated. If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the
-        thread is left to its call.
+        thread is left to its call, which a warning of the logger says. A call that no caller waits for any more has one
+        second, and one that is awaited is cancelled.
         """
         self._calls.close(drain=drain, stuck_after_s=stuck_after_s)
         if self._processes is not None:

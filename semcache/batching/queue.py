@@ -205,6 +205,11 @@ class BatchQueue:
         return self._waiting.pairs
 
     @property
+    def is_needed(self) -> bool:
+        """True if a caller waits for a call, or for its turn."""
+        return bool(self._waiting) or any(not job.has_left for batch in tuple(self._running) for job in batch.jobs)
+
+    @property
     def abandoned(self) -> int:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)

@@ -1,5 +1,6 @@
 """Calls of a blocking reranker: a queue, and worker threads that are started as they are needed."""
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Lock, Thread, current_thread
@@ -16,6 +17,12 @@ from semcache.runtime.threads import forget_thread
 
 # A model whose calls all hang would otherwise take a thread, and what it holds, for each attempt.
 _MOST_HANGING = 4
+
+
+# How long the end waits for a call whose callers have all given up.
+_UNNEEDED_S = 1.0
+
+_log = logging.getLogger("semcache")
 
 
 class ThreadedCalls:
@@ -108,13 +115,14 @@ class ThreadedCalls:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
         If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the thread is left
-        to its call.
+        to its call; so it is after a second if no caller waits for that call any more.
         """
         self._queue.close(drain=drain)
         for thread in tuple(self._started):
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
             if thread is not current_thread() and not self._joined(thread, stuck_after_s):
                 self._queue.close(drain=False)
+                _log.warning("%s was closed in a call that does not end, and to which its thread is left", self._name)
                 return
 
     def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Job:
@@ -141,7 +149,7 @@ class ThreadedCalls:
         """Wait for the end of a worker; False if its model makes no progress."""
         while thread.is_alive():
             finished = self._queue.finished
-            thread.join(stuck_after_s)
+            thread.join(stuck_after_s if self._queue.is_needed else min(_UNNEEDED_S, stuck_after_s))
             if thread.is_alive() and self._queue.finished == finished:
                 return False
         return True

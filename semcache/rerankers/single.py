@@ -1,17 +1,19 @@
 """A ladder of one rung: it asks its reranker directly, and the reranker's errors reach the caller."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
+from threading import current_thread, main_thread
 from typing import Any, cast
 
 from semcache.models.foreign import has_members
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited, is_loop_bound
-from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
-from semcache.runtime.futures import within
+from semcache.runtime.futures import is_given_up, within
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 
 _threads = ThreadPool(MOST_THREADS, "semcache-rerank")
@@ -77,7 +79,16 @@ class SingleRung:
             return self._scored(query, documents, ask)
 
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        scores = self._reranker.score(_pairs(query, documents, ask))
+        try:
+            scores = self._reranker.score(_pairs(query, documents, ask))
+        except BaseException as error:
+            # In the main thread it may be the user's Ctrl-C; Python interrupts no other one.
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise
+            told = ordinary(error, self.name)
+            if told is error:
+                raise
+            raise told from error
         return Scored(checked_scores(scores, len(ask), self.name), self.name)
 
     async def ascore(
@@ -128,7 +139,12 @@ class AwaitedRung:
     ) -> Scored:
         """``score``, awaited in the running event loop; a late call is cancelled."""
         call = self._reranker.ascore_pairs(_pairs(query, documents, ask))
-        return self._scored(await within(call, self.name, deadline_s), ask)
+        try:
+            return self._scored(await within(call, self.name, deadline_s), ask)
+        except asyncio.CancelledError as error:
+            if is_given_up(error, asyncio.current_task()):
+                raise
+            raise ordinary(error, self.name) from error
 
     def warmup(self) -> None:
         """As for ``SingleRung``."""

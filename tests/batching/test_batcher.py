@@ -609,6 +609,20 @@ class TestEnd:
             scores(waiting)
         model.let_go()
 
+    def test_close_does_not_wait_long_for_a_call_that_no_caller_waits_for(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = GatedReranker()
+        batcher = Batcher(model)
+        with pytest.raises(DeadlineExceededError):
+            batcher.score(pairs("a"), deadline=monotonic() + SOON_S)
+        model.wait_until_inside()
+        began = monotonic()
+        batcher.close()
+        assert monotonic() - began < PATIENCE_S / 2
+        assert "gated was closed while it was in a call that did not end" in caplog.text
+        model.let_go()
+
     def test_close_waits_for_a_slow_model_as_long_as_its_calls_come_to_an_end(self) -> None:
         model = GatedReranker()
         batcher = busy(model, max_requests=1)

@@ -1,5 +1,6 @@
 """A ladder of one rung: scores of the documents asked for, the reranker's errors, and background work."""
 
+import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -54,6 +55,35 @@ async def test_scores_the_documents_asked_for_in_their_order() -> None:
 def test_errors_of_the_reranker_reach_the_caller() -> None:
     with pytest.raises(RerankerError, match="none gave 0 scores for 1 pairs"):
         SingleRung(PairReranker(lambda pairs: [], "none")).score("q", DOCUMENTS, [0])
+
+
+@pytest.mark.parametrize("raised", [StopIteration(), SystemExit(3), GeneratorExit(), asyncio.CancelledError()])
+async def test_what_only_python_raises_is_an_ordinary_error_of_the_reranker(raised: BaseException) -> None:
+    def fails(query: str, texts: list[str]) -> list[float]:
+        raise raised
+
+    async def fails_awaited(query: str, texts: list[str]) -> list[float]:
+        raise raised
+
+    # asyncio makes a RuntimeError of a StopIteration.
+    expected = pytest.raises((RerankerError, RuntimeError), match=type(raised).__name__)
+    for ladder in (as_ladder(fails), as_ladder(fails_awaited)):
+        with expected:
+            await ladder.ascore("q", DOCUMENTS, [0])
+        with expected:
+            await asyncio.to_thread(ladder.score, "q", DOCUMENTS, [0])
+    with expected:
+        as_ladder(fails).score("q", DOCUMENTS, [0])
+
+
+def test_an_interrupt_is_the_users_in_the_main_thread_and_the_rerankers_in_others() -> None:
+    def fails(query: str, texts: list[str]) -> list[float]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        as_ladder(fails).score("q", DOCUMENTS, [0])
+    with pytest.raises(RerankerError, match="KeyboardInterrupt"):
+        as_ladder(fails).score("q", DOCUMENTS, [0], deadline_s=10)
 
 
 def test_gives_no_scores_to_background_work_while_a_caller_uses_the_reranker() -> None:
