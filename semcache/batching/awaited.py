@@ -20,8 +20,8 @@ from semcache.errors import DeadlineExceededError, RerankerHungError, SemcacheEr
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
-from semcache.rerankers.awaiting import OWN_LOOP
-from semcache.rerankers.checked import checked_scores, ordinary
+from semcache.rerankers.awaiting import OWN_LOOP, ordinarily
+from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.rate_limit import say_turn_taken
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, is_given_up, is_in_loop, until_done
@@ -194,7 +194,7 @@ class AwaitedCalls:
             if deadline is not None and started >= deadline:
                 raise _ExpiredError
             say_turn_taken()
-            answer = await self._reranker.ascore_pairs(plan.pairs)
+            answer = await ordinarily(self._reranker.ascore_pairs(plan.pairs), self._reranker.name)
             scores = checked_scores(answer, len(plan.pairs), self._reranker.name)
             served = Served(self._clock() - started, len(plan.pairs), since=started)
         except _ExpiredError:
@@ -202,11 +202,8 @@ class AwaitedCalls:
         except BaseException as error:  # whatever was raised goes on to the caller; the breaker is told before
             if is_given_up(error, task):
                 raise  # by the caller, which says nothing about the reranker
-            told = ordinary(error, self._reranker.name)
-            served = Served(error=told, since=started)
-            if told is error:
-                raise
-            raise told from error
+            served = Served(error=error, since=started)
+            raise
         finally:
             settle(served, None if scores is None else dict(zip(plan.pairs, scores.tolist(), strict=True)))
         return plan.scores_of(0, scores)

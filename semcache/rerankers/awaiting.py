@@ -10,7 +10,9 @@ from typing import Any, Protocol, TypeVar
 from semcache.errors import RerankerError
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import FloatArray, Pair, Reranker
+from semcache.rerankers.checked import ordinary
 from semcache.runtime.forking import renew_in_child
+from semcache.runtime.futures import is_given_up
 
 T = TypeVar("T")
 
@@ -61,7 +63,7 @@ class AwaitedReranker:
 
     async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair."""
-        return await adrive(self.reranker.steps(pairs), _awaited)
+        return await ordinarily(adrive(self.reranker.steps(pairs), _awaited), self.name)
 
     def __getattr__(self, attribute: str) -> Any:
         # What else the reranker inside says of itself. Pickle and copy ask before __init__ has run.
@@ -71,6 +73,20 @@ class AwaitedReranker:
 
     def __repr__(self) -> str:
         return f"<AwaitedReranker {self.reranker!r}>"
+
+
+async def ordinarily(awaitable: Awaitable[T], reranker: str) -> T:
+    """The result of an awaitable; what it raises by itself is raised as ``ordinary`` makes it."""
+    task = asyncio.current_task()
+    try:
+        return await awaitable
+    except BaseException as error:
+        if is_given_up(error, task):
+            raise
+        told = ordinary(error, reranker)
+        if told is error:
+            raise
+        raise told from error
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -131,7 +147,7 @@ class LoopThread:
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
         """Run a coroutine on the loop; cancelling the future cancels it."""
         with self._starting:
-            if self._loop is None:
+            if self._loop is None or self._thread is None or not self._thread.is_alive():
                 self._loop = asyncio.new_event_loop()
                 # A daemon, since it never ends: what it awaits when the interpreter exits is waited for by nothing.
                 self._thread = Thread(target=self._loop.run_forever, name="semcache-awaiting", daemon=True)

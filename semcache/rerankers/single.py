@@ -1,6 +1,5 @@
 """A ladder of one rung: it asks its reranker directly, and the reranker's errors reach the caller."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from threading import current_thread, main_thread
@@ -9,11 +8,11 @@ from typing import Any, cast
 from semcache.models.foreign import has_members
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
-from semcache.rerankers.awaiting import is_awaited, is_loop_bound
+from semcache.rerankers.awaiting import is_awaited, is_loop_bound, ordinarily
 from semcache.rerankers.checked import checked_scores, ordinary
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
-from semcache.runtime.futures import is_given_up, within
+from semcache.runtime.futures import within
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 
 _threads = ThreadPool(MOST_THREADS, "semcache-rerank")
@@ -139,12 +138,7 @@ class AwaitedRung:
     ) -> Scored:
         """``score``, awaited in the running event loop; a late call is cancelled."""
         call = self._reranker.ascore_pairs(_pairs(query, documents, ask))
-        try:
-            return self._scored(await within(call, self.name, deadline_s), ask)
-        except asyncio.CancelledError as error:
-            if is_given_up(error, asyncio.current_task()):
-                raise
-            raise ordinary(error, self.name) from error
+        return self._scored(await within(ordinarily(call, self.name), self.name, deadline_s), ask)
 
     def warmup(self) -> None:
         """As for ``SingleRung``."""

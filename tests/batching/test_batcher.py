@@ -620,7 +620,7 @@ class TestEnd:
         began = monotonic()
         batcher.close()
         assert monotonic() - began < PATIENCE_S / 2
-        assert "gated was closed while it was in a call that did not end" in caplog.text
+        assert "gated was closed in a call that does not end" in caplog.text
         model.let_go()
 
     def test_close_waits_for_a_slow_model_as_long_as_its_calls_come_to_an_end(self) -> None:
