@@ -244,3 +244,26 @@ def test_requests_are_never_changed() -> None:
     before = Request(*(getattr(request, name) for name in Request.__slots__))
     next(rerank(request, FlowPolicy(ReusePolicy(), prune=PRUNE), "r"))
     assert request == before
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(1, 8)), min_size=2, max_size=8))
+def test_no_score_crosses_the_wall_between_tenants(steps: list[tuple[str, int, int]]) -> None:
+    """Tenants share what is learned, which holds no scores; a score of one is never served or counted for another."""
+    reranker = FallingReranker()
+    together = FlowRunner(reranker, FlowPolicy(ReusePolicy(), prune=PRUNE, surrogate=surrogate_of(reranker)))
+    alone = {
+        tenant: FlowRunner(
+            FallingReranker(), FlowPolicy(ReusePolicy(), prune=PRUNE, surrogate=together.policy.surrogate)
+        )
+        for tenant in "ab"
+    }
+    for tenant, number, top_k in steps:
+        ours = together.ask(f"question {number}", DOCUMENTS, top_k, tenant)
+        theirs = alone[tenant].ask(f"question {number}", DOCUMENTS, top_k, tenant)
+        assert (ours.order, ours.scores, ours.status, ours.asked) == (
+            theirs.order,
+            theirs.scores,
+            theirs.status,
+            theirs.asked,
+        )

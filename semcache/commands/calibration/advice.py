@@ -12,6 +12,9 @@ from semcache.ranking import Status
 MIN_HITS = 30
 """Sampled hits that a threshold needs to be judged: after 30 without any loss, 10 % may still lose (rule of three)."""
 
+# Degraded answers depend on the latency of the reranker; pruned ones are fresh ones here, and looked at by themselves.
+_NOT_REPLAYED = (Status.DEGRADED, Status.PRUNED)
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -67,8 +70,7 @@ def outlook(cases: Sequence[Case], tried: Sequence[Trials], trust: float, reuse:
     return Outlook(
         trust,
         reuse,
-        # Degraded answers depend on the latency of the reranker, which a calibration does not replay.
-        {status.value: shares[status] / len(cases) for status in Status if status is not Status.DEGRADED},
+        {status.value: shares[status] / len(cases) for status in Status if status not in _NOT_REPLAYED},
         estimated / pairs,
         loss / len(cases),
     )

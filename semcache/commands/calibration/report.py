@@ -54,6 +54,7 @@ def report(found: Calibration) -> RenderableType:
             "rounds",
             rounds,
         ),
+        *_pruned(found),
         *_advice(found),
         *_examples(found),
     )
@@ -82,6 +83,34 @@ def _figures(
             style="bold green" if row.threshold == chosen else "dim" if not row.sampled else None,
         )
     return table
+
+
+def _pruned(found: Calibration) -> Iterator[RenderableType]:
+    """What pruning saves where nothing near is known, and the setting to paste."""
+    if found.prune is None:
+        return
+    chosen = found.prune.threshold
+    if found.pruned:
+        title = "Pruned: nothing near is known, asked only about what may reach the top 10"
+        table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, collapse_padding=True)
+        for heading in ("confidence", "requests", "pairs\navoided", "loss", "95 %\ninterval", "worst\n5 %"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in found.pruned:
+            interval = f"{_without_zero(row.low)}-{_without_zero(row.high)}"
+            table.add_row(
+                f"{row.confidence:g}",
+                str(row.sampled),
+                f"{row.avoided:.0%}",
+                _without_zero(row.loss),
+                interval,
+                _without_zero(row.worst),
+                style="bold green" if row.confidence == chosen else None,
+            )
+        yield table
+    if chosen is None:
+        yield Text(f"prune.mode: no advice to switch it on: {found.prune.reason}")
+    else:
+        yield Text(f"To use it ({found.prune.reason}):\n  prune:\n    mode: on\n    confidence: {chosen:g}\n")
 
 
 def _without_zero(loss: float | None) -> str:

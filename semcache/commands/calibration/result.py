@@ -8,6 +8,7 @@ from semcache.commands.calibration import advice, figures
 from semcache.commands.calibration.advice import Advice, Outlook
 from semcache.commands.calibration.cases import Case
 from semcache.commands.calibration.figures import Figures
+from semcache.commands.calibration.pruning import Pruned
 from semcache.commands.calibration.sampling import Sample
 from semcache.commands.calibration.scores import Scores
 from semcache.commands.calibration.trial import Trials, try_case
@@ -36,7 +37,8 @@ class Calibration:
     """``source`` is "log" or "cache". ``exact`` is the share of requests whose every score was known for their query.
 
     ``vetoed`` is the share of requests that only the guard keeps from being trusted at the threshold in force.
-    ``now`` is the outlook with the thresholds in force, ``then`` with the recommended ones.
+    ``now`` is the outlook with the thresholds in force, ``then`` with the recommended ones. ``pruned`` and ``prune``
+    are of requests that nothing near helps, in a log; entries do not tell their retriever's order.
     """
 
     source: str
@@ -58,6 +60,8 @@ class Calibration:
     now: Outlook
     then: Outlook
     examples: tuple[Example, ...]
+    pruned: tuple[Pruned, ...] = ()
+    prune: Advice | None = None
 
     @property
     def unit(self) -> str:

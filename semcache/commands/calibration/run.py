@@ -1,7 +1,7 @@
 """Runs a calibration: embeds, looks for neighbours, has the reranker score what is needed, and concludes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +10,7 @@ import numpy as np
 from semcache.backend import reuse_policy
 from semcache.cache import RedisSemanticCache
 from semcache.commands import models
+from semcache.commands.calibration import pruning
 from semcache.commands.calibration.log import Logged
 from semcache.commands.calibration.replay import distinct_queries, query_name, replay
 from semcache.commands.calibration.result import Calibration, Origin, conclude
@@ -84,9 +85,12 @@ def calibrate_log(
         vectors = _embedded(distinct_queries(log), embedder, options.max_query_chars, progress)
         cases = replay(log, vectors, options.guard, options.neighbours)
         sample = draw_sample(cases, options.max_pairs, options.seed)
+        sample = pruning.with_misses(sample, cases, options.max_pairs, options.seed)
         _score(log, sample, reranker, book, progress)
         origin = Origin("log", reranker.name, embedder.name, options.seed)
-        return conclude(origin, cases, sample, book.scores, options.rule, options.budget)
+        found = conclude(origin, cases, sample, book.scores, options.rule, options.budget)
+        figures = pruning.pruned(cases, book.scores, _texts(log))
+        return replace(found, pruned=figures, prune=pruning.advised(figures, options.budget))
 
 
 def calibrate_cache(settings: Settings, options: CalibrationOptions) -> Calibration:
@@ -152,7 +156,7 @@ def _score(log: Sequence[Logged], sample: Sample, reranker: Reranker, book: Scor
     """Score what the sample needs and the book does not have. Each call is in the book before the next begins."""
     # The sample knows names and fingerprints only, as the state file does. The reranker needs the texts.
     queries = {query_name(query): query for query in distinct_queries(log)}
-    texts = {document_fingerprint(text): text for logged in log for text in logged.documents}
+    texts = _texts(log)
     done = 0
     for call in sample.calls:
         progress("scoring", done, sample.pairs)
@@ -163,3 +167,7 @@ def _score(log: Sequence[Logged], sample: Sample, reranker: Reranker, book: Scor
             book.add(call.query, dict(zip(missing, scores, strict=True)))
         done += len(call)
     progress("scoring", done, sample.pairs)
+
+
+def _texts(log: Sequence[Logged]) -> dict[bytes, str]:
+    return {document_fingerprint(text): text for logged in log for text in logged.documents}
