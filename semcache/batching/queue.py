@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Condition
 
-from semcache.batching.admission import Load, is_hopeless, pairs_within
+from semcache.batching.admission import CALL_MARGIN, Load, is_hopeless, pairs_within
 from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Job
 from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import count_that_fit
@@ -232,7 +232,7 @@ class BatchQueue:
         jobs = self._waiting.first(self._limits.max_requests, self._running)
         # No job that joins a call may make another one late.
         deadlines = [job.deadline for job in jobs if job.deadline is not None]
-        seconds = min([self._limits.max_batch_s, *(deadline - now for deadline in deadlines)])
+        seconds = min([self._limits.max_batch_s, *((deadline - now) / CALL_MARGIN for deadline in deadlines)])
         max_pairs = pairs_within(seconds, cost, self._limits.pairs_merged)
         count = count_that_fit([job.unknown for job in jobs], max_pairs, one_query=self._one_query)
         return jobs[:count]
@@ -294,6 +294,6 @@ def _is_late(job: Job, cost: Cost | None, now: float) -> bool:
     left_s, at_first_s = job.deadline - now, job.deadline - job.arrived
     if left_s <= 0 or cost is None:
         return left_s <= 0
-    seconds = cost.seconds(len(job.pairs))
+    seconds = CALL_MARGIN * cost.seconds(len(job.pairs))
     # One that had too little time from the beginning was sent in spite of that: the estimate may be wrong.
     return is_hopeless(seconds, left_s, cost.evidence) and not is_hopeless(seconds, at_first_s, cost.evidence)
