@@ -18,6 +18,7 @@ from semcache.errors import DeadlineExceededError, QueueFullError, RerankerError
 from semcache.events import BatchScored, Event
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
+from tests.forks import in_child
 from tests.scripted import PATIENCE_S, ScriptedClock
 
 # A deadline that passes while a call is under way; long enough that the call has begun before.
@@ -261,6 +262,46 @@ async def test_observers_hear_of_every_call() -> None:
     assert [(event.reranker, event.pairs, event.requests) for event in events if isinstance(event, BatchScored)] == [
         ("remote", 2, 1)
     ]
+
+
+async def test_the_load_is_that_of_the_calls_at_once() -> None:
+    clock = ScriptedClock()
+    remote = Remote(clock)
+    async with Batcher(remote, concurrency=2, clock=clock) as batcher:
+        await batcher.ascore(pairs("warm"))  # takes 0.5 s
+        remote.gate = asyncio.Event()
+        tasks = [asyncio.create_task(batcher.ascore(pairs(str(at)))) for at in range(4)]
+        while remote.under_way < 2:
+            await asyncio.sleep(0)
+        clock.pass_(0.25)
+        load = batcher.load()
+        assert (load.busy, load.abandoned) == (True, 0)
+        # The rest of the two under way, and the two that wait, side by side.
+        assert load.wait_s == pytest.approx(0.25 + 0.5)
+        remote.gate.set()
+        await asyncio.gather(*tasks)
+
+
+def test_a_forked_child_has_none_of_the_parents_calls() -> None:
+    remote = Remote()
+    gate = threading.Event()
+
+    async def blocked(asked: Sequence[Pair]) -> FloatArray:
+        await asyncio.to_thread(gate.wait, PATIENCE_S)
+        return np.zeros(len(asked), dtype=np.float32)
+
+    remote.ascore_pairs, unblocked = blocked, remote.ascore_pairs  # type: ignore[method-assign]
+    with Batcher(remote, concurrency=1) as batcher:
+        waiting = [batcher.submit(pairs(text)) for text in ("a", "bb")]
+
+        def score() -> tuple[int, bool, list[float]]:
+            remote.ascore_pairs = unblocked  # type: ignore[method-assign]
+            before = batcher.waiting_pairs, batcher.busy
+            return *before, batcher.score(pairs("a")).tolist()
+
+        assert in_child(score) == (0, False, [1.0])
+        gate.set()
+        assert [future.result(PATIENCE_S).tolist() for future in waiting] == [[0], [0]]
 
 
 class TestSingleFlight:
