@@ -102,7 +102,7 @@ def _explain_read_only(state: StoreState) -> Operation[None]:
     """
     (role,) = yield (("ROLE",),)
     match role:
-        case [b"slave", host, port, b"connected", *_]:
+        case [b"slave", bytes(host), port, b"connected", *_]:
             raise StoreError(
                 f"{state.where} is a read-only replica; its primary is {host.decode()}:{port}, so use the url of that"
             )

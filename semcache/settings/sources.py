@@ -156,7 +156,7 @@ def _parsed(name: str, text: str, field: FieldInfo) -> Any:
         return text
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         # The text is not shown: the rungs of a ladder may hold keys.
         raise ConfigurationError(f"{name} is not valid JSON: {error}") from None
 

@@ -46,6 +46,7 @@ ENVIRONMENT_MISTAKES = [
     ({"SEMCACHE_REDIS_URL": "http://h"}, "is 'http://h': use redis://host:port"),
     ({"SEMCACHE_REDIS_URL": "redis://"}, "use redis://host:port"),
     ({"SEMCACHE_RERANKERS": "[oops"}, "SEMCACHE_RERANKERS is not valid JSON"),
+    ({"SEMCACHE_RERANKERS": "[" * 100_000}, "SEMCACHE_RERANKERS is not valid JSON: maximum recursion depth exceeded"),
     ({"SEMCACHE_RERANKERS": "onnx"}, "is 'onnx': must be a list"),
     ({"SEMCACHE_RERANKERS": "[]"}, r"is \[\]: must name at least one reranker"),
     ({"SEMCACHE_RERANKERS": '[{"kind": "onx"}]'}, "rerankers.0.kind .* is 'onx': must be one of auto, onnx"),
