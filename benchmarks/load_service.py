@@ -1,7 +1,6 @@
 """A rerank service with a rate limit, over real HTTP in this process, and the plain client that most code has."""
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,25 +15,24 @@ from benchmarks.load_scenarios import NOISE, Scenario
 from semcache.protocols import FloatArray, Pair
 
 SERVICE_S = 0.2
-WINDOW_S = 1.0
-"""The service counts the requests of the latest second, and says by Retry-After when the next one is let in."""
 
 
 class RateLimit:
-    """At most ``rate`` requests in any second. Has no lock."""
+    """A token bucket: ``rate`` requests a second, and as many at once after a while without any. Has no lock."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._let_in: deque[float] = deque()
+        self._tokens = float(rate)
+        self._at = 0.0
 
     def wait_s(self, now: float) -> float:
-        """0 if a request is let in now, which counts it; else seconds until one would be."""
-        while self._let_in and now - self._let_in[0] >= WINDOW_S:
-            self._let_in.popleft()
-        if len(self._let_in) < self._rate:
-            self._let_in.append(now)
-            return 0.0
-        return self._let_in[0] + WINDOW_S - now
+        """0 if a request is let in now, which takes a token; else seconds until there is one."""
+        self._tokens = min(float(self._rate), self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate
+        self._tokens -= 1
+        return 0.0
 
 
 class Service:

@@ -1,7 +1,8 @@
-"""Says in one line why something failed, without the caller's texts, without keys and without passwords."""
+"""Says why something failed: in one line without texts of callers, keys and passwords, and whether by a rate limit."""
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 
 _LONGEST = 300
 """Characters of a message. More is mostly a response body, and says less."""
@@ -62,6 +63,13 @@ def shown(message: str, texts: Iterable[str] = ()) -> str:
     if len(message) > _LONGEST:
         message = message[:_LONGEST] + _LEFT_OUT
     return _ESCAPES.sub(_LEFT_OUT, _without(message, [" ".join(text.split()) for text in texts]))
+
+
+def is_rate_limited(error: BaseException | None) -> bool:
+    """Whether an error says that a service was sent more than it allows (429), whatever client raised it."""
+    response = getattr(error, "response", None)
+    statuses = (getattr(error, "status", None), getattr(error, "status_code", None))
+    return HTTPStatus.TOO_MANY_REQUESTS in (*statuses, getattr(response, "status_code", None))
 
 
 def _without(message: str, texts: list[str]) -> str:

@@ -1,10 +1,12 @@
 """Causes that may stand in a log: the reason is kept, texts of the request, keys and passwords are not."""
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.causes import cause_of
+from semcache.causes import cause_of, is_rate_limited
+from semcache.errors import RerankServiceError
 
 DOCUMENT = "The patient John Smith was diagnosed with a rare disease in May and must not be named anywhere."
 QUERY = "diagnosis of j. smith"
@@ -92,3 +94,20 @@ def test_no_part_of_23_characters_of_a_text_gets_through(text: str, data: st.Dat
     cause = cause_of(ValueError(f"cannot read <{text[start : start + 100]}> here"), ["another text", text])
     plain = " ".join(text.split())
     assert not any(plain[at : at + 23] in cause for at in range(len(plain) - 22))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_limited"),
+    [
+        (RerankServiceError("too many", status=429), True),
+        (RerankServiceError("overloaded", status=503), False),
+        (httpx.HTTPStatusError("", request=httpx.Request("POST", "http://a"), response=httpx.Response(429)), True),
+        (httpx.HTTPStatusError("", request=httpx.Request("POST", "http://a"), response=httpx.Response(500)), False),
+        (ValueError("429"), False),
+        (None, False),
+    ],
+)
+def test_a_rate_limit_is_recognised_by_the_status_whatever_client_raised_it(
+    error: BaseException | None, is_limited: bool
+) -> None:
+    assert is_rate_limited(error) is is_limited

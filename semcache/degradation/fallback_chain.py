@@ -19,7 +19,7 @@ import numpy as np
 from semcache.batching.admission import Load, time_for_this_rung
 from semcache.batching.batcher import Batcher
 from semcache.batching.jobs import Served
-from semcache.causes import cause_of
+from semcache.causes import cause_of, is_rate_limited
 from semcache.degradation.rung import Rung
 from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import ConfigurationError, DeadlineExceededError, InvalidInputError, QueueFullError
@@ -180,7 +180,7 @@ class FallbackChain:
         """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
         if isinstance(error, _NotCalledError):
             return error.reason
-        if isinstance(error, QueueFullError):
+        if isinstance(error, QueueFullError) or is_rate_limited(error):
             return "busy"
         if isinstance(error, DeadlineExceededError):
             self._watch(rung)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from semcache.batching.jobs import Served
+from semcache.causes import is_rate_limited
 from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.errors import InvalidInputError
@@ -60,8 +61,10 @@ class SharedBreaker:
             if served.since in self._counted_running or any(served is counted for counted in self._counted):
                 self._breaker.cancel(ticket)
                 return
-            # An input that cannot be scored is the caller's mistake and says nothing about the reranker.
-            if served.error is not None and not isinstance(served.error, InvalidInputError):
+            # An input that cannot be scored is the caller's mistake and says nothing about the reranker. Nor does a
+            # service that refuses more than it allows: the rate limit has heard of it.
+            said_nothing = isinstance(served.error, InvalidInputError) or is_rate_limited(served.error)
+            if served.error is not None and not said_nothing:
                 # The class alone: a message may quote the caller's texts, and RungFailed has it without them.
                 self._breaker.record_error(ticket, now, self._rng(), type(served.error).__name__)
             elif served.service_s is not None:

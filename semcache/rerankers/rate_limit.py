@@ -9,6 +9,7 @@ from math import inf
 from time import monotonic
 
 from semcache.protocols import Clock
+from semcache.rerankers.learned_rate import LearnedRate
 from semcache.rerankers.token_bucket import TokenBucket
 from semcache.runtime.forking import ForkSafeLock
 
@@ -28,9 +29,9 @@ def has_turn() -> bool:
 class RateLimit:
     """When the next call of a service may start. Safe between threads and event loops; it never waits itself.
 
-    A service that allows both N requests and M pairs per minute has both numbers; None is no limit. A limit without
-    numbers is one that only pauses. ``max_pairs_per_call`` is how many pairs one request carries (None: any number).
-    Raises ConfigurationError for a number that is not above 0.
+    A service that allows both N requests and M pairs per minute has both numbers; None is no limit. What a service
+    refuses teaches a rate for the next minute, too (learned_rate.py). ``max_pairs_per_call`` is how many pairs one
+    request carries (None: any number). Raises ConfigurationError for a number that is not above 0.
 
     Example:
         limit = RateLimit(requests_per_minute=600)
@@ -38,7 +39,7 @@ class RateLimit:
             time.sleep(wait_s)
         response = client.rerank(...)
         if response.status_code == 429:
-            limit.pause_until(time.monotonic() + float(response.headers["Retry-After"]))
+            limit.refused(pause_s=float(response.headers["Retry-After"]))
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class RateLimit:
         self._pairs = _bucket(pairs_per_minute, "pairs_per_minute")
         self._max_pairs_per_call = max_pairs_per_call
         self._clock = clock
+        self._learned = LearnedRate()
         self._paused_until = -inf
         self._lock = ForkSafeLock()
-        """Guards the buckets and the pause. No other lock is taken while it is held."""
+        """Guards the buckets, the learned rate and the pause. No other lock is taken while it is held."""
 
     def requests(self, pairs: int) -> int:
         """How many requests to the service that many pairs of one query are."""
@@ -71,6 +73,7 @@ class RateLimit:
                 for bucket, cost in ((self._requests, requests), (self._pairs, pairs)):
                     if bucket is not None:
                         bucket.take(now, cost)
+                self._learned.take(now, requests)
             return max(0.0, wait_s)
 
     def wait_s(self, pairs: int, *, pairs_ahead: int = 0, requests_ahead: int = 0) -> float:
@@ -89,8 +92,15 @@ class RateLimit:
         """``pause_until`` so many seconds from now."""
         self.pause_until(self._clock() + seconds)
 
+    def refused(self, pause_s: float) -> None:
+        """The service refused a call because of its limit (429), and asks for a pause of so many seconds."""
+        with self._lock:
+            now = self._clock()
+            self._learned.refused(now, pause_s)
+            self._paused_until = max(self._paused_until, now + pause_s)
+
     def _start(self, now: float, pairs: int, requests: int, pairs_ahead: int, requests_ahead: int) -> float:
-        starts = [now, self._paused_until]
+        starts = [self._learned.start(now, requests_ahead), self._paused_until]
         if self._requests is not None:
             starts.append(self._requests.start(now, requests, requests_ahead))
         if self._pairs is not None:

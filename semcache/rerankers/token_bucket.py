@@ -9,7 +9,7 @@ _MINUTE_S = 60.0
 
 
 class TokenBucket:
-    """At most ``per_minute`` units in any 60 seconds, and about a second's share of them at once.
+    """At most ``per_minute`` units in any 60 seconds, and about half a second's share of them at once.
 
     A call of more units than that share starts when the bucket is full, and those after it wait until its debt is paid.
     The machine reads no clock; ``now`` is in seconds on a clock that never goes back. It is the generic cell rate
@@ -28,9 +28,9 @@ class TokenBucket:
         if not is_number(per_minute) or isinstance(per_minute, bool) or not 0 < per_minute < inf:
             raise ConfigurationError(f"{name} must be a number above 0, or None for no limit, got {per_minute!r}")
         self.per_minute = float(per_minute)
-        # A burst of a second's share: small against the limit of the service's own window, however it counts, and
-        # large enough that calls need not be spaced to the millisecond.
-        self._burst = max(1.0, self.per_minute / _MINUTE_S)
+        # A burst of half a second's share: large enough that calls need not be spaced to the millisecond, and small
+        # enough for a service that allows a second's share at once, where calls arrive less evenly than they start.
+        self._burst = max(1.0, self.per_minute / _MINUTE_S / 2)
         self._largest = self._burst
         self._full_at = -inf
 

@@ -847,11 +847,11 @@ class TestRateLimit:
         reranker = adapt(aremember if is_async else remember, concurrency=50)
         with Batcher(reranker, requests_per_minute=6000) as batcher:
             began = monotonic()
-            futures = [batcher.submit(pairs("a", query=f"q{number}")) for number in range(120)]
-            assert [scores(future) for future in futures] == [[1.0]] * 120
-        # 100 at once, a second's share, and then one every 10 ms.
+            futures = [batcher.submit(pairs("a", query=f"q{number}")) for number in range(70)]
+            assert [scores(future) for future in futures] == [[1.0]] * 70
+        # 50 at once, half a second's share, and then one every 10 ms.
         assert 0.19 < calls[-1] - began < 1.0
-        assert sum(call - began < 0.1 for call in calls) <= 111
+        assert sum(call - began < 0.1 for call in calls) <= 61
 
     def test_a_request_that_would_begin_after_its_deadline_is_refused_at_once(self) -> None:
         served = list[Served]()

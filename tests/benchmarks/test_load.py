@@ -125,12 +125,12 @@ def test_a_timeline_leaves_out_steps_without_arrivals() -> None:
     assert line["p95_s"] == pytest.approx([2.4, 0.5])
 
 
-def test_a_rate_limit_lets_in_so_many_in_any_second() -> None:
-    limit = RateLimit(2)
-    assert [limit.wait_s(now) for now in (0.0, 0.5)] == [0, 0]
-    assert limit.wait_s(0.75) == 0.25
-    assert limit.wait_s(1.0) == 0
-    assert limit.wait_s(1.25) == 0.25
+def test_a_rate_limit_lets_in_a_seconds_share_at_once_and_then_its_rate() -> None:
+    limit = RateLimit(4)
+    assert [limit.wait_s(0.0) for _ in range(5)] == [0, 0, 0, 0, 0.25]
+    assert limit.wait_s(0.25) == 0
+    assert limit.wait_s(0.25) == 0.25
+    assert [limit.wait_s(9.0) for _ in range(5)] == [0, 0, 0, 0, 0.25]
 
 
 class TestScripted:

@@ -13,7 +13,7 @@ from semcache.degradation.fallback_chain import FallbackChain, call_rung
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.rung import Rung
 from semcache.degradation.shared_breaker import SharedBreaker
-from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
+from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError, RerankServiceError
 from semcache.events import Event, RungFailed
 from semcache.flow.drive import drive
 from semcache.protocols import Scored
@@ -127,6 +127,7 @@ class TestReasons:
         [
             (ConnectionError("down"), "error"),
             (QueueFullError("full"), "busy"),
+            (RerankServiceError("too many requests", status=429), "busy"),
             (DeadlineExceededError("late"), "deadline"),
         ],
     )

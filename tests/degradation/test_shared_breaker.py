@@ -6,7 +6,7 @@ from semcache.batching.jobs import NEVER_RUN, Served
 from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.shared_breaker import SharedBreaker
-from semcache.errors import InvalidInputError
+from semcache.errors import InvalidInputError, RerankServiceError
 from semcache.events import Event, State
 from tests.forks import in_child
 from tests.scripted import PATIENCE_S, ScriptedClock
@@ -36,10 +36,11 @@ def test_an_observer_may_use_the_breaker() -> None:
     assert states == [State.FORCED_OPEN]
 
 
-def test_errors_of_the_model_open_it_and_mistakes_of_callers_do_not() -> None:
+def test_errors_of_the_model_open_it_but_not_mistakes_of_callers_nor_a_rate_limit() -> None:
     events: list[Event] = []
     breaker = shared(events, errors=2)
-    for error in [InvalidInputError("too long")] * 5:
+    refusal = RerankServiceError("too many requests", status=429)
+    for error in [InvalidInputError("too long")] * 5 + [refusal] * 5:
         breaker.settle(admitted(breaker), Served(error=error))
     assert not breaker.is_degraded
     for _ in range(2):

@@ -42,9 +42,9 @@ class TestTokenBucket:
         in_two_minutes = sum(60 <= at < 180 for at, _ in made)
         assert 0.97 * 2 * per_minute <= in_two_minutes <= 2 * per_minute
 
-    def test_a_second_may_hold_its_share_at_once(self) -> None:
+    def test_half_of_a_seconds_share_may_start_at_once(self) -> None:
         bucket = TokenBucket(600)
-        for _ in range(10):
+        for _ in range(5):
             assert bucket.start(0.0, 1) == 0.0
             bucket.take(0.0, 1)
         assert bucket.start(0.0, 1) == pytest.approx(0.1, rel=0.02)
@@ -96,9 +96,23 @@ class TestRateLimit:
     def test_a_call_of_many_pairs_is_several_requests(self) -> None:
         clock = ScriptedClock()
         limit = RateLimit(600, max_pairs_per_call=32, clock=clock)
-        assert limit.try_take(320) == 0.0
+        assert limit.try_take(160) == 0.0
         assert limit.try_take(1) == pytest.approx(0.1, rel=0.02)
 
     def test_it_says_its_numbers(self) -> None:
         assert repr(RateLimit(600, 60)) == "<RateLimit 600 requests a minute and 60 pairs a minute>"
         assert repr(RateLimit()) == "<RateLimit without numbers>"
+
+
+def test_a_refusal_pauses_and_teaches_a_rate() -> None:
+    clock = ScriptedClock()
+    limit = RateLimit(clock=clock)
+    for _ in range(41):
+        assert limit.try_take(pairs=8) == 0.0
+        clock.now += 0.025
+    limit.refused(pause_s=1.0)
+    assert limit.wait_s(pairs=8) == pytest.approx(1.0)
+    clock.now += 1.0
+    assert limit.try_take(pairs=8) == 0.0
+    assert limit.try_take(pairs=8) == pytest.approx(1 / 19.8, rel=0.05)
+    assert limit.wait_s(pairs=8, requests_ahead=1) == pytest.approx(2 / 19.8, rel=0.05)

@@ -160,10 +160,12 @@ class Exchange:
             return reply.body
         error = reply.error(self._service, self._endpoint.shown, secrets)
         pause_s = error.retry_after_s
-        if pause_s is None and error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            pause_s = _PAUSE_S
-        if pause_s is not None:
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            pause_s = _PAUSE_S if pause_s is None else pause_s
+            self._rate_limit.refused(pause_s)
+        elif pause_s is not None:
             self._rate_limit.pause(pause_s)
+        if pause_s is not None:
             self._on_pause(pause_s)
         raise error
 
