@@ -21,7 +21,7 @@ from benchmarks.trec import RETRIEVERS, Topic
 from semcache.flow.policy import PrunePolicy, ReusePolicy
 
 DENSE = ("tasb", "splade")
-SETTINGS = {"careful": (PrunePolicy().confidence, ReusePolicy().confidence), "eager": (1.0, 0.5)}
+SETTINGS = {"careful": (PrunePolicy().confidence, ReusePolicy().confidence), "eager": (1.6, 0.25)}
 """Confidence (in spreads) for what the surrogate expects, and for what a near query's scores say; the first are the
 defaults."""
 CONFIDENCES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -55,7 +55,7 @@ class Cell:
         }
 
     def requests(
-        self, evidence: Sequence[Evidence], cheap: dict[str, Floats] | None = None, *, change: bool = False
+        self, evidence: Sequence[Evidence], cheap: dict[str, Floats] | None = None, *, change: bool = True
     ) -> list[Request]:
         """Its requests, with what the surrogate expects."""
         hints = Hints(self.vectors, cheap, change)
@@ -82,11 +82,16 @@ CELLS = (
 
 
 def rule(
-    learned: float, cached: float = ReusePolicy().confidence, rounds: int = PrunePolicy().max_rounds
+    learned: float, cached: float = ReusePolicy().confidence, rounds: int | None = None
 ) -> Callable[[Request, int], Answer]:
-    """The rule of semcache with these confidences."""
-    ours = verified(ReusePolicy(confidence=cached, max_rounds=rounds))
-    return lambda request, top_k: ours(replace(request, prior=replace(request.prior, confidence=learned)), top_k)
+    """The rule of semcache with these confidences. ``rounds`` None takes the most that the flow takes by default."""
+
+    def answer(request: Request, top_k: int) -> Answer:
+        default = ReusePolicy().max_rounds if request.cached else PrunePolicy().max_rounds
+        ours = verified(ReusePolicy(confidence=cached, max_rounds=rounds or default))
+        return ours(replace(request, prior=replace(request.prior, confidence=learned)), top_k)
+
+    return answer
 
 
 def result(topics: Sequence[Topic], ours: Sequence[Evidence]) -> Row:
@@ -120,10 +125,10 @@ def rows(evidence: Sequence[Evidence], cells: Sequence[Cell] = CELLS) -> Iterato
                 given = [first(request, count) for request in requests]
                 yield head | {"rule": f"{prefix} {count}"} | summary(given, requests, cell.top_k)
         if cell.known != "none":
-            changed = cell.requests(evidence, change=True)
+            unchanged = cell.requests(evidence, change=False)
             for name, confidences in SETTINGS.items():
-                head = cell.head | {"setting": name, "rule": "pruned, with half the change", "target": None}
-                yield head | measure(rule(*confidences), changed, cell.top_k)
+                head = cell.head | {"setting": name, "rule": "pruned, without the change", "target": None}
+                yield head | measure(rule(*confidences), unchanged, cell.top_k)
             reused = pairs(evidence, cell.known, cell.candidates, ReusePolicy().reuse_threshold)
             yield (
                 cell.head
@@ -196,6 +201,6 @@ def cascade(evidence: Sequence[Evidence], cheap: dict[str, Floats]) -> Iterator[
     """A cheap reranker sees all candidates; ``saved`` is what is avoided less what it costs."""
     for cell in CELLS[:4]:
         requests = cell.requests(evidence, cheap)
-        for name, confidences in SETTINGS.items():
+        for name, confidences in SETTINGS.items() if requests else ():
             found = measure(rule(*confidences), requests, cell.top_k)
             yield cell.head | {"setting": name, "saved": found["avoided"]["mean"] - CHEAP_SHARE} | found

@@ -25,7 +25,7 @@ class Hints:
 
     vectors: bool = True
     cheap: dict[str, Floats] | None = None
-    change: bool = False
+    change: bool = True
 
 
 def misses(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str], hints: Hints) -> list[Request]:
@@ -35,6 +35,7 @@ def misses(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str], 
         _request(each, wording, retriever, depth, hints, learners[half, retriever])
         for half, each in _halves(evidence)
         for retriever in retrievers
+        if (half, retriever) in learners
         for wording in _scored(each, retriever, depth, hints)
     ]
 
@@ -46,6 +47,8 @@ def near(evidence: Sequence[Evidence], known: str, depth: int, reuse_threshold: 
     found = []
     for request in pairs(evidence, known, depth, reuse_threshold):
         half, each = by_topic[request.topic.id]
+        if (half, request.retriever) not in learners:
+            continue
         learner = learners[half, request.retriever]
         now, alike = _described(each, request.served, request.retriever, depth, hints)
         changes = {}
@@ -88,10 +91,9 @@ def _learners(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str
                     sums += Statistics.of(
                         known, truth, *((expected.scores, expected.spread) if expected is not None else ())
                     )
-            learner = Surrogate.of(sums)
-            if learner is None:
-                raise SystemExit(f"too few requests of {retriever} are scored; run python -m benchmarks.quality first")
-            learners[half, retriever] = learner
+            # None where too little is scored so far: those requests are left out.
+            if (learner := Surrogate.of(sums)) is not None:
+                learners[half, retriever] = learner
     return learners
 
 

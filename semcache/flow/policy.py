@@ -69,8 +69,8 @@ class PrunePolicy:
 
     # The reasons stand with the knobs of the same names in semcache/settings/prune_section.py.
     mode: PruneMode = "measure"
-    confidence: float = 1.5
-    max_rounds: int = 3
+    confidence: float = 2.0
+    max_rounds: int = 5
     explore: float = 0.02
     document_vectors: DocumentVectors = "given"
     max_document_vectors: int = 50_000
