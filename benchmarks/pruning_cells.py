@@ -21,7 +21,7 @@ from benchmarks.trec import RETRIEVERS, Topic
 from semcache.flow.policy import PrunePolicy, ReusePolicy
 
 DENSE = ("tasb", "splade")
-SETTINGS = {"careful": (PrunePolicy().confidence, ReusePolicy().confidence), "eager": (1.6, 0.25)}
+SETTINGS = {"careful": (PrunePolicy().confidence, ReusePolicy().confidence), "eager": (1.65, 0.25)}
 """Confidence (in spreads) for what the surrogate expects, and for what a near query's scores say; the first are the
 defaults."""
 CONFIDENCES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)

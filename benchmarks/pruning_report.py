@@ -52,9 +52,10 @@ def markdown(result: Row) -> str:
 def _targets(rows: Sequence[Row]) -> str:
     """Every cell and setting on one line, with its target and the alternatives at the same cost."""
     lines = [
-        "| request | setting | pairs avoided | target | change of nDCG | worst 5 % | target | met "
+        "Of the alternatives: m, change of nDCG, worst 5 %, top k kept.\n",
+        "| request | setting | pairs avoided | target | change of nDCG | worst 5 % | target | met | top k kept "
         "| surrogate's first m | retriever's first m |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["rule"] == "pruned" and row["target"] is not None:
@@ -74,6 +75,7 @@ def _targets(rows: Sequence[Row]) -> str:
                 f"{row['worst']:+.3f}",
                 f"{worst:+.2f}",
                 f"no: {missed}" if missed else "yes",
+                f"{row['same_top']:.1%}",
                 *(_other(_same_cost(rows, row, prefix)) for prefix in ("surrogate's first", "retriever's first")),
             ]
             lines.append("| " + " | ".join(cells) + " |")
@@ -94,7 +96,7 @@ def _same_cost(rows: Iterable[Row], row: Row, prefix: str) -> Row:
 
 
 def _other(row: Row) -> str:
-    return f"{row['rule'].rsplit(' ', 1)[-1]}: {row['change']['mean']:+.4f}, {row['worst']:+.3f}"
+    return f"{row['rule'].rsplit(' ', 1)[-1]}: {row['change']['mean']:+.4f}, {row['worst']:+.3f}, {row['same_top']:.1%}"
 
 
 def _rounds(pruning: Row) -> str:
@@ -118,20 +120,21 @@ def _cascade(pruning: Row) -> str:
     lines = [
         "The cross-encoder cut to 32 tokens scores every candidate first. A pair of it costs "
         f"{pruning['cheap_cost']:.0%} of the time of a whole one, and that share is taken off what is saved.\n",
-        "| top k | setting | change of nDCG | worst 5 % | pairs avoided | saved, cost of both counted | rounds |",
+        "| top k | setting | requests | change of nDCG | worst 5 % | pairs avoided | saved, cost of both counted |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in pruning["cascade"]:
         lines.append(
-            f"| {row['top_k']} of {row['candidates']} | {row['setting']} | {interval(row['change'], '+.4f')} "
-            f"| {row['worst']:+.3f} | {interval(row['avoided'], '.1%')} | {row['saved']:.1%} | {row['rounds']:.2f} |"
+            f"| {row['top_k']} of {row['candidates']} | {row['setting']} | {row['requests']} "
+            f"| {interval(row['change'], '+.4f')} | {row['worst']:+.3f} | {interval(row['avoided'], '.1%')} "
+            f"| {row['saved']:.1%} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _overhead(spent: Row) -> str:
     return (
-        f"One request of {spent['documents']} documents with vectors of 384 numbers, p50 (p95): features "
+        f"One request of {spent['documents']} documents with vectors of 384 numbers, CPU time p50 (p95): features "
         f"{_ms(spent['features'])}, expected scores {_ms(spent['expected'])}, all rounds {_ms(spent['rounds'])}, all "
         f"that mode `on` adds {_ms(spent['on'])}; what mode `measure` adds, replay and sums included, "
         f"{_ms(spent['measure'])}. Sums of a scope: {spent['sums_bytes']} bytes; a document vector: "
@@ -140,7 +143,7 @@ def _overhead(spent: Row) -> str:
 
 
 def _ms(times: Row) -> str:
-    return f"{times['p50_ms']:.2f} ({times['p95_ms']:.2f}) ms"
+    return f"{times['cpu_p50_ms']:.2f} ({times['cpu_p95_ms']:.2f}) ms"
 
 
 def plot(axes: Any, pruning: Row) -> None:

@@ -12,6 +12,9 @@ from semcache.pruning.likeness import likeness
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
 
+LEAST_REQUESTS = 20
+"""Fewer than in service: half of the topics have 21 original wordings, and more is not scored by every reranker."""
+
 Learners = dict[tuple[int, str], Surrogate]
 """By (half of the topics that it is for, retriever)."""
 
@@ -92,7 +95,7 @@ def _learners(evidence: Sequence[Evidence], depth: int, retrievers: Sequence[str
                         known, truth, *((expected.scores, expected.spread) if expected is not None else ())
                     )
             # None where too little is scored so far: those requests are left out.
-            if (learner := Surrogate.of(sums)) is not None:
+            if (learner := Surrogate.of(sums, LEAST_REQUESTS)) is not None:
                 learners[half, retriever] = learner
     return learners
 
