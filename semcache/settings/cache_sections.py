@@ -188,7 +188,7 @@ class Reuse(Section):
     reuse_threshold: float = knob(
         _REUSE.reuse_threshold,
         "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",
-        reason="verified from 0.60 on, TREC DL 2019: nDCG@10 +0.009, worst 5 % -0.022, 65 % of the pairs avoided "
+        reason="verified from 0.60 on, TREC DL 2019: nDCG@10 +0.010, worst 5 % -0.023, 65 % of the pairs avoided "
         "(benchmarks/results/quality.md)",
         ge=-1,
         le=1,
@@ -197,7 +197,7 @@ class Reuse(Section):
         _REUSE.confidence,
         "z: a document is scored while its cached score + median drift + z x spread could reach the top k",
         unit="spreads",
-        reason="z 0 loses 0.059 nDCG@10 on the worst 5 % of requests and avoids 74 % of the pairs; z 1 0.022 and 65 "
+        reason="z 0 loses 0.059 nDCG@10 on the worst 5 % of requests and avoids 74 % of the pairs; z 1 0.023 and 65 "
         "%, z 1.5 nothing and 59 % (benchmarks/results/quality.md)",
         ge=0,
         le=10,
