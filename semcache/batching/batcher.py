@@ -115,7 +115,8 @@ class Batcher:
         else:
             queue = BatchQueue(limits, calls, rate_limit, clock, one_query=has_one_query_per_call(reranker))
             worker = ModelWorker(split, queue, clock, observers, self._statistics)
-            self._calls = ThreadedCalls(reranker.name, queue, worker, calls, clock)
+            end_call = None if self._processes is None else self._processes.end_call
+            self._calls = ThreadedCalls(reranker.name, queue, worker, calls, clock, end_call)
             # The threads hold the queue, not the batcher, so that a batcher dropped without close() is collected and
             # ends them. Not at exit: runtime/threads.py closes all queues then, without draining them.
             finalize(self, queue.close, drain=True).atexit = False
@@ -205,7 +206,7 @@ class Batcher:
 
         Their callers fail with RerankerHungError. A thread that is in such a call is left to it, as no thread can be
         ended from outside, and another one takes its place; the model must bear that both may use it at once. A call
-        that is awaited is cancelled.
+        that is awaited is cancelled, and a worker process is ended.
         """
         return self._calls.give_up(running_s)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread, current_thread
 from typing import Any
 from weakref import finalize
 
@@ -57,6 +57,8 @@ class ProcessPool:
             process.disown()
         self._idle: list[_Process] = []
         self._all: list[_Process] = []
+        # Each thread writes its own entry.
+        self._calling: dict[Thread, _Process] = {}
         # For a pool that is dropped, and at the end of the interpreter.
         finalize(self, _end_all, self._all)
 
@@ -73,14 +75,22 @@ class ProcessPool:
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair, by a process that is idle. There must not be more calls at once than processes."""
         process = self._taken()
+        self._calling[current_thread()] = process
         try:
             return process.call(pairs, self.name)
         finally:
+            del self._calling[current_thread()]
             # One that has no reranker has crashed, or could not load it.
             if process.is_loaded:
                 self._give_back(process)
             else:
                 self._forget(process)
+
+    def end_call(self, thread: Thread) -> None:
+        """End the process that a thread waits for, whose call then raises WorkerCrashedError."""
+        process = self._calling.get(thread)
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the processes, also in the middle of a call, which then raises WorkerCrashedError."""
@@ -150,6 +160,10 @@ class _Process:
         # Last: a thread that still reads the answer of a call must not read from another file of the same number.
         self._connection.close()
         return code
+
+    def kill(self) -> None:
+        """End it at once; the thread that waits for its answer then takes notice."""
+        self._program.kill()
 
     def disown(self) -> None:
         """Close the socket, in a forked child; the program serves the parent."""

@@ -1,7 +1,7 @@
 """Calls of a blocking reranker: a queue, and worker threads that are started as they are needed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Lock, Thread, current_thread
 
@@ -26,14 +26,26 @@ _log = logging.getLogger("semcache")
 
 
 class ThreadedCalls:
-    """Scores what is submitted by at most ``concurrency`` threads, which are those of ``worker``."""
+    """Scores what is submitted by at most ``concurrency`` threads, which are those of ``worker``.
 
-    def __init__(self, name: str, queue: BatchQueue, worker: ModelWorker, concurrency: int, clock: Clock) -> None:
+    ``end_call`` ends the call that a thread is in, where that is possible.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue: BatchQueue,
+        worker: ModelWorker,
+        concurrency: int,
+        clock: Clock,
+        end_call: Callable[[Thread], None] | None = None,
+    ) -> None:
         self._name = name
         self._queue = queue
         self._worker = worker
         self._concurrency = concurrency
         self._clock = clock
+        self._end_call = end_call
         self.after_fork_in_child()
         renew_in_child(self)
 
@@ -104,6 +116,8 @@ class ThreadedCalls:
                     self._started.remove(batch.worker)
             self._hanging.append(batch.worker)
             forget_thread(batch.worker)
+            if self._end_call is not None:
+                self._end_call(batch.worker)
             for job in batch.jobs:
                 # For the breaker such a call never ran: it is told of the hang itself.
                 job.fail(RerankerHungError(f"{self._name} did not answer within {running_s:.3g} s, and was given up"))

@@ -14,7 +14,7 @@ import pytest
 from semcache.batching.batcher import Batcher
 from semcache.batching.process_pool import ProcessPool, WorkerCrashedError
 from semcache.batching.reranker import AsyncBatchReranker
-from semcache.errors import ConfigurationError, RerankerError, SemcacheError
+from semcache.errors import ConfigurationError, RerankerError, RerankerHungError, SemcacheError
 from semcache.protocols import Pair
 from semcache.rerankers import OnnxCrossEncoder, adapt
 from tests.batching.process_models import InProcess, by_words
@@ -91,6 +91,16 @@ class TestCalls:
 
         assert in_child(score) != ours
         assert int(batcher.score(pairs("zz"))[0]) == ours
+
+    def test_a_call_that_is_given_up_ends_its_process(self, batcher: Batcher) -> None:
+        hanging = batcher.submit(pairs("hang"))
+        while not batcher.give_up(0.01):
+            pass
+        with pytest.raises(RerankerHungError):
+            hanging.result(PATIENCE_S)
+        before = children()
+        assert int(batcher.score(pairs("next"))[0]) in children()
+        assert len(before) <= 2
 
     def test_a_call_that_hangs_is_ended_by_close(self, batcher: Batcher) -> None:
         hanging = batcher.submit(pairs("hang"))
