@@ -129,7 +129,7 @@ class AwaitedCalls:
         )
 
     def forget_service(self) -> None:
-        """What calls took so far says nothing about the next ones: a connection was being made."""
+        """Forget how long calls took so far: the first ones made connections, and say nothing about the next."""
         with self._recording:
             self._service = ServiceTime()
 

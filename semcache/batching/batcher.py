@@ -265,4 +265,4 @@ def _nothing(on_served: OnServed | None) -> FloatArray:
 
 
 def _unheard(served: Served) -> None:
-    """What is told of requests that nothing listens to."""
+    """Listens for requests that nothing else listens to."""

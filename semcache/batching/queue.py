@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Condition
 
-from semcache.batching.admission import CALL_MARGIN, Load, is_hopeless, pairs_within
+from semcache.batching.admission import CALL_MARGIN, Load, pairs_within
 from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Job
 from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
-from semcache.batching.waiting import load_of
+from semcache.batching.waiting import is_late, load_of
 from semcache.batching.waiting_jobs import WaitingJobs, distinct
 from semcache.errors import InvalidInputError, SemcacheError
 from semcache.protocols import Clock, FloatArray, Pair
@@ -93,10 +93,10 @@ class BatchQueue:
             while self._waiting or not self._is_closed:
                 now = self._clock()
                 cost = self._service.cost(now)
-                expired, cancelled = self._dequeue([job for job in self._waiting if _is_late(job, cost, now)])
+                expired, cancelled = self._dequeue([job for job in self._waiting if is_late(job, cost, now)])
                 # Only after the expired ones are out: a batch must not be smaller for jobs that are never scored.
                 jobs = self._next(merged, cost, now)
-                delay_s = self._delay_s(jobs, now)
+                delay_s = self._linger_s(jobs, cost, now) or self._rate_delay_s(jobs)
                 if delay_s == 0 and jobs:
                     jobs, late = self._dequeue(jobs)
                     return self._taken(jobs, expired, cancelled + late, now)
@@ -111,7 +111,7 @@ class BatchQueue:
             self._service.record(pairs, service_s, self._clock())
 
     def forget_service(self) -> None:
-        """What the model took so far says nothing about its next calls: it was loading."""
+        """Forget how long calls took so far: the model was loading, which says nothing about its next calls."""
         with self._changed:
             self._service = ServiceTime()
 
@@ -237,18 +237,20 @@ class BatchQueue:
         count = count_that_fit([job.unknown for job in jobs], max_pairs, one_query=self._one_query)
         return jobs[:count]
 
-    def _delay_s(self, jobs: Sequence[Job], now: float) -> float:
-        """In how many seconds a call for these jobs may begin; 0 means now."""
-        if not jobs:
+    def _linger_s(self, jobs: Sequence[Job], cost: Cost | None, now: float) -> float:
+        """How many seconds to wait for others that may join these jobs; 0 means to begin."""
+        is_open = not self._is_closed and len(jobs) == len(self._waiting) < self._limits.max_requests
+        left_s = jobs[0].arrived + self._limits.max_wait_s - now if jobs else 0.0
+        if left_s <= 0 or not is_open or len(distinct(jobs)) >= self._limits.pairs_merged:
             return 0.0
-        pairs = len(distinct(jobs))
-        more_may_join = len(jobs) < self._limits.max_requests and pairs < self._limits.pairs_merged
-        # Those that have a deadline are not kept waiting for others, and neither are those that close() waits for.
-        if more_may_join and len(jobs) == len(self._waiting) and not self._is_closed and jobs[0].deadline is None:
-            waited_s = now - jobs[0].arrived
-            if waited_s < self._limits.max_wait_s:
-                return self._limits.max_wait_s - waited_s
-        return self._rate_limit.try_take(pairs)
+        # None of them may be made late by it.
+        needed_s = left_s + (0.0 if cost is None else CALL_MARGIN * cost.seconds(self._limits.pairs_merged))
+        in_time = all(job.deadline is None or job.deadline - now > needed_s for job in jobs)
+        return left_s if in_time else 0.0
+
+    def _rate_delay_s(self, jobs: Sequence[Job]) -> float:
+        """In how many seconds the rate limit lets a call for these jobs begin; 0 means that it begins now."""
+        return self._rate_limit.try_take(len(distinct(jobs))) if jobs else 0.0
 
     def _taken(self, jobs: list[Job], expired: list[Job], cancelled: list[Job], now: float) -> Dequeued:
         batch = Batch(jobs, distinct(jobs), now) if jobs else None
@@ -285,15 +287,3 @@ class BatchQueue:
             # False: cancelled already, and the callback that would withdraw the job still waits for our lock.
             (alive if job.future.set_running_or_notify_cancel() else cancelled).append(job)
         return alive, cancelled
-
-
-def _is_late(job: Job, cost: Cost | None, now: float) -> bool:
-    """Whether the wait has cost a job its time: it cannot be scored before its deadline, as far as is known."""
-    if job.deadline is None:
-        return False
-    left_s, at_first_s = job.deadline - now, job.deadline - job.arrived
-    if left_s <= 0 or cost is None:
-        return left_s <= 0
-    seconds = CALL_MARGIN * cost.seconds(len(job.pairs))
-    # One that had too little time from the beginning was sent in spite of that: the estimate may be wrong.
-    return is_hopeless(seconds, left_s, cost.evidence) and not is_hopeless(seconds, at_first_s, cost.evidence)

@@ -121,7 +121,7 @@ class AsyncBatchReranker:
 
     @property
     def identified_by(self) -> IdentifiedBy:
-        """What stands behind the name of the reranker inside."""
+        """The kind of identity behind the name of the reranker inside."""
         return identified_by(self.batcher.reranker)
 
     @property

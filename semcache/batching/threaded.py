@@ -87,7 +87,7 @@ class ThreadedCalls:
         return self._queue.load()
 
     def forget_service(self) -> None:
-        """What calls took so far says nothing about the next ones."""
+        """Forget how long calls took so far."""
         self._queue.forget_service()
 
     @property

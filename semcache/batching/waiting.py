@@ -1,9 +1,10 @@
-"""The load of a model, by its calls under way and those that wait, for threads and event loops alike."""
+"""The load of a model by its calls under way and those that wait, and which of these have waited too long."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from semcache.batching.admission import Load, queued_s, remaining_s
+from semcache.batching.admission import CALL_MARGIN, Load, is_hopeless, queued_s, remaining_s
+from semcache.batching.jobs import Job
 from semcache.batching.service_time import Cost
 
 
@@ -48,3 +49,15 @@ def load_of(
         running_pairs=0 if oldest is None else oldest.pairs,
         all_for_s=now - max((call.since for call in running), default=now),
     )
+
+
+def is_late(job: Job, cost: Cost | None, now: float) -> bool:
+    """Whether the wait has cost a job its time: it cannot be scored before its deadline, as far as is known."""
+    if job.deadline is None:
+        return False
+    left_s, at_first_s = job.deadline - now, job.deadline - job.arrived
+    if left_s <= 0 or cost is None:
+        return left_s <= 0
+    seconds = CALL_MARGIN * cost.seconds(len(job.pairs))
+    # One that had too little time from the beginning was sent in spite of that: the estimate may be wrong.
+    return is_hopeless(seconds, left_s, cost.evidence) and not is_hopeless(seconds, at_first_s, cost.evidence)

@@ -59,7 +59,7 @@ def finite(array: FloatArray, reranker: str) -> FloatArray:
 
 
 def ordinary(error: BaseException, reranker: str) -> Exception:
-    """What a reranker raised, as an error that reaches its callers and nothing else.
+    """An error that a reranker raised, as one that reaches its callers and nothing else.
 
     A StopIteration would end a generator on its way, a CancelledError would pass for the caller's own cancellation, and
     SystemExit or KeyboardInterrupt would end an event loop: each becomes a RerankerError with the original as cause.

@@ -65,9 +65,9 @@ def call_kind(reranker: Reranker, concurrency: int | None = None) -> CallKind:
 
 
 def declared_concurrency(reranker: Any) -> int | None:
-    """What an object, or the function or object behind a partial or bound method, says by its ``concurrency``.
+    """The ``concurrency`` of an object, or of the function or object behind a partial or bound method.
 
-    None if it says nothing, or something that is no number, which then means something else in its library. Raises
+    None if it has none, or one that is no number, which then means something else in its library. Raises
     ConfigurationError for a number that is no whole number of at least 1.
     """
     for holder in _holders(reranker):

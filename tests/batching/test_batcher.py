@@ -778,7 +778,13 @@ class TestLinger:
             assert batcher.score(pairs("a")).tolist() == [1]
             assert monotonic() - began >= 0.05
 
-    def test_not_with_a_deadline_nor_at_the_end(self) -> None:
+    def test_a_later_deadline_is_no_reason_to_begin(self) -> None:
+        with Batcher(ScriptedReranker(), max_wait_s=0.05) as batcher:
+            began = monotonic()
+            batcher.score(pairs("a"), deadline=monotonic() + PATIENCE_S)
+            assert monotonic() - began >= 0.05
+
+    def test_not_where_it_makes_late_nor_at_the_end(self) -> None:
         batcher = Batcher(ScriptedReranker(), max_wait_s=PATIENCE_S)
         began = monotonic()
         batcher.score(pairs("a"), deadline=monotonic() + PATIENCE_S)
