@@ -7,7 +7,7 @@ import numpy as np
 
 from semcache.pruning.features import FEATURES, Features, Floats
 
-VERSION = 2
+VERSION = 3
 """The first number of stored sums. Sums of another version are read as none."""
 BANDS = (3, 6, 11, 21, 51)
 """Residuals are summed up by expected rank, in bands that begin at rank 1 and at these ranks."""
@@ -16,8 +16,6 @@ _WIDTH = len(FEATURES) + 1
 _SQUARE = _WIDTH * _WIDTH
 _LAYOUT = {
     "requests": 1,
-    "level": 1,
-    "level_squares": 1,
     "products": _SQUARE,
     "rows": _SQUARE,
     "band_squares": len(BANDS) + 1,
@@ -45,26 +43,24 @@ class Statistics:
     def of(
         cls, features: Features, scores: Floats, expected: Floats | None = None, spread: Floats | None = None
     ) -> Self:
-        """Statistics of one request. ``scores`` are true scores of all its documents, by this reranker; if one of them
-        is not finite, nothing is learned.
+        """Statistics of one request, whose documents all have true ``scores`` by this reranker.
 
-        ``expected`` and ``spread`` are what the surrogate predicted of them before; without them, nothing is learned of
+        If one of them is not finite, nothing is learned. ``expected`` and ``spread`` are what the surrogate predicted of them before; without them, nothing is learned of
         how far off it is at which expected rank.
         """
         if not len(scores) or not np.isfinite(scores).all():
             return cls.empty()
-        level = float(scores.mean())
-        columns = np.column_stack([features.values, scores - level])
+        columns = np.column_stack([features.values, scores - scores.mean()])
         known = np.append(features.available, True)
         rows = len(scores) * np.outer(known, known)
         squares: Floats = np.zeros(len(BANDS) + 1)
         counts: Floats = np.zeros(len(BANDS) + 1)
         if expected is not None and spread is not None:
-            ratio = ((scores - level - expected + expected.mean()) / spread) ** 2
+            ratio = ((columns[:, -1] - expected + expected.mean()) / spread) ** 2
             band = bands(expected)
             squares = np.bincount(band, ratio, len(BANDS) + 1).astype(float)
             counts = np.bincount(band, minlength=len(BANDS) + 1).astype(float)
-        parts = ([1.0], [level], [level**2], (columns.T @ columns).ravel(), rows.ravel(), squares, counts)
+        parts = ([1.0], (columns.T @ columns).ravel(), rows.ravel(), squares, counts)
         return cls(np.concatenate([np.asarray(part, dtype=float) for part in parts]))
 
     def __add__(self, other: "Statistics") -> "Statistics":
