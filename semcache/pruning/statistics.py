@@ -45,8 +45,8 @@ class Statistics:
     ) -> Self:
         """Statistics of one request, whose documents all have true ``scores`` by this reranker.
 
-        If one of them is not finite, nothing is learned. ``expected`` and ``spread`` are what the surrogate predicted of them before; without them, nothing is learned of
-        how far off it is at which expected rank.
+        If one of them is not finite, nothing is learned. ``expected`` and ``spread`` are what the surrogate predicted
+        of them before; without them, nothing is learned of how far off it is at which expected rank.
         """
         if not len(scores) or not np.isfinite(scores).all():
             return cls.empty()

@@ -12,6 +12,7 @@ from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
+from semcache.flow.policy import PrunePolicy
 from semcache.protocols import FloatArray
 from semcache.pruning.features import FEATURES
 from semcache.pruning.statistics import Statistics
@@ -24,6 +25,7 @@ E = TypeVar("E")
 
 PATIENCE_S = 30
 DOCUMENTS = [f"passage {n}" for n in range(30)]
+Z = PrunePolicy().confidence
 BUDGET = 0.1
 ENOUGH = 60
 """Requests after which a loss of nothing is proven to be below that budget."""
@@ -131,10 +133,10 @@ def test_what_is_learned_is_proven_before_it_is_used_and_other_processes_share_i
         assert (ranking.status, ranking.skipped) == (Status.PRUNED, 30 - ranking.asked)
         assert ranking.asked < 20
     assert first.events_of(PruningChanged) == [
-        PruningChanged(first.events_of(PruningChanged)[0].scope, inf, 1.5, "pruning costs less than the budget")
+        PruningChanged(first.events_of(PruningChanged)[0].scope, inf, Z, "pruning costs less than the budget")
     ]
     figures = second.figures
-    assert (figures["mode"], figures["confidence"]) == ("on", 1.5)
+    assert (figures["mode"], figures["confidence"]) == ("on", Z)
     assert figures["avoided"] > 0.3 and figures["loss"] < 0.01 and figures["loss_high"] < 0.12
     assert first.reranker.get_stats()["pairs_skipped"] > 0
     assert not first.events_of(CacheFailed)
@@ -147,9 +149,9 @@ def test_measuring_changes_no_answer_and_says_what_would_have_been(start: Any) -
     figures = process.figures
     assert (figures["mode"], figures["confidence"]) == ("measure", None)
     assert figures["n"] >= ENOUGH and figures["avoided"] > 0.3 and figures["loss"] < 0.01
-    assert set(figures["by_confidence"]) == {1.5, 2.0, 2.5, 3.0}
+    assert set(figures["by_confidence"]) == {Z, 2.5, 3.0, 4.0}
     measured = process.events_of(PruningMeasured)
-    assert measured and measured[0].confidence == 1.5
+    assert measured and measured[0].confidence == Z
     assert not process.events_of(PruningChanged)
 
 
@@ -167,7 +169,7 @@ def test_losses_end_pruning_and_start_the_learning_anew(start: Any) -> None:
     process.model.has_changed = True
     process.learn(60, start=1000)
     begun, ended = process.events_of(PruningChanged)[:2]
-    assert begun.new == ended.old == 1.5
+    assert begun.new == ended.old == Z
     assert (ended.new, ended.reason) == (inf, "pruning cost more than the budget")
     # What it is like now is learned from nothing, and proves good in its turn.
     process.learn(200, start=2000)
