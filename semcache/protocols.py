@@ -4,7 +4,7 @@ These are protocols, not base classes: any object with such methods will do, and
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -113,11 +113,13 @@ class Scored:
 
     With ``reason`` None the primary answered, and ``scores`` has one float per document that was asked about.
     Otherwise a lower rung answered: ``scores`` covers every document of the request, or is None for retrieval order.
+    ``cause`` is for people: what stands behind the reason, such as the primary's error.
     """
 
     scores: FloatArray | None
     reranker: str
     reason: str | None = None
+    cause: str = field(default="", compare=False)
 
 
 @runtime_checkable

@@ -96,7 +96,7 @@ class FallbackChain:
         which the request has taken already. Raises only InvalidInputError, for which no rung could do
         better, and QueueFullError of a rung that is told to reject what it has no room for.
         """
-        reason: str | None = None
+        first: tuple[str, str] | None = None
         for number, rung in enumerate(self.rungs):
             try:
                 # A lower rung scores all documents, since its scores cannot be mixed with scores of the primary.
@@ -105,17 +105,15 @@ class FallbackChain:
                 scores = yield from self._call(number, pairs, len(documents), deadline, spent_s)
             except InvalidInputError:
                 raise
-            except QueueFullError as error:
-                if rung.batcher.on_full == "reject":
+            except Exception as error:
+                if isinstance(error, QueueFullError) and rung.batcher.on_full == "reject":
                     raise
-                reason = reason or self._reason(rung, error, ())
-            except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the next rung answers
+                # The first ones stay: callers want to know why the primary did not answer.
                 why = self._reason(rung, error, (query, *documents))
-                # The first one stays: callers want to know why the primary did not answer.
-                reason = reason or why
+                first = first or why
             else:
-                return Scored(scores, rung.name, reason)
-        return Scored(None, RetrievalOrder.name, reason)
+                return Scored(scores, rung.name, *(first or ()))
+        return Scored(None, RetrievalOrder.name, *(first or ()))
 
     def breaker_of(self, reranker: str | None) -> SharedBreaker:
         """The breaker of the rung of this name, for None the primary's. Raises ConfigurationError without one."""
@@ -141,18 +139,18 @@ class FallbackChain:
         # be refused for the load; its ticket must come back, or there would be no further probe.
         ticket = rung.breaker.admit()
         if ticket is None:
-            raise _NotCalledError("open")
+            raise _NotCalledError("open", rung.breaker.shown)
         is_shadow = rung.breaker.policy.shadow and rung.breaker.is_degraded
         refused = rung.refusal(len(pairs), load, left_s, has_deadline=deadline is not None)
         if refused or (is_shadow and load.busy):
             rung.breaker.cancel(ticket)
             self._watch(rung)
-            raise _NotCalledError("open" if is_shadow else refused or "busy")
+            raise _NotCalledError("open", rung.breaker.shown) if is_shadow else _NotCalledError(refused or "busy")
         # From here on the batcher returns the ticket: it calls on_served exactly once, however the call ends.
         settle = partial(rung.breaker.settle, ticket)
         if is_shadow:
             yield RungCall(rung.batcher, pairs, None, settle, is_shadow=True)
-            raise _NotCalledError("open")
+            raise _NotCalledError("open", rung.breaker.shown)
         return (yield RungCall(rung.batcher, pairs, now + left_s, settle))
 
     def _time_for(self, number: int, load: Load, pairs: int, documents: int, left_s: float | None) -> float:
@@ -176,22 +174,24 @@ class FallbackChain:
         if failed is not None:
             self.on_event(failed)
 
-    def _reason(self, rung: Rung, error: Exception, texts: Sequence[str]) -> str:
-        """The word for why a rung did not answer. A failure of the reranker itself is reported to observers."""
+    def _reason(self, rung: Rung, error: Exception, texts: Sequence[str]) -> tuple[str, str]:
+        """The word for why a rung did not answer, and its cause. A failure of the reranker is reported to observers."""
         if isinstance(error, _NotCalledError):
-            return error.reason
+            return error.reason, error.cause
         if isinstance(error, QueueFullError) or is_rate_limited(error):
-            return "busy"
+            return "busy", ""
         if isinstance(error, DeadlineExceededError):
             self._watch(rung)
-            return "deadline"
-        self.on_event(RungFailed(rung.name, cause_of(error, texts)))
-        return "error"
+            return "deadline", ""
+        cause = cause_of(error, texts)
+        self.on_event(RungFailed(rung.name, cause))
+        return "error", cause
 
 
 class _NotCalledError(Exception):
     """A rung was not called, for a reason of one word."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, cause: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.cause = cause

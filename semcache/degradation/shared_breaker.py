@@ -108,6 +108,12 @@ class SharedBreaker:
             self._breaker.reset(now, cause)
 
     @property
+    def shown(self) -> str:
+        """Why it is in its state, for people: reason and cause of the latest transition."""
+        change = self.last_change
+        return "" if change is None else ", ".join(filter(None, (change.reason, change.cause)))
+
+    @property
     def monitor(self) -> LatencyMonitor:
         """The window of latencies."""
         return self._breaker.monitor

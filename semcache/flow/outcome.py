@@ -110,7 +110,9 @@ def in_order_of(found: Lookup, documents: Sequence[D]) -> list[D] | None:
 
 def answered(request: Request, scored: Scored) -> Outcome:
     """The outcome when a ladder was asked about every text: fresh, or degraded with its reason."""
-    status, why = (Status.FRESH, "") if scored.reason is None else (Status.DEGRADED, degraded(scored.reason))
+    status, why = (
+        (Status.FRESH, "") if scored.reason is None else (Status.DEGRADED, degraded(scored.reason, scored.cause))
+    )
     count = len(request.texts)
     # The retriever's order: no pair was sent to a model, whatever the rungs above tried.
     if scored.scores is None:

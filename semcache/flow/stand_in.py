@@ -15,7 +15,7 @@ import numpy as np
 from semcache.flow.drift import Floats
 from semcache.flow.outcome import Outcome, answered, best_first
 from semcache.flow.requests import Request
-from semcache.flow.why import degraded, stood_in
+from semcache.flow.why import stood_in
 from semcache.protocols import Scored
 from semcache.ranking import Status
 
@@ -64,7 +64,7 @@ def stand_in(request: Request, scored: Scored, remembered: Remembered) -> Outcom
         asked=outcome.asked,
         reused=remembered.known,
         rounds=outcome.rounds,
-        why=f"{degraded(scored.reason or '')}; {stood_in(request, remembered.known, remembered.similarity, scored)}",
+        why=f"{outcome.why}; {stood_in(request, remembered.known, remembered.similarity, scored)}",
     )
 
 

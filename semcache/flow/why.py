@@ -21,9 +21,10 @@ _DEGRADED = {
 }
 
 
-def degraded(reason: str) -> str:
+def degraded(reason: str, cause: str = "") -> str:
     """Why a lower rung answered. Ladders of the caller's own may have reasons of their own."""
-    return _DEGRADED.get(reason, f"the primary reranker did not answer: {reason}")
+    said = _DEGRADED.get(reason, f"the primary reranker did not answer: {reason}")
+    return f"{said} ({cause})" if cause else said
 
 
 def stood_in(request: Request, known: int, similarity: float | None, scored: Scored) -> str:

@@ -184,6 +184,7 @@ class TestOutage:
             ranking = scripted.rerank()
         assert ranking == ["ccc", "bb"]
         assert (ranking.status, ranking.reason, ranking.reranker) == (Status.DEGRADED, "open", "fallback")
+        assert ranking.why.endswith("(slow, 5 s for 3 pairs)")
         assert scripted.events_of(Degraded) == [Degraded("open", "fallback")]
 
     def test_stats_count_answers_and_reasons(self) -> None:
@@ -227,6 +228,7 @@ class TestErrors:
         assert ranking == ["a", "ccc"]
         assert (ranking.scores, ranking.asked) == (None, 0)
         assert answered(ranking) == ("retrieval-order", "error")
+        assert ranking.why == "the primary reranker failed (ConnectionError: down)"
 
     def test_unusable_scores_are_an_error(self) -> None:
         class Wrong(ScriptedReranker):
