@@ -14,7 +14,7 @@ from semcache.flow.policy import PrunePolicy
 from semcache.quality.pruning import ASK_ALL
 
 SCOPES, QUICK_SCOPES = 200, 9
-REQUESTS, QUICK_REQUESTS = 4000, 1000
+REQUESTS, QUICK_REQUESTS = 3000, 1000
 BUDGET = 0.01
 STATED_SHARE = 0.10
 """The level of the test that puts pruning in force (``semcache/quality/pruning.py``)."""
