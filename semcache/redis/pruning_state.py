@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from semcache.flow.drive import drive
 from semcache.pruning.statistics import Statistics
-from semcache.quality.pruning import LevelStatistics, Pruned, PruneStatistics, Pruning, is_anew
+from semcache.quality.pruning import ASK_ALL, LevelStatistics, Pruned, PruneStatistics, Pruning, is_anew
 from semcache.redis.client.commands import script
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.operation import run_script, value_of
-from semcache.redis.shared_state import LIFE_MS, SharedState, sums_by_band
+from semcache.redis.shared_state import LIFE_MS, SharedState, number_in, sums_by_band
 
 MOST_REQUESTS = 2000
 """Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some
@@ -100,5 +100,6 @@ def _statistics(stored: bytes | None) -> Statistics:
 def _state(fields: Mapping[str, str]) -> PruningState:
     bands = sums_by_band(fields)
     statistics = {float(band[1:]): PruneStatistics.of(sums) for band, sums in bands.items() if band.startswith("z")}
-    pruning = Pruning(float(fields.get("confidence", "inf")), fields.get("reason", ""))
+    confidence = number_in(fields, "confidence", ASK_ALL)
+    pruning = Pruning(confidence if confidence >= 0 else ASK_ALL, fields.get("reason", ""))
     return PruningState(pruning, statistics, int(fields.get("changes", "0")))

@@ -1,7 +1,7 @@
 """Keeps counts, sums and a decision of a scope in one hash, which every process adds to."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 from semcache.flow.drive import drive
@@ -62,12 +62,13 @@ class SharedState:
 
 
 def sums_by_band(fields: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The sums among the fields, by band and name."""
+    """The sums among the fields, by band and name; 0 for what no sum could be."""
     numbers: dict[str, dict[str, float]] = {}
     for name in fields:
         band, colon, number = name.partition(":")
         if colon:
-            numbers.setdefault(band, {})[number] = number_in(fields, name, 0.0)
+            amount = number_in(fields, name, 0.0)
+            numbers.setdefault(band, {})[number] = amount if 0 <= amount < inf else 0.0
     return numbers
 
 

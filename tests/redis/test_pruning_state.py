@@ -108,3 +108,18 @@ def test_scopes_do_not_mix(store: PruningStore, connection: RedisConnection, nam
     for names in (("other", "model", "words"), (namespace, "other", "words"), (namespace, "model", "other")):
         other = PruningStore(connection, *names)
         assert other.read().statistics == {} and other.read_sums().requests == 0
+
+
+@pytest.mark.parametrize("value", [b"x", b"nan", b"-1", b"inf"])
+def test_a_damaged_count_counts_as_none(
+    store: PruningStore, connection: RedisConnection, namespace: str, value: bytes
+) -> None:
+    state = store.add([GOOD, GOOD])
+    key = next(
+        key for key in connection.client.scan_iter(f"semcache:{namespace}:*") if connection.client.type(key) == b"hash"
+    )
+    connection.client.hset(key, "z1.5:loss", value)
+    connection.client.hset(key, "confidence", value)
+    damaged = store.read()
+    assert damaged.statistics[1.5].losses.sum() == state.statistics[1.5].losses.sum() == 2
+    assert damaged.statistics[1.5].loss == 0.0 and damaged.pruning.confidence == ASK_ALL
