@@ -79,7 +79,7 @@ class Process:
         settings = Settings(
             cache={"namespace": namespace},
             reuse={"audit_rate": 0, "quality_budget": budget},
-            prune={"mode": "on", "explore": 0.0, "confidence": 1.5, **prune},
+            prune={"mode": "on", "explore": 0.0, **prune},
         )
         cache = RedisSemanticCache(url, ChanceEmbedder(), settings=settings, observers=[self.events.append])
         self.model = model or Model("model")
