@@ -3,7 +3,10 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from benchmarks.awake import awake
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.stream_scores import CROSS_ENCODER, OTHER, recorded
 from benchmarks.streams import SEED, Stream, faq, web
-from benchmarks.traffic_clock import Check, Prices, checked
+from benchmarks.traffic_clock import Check, checked
 from benchmarks.traffic_replay import SHARED_EVERY_S, Mode, Replayed, replay
 from semcache.commands.files import write_json
 from semcache.settings import Settings
@@ -31,7 +34,6 @@ OFF, MEASURE, CAREFUL = (
 EAGER = Mode("eager", {"mode": "on", "confidence": EAGER_Z}, {"quality_budget": EAGER_BUDGET})
 PROVING = Mode("proving", {"mode": "on", "confidence": 2.0}, {"quality_budget": 0.1})
 """For checking the time model: pruning is soon in force, so that the requests that are checked are of every kind."""
-MODES = (OFF, MEASURE, CAREFUL, EAGER)
 FLOORED = tuple(replace(mode, name=f"{mode.name}, min_score", min_score=MIN_SCORE) for mode in (OFF, CAREFUL, EAGER))
 STREAMS = {"faq": faq, "web": web}
 CHECKED = {"faq": 160, "web": 70}
@@ -57,13 +59,14 @@ and every third of them through the bare models, which gives the seconds per pai
 has the modelled and the measured sum of these requests.
 
 Shares are of all candidates of all requests, exact repeats included; pairs of audits count as asked. loss is 1 - DCG@k
-of the answer / DCG@k of whole scoring, with k = top_k and the sigmoid of the cross-encoder's score as gain. scaled_loss
-takes a gain from 0 for the worst candidate to 1 for the best instead, as the quality watch does. worst_5: 5 % of the
-requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request. own_ms:
-processor time of semcache itself, per request. waited: what a caller waits beside reranker and embedder, on the busy
-machine. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by bootstrap over
-distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits; its time is
-counted as if it took as long as the cross-encoder.\
+of the answer / DCG@k of whole scoring, with k = top_k and the sigmoid of the cross-encoder's score as gain;
+absolute_loss is the difference of the two DCGs as a share of that of k documents which are certainly relevant.
+scaled_loss takes a gain from 0 for the worst candidate to 1 for the best instead, as the quality watch does. worst_5:
+5 % of the requests lose more. kept: share of the true top k in the answer. rounds: calls of the reranker per request.
+own_ms: processor time of semcache itself, per request. waited: what a caller waits beside reranker and embedder, on the
+busy machine. With min_score, documents below it have no gain, and are no part of an answer. 95 % intervals by bootstrap
+over distinct queries. The second reranker is the cosine of bge-small-en-v1.5, on a scale like that of logits; its time
+is counted as if it took as long as the cross-encoder.\
 """
 
 
@@ -82,25 +85,35 @@ class Run:
         return {"stream": self.stream, "reranker": self.reranker, "top_k": self.top_k, "mode": self.mode}
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One stream: the check of the time model, all replays, and the share of requests that repeat an earlier one."""
+
+    check: Check
+    time_model: Mapping[str, Any]
+    runs: Sequence[Run]
+    repeats: float
+
+
 def main() -> None:
     """Replay both streams in every mode, with recorded scores of two rerankers, and write results and plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few requests; files go to benchmarks/.cache/trials")
     quick = parser.parse_args().quick
-    with awake() as circumstances:
-        streams = {name: _shortened(make(), QUICK_REQUESTS if quick else None) for name, make in STREAMS.items()}
-        checks = {name: _checked(stream, QUICK_CHECKED if quick else CHECKED[name]) for name, stream in streams.items()}
-        runs = [run for stream in streams.values() for run in _runs(stream, checks[stream.name].prices)]
+    with awake() as circumstances, ProcessPoolExecutor(len(STREAMS), get_context("spawn")) as pool:
+        measured = dict(zip(STREAMS, pool.map(_measured, STREAMS, repeat(quick)), strict=True))
+    checks = {name: found.check for name, found in measured.items()}
+    runs = [run for found in measured.values() for run in found.runs]
     rows = list(_rows(runs, checks))
     result = ExperimentResult(
         name="traffic",
         question="What does pruning save on traffic that hardly repeats?",
         method=METHOD,
-        parameters=_parameters(streams),
+        parameters=_parameters(measured),
         machine={**machine.describe(), **circumstances},
         rows=rows,
         targets=list(_targets(rows)),
-        more=_tables(streams, runs, checks),
+        more=_tables(measured, runs, checks),
         seed=SEED,
     )
     shares = _shares(runs)
@@ -123,39 +136,38 @@ def _shortened(stream: Stream, requests: int | None) -> Stream:
     return replace(stream, requests=stream.requests[:requests])
 
 
-def _checked(stream: Stream, requests: int) -> Check:
-    print(f"{stream.name}: {requests} requests with the real models", flush=True)
-    return checked(_shortened(stream, requests), PROVING, CUTS[0], DEPTH)
+def _measured(name: str, quick: bool) -> Measured:
+    """Everything about one stream. Streams are measured side by side, each in a process, by processor time."""
+    whole = STREAMS[name]()
+    stream = _shortened(whole, QUICK_REQUESTS if quick else None)
+    some = _shortened(whole, QUICK_CHECKED if quick else CHECKED[name])
+    print(f"{name}: {len(some.requests)} requests with the real models", flush=True)
+    check = checked(some, PROVING, CUTS[0], DEPTH)
+    pair_s = check.prices.pair_s
+    again = replay(some, recorded(some, CROSS_ENCODER, DEPTH), PROVING, CUTS[0], CROSS_ENCODER, pair_s)
+    repeats = 1 - len(np.unique(stream.requests)) / len(stream.requests)
+    return Measured(check, check.row(again), list(_runs(stream, pair_s)), repeats)
 
 
-def _runs(stream: Stream, prices: Prices) -> Iterator[Run]:
-    for reranker in (CROSS_ENCODER, OTHER):
+def _runs(stream: Stream, pair_s: float) -> Iterator[Run]:
+    for reranker, top_k, modes in _plan(stream.name):
         scores = recorded(stream, reranker, DEPTH)
-        # Cosines have no level below which a passage is irrelevant.
-        modes = MODES if reranker == CROSS_ENCODER else (OFF, CAREFUL, EAGER)
-        if reranker == CROSS_ENCODER and stream.name == "web":
-            modes = (*modes, *FLOORED)
-        for top_k in CUTS:
-            for mode in modes:
-                print(f"{stream.name}, {reranker}, top {top_k}, {mode.name}", flush=True)
-                yield Run(
-                    stream.name,
-                    reranker,
-                    top_k,
-                    mode.name,
-                    replay(stream, scores, mode, top_k, reranker, prices.pair_s),
-                )
+        for mode in modes:
+            print(f"{stream.name}, {reranker}, top {top_k}, {mode.name}", flush=True)
+            yield Run(stream.name, reranker, top_k, mode.name, replay(stream, scores, mode, top_k, reranker, pair_s))
 
 
-def _as_checked(stream: Stream, check: Check) -> Replayed:
-    """The replay, with recorded scores, of the requests that a check made with the real models."""
-    same = _shortened(stream, len(check.seconds))
-    scores = recorded(same, CROSS_ENCODER, DEPTH)
-    return replay(same, scores, PROVING, CUTS[0], CROSS_ENCODER, check.prices.pair_s)
+def _plan(stream: str) -> Iterator[tuple[str, int, Sequence[Mode]]]:
+    """What is replayed: reranker, top_k and modes."""
+    # Cosines have no level below which a passage is irrelevant.
+    floored = FLOORED if stream == "web" else ()
+    yield CROSS_ENCODER, CUTS[0], (OFF, MEASURE, CAREFUL, EAGER, *floored)
+    yield CROSS_ENCODER, CUTS[1], (OFF, CAREFUL, EAGER, *floored[1:2])
+    yield OTHER, CUTS[0], (OFF, CAREFUL, EAGER)
 
 
 def _tables(
-    streams: Mapping[str, Stream], runs: Sequence[Run], checks: Mapping[str, Check]
+    measured: Mapping[str, Measured], runs: Sequence[Run], checks: Mapping[str, Check]
 ) -> dict[str, list[Mapping[str, Any]]]:
     ours = [run for run in runs if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0]]
     return {
@@ -168,13 +180,11 @@ def _tables(
         "Along the stream": [
             {"stream": run.stream, "mode": run.mode, **row}
             for run in ours
-            if run.mode in (OFF.name, CAREFUL.name, EAGER.name)
+            if run.mode != MEASURE.name
             for row in traffic_report.along(run.replayed.served, DEPTH)
         ],
-        "The time model": [
-            {"stream": name, **check.row(_as_checked(streams[name], check))} for name, check in checks.items()
-        ],
-        "What the pipeline itself measured": list(_measured(ours)),
+        "The time model": [{"stream": name, **found.time_model} for name, found in measured.items()],
+        "What the pipeline itself measured": list(_self_measured(ours)),
         "What the cache holds at the end": [
             {"stream": run.stream, "mode": run.mode, **traffic_report.memory(run.replayed)} for run in ours
         ],
@@ -199,7 +209,7 @@ def _targets(rows: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
     yield traffic_report.target(f"{what}, min_score: loss", floored, "loss", at_most=0.005)
 
 
-def _measured(runs: Sequence[Run]) -> Iterator[Mapping[str, Any]]:
+def _self_measured(runs: Sequence[Run]) -> Iterator[Mapping[str, Any]]:
     """What the pipeline itself says of pruning at the end of a run, by confidence."""
     for run in runs:
         pruning = run.replayed.stats["quality"]["pruning"]
@@ -207,15 +217,11 @@ def _measured(runs: Sequence[Run]) -> Iterator[Mapping[str, Any]]:
             yield {**run.head, "in_force": pruning["confidence"], "confidence": confidence, **figures}
 
 
-def _parameters(streams: Mapping[str, Stream]) -> Mapping[str, Any]:
+def _parameters(measured: Mapping[str, Measured]) -> Mapping[str, Any]:
     settings = Settings()
-    repeats = {
-        f"{name}_repeats": 1 - len(np.unique(stream.requests)) / len(stream.requests)
-        for name, stream in streams.items()
-    }
     return {
         "candidates": DEPTH,
-        **repeats,
+        **{f"{name}_repeats": found.repeats for name, found in measured.items()},
         "min_score": MIN_SCORE,
         **{f"prune.{name}": value for name, value in settings.prune.model_dump().items()},
         **{f"reuse.{name}": value for name, value in settings.reuse.model_dump().items()},

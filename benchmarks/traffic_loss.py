@@ -36,6 +36,16 @@ def loss(served: Sequence[int], gain: Floats, top_k: int) -> float:
     return 1 - _dcg(gain[list(served)[:top_k]]) / best if best > 0 else 0.0
 
 
+def absolute_loss(served: Sequence[int], gain: Floats, top_k: int) -> float:
+    """The same difference of DCG as a share of the DCG of ``top_k`` documents of gain 1.
+
+    Where no candidate answers the query, all gains are next to 0: ``loss`` then says how much of next to nothing is
+    missing, and this that it is next to nothing.
+    """
+    missing = _dcg(np.sort(gain)[::-1][:top_k]) - _dcg(gain[list(served)[:top_k]])
+    return missing / _dcg(np.ones(top_k))
+
+
 def kept(served: Sequence[int], scores: Floats, top_k: int, min_score: float | None = None) -> float:
     """Share of the true top k that is in the answer; of those that reach ``min_score``, 1 where none does."""
     true = np.argsort(-scores, kind="stable")[:top_k]

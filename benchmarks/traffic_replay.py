@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import server
 from benchmarks.streams import SEED, Stream
-from benchmarks.traffic_loss import gains, kept, loss, scaled_gains
+from benchmarks.traffic_loss import absolute_loss, gains, kept, loss, scaled_gains
 from semcache import OptimizedRerankerPipeline
 from semcache.protocols import Embedder, FloatArray, Pair, Reranker
 from semcache.ranking import Ranking
@@ -43,8 +43,8 @@ class Served:
     """One answer of the pipeline. ``asked`` counts pairs and ``rounds`` calls of the reranker.
 
     ``own_s`` is the processor time of this process for the request, and ``waited_s`` what its caller waited, both less
-    reranker and embedder; ``embedded`` says how often the embedder was called. ``loss``, ``scaled_loss`` and ``kept``
-    compare it with whole scoring (``traffic_loss``).
+    reranker and embedder; ``embedded`` says how often the embedder was called. ``loss``,
+    ``absolute_loss``, ``scaled_loss`` and ``kept`` compare it with whole scoring (``traffic_loss``).
     """
 
     query: int
@@ -55,6 +55,7 @@ class Served:
     waited_s: float
     embedded: int
     loss: float
+    absolute_loss: float
     scaled_loss: float
     kept: float
 
@@ -220,6 +221,7 @@ def _served(
     ranking = answer(tried, stream, query, top_k, scores.shape[1], mode.min_score)
     used, waited = process_time() - used, perf_counter() - started
     truth = scores[query].astype(float)
+    gain = gains(truth, mode.min_score)
     return Served(
         query=int(query),
         status=ranking.status.value,
@@ -228,7 +230,8 @@ def _served(
         own_s=used - (sum(clock.used_s for clock in clocks) - used_s),
         waited_s=waited - (sum(clock.passed_s for clock in clocks) - passed_s),
         embedded=embedder.calls - calls,
-        loss=loss(ranking.indices, gains(truth, mode.min_score), top_k),
+        loss=loss(ranking.indices, gain, top_k),
+        absolute_loss=absolute_loss(ranking.indices, gain, top_k),
         scaled_loss=loss(ranking.indices, scaled_gains(truth, mode.min_score), top_k),
         kept=kept(ranking.indices, truth, top_k, mode.min_score),
     )

@@ -36,6 +36,7 @@ def figures(
         **_mean("time_saved", 1 - seconds / (depth * prices.pair_s), served),
         **_mean("loss", losses, served),
         "worst_5": float(np.quantile(losses, 0.95)),
+        "absolute_loss": float(np.mean([answer.absolute_loss for answer in served])),
         **_mean("scaled_loss", np.array([answer.scaled_loss for answer in served]), served),
         "kept": float(np.mean([answer.kept for answer in served])),
         "rounds": float(np.mean([answer.rounds for answer in served])),

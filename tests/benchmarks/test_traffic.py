@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.streams import Stream
 from benchmarks.traffic_clock import Prices
-from benchmarks.traffic_loss import gains, kept, loss, scaled_gains
+from benchmarks.traffic_loss import absolute_loss, gains, kept, loss, scaled_gains
 from benchmarks.traffic_plot import REASONS, avoided, shares
 from benchmarks.traffic_replay import Precomputed, Recorded, Replayed, Served
 from benchmarks.traffic_report import along, by_status, figures
@@ -15,7 +15,7 @@ SCORES = np.array([2.0, -1.0, 0.5, -3.0])
 
 
 def served(status: Status, asked: int, query: int = 0, lost: float = 0.0) -> Served:
-    return Served(query, status.value, asked, min(asked, 1), 0.001, 0.002, 1, lost, lost, 1.0)
+    return Served(query, status.value, asked, min(asked, 1), 0.001, 0.002, 1, lost, lost, lost, 1.0)
 
 
 def stream() -> Stream:
@@ -34,6 +34,13 @@ def test_a_loss_is_the_share_of_the_discounted_gain_that_is_missing() -> None:
     whole = 1 + 0.5 / np.log2(3)
     assert loss([2, 0], gain, 2) == pytest.approx(1 - (0.5 + 1 / np.log2(3)) / whole)
     assert loss([0, 1], gain, 2) == pytest.approx(1 - 1 / whole)
+
+
+def test_where_nothing_is_relevant_next_to_nothing_is_lost() -> None:
+    gain = np.array([2e-5, 1e-5, 1e-5])
+    assert loss([1, 2], gain, 1) == pytest.approx(0.5)
+    assert absolute_loss([1, 2], gain, 1) == pytest.approx(1e-5)
+    assert absolute_loss([0, 1], gain, 2) == pytest.approx(0)
 
 
 def test_a_shorter_answer_loses_what_it_leaves_out() -> None:
