@@ -18,10 +18,23 @@ from semcache.protocols import FloatArray
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
-from semcache.quality.pruning import ASK_ALL, LATEST, Pruned, Pruning, decide, effective, explore_share, levels
+from semcache.quality.pruning import (
+    ASK_ALL,
+    EXPLORE_IN_DOUBT,
+    LATEST,
+    Pruned,
+    Pruning,
+    decide,
+    effective,
+    explore_share,
+    is_nearly_proven,
+    levels,
+)
 from semcache.redis.pruning_state import PruningState
 
 _LEARNING = "pruning: too little is known yet"
+_HURRIED = 1000
+"""Requests that are replayed at all confidences. A scope where none is proven by then has no reason to hurry."""
 
 
 class SharedLearning(Protocol):
@@ -155,13 +168,20 @@ class PruningLearner:
             prune = replace(prune, mode="measure")
         elif prune.mode == "on":
             explore = explore_share(self._latest, prune.explore, self._budget)
+            wanted = self.state.statistics.get(prune.confidence)
+            if self.in_force > prune.confidence and is_nearly_proven(wanted, self._budget):
+                explore = max(explore, EXPLORE_IN_DOUBT)
             prune = replace(prune, confidence=self.in_force, explore=explore)
         return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 
     def _next_levels(self) -> list[float]:
-        """The confidences to replay the next request at: the one in force or the user's, and the others in turn."""
-        # All of them would take four times as long.
+        """The confidences to replay the next request at: all until one is proven, then that one and the others in turn.
+
+        Each replay takes a millisecond of the background.
+        """
         self._number += 1
+        if self.in_force == ASK_ALL and self._number <= _HURRIED:
+            return list(self._levels)
         first = self.shown_level
         others = [level for level in self._levels if level != first]
         return [first, others[self._number % len(others)]] if others else [first]

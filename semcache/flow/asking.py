@@ -27,10 +27,13 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
     """Ask about the documents that could be among the best, as far as neighbours or the surrogate can tell."""
     rule, prune = policy.reuse, policy.prune
     expected = None
-    if rule is not None and prune is not None and policy.is_pruning and is_prunable(request):
-        if is_explored(request, prune.explore):
+    # Near hits are corrected by what was learned also while pruning is only measured, or not proven yet: by the cached
+    # scores alone, those of another question of the same subject lose a tenth (benchmarks/results/traffic.md).
+    is_helped = policy.is_pruning or bool(found.neighbours)
+    if rule is not None and prune is not None and is_helped and is_prunable(request):
+        if policy.is_pruning and is_explored(request, prune.explore):
             return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
-        expected = yield from learned(request, policy, found.vector, found.neighbours)
+        expected = yield from learned(request, policy, found.vector, found.neighbours, completes=policy.is_pruning)
         if expected is not None and not found.neighbours:
             # What a near query's drift has to do with it says nothing here.
             rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=prune.confidence)

@@ -32,11 +32,16 @@ def is_explored(request: Request, share: float) -> bool:
 
 
 def learned(
-    request: Request, policy: FlowPolicy, vector: FloatArray | None, neighbours: Sequence[Neighbour] = ()
+    request: Request,
+    policy: FlowPolicy,
+    vector: FloatArray | None,
+    neighbours: Sequence[Neighbour] = (),
+    *,
+    completes: bool = True,
 ) -> Generator[Step, Any, Learned | None]:
     """Scores that the surrogate expects of the documents, and how much more than for the queries of the neighbours.
 
-    None while too little was learned. ``vector`` is the query's.
+    None while too little was learned. ``vector`` is the query's; ``completes`` is that of ``Learned``.
     """
     if policy.surrogate is None or policy.prune is None:
         return None
@@ -49,7 +54,7 @@ def learned(
         index: policy.surrogate.change(known, described(request, policy, near.query, near.vector, vectors))
         for index, near in enumerate(neighbours)
     }
-    found = replace(found, changes=changes)
+    found = replace(found, changes=changes, completes=completes)
     # A spread that is no number would leave a document out without a reason.
     numbers = found.predicted.scores, found.predicted.spread, found.likeness, *changes.values()
     return found if all(part is not None and np.isfinite(part).all() for part in numbers) else None

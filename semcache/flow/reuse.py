@@ -64,13 +64,15 @@ class Learned:
 
     ``likeness`` says how much two documents share of what it is off by (``semcache.pruning.likeness``). ``changes``
     has, by position of a neighbour, how much more it expects of each document for this query than for that neighbour's.
-    ``confidence`` is that of ``Prior``.
+    ``confidence`` is that of ``Prior``. Without ``completes`` it corrects what neighbours know, and nothing is expected
+    of documents that none of them knows: those are asked about.
     """
 
     predicted: Predicted
     likeness: Floats | None = None
     changes: Mapping[int, Floats] = field(default_factory=dict)
     confidence: float | None = None
+    completes: bool = True
 
 
 def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour], learned: Learned | None = None) -> Prior:
@@ -102,15 +104,16 @@ def prior(fingerprints: Sequence[bytes], neighbours: Sequence[Neighbour], learne
 
 
 def with_learned(cached: Prior, learned: Learned) -> Prior:
-    """The prior of cached scores, completed by what the surrogate expects."""
+    """The prior of cached scores, corrected and completed by what the surrogate expects."""
     scores, source = cached.scores.copy(), cached.source.copy()
     for neighbour, change in learned.changes.items():
         scores[source == neighbour] += CHANGE_SHARE * change[source == neighbour]
-    known = source != UNKNOWN
-    # The surrogate knows differences only: its level is that at which both agree on average.
-    level = float((scores[known] - learned.predicted.scores[known]).mean()) if known.any() else 0.0
-    scores[~known] = learned.predicted.scores[~known] + level
-    source[~known] = cached.learned
+    if learned.completes:
+        known = source != UNKNOWN
+        # The surrogate knows differences only: its level is that at which both agree on average.
+        level = float((scores[known] - learned.predicted.scores[known]).mean()) if known.any() else 0.0
+        scores[~known] = learned.predicted.scores[~known] + level
+        source[~known] = cached.learned
     spread, alike = learned.predicted.spread, learned.likeness
     return Prior(scores, source, cached.similarity, spread, alike, learned.confidence, cached.scores)
 

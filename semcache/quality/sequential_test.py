@@ -87,6 +87,11 @@ def _log_e_value(
     return float(np.logaddexp.reduce(logs + np.log(shares)))
 
 
+def least_mean(counts: Counts) -> float:
+    """Mean of the values, with every value taken as the lower edge of its bin; 0 without values."""
+    return float(counts @ _LOWER / max(counts.sum(), 1e-12))
+
+
 def variance(counts: Counts) -> float:
     """Variance of the values, with every value taken as the middle of its bin; 0 without values."""
     middles = (_LOWER + _UPPER) / 2

@@ -114,6 +114,24 @@ def test_a_near_hit_leaves_out_documents_that_no_neighbour_knows(runner: FlowRun
     assert top(outcome) == top(without)
 
 
+def test_while_measuring_a_near_hit_is_corrected_and_skips_only_what_a_neighbour_knows(runner: FlowRunner) -> None:
+    near, later = "how far is the moon", "how far is the moon tonight"
+    runner.policy = replace(runner.policy, surrogate=None)
+    runner.ask(near, DOCUMENTS[:35])
+    runner.reranker.pairs.clear()
+    runner.policy = replace(runner.policy, prune=PrunePolicy(mode="measure"), surrogate=surrogate_of(runner.reranker))
+    outcome = runner.ask(later, DOCUMENTS)
+    assert (outcome.status, outcome.skipped) == (Status.VERIFIED, 0)
+    assert {(later, text) for text in DOCUMENTS[35:]} <= set(runner.reranker.pairs)
+    assert outcome.asked < 50
+    assert top(outcome) == sorted(range(50), key=lambda n: -runner.fresh(later, DOCUMENTS)[n])[:5]
+
+
+def test_while_measuring_a_miss_is_scored_whole(runner: FlowRunner) -> None:
+    runner.policy = replace(runner.policy, prune=PrunePolicy(mode="measure"))
+    assert runner.ask("a new question", DOCUMENTS).status is Status.FRESH
+
+
 def test_what_a_neighbour_knows_is_moved_by_what_the_surrogate_expects_of_the_change(runner: FlowRunner) -> None:
     vectors = np.eye(50, 8, dtype=np.float32) + 0.1
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

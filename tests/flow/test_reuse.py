@@ -285,6 +285,13 @@ class TestSurrogate:
         assert known.source.tolist() == [0, 0, known.learned]
         assert known.is_cached.tolist() == [True, True, False]
 
+    def test_without_completing_what_no_neighbour_knows_stays_unknown(self) -> None:
+        learned = Learned(Predicted(np.zeros(2), np.ones(2)), changes={0: np.array([1.0, 1.0])}, completes=False)
+        known = prior([b"a", b"b"], [Neighbour("n", 0.9, {b"a": 6.0}, 0.0)], learned)
+        assert known.source.tolist() == [0, UNKNOWN]
+        assert known.scores[0] == 6.5 and np.isnan(known.scores[1])
+        assert 1 in next_to_ask(known, np.full(2, np.nan), 1, 0, ReusePolicy())
+
     def test_a_cached_score_is_moved_by_half_of_the_change_between_the_queries(self) -> None:
         predicted = Predicted(np.zeros(2), np.ones(2))
         changes = {0: np.array([1.0, -1.0])}

@@ -15,6 +15,7 @@ from semcache.quality.pruning import (
     effective,
     explore_share,
     is_anew,
+    is_nearly_proven,
     levels,
 )
 
@@ -56,6 +57,12 @@ def test_enough_evidence_puts_the_users_confidence_in_force() -> None:
     assert decide(Pruning(), all_levels(seen(GOOD * 140)), 1.5, 2 * BUDGET).confidence == 1.5
 
 
+@pytest.mark.parametrize(("losses", "is_near"), [(GOOD * 100, False), (GOOD * 150, True), (BAD * 300, False)])
+def test_half_of_the_evidence_is_nearly_a_proof(losses: list[float], is_near: bool) -> None:
+    assert is_nearly_proven(seen(losses), BUDGET) is is_near
+    assert not is_nearly_proven(None, BUDGET)
+
+
 def test_the_lowest_confidence_that_is_proven_is_taken() -> None:
     statistics = {1.5: seen(BAD * 50), 2.0: seen([0.009] * 300), 2.5: seen(GOOD * 300), 3.0: seen(GOOD * 300)}
     assert decide(Pruning(), statistics, 1.5, BUDGET).confidence == 2.5
@@ -66,6 +73,14 @@ def test_losses_above_the_budget_raise_the_confidence_to_one_that_is_proven() ->
     decided = decide(Pruning(1.5), statistics, 1.5, BUDGET)
     assert decided == Pruning(2.5, "pruning cost more than the budget")
     assert not is_anew(Pruning(1.5), decided)
+
+
+def test_a_higher_confidence_that_recent_losses_speak_against_is_not_taken() -> None:
+    statistics = {1.5: seen(BAD * 40, GOOD * 1000), 2.0: seen(BAD * 3 + GOOD * 9, GOOD * 1000)}
+    statistics[2.5] = seen(BAD + GOOD * 9, GOOD * 1000)
+    assert decide(Pruning(1.5), statistics, 1.5, BUDGET).confidence == 2.5
+    del statistics[2.5]
+    assert decide(Pruning(1.5), statistics, 1.5, BUDGET).confidence == ASK_ALL
 
 
 def test_without_a_proven_one_everything_is_asked_and_counted_anew() -> None:
