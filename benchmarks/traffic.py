@@ -23,7 +23,7 @@ from semcache.settings import Settings
 
 DEPTH = 50
 CUTS = (5, 10)
-EAGER_Z, EAGER_BUDGET = 1.0, 0.02
+EAGER_Z, EAGER_BUDGET = 1.0, 0.03
 MIN_SCORE = 0.0
 """A logit of 0 is a probability of one half: below it the cross-encoder holds a passage for more likely irrelevant."""
 OFF, MEASURE, CAREFUL = (
@@ -162,8 +162,8 @@ def _plan(stream: str) -> Iterator[tuple[str, int, Sequence[Mode]]]:
     # Cosines have no level below which a passage is irrelevant.
     floored = FLOORED if stream == "web" else ()
     yield CROSS_ENCODER, CUTS[0], (OFF, MEASURE, CAREFUL, EAGER, *floored)
-    yield CROSS_ENCODER, CUTS[1], (OFF, CAREFUL, EAGER, *floored[1:2])
-    yield OTHER, CUTS[0], (OFF, CAREFUL, EAGER)
+    yield CROSS_ENCODER, CUTS[1], (CAREFUL, EAGER, *floored[1:2])
+    yield OTHER, CUTS[0], (CAREFUL, EAGER)
 
 
 def _tables(

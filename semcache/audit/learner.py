@@ -18,18 +18,7 @@ from semcache.protocols import FloatArray
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
-from semcache.quality.pruning import (
-    ASK_ALL,
-    EXPLORE_IN_DOUBT,
-    LATEST,
-    Pruned,
-    Pruning,
-    decide,
-    effective,
-    explore_share,
-    is_nearly_proven,
-    levels,
-)
+from semcache.quality.pruning import ASK_ALL, LATEST, Pruned, Pruning, decide, effective, explore_share, levels
 from semcache.redis.pruning_state import PruningState
 
 _LEARNING = "pruning: too little is known yet"
@@ -168,9 +157,6 @@ class PruningLearner:
             prune = replace(prune, mode="measure")
         elif prune.mode == "on":
             explore = explore_share(self._latest, prune.explore, self._budget)
-            wanted = self.state.statistics.get(prune.confidence)
-            if self.in_force > prune.confidence and is_nearly_proven(wanted, self._budget):
-                explore = max(explore, EXPLORE_IN_DOUBT)
             prune = replace(prune, confidence=self.in_force, explore=explore)
         return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 

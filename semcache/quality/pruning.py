@@ -153,7 +153,10 @@ def decide(pruning: Pruning, statistics: LevelStatistics, confidence: float, bud
         )
         higher = next(sound, ASK_ALL)
         return Pruning(higher, "pruning cost more than the budget")
-    if usable and usable[0] < in_force:
+    # A higher confidence is proven a little sooner. Once it is in force, only a small share of the requests is scored
+    # whole, so that the user's, which saves more, would be proven much later.
+    is_worth_waiting = in_force == ASK_ALL and _is_nearly_proven(statistics.get(confidence), budget)
+    if usable and usable[0] < in_force and (usable[0] == confidence or not is_worth_waiting):
         return Pruning(usable[0], "pruning costs less than the budget")
     return pruning
 
@@ -177,9 +180,9 @@ def explore_share(latest: Sequence[float], explore: float, budget: float) -> flo
     return max(explore, EXPLORE_IN_DOUBT) if is_in_doubt else explore
 
 
-def is_nearly_proven(statistics: PruneStatistics | None, budget: float) -> bool:
-    """Whether a confidence is half way to its proof, so that it is worth scoring some more requests whole for it."""
-    if statistics is None:
+def _is_nearly_proven(statistics: PruneStatistics | None, budget: float) -> bool:
+    """Whether a confidence is at least half way to its proof."""
+    if statistics is None or _is_over(statistics, budget):
         return False
     return sequential_test.log_e_value_below(statistics.losses, budget) >= _LOG_E_VALUE_OF_PROOF / 2
 

@@ -15,7 +15,6 @@ from semcache.quality.pruning import (
     effective,
     explore_share,
     is_anew,
-    is_nearly_proven,
     levels,
 )
 
@@ -57,10 +56,10 @@ def test_enough_evidence_puts_the_users_confidence_in_force() -> None:
     assert decide(Pruning(), all_levels(seen(GOOD * 140)), 1.5, 2 * BUDGET).confidence == 1.5
 
 
-@pytest.mark.parametrize(("losses", "is_near"), [(GOOD * 100, False), (GOOD * 150, True), (BAD * 300, False)])
-def test_half_of_the_evidence_is_nearly_a_proof(losses: list[float], is_near: bool) -> None:
-    assert is_nearly_proven(seen(losses), BUDGET) is is_near
-    assert not is_nearly_proven(None, BUDGET)
+@pytest.mark.parametrize(("losses", "in_force"), [(GOOD * 100, 2.0), (GOOD * 150, ASK_ALL), (GOOD * 280, 1.5)])
+def test_half_way_to_the_proof_of_the_users_confidence_a_higher_one_waits(losses: list[float], in_force: float) -> None:
+    statistics = {**all_levels(seen(GOOD * 280)), 1.5: seen(losses)}
+    assert decide(Pruning(), statistics, 1.5, BUDGET).confidence == in_force
 
 
 def test_the_lowest_confidence_that_is_proven_is_taken() -> None:
