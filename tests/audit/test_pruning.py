@@ -163,13 +163,13 @@ def test_off_learns_nothing(start: Any) -> None:
 
 
 def test_losses_end_pruning_and_start_the_learning_anew(start: Any) -> None:
-    process = start(explore=1.0, budget=BUDGET / 4)
+    process = start(explore=1.0, budget=BUDGET / 4, confidence=1.5)
     process.learn(180)
     assert process.figures["confidence"] is not None
     process.model.has_changed = True
     process.learn(60, start=1000)
     begun, ended = process.events_of(PruningChanged)[:2]
-    assert begun.new == ended.old == Z
+    assert begun.new == ended.old == 1.5
     assert (ended.new, ended.reason) == (inf, "pruning cost more than the budget")
     # What it is like now is learned from nothing, and proves good in its turn.
     process.learn(200, start=2000)
