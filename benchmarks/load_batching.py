@@ -14,27 +14,29 @@ import numpy as np
 
 from benchmarks.data import queries
 from semcache import AsyncBatchReranker
-from semcache.commands.bench.measuring import Budget, Seconds, take_turns
+from semcache.commands.bench.measuring import Budget, Operation, Seconds, Side, take_turns
 from semcache.commands.models import packaged_models
 from semcache.models.names import DEFAULT_CROSS_ENCODER, folder_of
-from semcache.protocols import Pair, Reranker
+from semcache.protocols import FloatArray, Pair, Reranker
 
-CALLERS = (1, 8, 32, 128)
-QUICK_CALLERS = (1, 32)
-ROUNDS, ROUND_S = 2, 3.0
-QUICK_ROUNDS, QUICK_ROUND_S = 1, 1.0
-SINGLE, QUICK_SINGLE = Budget(12.0, samples=400, blocks=20, warm_up=3), Budget(2.0, samples=20, blocks=2, warm_up=3)
-PAIRS = 8
-POOL, LOCK, THREADS, TASKS = "a call per request", "a lock around the model", "semcache, threads", "semcache, tasks"
+CALLERS = {1: 2.0, 8: 2.0, 32: 3.0, 128: 6.0}
+QUICK_CALLERS = {1: 0.5, 32: 1.0}
+"""Seconds of a round by the number of callers: each has to get several answers."""
+ROUNDS, QUICK_ROUNDS = 2, 1
+SINGLE, QUICK_SINGLE = Budget(8.0, samples=300, blocks=20, warm_up=3), Budget(1.0, samples=20, blocks=2, warm_up=3)
+SHAPES = (2, 8)
+"""Texts per request."""
+POOL, LOCK, OURS = "a call per request", "a lock around the model", "semcache"
 
+Sides = Mapping[str, "Round"]
 Round = Callable[[int, float], tuple[float, Seconds]]
 """(number of callers, seconds) -> requests per second, and the duration of each request."""
 
 
-def requests() -> list[tuple[str, list[str]]]:
-    """Real queries with 8 short texts each: other queries, 1 to 47 words long, half of them up to 8."""
+def requests(size: int) -> list[tuple[str, list[str]]]:
+    """Real queries with so many short texts each: other queries, 1 to 47 words long, half of them up to 8."""
     texts = queries()[:36_000]
-    return [(texts[at], list(texts[4000 + at * PAIRS : 4000 + (at + 1) * PAIRS])) for at in range(4000)]
+    return [(texts[at], list(texts[4000 + at * size : 4000 + (at + 1) * size])) for at in range(4000)]
 
 
 @contextmanager
@@ -61,40 +63,44 @@ def _torch_model(folder: Path) -> Any:
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Rows of requests per second and p95 by model, side and number of callers, and of a single caller's latency."""
-    callers = QUICK_CALLERS if quick else CALLERS
-    rounds, round_s = (QUICK_ROUNDS, QUICK_ROUND_S) if quick else (ROUNDS, ROUND_S)
-    rows, single = [], {}
+    """Rows by model, texts per request, number of callers and side; and the latencies of a single caller."""
+    rows, single = [], []
     with models() as found:
         for name, model in found.items():
             model.score([("warm up", "a text")])
             with AsyncBatchReranker(model) as reranker:
-                sides = sides_of(model, reranker)
-                for number in callers:
-                    rates: dict[str, list[float]] = {side: [] for side in sides}
-                    took: dict[str, list[Seconds]] = {side: [] for side in sides}
-                    worked_s: dict[str, float] = {}
-                    for at in range(rounds):
-                        for side in list(sides)[:: 1 if at % 2 == 0 else -1]:
-                            before = process_time()
-                            rate, durations = sides[side](number, round_s)
-                            worked_s[side] = worked_s.get(side, 0.0) + process_time() - before
-                            rates[side].append(rate)
-                            took[side].append(durations)
-                    rows += [
-                        _row(name, number, side, rates[side], np.concatenate(took[side]), worked_s[side])
-                        for side in sides
-                    ]
-                single[name] = _single(model, reranker, QUICK_SINGLE if quick else SINGLE)
+                for size in SHAPES:
+                    work = requests(size)
+                    head = {"model": name, "texts": size}
+                    sides = sides_of(model, reranker, work)
+                    for callers, round_s in (QUICK_CALLERS if quick else CALLERS).items():
+                        measured = _rounds(sides, callers, round_s, QUICK_ROUNDS if quick else ROUNDS)
+                        rows += [{**head, "callers": callers, **row} for row in measured]
+                    alone = _alone(model, reranker, work)
+                    single.append({**head, "s": take_turns(alone, QUICK_SINGLE if quick else SINGLE)})
     return {"rows": rows, "single": single}
 
 
-def sides_of(model: Reranker, reranker: AsyncBatchReranker) -> Mapping[str, Round]:
-    """All sides by name. Each gives the order of a request's documents."""
-    work = requests()
+def _rounds(sides: Sides, callers: int, round_s: float, rounds: int) -> list[dict[str, Any]]:
+    """Rounds of all sides in turn, A B B A."""
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    took: dict[str, list[Seconds]] = {side: [] for side in sides}
+    worked_s = dict.fromkeys(sides, 0.0)
+    for at in range(rounds):
+        for side in list(sides)[:: 1 if at % 2 == 0 else -1]:
+            before = process_time()
+            rate, durations = sides[side](callers, round_s)
+            worked_s[side] += process_time() - before
+            rates[side].append(rate)
+            took[side].append(durations)
+    return [_row(side, rates[side], np.concatenate(took[side]), worked_s[side]) for side in sides]
+
+
+def sides_of(model: Reranker, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> Sides:
+    """All sides by name. Each puts the documents of a request in order."""
     lock = Lock()
 
-    def locked(pairs: Sequence[Pair]) -> object:
+    def locked(pairs: Sequence[Pair]) -> FloatArray:
         with lock:
             return model.score(pairs)
 
@@ -105,30 +111,23 @@ def sides_of(model: Reranker, reranker: AsyncBatchReranker) -> Mapping[str, Roun
     return {
         POOL: _threads(lambda at: np.argsort(model.score(pairs_of(at)))),
         LOCK: _threads(lambda at: np.argsort(locked(pairs_of(at)))),
-        THREADS: _threads(lambda at: reranker.rerank(*work[at % len(work)])),
-        TASKS: _tasks(reranker, work),
+        OURS: _tasks(reranker, work),
     }
 
 
-def _single(model: Reranker, reranker: AsyncBatchReranker, budget: Budget) -> dict[str, Seconds]:
-    work = requests()
-    alone = {
-        "the model": lambda at: model.score([(work[at][0], text) for text in work[at][1]]),
-        "semcache": lambda at: reranker.score([(work[at][0], text) for text in work[at][1]]),
+def _alone(model: Reranker, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> dict[str, Side]:
+    """The model called directly and through semcache, for one caller."""
+    scored = {"the model": model.score, OURS: reranker.score}
+    return {
+        name: Operation(
+            name, prepare=lambda at: [(work[at][0], text) for text in work[at][1]], call=score, is_right=_is_something
+        )
+        for name, score in scored.items()
     }
-    return take_turns({name: _timed(call) for name, call in alone.items()}, budget)
 
 
-def _timed(call: Callable[[int], object]) -> Callable[[Sequence[int]], Seconds]:
-    def side(numbers: Sequence[int]) -> Seconds:
-        taken = []
-        for number in numbers:
-            started = perf_counter()
-            call(number)
-            taken.append(perf_counter() - started)
-        return np.array(taken)
-
-    return side
+def _is_something(scores: FloatArray) -> bool:
+    return len(scores) > 0
 
 
 def _threads(call: Callable[[int], object]) -> Round:
@@ -169,10 +168,8 @@ def _tasks(reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) 
     return lambda callers, round_s: asyncio.run(together(callers, round_s))
 
 
-def _row(model: str, callers: int, side: str, rates: Sequence[float], took: Seconds, worked_s: float) -> dict[str, Any]:
+def _row(side: str, rates: Sequence[float], took: Seconds, worked_s: float) -> dict[str, Any]:
     return {
-        "model": model,
-        "callers": callers,
         "side": side,
         "requests_per_s": float(np.mean(rates)),
         "p50_ms": float(np.quantile(took, 0.5)) * 1000,

@@ -35,7 +35,7 @@ def draw(rows: Rows, timelines: Mapping[str, Mapping[str, Any]], batching: Rows,
     from matplotlib import pyplot
 
     names = list(dict.fromkeys(row["scenario"] for row in rows))
-    models = list(dict.fromkeys(row["model"] for row in batching))
+    models = list(dict.fromkeys((row["model"], row["texts"]) for row in batching))
     blocks = [1.7 * -(-len(names) // _ACROSS) if names else 0, 4.0 if timelines else 0, 4.0 if models else 0]
     kept = [height for height in blocks if height]
     figure = pyplot.figure(figsize=(14, sum(kept) + 0.6), layout="constrained")
@@ -88,21 +88,24 @@ def _over_time(area: Any, timelines: Mapping[str, Mapping[str, Any]]) -> None:
     area.legend(*charts[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9)
 
 
-def _callers(area: Any, models: Sequence[str], rows: Rows) -> None:
+def _callers(area: Any, models: Sequence[tuple[str, int]], rows: Rows) -> None:
     """Requests per second by the number of callers."""
-    for axes, model in zip(np.atleast_1d(area.subplots(1, len(models))), models, strict=True):
-        of_model = [row for row in rows if row["model"] == model]
+    area.suptitle("One cross-encoder, many callers: requests per second", fontsize=12)
+    charts = np.atleast_1d(area.subplots(1, len(models)))
+    for axes, (model, texts) in zip(charts, models, strict=True):
+        of_model = [row for row in rows if (row["model"], row["texts"]) == (model, texts)]
         for at, side in enumerate(dict.fromkeys(row["side"] for row in of_model)):
             own = [row for row in of_model if row["side"] == side]
             points = [row["callers"] for row in own], [row["requests_per_s"] for row in own]
-            axes.plot(*points, marker="os^D"[at % 4], label=side, linewidth=2.4 if side.startswith("semcache") else 1.4)
+            axes.plot(*points, marker="os^D"[at % 4], label=side, linewidth=2.4 if side == "semcache" else 1.4)
         callers = sorted({row["callers"] for row in of_model})
         axes.set_xscale("log", base=2)
         axes.set_xticks(callers, [str(number) for number in callers])
-        axes.set(title=f"One cross-encoder, many callers: {model}", xlabel="callers", ylabel="requests per second")
+        axes.set_title(f"{model}, {texts} short texts a request", fontsize=10, loc="left")
+        axes.set_xlabel("callers")
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
-        axes.legend(fontsize=8)
+    area.legend(*charts[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
 
 
 def timeline(run: Run, step: float = 4.0) -> dict[str, list[float]]:
