@@ -10,6 +10,7 @@ QUESTIONS = (
     "startup",
     "size",
     "throughput",
+    "load",
     "writes",
     "tenants",
     "end_to_end",

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -17,7 +19,9 @@ from semcache import AsyncBatchReranker
 from semcache.commands.bench.measuring import Budget, Operation, Seconds, Side, take_turns
 from semcache.commands.models import packaged_models
 from semcache.models.names import DEFAULT_CROSS_ENCODER, folder_of
+from semcache.models.onnx import open_onnx
 from semcache.protocols import FloatArray, Pair, Reranker
+from semcache.rerankers import adapt
 
 CALLERS = {1: 2.0, 8: 2.0, 32: 3.0, 128: 6.0}
 QUICK_CALLERS = {1: 0.5, 32: 1.0}
@@ -39,13 +43,35 @@ def requests(size: int) -> list[tuple[str, list[str]]]:
     return [(texts[at], list(texts[4000 + at * size : 4000 + (at + 1) * size])) for at in range(4000)]
 
 
-@contextmanager
-def models() -> Iterator[Mapping[str, Reranker]]:
-    """The packaged cross-encoder, and one of the same architecture in torch, by sentence-transformers."""
-    from semcache.rerankers import adapt
+Score = Callable[[Sequence[Pair]], Any]
 
-    with TemporaryDirectory() as name:
-        yield {"onnx int8": packaged_models().reranker, "torch": adapt(_torch_model(Path(name)), name="torch")}
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A cross-encoder as its library calls it, as semcache's single caller would call it, and as a reranker."""
+
+    plain: Score
+    direct: Score
+    reranker: Reranker
+
+
+@contextmanager
+def models() -> Iterator[Mapping[str, Model]]:
+    """The packaged cross-encoder, and one of the same architecture by sentence-transformers on torch."""
+    packaged = packaged_models().reranker
+    with TemporaryDirectory() as folder:
+        predict = partial(_torch_model(Path(folder)).predict, show_progress_bar=False)
+        yield {
+            "onnx int8": Model(_by_onnxruntime(), packaged.score, packaged),
+            "torch": Model(predict, predict, adapt(predict.func.__self__)),
+        }
+
+
+def _by_onnxruntime() -> Score:
+    """The packaged cross-encoder by onnxruntime with its defaults: a run per call, padded to its longest pair."""
+    folder = folder_of(DEFAULT_CROSS_ENCODER, "onnx-int8", ("tokenizer.json",))
+    model = open_onnx(folder / "model.onnx", folder / "tokenizer.json", 512, None)
+    return lambda pairs: model.run(model.encode(pairs))[0][0].ravel()
 
 
 def _torch_model(folder: Path) -> Any:
@@ -67,8 +93,9 @@ def measure(quick: bool) -> dict[str, Any]:
     rows, single = [], []
     with models() as found:
         for name, model in found.items():
-            model.score([("warm up", "a text")])
-            with AsyncBatchReranker(model) as reranker:
+            for score in (model.plain, model.direct):
+                score([("warm up", "a text")])
+            with AsyncBatchReranker(model.reranker) as reranker:
                 for size in SHAPES:
                     work = requests(size)
                     head = {"model": name, "texts": size}
@@ -96,28 +123,28 @@ def _rounds(sides: Sides, callers: int, round_s: float, rounds: int) -> list[dic
     return [_row(side, rates[side], np.concatenate(took[side]), worked_s[side]) for side in sides]
 
 
-def sides_of(model: Reranker, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> Sides:
+def sides_of(model: Model, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> Sides:
     """All sides by name. Each puts the documents of a request in order."""
     lock = Lock()
 
-    def locked(pairs: Sequence[Pair]) -> FloatArray:
+    def locked(pairs: Sequence[Pair]) -> object:
         with lock:
-            return model.score(pairs)
+            return np.argsort(model.plain(pairs))
 
     def pairs_of(at: int) -> list[Pair]:
         query, texts = work[at % len(work)]
         return [(query, text) for text in texts]
 
     return {
-        POOL: _threads(lambda at: np.argsort(model.score(pairs_of(at)))),
-        LOCK: _threads(lambda at: np.argsort(locked(pairs_of(at)))),
+        POOL: _threads(lambda at: np.argsort(model.plain(pairs_of(at)))),
+        LOCK: _threads(lambda at: locked(pairs_of(at))),
         OURS: _tasks(reranker, work),
     }
 
 
-def _alone(model: Reranker, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> dict[str, Side]:
+def _alone(model: Model, reranker: AsyncBatchReranker, work: Sequence[tuple[str, list[str]]]) -> dict[str, Side]:
     """The model called directly and through semcache, for one caller."""
-    scored = {"the model": model.score, OURS: reranker.score}
+    scored = {"the model": model.direct, OURS: reranker.score}
     return {
         name: Operation(
             name, prepare=lambda at: [(work[at][0], text) for text in work[at][1]], call=score, is_right=_is_something
@@ -138,8 +165,10 @@ def _threads(call: Callable[[int], object]) -> Round:
 
         def caller(at: int) -> None:
             while (began := perf_counter()) < end:
-                call(at)
-                durations.append(perf_counter() - began)
+                # Fast tokenizers refuse to be used by two threads at once ("Already borrowed"), at times.
+                with suppress(RuntimeError):
+                    call(at)
+                    durations.append(perf_counter() - began)
                 at += 1
 
         with ThreadPoolExecutor(callers) as pool:

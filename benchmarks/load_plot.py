@@ -24,6 +24,7 @@ _PARTS = (
     ("by the fallback, in time", "fallback_in_time_pct", "#b9d6e8"),
     ("late or failed", "late_or_failed_pct", "#d55e00"),
 )
+_OF_CALLERS = ("#999999", "#e69f00", "#006d4f")
 _ACROSS = 4
 
 
@@ -94,10 +95,12 @@ def _callers(area: Any, models: Sequence[tuple[str, int]], rows: Rows) -> None:
     charts = np.atleast_1d(area.subplots(1, len(models)))
     for axes, (model, texts) in zip(charts, models, strict=True):
         of_model = [row for row in rows if (row["model"], row["texts"]) == (model, texts)]
-        for at, side in enumerate(dict.fromkeys(row["side"] for row in of_model)):
+        for side, colour in zip(
+            dict.fromkeys(row["side"] for row in of_model), ("#999999", "#e69f00", "#006d4f"), strict=True
+        ):
             own = [row for row in of_model if row["side"] == side]
             points = [row["callers"] for row in own], [row["requests_per_s"] for row in own]
-            axes.plot(*points, marker="os^D"[at % 4], label=side, linewidth=2.4 if side == "semcache" else 1.4)
+            axes.plot(*points, marker="o", color=colour, label=side, linewidth=2.6 if side == "semcache" else 1.4)
         callers = sorted({row["callers"] for row in of_model})
         axes.set_xscale("log", base=2)
         axes.set_xticks(callers, [str(number) for number in callers])
