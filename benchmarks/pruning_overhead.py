@@ -55,9 +55,9 @@ def overhead(evidence: Sequence[Evidence], depth: int = 100) -> Row:
 
     def measured(at: int) -> None:
         now = described(at)
-        prior = expected(at, now)
-        replay(prior, truths[at], TOP_K, policy)
         predicted = surrogate.predict(now)
+        prior = with_learned(nothing, Learned(predicted, likeness(now, vectors[at])))
+        replay(prior, truths[at], TOP_K, policy)
         Statistics.of(now, truths[at], predicted.scores, predicted.spread)
 
     priors = [expected(at, known[at]) for at in range(len(each))]

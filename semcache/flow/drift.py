@@ -150,7 +150,7 @@ def _conditioned(moved: Floats, before: Floats, covariance: Floats, source: Posi
     residuals = values - offset * levels
     # Of the offset nothing is known before: its own variance is added to what the documents seen leave open.
     open_offset = 1 - levels @ reach
-    variance = np.diagonal(covariance) - np.einsum("ij,ij->j", reach, reach) + open_offset**2 / precision
+    variance = np.diagonal(covariance) - (reach * reach).sum(axis=0) + open_offset**2 / precision
     growth = _growth(residuals**2, source[seen], source)
     return offset + residuals @ reach, np.sqrt(np.maximum(variance, 0) * growth)
 
