@@ -16,7 +16,7 @@ from benchmarks.awake import awake
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.stream_scores import CROSS_ENCODER, OTHER, recorded
 from benchmarks.streams import SEED, Stream, faq, web
-from benchmarks.traffic_clock import Check, checked
+from benchmarks.traffic_clock import Check, Prices, checked
 from benchmarks.traffic_replay import SHARED_EVERY_S, Mode, Replayed, replay
 from semcache.commands.files import write_json
 from semcache.settings import Settings
@@ -102,9 +102,9 @@ def main() -> None:
     quick = parser.parse_args().quick
     with awake() as circumstances, ProcessPoolExecutor(len(STREAMS), get_context("spawn")) as pool:
         measured = dict(zip(STREAMS, pool.map(_measured, STREAMS, repeat(quick)), strict=True))
-    checks = {name: found.check for name, found in measured.items()}
+    prices = {name: found.check.prices for name, found in measured.items()}
     runs = [run for found in measured.values() for run in found.runs]
-    rows = list(_rows(runs, checks))
+    rows = list(_rows(runs, prices))
     result = ExperimentResult(
         name="traffic",
         question="What does pruning save on traffic that hardly repeats?",
@@ -113,7 +113,7 @@ def main() -> None:
         machine={**machine.describe(), **circumstances},
         rows=rows,
         targets=list(_targets(rows)),
-        more=_tables(measured, runs, checks),
+        more=_tables(measured, runs, prices),
         seed=SEED,
     )
     shares = _shares(runs)
@@ -123,12 +123,10 @@ def main() -> None:
     write_json(path, {**json.loads(path.read_text()), "shares": shares})
 
 
-def _rows(runs: Sequence[Run], checks: Mapping[str, Check]) -> Iterator[Mapping[str, Any]]:
+def _rows(runs: Sequence[Run], prices: Mapping[str, Prices]) -> Iterator[Mapping[str, Any]]:
     for run in runs:
         replayed = run.replayed
-        found = traffic_report.figures(
-            replayed.served, DEPTH, checks[run.stream].prices, replayed.audited, replayed.beside_s
-        )
+        found = traffic_report.figures(replayed.served, DEPTH, prices[run.stream], replayed.audited, replayed.beside_s)
         yield {**run.head, **found}
 
 
@@ -167,7 +165,7 @@ def _plan(stream: str) -> Iterator[tuple[str, int, Sequence[Mode]]]:
 
 
 def _tables(
-    measured: Mapping[str, Measured], runs: Sequence[Run], checks: Mapping[str, Check]
+    measured: Mapping[str, Measured], runs: Sequence[Run], prices: Mapping[str, Prices]
 ) -> dict[str, list[Mapping[str, Any]]]:
     ours = [run for run in runs if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0]]
     return {
@@ -175,7 +173,7 @@ def _tables(
             {"stream": run.stream, "mode": run.mode, **row}
             for run in ours
             if run.mode != MEASURE.name
-            for row in traffic_report.by_status(run.replayed, DEPTH, checks[run.stream].prices)
+            for row in traffic_report.by_status(run.replayed, DEPTH, prices[run.stream])
         ],
         "Along the stream": [
             {"stream": run.stream, "mode": run.mode, **row}

@@ -38,7 +38,7 @@ _RESTORE_MIN_OBSERVATIONS = 30
 # little, and a variance of 0 would otherwise restore trust at once.
 _CHANCE_LOSS = 0.5
 
-# Far above the noise of the packaged int8 model, whose fresh answers lose 0.0008 (benchmarks/results/traffic.md), and
+# Far above the noise of the packaged int8 model, by which fresh answers to web queries lost 0.0008, and
 # far below another model's scores, which tests/quality/test_trust.py shows to be noticed.
 EXACT_NOISE = 0.02
 # Between what verified reuse of good scores costs and what unrelated scores would. A verification looks only at the
