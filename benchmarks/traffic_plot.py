@@ -71,7 +71,7 @@ def plot(streams: Mapping[str, Mapping[str, Mapping[str, Any]]], mode: str, path
             style = "--" if name == "measure" else "-"
             right.plot(found["requests"], 100 * avoided(found), style, label=name, lw=1.8)
         right.set(title=f"{title}: pairs avoided, by mode")
-        right.legend(fontsize="small", loc="lower right", framealpha=0.9)
+        right.legend(fontsize="small", loc="best", framealpha=0.9)
         right.grid(visible=True, alpha=0.3)
         for axes in (left, right):
             axes.set(xlabel="requests", xlim=(0, chosen["requests"][-1]), ylim=(0, 100))
