@@ -182,7 +182,8 @@ def test_a_ladder_answers_in_time_by_a_lower_rung_while_primary_and_embedder_loa
         assert took_s < DEADLINE_S + MARGIN_S
         model.loaded.set()
         embedder.loaded.set()
-        assert ask(pipeline, "how far is the moon", PATIENCE_S).status == "fresh"
+        # Fresh, or exact if it was scored in spare time meanwhile.
+        assert ask(pipeline, "how far is the moon", PATIENCE_S).reranker == model.name
 
 
 class NoExecutor(ThreadPoolExecutor):

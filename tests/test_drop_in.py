@@ -72,7 +72,7 @@ def test_the_cached_reranker(redis_url: str, cross_encoder_model: Any, expected:
             assert reranker.rerank(QUERY, DOCUMENTS) == expected
             stats = reranker.get_stats()
             assert (stats["cache_hits"], stats["cache_misses"], stats["hit_rate"]) == (2, 1, "66.67%")
-            assert reranker.stats == {name: count for name, count in stats.items() if name != "quality"}
+            assert reranker.stats.items() <= stats.items()
 
 
 def test_the_batch_reranker(cross_encoder_model: Any, expected: list[object]) -> None:
