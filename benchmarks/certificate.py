@@ -1,6 +1,8 @@
 """Does pruning keep to its budget where the surrogate is wrong? ``python -m benchmarks.certificate``"""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,14 @@ PRUNE = PrunePolicy(mode="on")
 def measure(quick: bool) -> ExperimentResult:
     """Simulate scopes, a third of them adverse, and compare the true loss of pruning with its budget."""
     count, requests = (QUICK_SCOPES, QUICK_REQUESTS) if quick else (SCOPES, REQUESTS)
+    run = partial(scopes.run, requests=requests, prune=PRUNE, budget=BUDGET)
     courses = []
-    for seed, kind in enumerate(scopes.kinds(count)):
-        courses.append(scopes.run(seed, kind, requests, PRUNE, BUDGET))
-        print(f"{seed + 1} of {count}: {kind}, loss {courses[-1].loss:.4f}, avoided {courses[-1].avoided:.2f}")
+    with ProcessPoolExecutor() as pool:
+        for number, course in enumerate(pool.map(run, range(count), scopes.kinds(count)), 1):
+            courses.append(course)
+            print(
+                f"{number} of {count}: {course.kind}, loss {course.loss:.4f}, avoided {course.avoided:.2f}", flush=True
+            )
     return ExperimentResult(
         name="certificate",
         question="Does pruning keep to its budget where the surrogate is wrong?",
