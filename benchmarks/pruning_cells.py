@@ -9,7 +9,7 @@ from benchmarks.evidence import CUT_CROSS_ENCODER, OTHER_EMBEDDER, load, stored_
 from benchmarks.pruning_overhead import overhead
 from benchmarks.pruning_requests import Hints, misses, near
 from benchmarks.quality_measure import Row, measure, summary
-from benchmarks.reuse_requests import Evidence, Floats, Request, pairs
+from benchmarks.reuse_requests import NEAR, Evidence, Floats, Request, pairs
 from benchmarks.reuse_rules import (
     Answer,
     first_by_embedding,
@@ -61,7 +61,7 @@ class Cell:
         hints = Hints(self.vectors, cheap, change)
         if self.known == "none":
             return misses(evidence, self.candidates, self.retrievers, hints)
-        return near(evidence, self.known, self.candidates, ReusePolicy().reuse_threshold, hints)
+        return near(evidence, self.known, self.candidates, NEAR, hints)
 
 
 # The shares to avoid are the targets that the benchmark was written for.
@@ -129,7 +129,7 @@ def rows(evidence: Sequence[Evidence], cells: Sequence[Cell] = CELLS) -> Iterato
             for name, confidences in SETTINGS.items():
                 head = cell.head | {"setting": name, "rule": "pruned, without the change", "target": None}
                 yield head | measure(rule(*confidences), unchanged, cell.top_k)
-            reused = pairs(evidence, cell.known, cell.candidates, ReusePolicy().reuse_threshold)
+            reused = pairs(evidence, cell.known, cell.candidates, NEAR)
             yield (
                 cell.head
                 | {"setting": "reuse alone", "rule": "verified", "target": None}

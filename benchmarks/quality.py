@@ -15,14 +15,14 @@ import numpy as np
 
 from benchmarks import evidence, machine, pruning_cells, pruning_report, quality_report
 from benchmarks.quality_measure import SEED, Row, measure, overhead, same_cost, summary
-from benchmarks.reuse_requests import KNOWN, Evidence, Request, crowds, pairs
+from benchmarks.reuse_requests import KNOWN, NEAR, Evidence, Request, crowds, pairs
 from benchmarks.reuse_rules import first_by_embedding, first_of_retriever, plain, plain_from, steps_of_five, verified
 from benchmarks.trec import RETRIEVERS, check_loader, data_folder, load_topics
 from semcache.commands.bootstrap import RESAMPLES
 from semcache.flow.policy import ReusePolicy
 
 RESULTS = Path(__file__).parent / "results"
-POLICY = ReusePolicy()
+POLICY = ReusePolicy(reuse_threshold=NEAR)
 LOWEST = 0.45
 BANDS = (LOWEST, 0.60, 0.70, 0.80, 0.90, 0.95, 0.97, 1.01)
 CONFIDENCES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)

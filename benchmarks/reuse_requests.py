@@ -18,6 +18,10 @@ KNOWN = {
 }
 """(retriever of the request, retriever of the remembered query), by how many candidates are then known."""
 
+NEAR = 0.60
+"""Rewrites are served from this similarity on, below the default of ReusePolicy, so that the figures also show what
+lower thresholds would do."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:

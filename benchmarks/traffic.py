@@ -31,6 +31,11 @@ OFF, MEASURE, CAREFUL = (
     Mode("measure", {"mode": "measure"}),
     Mode("careful", {"mode": "on"}),
 )
+LOWER = tuple(
+    Mode(f"off, reuse_threshold {threshold:.2f}", {"mode": "off"}, {"reuse_threshold": threshold})
+    for threshold in (0.60, 0.70, 0.90)
+)
+"""What thresholds beside the default of 0.80 would do where nothing is learned."""
 EAGER = Mode("eager", {"mode": "on", "confidence": EAGER_Z}, {"quality_budget": EAGER_BUDGET})
 PROVING = Mode("proving", {"mode": "on", "confidence": 2.0}, {"quality_budget": 0.1})
 """For checking the time model: pruning is soon in force, so that the requests that are checked are of every kind."""
@@ -159,7 +164,7 @@ def _plan(stream: str) -> Iterator[tuple[str, int, Sequence[Mode]]]:
     """What is replayed: reranker, top_k and modes."""
     # Cosines have no level below which a passage is irrelevant.
     floored = FLOORED if stream == "web" else ()
-    yield CROSS_ENCODER, CUTS[0], (OFF, MEASURE, CAREFUL, EAGER, *floored)
+    yield CROSS_ENCODER, CUTS[0], (OFF, *LOWER, MEASURE, CAREFUL, EAGER, *floored)
     yield CROSS_ENCODER, CUTS[1], (CAREFUL, EAGER, *floored[1:2])
     yield OTHER, CUTS[0], (CAREFUL, EAGER)
 

@@ -299,7 +299,7 @@ def test_observers_hear_of_requests_and_cannot_break_them(redis_url: str, namesp
     (event,) = heard
     assert isinstance(event, Reranked)
     assert (event.status, event.tenant, event.documents, event.asked) == ("fresh", "a", 20, 20)
-    assert event.why == "no near query: none of similarity 0.6 or more"
+    assert event.why == "no near query: none of similarity 0.8 or more"
     assert event.duration_s > 0
 
 

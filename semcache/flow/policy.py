@@ -26,7 +26,7 @@ class ReusePolicy:
 
     # The reasons stand with the knobs of the same names in semcache/settings/cache_sections.py.
     trust_threshold: float = 0.97
-    reuse_threshold: float = 0.60
+    reuse_threshold: float = 0.80
     confidence: float = 1.0
     max_rounds: int = 3
     max_pairs_share: float = 1.0

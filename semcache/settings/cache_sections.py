@@ -188,8 +188,9 @@ class Reuse(Section):
     reuse_threshold: float = knob(
         _REUSE.reuse_threshold,
         "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",
-        reason="verified from 0.60 on, TREC DL 2019: nDCG@10 +0.010, worst 5 % -0.023, 65 % of the pairs avoided "
-        "(benchmarks/results/quality.md)",
+        reason="near questions of an FAQ search are often other questions: from 0.60 on verified reuse loses 0.036 "
+        "over all requests there, from 0.80 on 0.003 (benchmarks/results/traffic.md); rewrites of one question lose "
+        "nothing from 0.60 on (quality.md)",
         ge=-1,
         le=1,
     )

@@ -78,7 +78,7 @@ def test_a_miss_asks_about_the_documents_that_could_be_among_the_best(runner: Fl
     fresh = runner.fresh("a new question", DOCUMENTS)
     assert top(outcome) == sorted(range(50), key=lambda n: -fresh[n])[:5]
     assert all(DOCUMENTS[n] in asked for n in top(outcome))
-    assert outcome.why == "no near query: none of similarity 0.6 or more"
+    assert outcome.why == "no near query: none of similarity 0.8 or more"
 
 
 def test_only_scores_of_the_reranker_are_remembered(runner: FlowRunner) -> None:

@@ -76,7 +76,7 @@ def test_equal_texts_come_back_side_by_side() -> None:
 
 
 def test_a_trusted_query_serves_its_list_and_the_nearest_that_covers_the_candidates_wins() -> None:
-    lists = Lists(FlowPolicy(ReusePolicy(trust_threshold=0.7)))
+    lists = Lists(FlowPolicy(ReusePolicy(trust_threshold=0.7, reuse_threshold=0.6)))
     lists.set("how far is the red moon", ["a", "b"], ["a", "b"])
     lists.set("the moon is how far", ["a"], ["a"])
     assert lists.get(QUERY, ["b", "a"]) == ["a", "b"]

@@ -43,7 +43,7 @@ class TestWhatTheCacheKnew:
         assert why == ""
 
     def test_no_near_query(self) -> None:
-        assert asked(FAR) == (Status.FRESH, "no near query: none of similarity 0.6 or more")
+        assert asked(FAR) == (Status.FRESH, "no near query: none of similarity 0.8 or more")
 
     def test_below_the_trust_threshold(self) -> None:
         status, why = asked(NEAR)
@@ -78,7 +78,7 @@ class TestWhatTheCacheKnew:
     def test_a_part_of_the_list_is_new(self) -> None:
         assert asked(QUERY, [*DOCUMENTS, "new", "newer"]) == (
             Status.PARTIAL,
-            "2 of 32 documents were not scored for this query before; no near query: none of similarity 0.6 or more",
+            "2 of 32 documents were not scored for this query before; no near query: none of similarity 0.8 or more",
         )
 
     def test_an_order_that_is_served_whole_says_what_is_new(self) -> None:
@@ -176,7 +176,7 @@ def test_a_look_up_says_it_too() -> None:
     runner = FlowRunner()
     request = checked_request(QUERY, DOCUMENTS, 1)
     flow = find(request, runner.policy, "counting")
-    assert lookup(request, run(flow, runner.calls)).why == ("no near query: none of similarity 0.6 or more")
+    assert lookup(request, run(flow, runner.calls)).why == ("no near query: none of similarity 0.8 or more")
 
 
 def test_no_documents_need_no_reason() -> None:

@@ -15,7 +15,7 @@ ENVIRONMENT_MISTAKES = [
     ({"SEMCACHE_SIMILARITY_THRESHOLD": "none"}, "is 'none': must be a number"),
     (
         {"SEMCACHE_SIMILARITY_THRESHOLD": "0.5"},
-        r"trust_threshold 0.5 is below reuse_threshold 0.6; .* \(trust_threshold from environment "
+        r"trust_threshold 0.5 is below reuse_threshold 0.8; .* \(trust_threshold from environment "
         r"SEMCACHE_SIMILARITY_THRESHOLD, reuse_threshold from packaged YAML\)",
     ),
     (
