@@ -1,6 +1,5 @@
 """Learns from scores of whole requests what need not be asked, measures what that would cost, and decides."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -18,7 +17,7 @@ from semcache.protocols import FloatArray
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
-from semcache.quality.pruning import ASK_ALL, LATEST, Pruned, Pruning, decide, effective, explore_share, levels
+from semcache.quality.pruning import ASK_ALL, Doubt, Pruned, Pruning, decide, effective, levels
 from semcache.redis.pruning_state import PruningState
 
 _LEARNING = "pruning: too little is known yet"
@@ -73,7 +72,7 @@ class PruningLearner:
         self._budget = budget
         self._levels = levels(prune.confidence)
         self._number = 0
-        self._latest: deque[float] = deque(maxlen=LATEST)
+        self._doubt = Doubt()
         self.known = Statistics.empty()
         self.state = PruningState(Pruning(), {})
         self.surrogate: Surrogate | None = None
@@ -116,7 +115,8 @@ class PruningLearner:
                     for level in self._next_levels()
                 ]
                 self._seen += seen
-                self._latest.append(seen[0].loss)
+                if seen[0].confidence == self.in_force:
+                    self._doubt = self._doubt.after(seen[0].loss, self._budget)
         self.surrogate = Surrogate.of(self.known + self._pending)
 
     def share(self) -> Pruning:
@@ -135,13 +135,18 @@ class PruningLearner:
             raise StoreError("what was learned for pruning is damaged in Redis; it is learned anew")
         seen, self._seen = self._seen, []
         state = self._store.add(seen) if seen else self._store.read()
-        pruning = decide(state.pruning, state.statistics, self._prune.confidence, self._budget)
+        is_confirmed = self._doubt.is_confirmed(self._budget)
+        pruning = decide(
+            state.pruning, state.statistics, self._prune.confidence, self._budget, is_doubt_confirmed=is_confirmed
+        )
         if pruning is not state.pruning:
             # Another process may have decided first. Then its decision is what comes back, and it counts.
             was, state = state.pruning, self._store.change(state, pruning)
             if state.pruning.confidence == ASK_ALL > was.confidence:
                 self.known = Statistics.empty()
         self.state, self.surrogate = state, Surrogate.of(self.known)
+        if state.pruning.confidence != before.confidence:
+            self._doubt = Doubt()
         return before
 
     @property
@@ -161,8 +166,7 @@ class PruningLearner:
             unpruned = (self.state.pruning.reason or _LEARNING) if prune.mode == "on" else ""
             prune = replace(prune, mode="measure")
         elif prune.mode == "on":
-            explore = explore_share(self._latest, prune.explore, self._budget)
-            prune = replace(prune, confidence=self.in_force, explore=explore)
+            prune = replace(prune, confidence=self.in_force, explore=self._doubt.explore_share(prune.explore))
         return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 
     def _next_levels(self) -> list[float]:

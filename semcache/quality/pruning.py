@@ -13,7 +13,7 @@ Both are sequential tests, so that they may be read after every request. Between
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -34,9 +34,11 @@ MOST_LEVELS = 4
 _LOG_E_VALUE_OF_PROOF = math.log(10)
 # Withdrawn at level 1 %, as trust is.
 _LOG_E_VALUE_OF_ALARM = math.log(100)
-LATEST = 32
-"""Losses of a process by which it doubts: in steady state they are those of 1,600 requests."""
+LATEST = 16
+"""Losses of a process that raise doubt: in steady state they are those of 800 requests."""
 _LEAST_LATEST = 6
+_LEAST_CALM = 16
+_MOST_DOUBTED = 300
 EXPLORE_IN_DOUBT = 0.3
 """Share of the requests that are scored whole while there is doubt, so that an alarm does not wait for thousands."""
 
@@ -133,10 +135,13 @@ def band_of(confidence: float) -> str:
     return f"z{confidence:g}"
 
 
-def decide(pruning: Pruning, statistics: LevelStatistics, confidence: float, budget: float) -> Pruning:
+def decide(
+    pruning: Pruning, statistics: LevelStatistics, confidence: float, budget: float, *, is_doubt_confirmed: bool = False
+) -> Pruning:
     """The confidence that follows from the statistics; the same object when nothing changes.
 
-    ``confidence`` is the user's, ``budget`` (0 to 1) the mean loss that pruning may cost.
+    ``confidence`` is the user's, ``budget`` (0 to 1) the mean loss that pruning may cost. ``is_doubt_confirmed`` is
+    that of ``Doubt``.
 
     Example:
         >>> decide(Pruning(), {}, 1.5, 0.01) == Pruning()
@@ -144,7 +149,7 @@ def decide(pruning: Pruning, statistics: LevelStatistics, confidence: float, bud
     """
     usable = [level for level in levels(confidence) if _is_proven(statistics.get(level), budget)]
     in_force = effective(pruning, confidence)
-    if in_force < ASK_ALL and _is_over(statistics.get(in_force), budget):
+    if in_force < ASK_ALL and (is_doubt_confirmed or _is_over(statistics.get(in_force), budget)):
         # What costs more than before at one confidence mostly does so at the next, too, which is measured less often.
         sound = (
             level
@@ -171,13 +176,40 @@ def is_anew(pruning: Pruning, decided: Pruning) -> bool:
     return decided.confidence == ASK_ALL and pruning.confidence < ASK_ALL
 
 
-def explore_share(latest: Sequence[float], explore: float, budget: float) -> float:
-    """Share of the requests to score whole: the user's, or more while there is doubt.
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubt:
+    """What the latest losses of one process say, at the confidence in force.
 
-    There is doubt while the mean of the ``latest`` losses at the confidence in force is above the budget.
+    Doubt is raised when the mean of the ``latest`` losses is above the budget. ``since`` then counts the losses that
+    follow, by which it is confirmed or laid to rest: a mean of twice the budget would not be seen for thousands of
+    requests among a long good past, of which few are scored whole.
     """
-    is_in_doubt = len(latest) >= _LEAST_LATEST and sum(latest) > len(latest) * budget
-    return max(explore, EXPLORE_IN_DOUBT) if is_in_doubt else explore
+
+    latest: tuple[float, ...] = ()
+    since: Counts | None = None
+
+    def after(self, loss: float, budget: float) -> "Doubt":
+        """The doubt after one more loss."""
+        latest = (*self.latest, loss)[-LATEST:]
+        if self.since is None:
+            is_raised = len(latest) >= _LEAST_LATEST and sum(latest) > len(latest) * budget
+            # Those that raised it are no evidence: they were picked for being high.
+            return Doubt(latest, np.zeros(sequential_test.BINS) if is_raised else None)
+        since = self.since.copy()
+        since[sequential_test.bin_of(loss)] += 1
+        count = since.sum()
+        is_calm = count >= _LEAST_CALM and sequential_test.least_mean(since) <= budget / 2
+        return Doubt() if is_calm or count >= _MOST_DOUBTED else Doubt(latest, since)
+
+    def is_confirmed(self, budget: float) -> bool:
+        """Whether the mean loss is above the budget, surely."""
+        if self.since is None:
+            return False
+        return sequential_test.log_e_value_above(self.since, budget) >= _LOG_E_VALUE_OF_ALARM
+
+    def explore_share(self, explore: float) -> float:
+        """Share of the requests to score whole: the user's, or more while there is doubt."""
+        return explore if self.since is None else max(explore, EXPLORE_IN_DOUBT)
 
 
 def _is_nearly_proven(statistics: PruneStatistics | None, budget: float) -> bool:

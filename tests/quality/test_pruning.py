@@ -7,13 +7,13 @@ from semcache.quality import sequential_test
 from semcache.quality.pruning import (
     ASK_ALL,
     EXPLORE_IN_DOUBT,
+    Doubt,
     LevelStatistics,
     Pruned,
     PruneStatistics,
     Pruning,
     decide,
     effective,
-    explore_share,
     is_anew,
     levels,
 )
@@ -106,12 +106,44 @@ def test_the_users_confidence_is_the_least() -> None:
     assert decide(Pruning(1.5), statistics, 2.0, BUDGET).confidence == ASK_ALL
 
 
-def test_more_is_explored_while_there_is_doubt() -> None:
-    assert explore_share([], 0.02, BUDGET) == 0.02
-    assert explore_share([0.3], 0.02, BUDGET) == 0.02
-    assert explore_share([0.0] * 20 + [0.1], 0.02, BUDGET) == 0.02
-    assert explore_share([0.0] * 8 + [0.1], 0.02, BUDGET) == EXPLORE_IN_DOUBT
-    assert explore_share([0.0] * 8 + [0.1], 0.5, BUDGET) == 0.5
+def doubt_after(losses: list[float]) -> Doubt:
+    doubt = Doubt()
+    for loss in losses:
+        doubt = doubt.after(loss, BUDGET)
+    return doubt
+
+
+@pytest.mark.parametrize(
+    ("losses", "share"),
+    [
+        ([], 0.02),
+        ([0.3], 0.02),
+        ([0.0] * 20 + [0.1], 0.02),
+        ([0.0] * 8 + [0.1], EXPLORE_IN_DOUBT),
+        # Laid to rest by what follows.
+        ([0.0] * 8 + [0.1] + [0.0] * 40, 0.02),
+    ],
+)
+def test_more_is_explored_while_there_is_doubt(losses: list[float], share: float) -> None:
+    assert doubt_after(losses).explore_share(0.02) == share
+    assert doubt_after(losses).explore_share(0.5) == 0.5
+
+
+def test_doubt_is_confirmed_by_what_follows_it_alone() -> None:
+    raised = doubt_after([0.0] * 8 + [1.0])
+    assert raised.since is not None and not raised.is_confirmed(BUDGET)
+    assert doubt_after([0.0] * 8 + [1.0] + BAD * 30).is_confirmed(BUDGET)
+    good = all_levels(seen(GOOD * 1000))
+    assert decide(Pruning(1.5), good, 1.5, BUDGET).confidence == 1.5
+    assert decide(Pruning(1.5), good, 1.5, BUDGET, is_doubt_confirmed=True).confidence == 2.0
+    bad = {1.5: seen(GOOD * 1000)}
+    assert decide(Pruning(1.5), bad, 1.5, BUDGET, is_doubt_confirmed=True).confidence == ASK_ALL
+
+
+def test_doubt_that_is_neither_confirmed_nor_calmed_ends() -> None:
+    undecided = [0.0] * 8 + [0.1] + [0.008] * 299
+    assert doubt_after(undecided).since is not None
+    assert doubt_after([*undecided, 0.008]).since is None
 
 
 def test_what_is_added_up_can_be_shown() -> None:
