@@ -8,6 +8,8 @@ request is scored whole; later a share of them.
                                                                 user's
     the loss at the confidence in force is above it, surely     a higher confidence that is proven; without one, ask
                                                                 about everything, and start counting anew
+    the latest losses are above it, and so are those that       ask about everything, and start counting anew
+    follow, surely
 
 Both are sequential tests, so that they may be read after every request. Between the two a decision stays.
 """
@@ -34,9 +36,9 @@ MOST_LEVELS = 4
 _LOG_E_VALUE_OF_PROOF = math.log(10)
 # Withdrawn at level 1 %, as trust is.
 _LOG_E_VALUE_OF_ALARM = math.log(100)
-LATEST = 16
-"""Losses of a process that raise doubt: in steady state they are those of 800 requests."""
-_LEAST_LATEST = 6
+LATEST = 10
+"""Losses of a process that raise doubt: in steady state they are those of 500 requests."""
+_LEAST_LATEST = 5
 _LEAST_CALM = 16
 _MOST_DOUBTED = 300
 EXPLORE_IN_DOUBT = 0.3
@@ -108,6 +110,8 @@ class PruneStatistics:
         }
 
 
+_EXPENSIVE = "pruning cost more than the budget"
+
 LevelStatistics = Mapping[float, PruneStatistics]
 """Statistics by confidence."""
 
@@ -149,7 +153,10 @@ def decide(
     """
     usable = [level for level in levels(confidence) if _is_proven(statistics.get(level), budget)]
     in_force = effective(pruning, confidence)
-    if in_force < ASK_ALL and (is_doubt_confirmed or _is_over(statistics.get(in_force), budget)):
+    if in_force < ASK_ALL and is_doubt_confirmed:
+        # Something has changed, so that what was proven before says nothing of any confidence.
+        return Pruning(ASK_ALL, _EXPENSIVE)
+    if in_force < ASK_ALL and _is_over(statistics.get(in_force), budget):
         # What costs more than before at one confidence mostly does so at the next, too, which is measured less often.
         sound = (
             level
@@ -157,7 +164,7 @@ def decide(
             if level > in_force and sequential_test.least_mean(statistics[level].recent) < budget
         )
         higher = next(sound, ASK_ALL)
-        return Pruning(higher, "pruning cost more than the budget")
+        return Pruning(higher, _EXPENSIVE)
     # A higher confidence is proven a little sooner. Once it is in force, only a small share of the requests is scored
     # whole, so that the user's, which saves more, would be proven much later.
     is_worth_waiting = in_force == ASK_ALL and _is_nearly_proven(statistics.get(confidence), budget)
