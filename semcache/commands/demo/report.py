@@ -20,6 +20,7 @@ _MEANING = {
     Status.SEMANTIC: "a trusted rewording was asked before: no reranker call",
     Status.VERIFIED: "a near query told which documents need no asking",
     Status.PARTIAL: "asked before, only new or changed documents scored",
+    Status.PRUNED: "a new query, cut by what earlier scores taught (prune.mode: on)",
     Status.FRESH: "nothing known, every document scored",
     Status.DEGRADED: "the primary was slow: answered by the embedding fallback",
 }
