@@ -27,7 +27,11 @@ def targets(parts: Parts) -> Iterator[Target]:
         half, over = row("half capacity"), row("overload 1.6x")
         yield _target("half capacity: by the primary, %", half["by_primary_pct"], at_least=98)
         yield _target("half capacity: switches a minute", half["switches_per_min"], at_most=0)
-        yield _target("overload 1.6x: by the primary, % (62.5 is possible)", over["by_primary_pct"], at_least=58)
+        yield _target(
+            "overload 1.6x: by the primary, % (of the pairs 62.5 is possible; small requests fit in more easily)",
+            over["by_primary_pct"],
+            at_least=58,
+        )
         yield _target("overload 1.6x: later than T, %", over["late_pct"], at_most=0.5)
         yield _target("overload 1.6x: switches a minute", over["switches_per_min"], at_most=0)
     if "spells" in parts:
@@ -103,7 +107,11 @@ def result(parts: Parts) -> ExperimentResult:
         parameters={
             "capacity_per_s": CAPACITY,
             "threshold_s": THRESHOLD_S,
-            "measured": ", ".join(f"{name} {part['measured_at']} at {part['commit']}" for name, part in parts.items()),
+            **{
+                f"{name}, measured": f"{part['measured_at']} at {part['commit']}, in {part['took_s']} s, load average "
+                f"{part['load_before']} before, {part.get('stolen_share', 0):.1%} of the time stolen"
+                for name, part in parts.items()
+            },
         },
         machine=machine.describe(),
         rows=_shown(parts.get("sides", {}).get("rows", ())),
