@@ -218,9 +218,8 @@ class Breaker:
         old, new = self.state, TRANSITIONS.get((self.state, signal))
         if new is None:
             return
-        if (
-            new is not old
-        ):  # a reset of a closed breaker is no change to observers, but ends older tickets like any other
+        # A reset of a closed breaker is no change to observers, but ends older tickets like any other transition.
+        if new is not old:
             self._changes.append(self._evidence(old, new, signal, cause))
         self.state = new
         self._generation += 1

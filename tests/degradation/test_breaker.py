@@ -423,7 +423,7 @@ class AnySequence(RuleBasedStateMachine):
         self.machine = Breaker(LatencyMonitor(8, 2.0, 4), BreakerPolicy(errors=3, probes=2))
         self.now = 0.0
         self.state = State.CLOSED
-        self.opened_at = 0.0
+        self.opened_at = self.least_open_s = 0.0
         self.generation = 0  # counted here by the changes that are reported
         self.made_in: dict[Ticket, int] = {}
         self.probe: Ticket | None = None
@@ -438,6 +438,8 @@ class AnySequence(RuleBasedStateMachine):
             self.probe = None
             if self.state is State.OPEN:
                 self.opened_at = self.now
+                has_failed = change.reason in (Signal.ERRORS.value, Signal.PROBE_FAILED.value)
+                self.least_open_s = self.machine.policy.open_time_s(0, has_failed=has_failed, jitter=0.0)
         assert self.machine.state is self.state
 
     @rule(target=tickets, jitter=st.floats(0, 1, exclude_max=True))
@@ -452,7 +454,7 @@ class AnySequence(RuleBasedStateMachine):
         assert ticket not in self.made_in
         assert self.state in (State.CLOSED, State.DISABLED, State.HALF_OPEN)
         if state is State.OPEN:
-            assert self.now - self.opened_at >= 5.0
+            assert self.now - self.opened_at >= self.least_open_s
         if self.state is State.HALF_OPEN:
             assert probe is None, "a second probe"
             self.probe = ticket
