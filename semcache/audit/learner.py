@@ -96,12 +96,10 @@ class PruningLearner:
         document_vectors: FloatArray | None = None,
         fingerprints: Sequence[bytes] = (),
         neighbours: Sequence[Neighbour] = (),
-        min_score: float = -np.inf,
     ) -> None:
         """Count a request whose documents have these features, and these true scores for its query.
 
         ``neighbours`` are the near queries that could have helped, which know documents by their ``fingerprints``.
-        Documents below ``min_score`` were not wanted, so that leaving them out costs nothing.
         """
         if self.surrogate is None:
             self._pending += Statistics.of(features, scores)
@@ -110,10 +108,7 @@ class PruningLearner:
             self._pending += Statistics.of(features, scores, learned.predicted.scores, learned.predicted.spread)
             if len(scores) > top_k + FIRST_ROUND_EXTRA:
                 names = fingerprints or [b""] * len(scores)
-                seen = [
-                    self._pruned(level, learned, scores, top_k, names, neighbours, min_score)
-                    for level in self._next_levels()
-                ]
+                seen = [self._pruned(level, learned, scores, top_k, names, neighbours) for level in self._next_levels()]
                 self._seen += seen
                 if seen[0].confidence == self.in_force:
                     self._doubt = self._doubt.after(seen[0].loss, self._budget)
@@ -189,14 +184,13 @@ class PruningLearner:
         top_k: int,
         fingerprints: Sequence[bytes],
         neighbours: Sequence[Neighbour],
-        min_score: float,
     ) -> Pruned:
         """What pruning a request at a confidence would have avoided and cost."""
         before = prior(fingerprints, neighbours, replace(learned, confidence=level))
         rule = self._reuse
         if rule is None or not neighbours:
             rule = ReusePolicy(max_rounds=self._prune.max_rounds, confidence=level)
-        replayed = replay(before, scores, top_k, rule, min_score=min_score)
+        replayed = replay(before, scores, top_k, rule)
         # Rounding may bring a loss of nothing below 0.
         return Pruned(level, replayed.documents, replayed.asked, min(max(replayed.loss, 0.0), 1.0))
 

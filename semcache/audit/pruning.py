@@ -178,8 +178,7 @@ class PruningWatch:
             vectors = self._cache.store.read_document_vectors(request.tenant, request.fingerprints)
         features = described(request, self._cache.backend.policy, request.query, whole.vector, vectors)
         scores = np.array(outcome.scores, dtype=float)
-        least = -np.inf if request.min_score is None else request.min_score
-        self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours, least)
+        self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)
 
     def _share(self) -> None:
         """Share what was learned, and put in force what all of it says."""

@@ -31,10 +31,6 @@ FIRST_ROUND_MARGINS = (0.0, 0.5, 1.0)
 """By how many spreads less than ``confidence`` the first round reaches, if 1, 2 or more rounds are allowed. The only
 round has to be right at once; of several, the first one learns how far off the expected scores are, and a wide one
 would ask about documents that the bound would have skipped."""
-LEAST_SKIPPED_SHARE = 0.2
-"""Where the surrogate forecasts that fewer of the documents stay out of reach, all are asked about in one call. On web
-queries that the corpus does not answer this takes 1.5 calls in place of 2.6 and half the loss away, for 2 points of the
-pairs avoided."""
 MIDDLE_ROUND_SHARE = 0.6
 """Most documents of a round between the first and the last, as a share of top_k. Smaller rounds ask for fewer pairs, as
 each answer moves the bar, and take more calls of the model."""
@@ -135,7 +131,7 @@ def next_to_ask(
     expected = expect(prior, fresh)
     # With a top_k of all documents there is no first round: the bound below asks about all of them at once.
     if rounds == 0 and top_k < len(fresh):
-        chosen = _first_round(prior, expected, fresh, top_k, policy, min_score)
+        chosen = _first_round(prior, expected, fresh, top_k, policy)
         # Scores of this query that are known already may have answered the first round.
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
@@ -160,9 +156,7 @@ def settle(prior: Prior, fresh: Floats, top_k: int, policy: ReusePolicy, min_sco
     return Settled(order, scores, expected.drift, reason)
 
 
-def _first_round(
-    prior: Prior, expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy, min_score: float
-) -> Positions:
+def _first_round(prior: Prior, expected: Expected, fresh: Floats, top_k: int, policy: ReusePolicy) -> Positions:
     """The documents to ask about before anything is known of how far off the expected scores are."""
     asked = ~np.isnan(fresh)
     looks = np.where(asked, fresh, expected.scores)
@@ -172,14 +166,9 @@ def _first_round(
         best = np.concatenate([np.flatnonzero(unknown), best[~unknown[best]]])
     else:
         spread = np.where(asked, 0, expected.spread)
-        bar = likely_bar(looks, spread, top_k)
-        confidence = _confidence(prior, policy)
-        in_reach = np.count_nonzero(looks + confidence * spread > bar)
-        # With a least score, further rounds may skip most of the documents although none of them stands out.
-        if prior.spread is not None and min_score == -np.inf and in_reach > (1 - LEAST_SKIPPED_SHARE) * len(fresh):
-            return np.flatnonzero(~asked)
-        margin = FIRST_ROUND_MARGINS[min(policy.max_rounds, 3) - 1]
-        best = np.union1d(best, np.flatnonzero(looks + (confidence - margin) * spread > bar))
+        confidence = _confidence(prior, policy) - FIRST_ROUND_MARGINS[min(policy.max_rounds, 3) - 1]
+        above = np.flatnonzero(looks + confidence * spread > likely_bar(looks, spread, top_k))
+        best = np.union1d(best, above)
     return best[~asked[best]]
 
 

@@ -319,17 +319,6 @@ class TestSurrogate:
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[0] > sizes[2] > 7
 
-    @pytest.mark.parametrize(("width", "asked_at_once"), [(0.5, 60), (6.0, 9)])
-    def test_all_are_asked_about_at_once_where_next_to_nothing_would_be_skipped(
-        self, width: float, asked_at_once: int
-    ) -> None:
-        nothing = Prior(np.full(60, NAN), np.full(60, UNKNOWN, dtype=np.intp), np.empty(0))
-        known = with_learned(nothing, Learned(Predicted(np.linspace(width, -width, 60), np.ones(60))))
-        policy = ReusePolicy(confidence=2)
-        assert len(next_to_ask(known, np.full(60, NAN), 5, 0, policy)) == asked_at_once
-        floored = next_to_ask(known, np.full(60, NAN), 5, 0, policy, min_score=0.0)
-        assert len(floored) < 60
-
     def test_the_bar_is_where_as_many_documents_are_expected_to_be_above(self) -> None:
         random = np.random.default_rng(5)
         scores, spread = random.normal(0, 3, 50), random.uniform(0.5, 2, 50)
