@@ -234,8 +234,9 @@ def _parameters(measured: Mapping[str, Measured]) -> Mapping[str, Any]:
 def _shares(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Shares of pairs by reason along the stream, by title of the stream and mode."""
     shares: dict[str, dict[str, Any]] = {}
+    lower = {mode.name for mode in LOWER}
     for run in runs:
-        if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0]:
+        if run.reranker == CROSS_ENCODER and run.top_k == CUTS[0] and run.mode not in lower:
             title = f"{TITLES[run.stream]}, top {run.top_k} of {DEPTH}"
             shares.setdefault(title, {})[run.mode] = traffic_plot.shares(run.replayed.served, DEPTH)
     return shares
