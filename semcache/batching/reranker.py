@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Self, TypeVar
+from warnings import warn
 
 from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS
@@ -42,6 +43,8 @@ class AsyncBatchReranker:
     where that is not the default, and else no limit: a request then costs one call. ``max_wait_s`` and ``on_full`` are
     explained at ``semcache.batching.limits.Limits``, ``workers`` at ``Batcher``.
 
+    ``max_pairs`` is the former name of ``max_batch_pairs``, and will go.
+
     ``text`` says what of a document is scored: a function that gives its text, or names of fields; None takes the text
     that ``semcache.documents.text_of`` finds. ``name``, ``version`` and ``probe`` are those of ``adapt``. Raises
     ConfigurationError for bounds that are not above 0.
@@ -73,9 +76,13 @@ class AsyncBatchReranker:
         name: str | None = None,
         version: str | None = None,
         probe: bool = True,
+        max_pairs: int | None = None,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
+        if max_pairs is not None:
+            warn("max_pairs is now called max_batch_pairs; the former name will go", DeprecationWarning, stacklevel=2)
+            max_batch_pairs = max_pairs
         adapted = adapt(reranker, name=name, version=version, probe=probe, concurrency=concurrency)
         calls = call_kind(adapted).concurrency
         if max_workers is not None:

@@ -169,6 +169,7 @@ class Batching(Section):
         "single request, unless max_pairs_per_call says otherwise",
         unit="pairs",
         reason="a request of 100 candidates still shares a call; larger calls make each of their requests wait longer",
+        formerly="max_pairs",
         ge=1,
         le=1_000_000,
     )

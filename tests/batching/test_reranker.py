@@ -148,3 +148,10 @@ class TestTrouble:
             pytest.raises(InvalidInputError, match="2 queries but 1 lists"),
         ):
             reranker.batch_rerank(["q1", "q2"], [["a"]], 1)
+
+
+def test_the_former_name_of_max_batch_pairs_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="max_pairs is now called max_batch_pairs"):
+        reranker = AsyncBatchReranker(ScriptedReranker(), max_pairs=7)
+    with reranker:
+        assert reranker.batcher.max_batch_pairs == 7
