@@ -282,7 +282,7 @@ def _settled(on_served: OnServed) -> Iterator[None]:
     """A request that ends in the block, by an error or a cancellation, was never asked about."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # a cancellation, for one: whatever ends the request, the breaker's ticket has to come back
         on_served(NEVER_RUN)
         raise
 

@@ -200,7 +200,7 @@ def _pickled(reranker: Reranker) -> bytes:
         )
     try:
         data = pickle.dumps(reranker)
-    except Exception as error:
+    except Exception as error:  # pickling calls methods of the object, which may raise anything
         raise ConfigurationError(
             f"{reranker.name} cannot be sent to worker processes ({error}); give its model by name or folder, or an "
             "object of a class with a module of its own, or leave workers at 'threads'"

@@ -105,7 +105,7 @@ class FallbackChain:
                 scores = yield from self._call(number, pairs, len(documents), deadline, spent_s)
             except InvalidInputError:
                 raise
-            except Exception as error:
+            except Exception as error:  # whatever a reranker raises, the next rung answers
                 if isinstance(error, QueueFullError) and rung.batcher.on_full == "reject":
                     raise
                 # The first ones stay: callers want to know why the primary did not answer.

@@ -80,7 +80,7 @@ async def ordinarily(awaitable: Awaitable[T], reranker: str) -> T:
     task = asyncio.current_task()
     try:
         return await awaitable
-    except BaseException as error:
+    except BaseException as error:  # also SystemExit and cancellations, which must not end the loop of the caller
         if is_given_up(error, task):
             raise
         told = ordinary(error, reranker)

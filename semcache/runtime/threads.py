@@ -137,7 +137,7 @@ class ThreadPool:
             try:
                 for at, item in left:
                     results[at] = function(item)
-            except BaseException:
+            except BaseException:  # also an interrupt of the calling thread: no further call may begin
                 deque(left, maxlen=0)  # takes what is left, so that no thread begins with it
                 raise
 
