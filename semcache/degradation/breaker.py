@@ -9,12 +9,15 @@ A call of more pairs than usual may take longer in proportion to its cost (``bat
 large request is not taken for a slow model; a small one is judged as it is. The proportion comes from the shape of the
 cost, which stays the same when the whole model becomes slow.
 
+Errors in a row open it only if the reranker fails for all: before that a request that was scored lately is sent again,
+see ``health_check.py``. Half-open, a probe that fails is checked in the same way.
+
 The machine reads no clock and draws no random numbers: ``now`` (seconds on a clock that never goes back) and ``jitter``
 (in [0, 1)) are arguments. It has no lock: threads that share it need a common one, as in shared_breaker.py.
 ``take_changes`` gives the transitions for observers.
 
 Rejected alternatives. An error share over the window: it needs many calls to see an outage that five errors in a row
-show, and a few requests that no model can read would take the primary from all callers. Closing after one fast probe:
+show. Errors weighed by tenant: most applications have one, and an attacker may have two. Closing after one fast probe:
 a primary just at its limit would flap. A longer open time after long outages: a primary that is back would be left
 alone for up to a minute, and all that it saves is a call every ten seconds. Several probes at once: they would wait for
 each other, and be slow because of that alone.
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from math import inf
 
 from semcache.batching.service_time import ServiceTime
+from semcache.degradation.health_check import HealthCheck
 from semcache.degradation.monitor import LatencyMonitor, check_latency
 from semcache.degradation.policy import BreakerPolicy
 from semcache.degradation.transitions import TRANSITIONS, Signal
@@ -79,6 +83,7 @@ class Breaker:
         self._service = ServiceTime()
         self._fast = 0  # probes in a row, while half-open
         self._probe: _Probe | None = None
+        self._check: HealthCheck[Ticket] = HealthCheck()
         self._changes: list[BreakerChanged] = []
 
     def admit(self, now: float, jitter: float = 0.0) -> Ticket | None:
@@ -106,6 +111,8 @@ class Breaker:
         if pairs < 1:
             raise InvalidInputError(f"a call scores at least one pair, got {pairs!r}")
         if self._is_current(ticket):
+            if self._check.end(ticket):
+                self._check.excused_until = now + self.policy.open_time_s(0, has_failed=True, jitter=jitter)
             self._judge(self._as_usual(latency_s, pairs, now), _took(latency_s, pairs), now, jitter)
             self._service.record(pairs, latency_s, now)
 
@@ -130,25 +137,44 @@ class Breaker:
         """A call did not come to an end within ``running_s`` seconds, and was given up."""
         self._transition(Signal.HUNG, now, jitter, f"given up after {running_s:.3g} s")
 
-    def record_error(self, ticket: Ticket, now: float, jitter: float = 0.0, cause: str = "") -> None:
-        """The call of this ticket raised an error; ``cause`` says which."""
+    def record_error(
+        self, ticket: Ticket, now: float, jitter: float = 0.0, cause: str = "", *, can_check: bool = False
+    ) -> None:
+        """The call of this ticket raised an error; ``cause`` says which.
+
+        With ``can_check`` a request is known that the reranker scored before, and ``take_check`` may ask for it.
+        """
         if not self._is_current(ticket):
             return
+        is_check = self._check.end(ticket)
         # Its latency is not recorded: most errors are quick, and would make a dead primary look fast.
-        self._errors += 1
         if self.state is State.HALF_OPEN:
-            self._transition(Signal.PROBE_FAILED, now, jitter, cause)
-        elif self._errors >= self.policy.errors:
-            self._transition(Signal.ERRORS, now, jitter, cause)
+            self._suspect(Signal.PROBE_FAILED, now, jitter, cause, can_check=can_check and not is_check)
+        elif is_check or now >= self._check.excused_until:
+            self._errors += 1
+            if self._errors >= self.policy.errors:
+                self._suspect(Signal.ERRORS, now, jitter, cause, can_check=can_check and not is_check)
+
+    def take_check(self, now: float) -> Ticket | None:
+        """A ticket for a health check, if one is due: a request that was scored before is to be sent again."""
+        if not self._check.is_wanted or self._probe is not None:
+            return None
+        ticket = self._ticket()
+        self._check.begin(ticket, now)
+        if self.state is State.HALF_OPEN:
+            self._probe = _Probe(ticket, now)
+        return ticket
 
     def cancel(self, ticket: Ticket) -> None:
         """The call of this ticket never ran, or its end says nothing about the primary. Another may probe instead."""
         if self._is_current(ticket):
+            self._check.end(ticket)
             self._probe = None
 
     def forget_probe(self) -> None:
-        """The probe under way, if there is one, will not come back. Another may be sent instead."""
+        """The probe and the check under way, if there are any, will not come back. Others may be sent instead."""
         self._probe = None
+        self._check = HealthCheck()
 
     def force_open(self, now: float, cause: str = "") -> None:
         """Admit no call until ``reset``."""
@@ -186,6 +212,15 @@ class Breaker:
             return self._probe is not None and self._probe.ticket == ticket
         return ticket.generation == self._generation
 
+    def _suspect(self, signal: Signal, now: float, jitter: float, cause: str, *, can_check: bool) -> None:
+        """The reranker seems to fail: have it checked where that is possible, else open."""
+        if not can_check or self._check.is_lost(now, self.policy.max_open_s):
+            self._transition(signal, now, jitter, cause)
+            return
+        self._check.want()
+        # Half-open, the check takes the place of the probe that failed.
+        self._probe = None
+
     def _as_usual(self, latency_s: float, pairs: int, now: float) -> float:
         """The latency as a call of usual size would have had it."""
         if self.policy.per_pair:
@@ -207,6 +242,7 @@ class Breaker:
                 self._transition(Signal.RECOVERED, now, jitter)
             return
         self._errors = 0
+        self._check.is_wanted = False
         self.monitor.record(latency_s)
         self._slow = self._slow + 1 if latency_s > self.monitor.p95_threshold else 0
         if self.monitor.should_degrade():
@@ -226,6 +262,7 @@ class Breaker:
         self._changed_at = now
         self._errors = self._fast = self._slow = 0
         self._probe = None
+        self._check = HealthCheck()
         if new is State.OPEN:
             has_failed = signal in (Signal.ERRORS, Signal.PROBE_FAILED)
             self._open_until = now + self.policy.open_time_s(self._openings, has_failed=has_failed, jitter=jitter)

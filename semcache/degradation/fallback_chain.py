@@ -22,7 +22,13 @@ from semcache.batching.jobs import Served
 from semcache.causes import cause_of, is_rate_limited
 from semcache.degradation.rung import Rung
 from semcache.degradation.shared_breaker import SharedBreaker
-from semcache.errors import ConfigurationError, DeadlineExceededError, InvalidInputError, QueueFullError
+from semcache.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvalidInputError,
+    QueueFullError,
+    SemcacheError,
+)
 from semcache.events import Event, RungFailed
 from semcache.protocols import Clock, FloatArray, Pair, Scored
 from semcache.rerankers.awaiting import is_awaited
@@ -111,6 +117,7 @@ class FallbackChain:
                 # The first ones stay: callers want to know why the primary did not answer.
                 why = self._reason(rung, error, (query, *documents))
                 first = first or why
+                yield from self._check_health(rung)
             else:
                 return Scored(scores, rung.name, *(first or ()))
         return Scored(None, RetrievalOrder.name, *(first or ()))
@@ -147,11 +154,22 @@ class FallbackChain:
             self._watch(rung)
             raise _NotCalledError("open", rung.breaker.shown) if is_shadow else _NotCalledError(refused or "busy")
         # From here on the batcher returns the ticket: it calls on_served exactly once, however the call ends.
-        settle = partial(rung.breaker.settle, ticket)
+        settle = partial(rung.breaker.settle, ticket, pairs=pairs)
         if is_shadow:
             yield RungCall(rung.batcher, pairs, None, settle, is_shadow=True)
             raise _NotCalledError("open", rung.breaker.shown)
         return (yield RungCall(rung.batcher, pairs, now + left_s, settle))
+
+    def _check_health(self, rung: Rung) -> Generator[RungCall, FloatArray, None]:
+        """Send a request again that this rung scored lately, if its breaker wants to know whether it would now."""
+        check = rung.breaker.take_check()
+        if check is None:
+            return
+        ticket, pairs = check
+        try:
+            yield RungCall(rung.batcher, pairs, None, partial(rung.breaker.settle, ticket), is_shadow=True)
+        except SemcacheError:  # its queue is full or closed, which the batcher has told the breaker
+            return
 
     def _time_for(self, number: int, load: Load, pairs: int, documents: int, left_s: float | None) -> float:
         """How many seconds a rung may take: fewer than the request has left, so that the rungs below have some, too.

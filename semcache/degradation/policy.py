@@ -24,8 +24,9 @@ class BreakerPolicy:
     ``max_open_s`` after failed probes; it serves again after ``probes`` probes in a row that took at most
     ``probe_factor`` of the monitor's threshold.
     ``errors`` errors in a row open the breaker at once; a success in between starts their count anew, so that single
-    bad requests between good ones never open it. ``slow_in_a_row`` slow calls in a row do the same once the monitor's
-    window may be judged: a slow spell then need not fill a twentieth of the window.
+    bad requests between good ones never open it, and neither do many of them if a request that was scored before still
+    is. ``slow_in_a_row`` slow calls in a row do the same once the monitor's window may be judged: a slow spell then
+    need not fill a twentieth of the window.
 
     A call of more pairs than usual may take longer than the threshold, in proportion. With ``per_pair`` the latency of
     a call is divided by its number of pairs instead, and the monitor's threshold is in seconds per pair. With

@@ -1,7 +1,7 @@
 """A circuit breaker that threads share: adds the lock, the clock, the jitter and the observers to the state machine."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
@@ -11,7 +11,7 @@ from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.errors import InvalidInputError
 from semcache.events import BreakerChanged, Event, State
-from semcache.protocols import Clock
+from semcache.protocols import Clock, Pair
 from semcache.runtime.forking import renew_in_child
 
 # More calls than a reranker has under way at once.
@@ -33,6 +33,8 @@ class SharedBreaker:
         self._on_event = on_event
         self.last_change: BreakerChanged | None = None
         """The latest transition, None before the first. Replaced as a whole, and read without the lock."""
+        self._known_good: Sequence[Pair] | None = None
+        """The latest request that was scored, for health checks. Replaced as a whole, and read without the lock."""
         self._lock = Lock()
         """Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
         and the machine take none, and observers are called after it is released."""
@@ -52,11 +54,14 @@ class SharedBreaker:
         with self._step() as now:
             return self._breaker.admit(now, self._rng())
 
-    def settle(self, ticket: Ticket, served: Served) -> None:
+    def settle(self, ticket: Ticket, served: Served, pairs: Sequence[Pair] | None = None) -> None:
         """Bring a ticket back with the result of its call, in the reranker's worker thread or in the caller's.
 
-        A call that several requests shared is counted once.
+        ``pairs`` are those of the request, None for one that is not to be sent again. A call that several requests
+        shared is counted once.
         """
+        if served.service_s is not None and pairs is not None:
+            self._known_good = pairs
         with self._step() as now:
             if served.since in self._counted_running or any(served is counted for counted in self._counted):
                 self._breaker.cancel(ticket)
@@ -66,7 +71,9 @@ class SharedBreaker:
             said_nothing = isinstance(served.error, InvalidInputError) or is_rate_limited(served.error)
             if served.error is not None and not said_nothing:
                 # The class alone: a message may quote the caller's texts, and RungFailed has it without them.
-                self._breaker.record_error(ticket, now, self._rng(), type(served.error).__name__)
+                cause = type(served.error).__name__
+                can_check = self._known_good is not None
+                self._breaker.record_error(ticket, now, self._rng(), cause, can_check=can_check)
             elif served.service_s is not None:
                 self._breaker.record(ticket, served.service_s, now, pairs=served.pairs, jitter=self._rng())
             else:
@@ -78,6 +85,15 @@ class SharedBreaker:
         """Bring a ticket back unused."""
         with self._step():
             self._breaker.cancel(ticket)
+
+    def take_check(self) -> tuple[Ticket, Sequence[Pair]] | None:
+        """A ticket and the pairs of a health check, if one is due; the ticket has to be brought back by ``settle``."""
+        known_good = self._known_good
+        if known_good is None:
+            return None
+        with self._step() as now:
+            ticket = self._breaker.take_check(now)
+        return None if ticket is None else (ticket, known_good)
 
     def record_running(self, since: float, pairs: int) -> None:
         """A call of so many pairs is under way since a time of the clock; it counts as slow if that is too long."""

@@ -95,7 +95,8 @@ class Breaker(Section):
     )
     errors: int = knob(
         5,
-        "Errors of the primary in a row that open the breaker at once",
+        "Errors of the primary in a row that open the breaker at once, unless a request that it scored before is still "
+        "scored: then the inputs are at fault",
         unit="calls",
         reason="errors return quickly, so latency does not show them; five in a row are hardly chance",
         ge=1,

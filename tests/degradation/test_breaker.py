@@ -88,6 +88,107 @@ class TestClosed:
         assert machine.monitor.samples == 0
 
 
+def fail(machine: Breaker, times: int, now: float = 0.0) -> None:
+    """Calls that fail, of a reranker that scored a request before."""
+    for _ in range(times):
+        machine.record_error(machine.admit(now) or pytest.fail(), now, can_check=True)
+
+
+class TestHealthCheck:
+    def test_inputs_that_no_reranker_can_read_do_not_open_it(self) -> None:
+        machine = breaker()
+        now = 0.0
+        for _ in range(50):
+            fail(machine, 5, now)
+            check = machine.take_check(now)
+            if check is not None:
+                machine.record(check, FAST, now)
+            now += 0.5
+        assert machine.state is State.CLOSED
+
+    def test_there_is_one_check_a_second_however_many_of_them_come(self) -> None:
+        machine = breaker(open_s=5.0)
+        checks = 0
+        for step in range(500):
+            fail(machine, 1, step / 100)
+            check = machine.take_check(step / 100)
+            if check is not None:
+                checks += 1
+                machine.record(check, FAST, step / 100)
+        assert 4 <= checks <= 5
+
+    def test_a_reranker_that_fails_for_all_opens_it_with_the_check(self) -> None:
+        machine = breaker()
+        fail(machine, 4)
+        assert machine.take_check(0.0) is None
+        fail(machine, 1)
+        machine.record_error(machine.take_check(0.0) or pytest.fail(), 0.0, cause="ConnectionError", can_check=True)
+        assert machine.state is State.OPEN
+        (change,) = machine.take_changes()
+        assert (change.reason, change.cause, change.errors) == ("errors", "ConnectionError", 6)
+
+    def test_a_success_meanwhile_outweighs_a_check_that_fails(self) -> None:
+        machine = breaker()
+        fail(machine, 5)
+        check = machine.take_check(0.0) or pytest.fail()
+        call(machine, FAST)
+        machine.record_error(check, 0.0, can_check=True)
+        assert machine.state is State.CLOSED
+
+    def test_one_check_at_a_time(self) -> None:
+        machine = breaker()
+        fail(machine, 5)
+        assert machine.take_check(0.0) is not None
+        fail(machine, 20)
+        assert machine.take_check(0.0) is None
+        assert machine.state is State.CLOSED
+
+    def test_a_check_that_never_ran_is_asked_for_again_with_the_next_error(self) -> None:
+        machine = breaker()
+        fail(machine, 5)
+        machine.cancel(machine.take_check(0.0) or pytest.fail())
+        assert machine.take_check(0.0) is None
+        fail(machine, 1)
+        assert machine.take_check(0.0) is not None
+
+    def test_a_check_that_does_not_come_back_counts_as_failed(self) -> None:
+        machine = breaker(max_open_s=10.0)
+        fail(machine, 5)
+        assert machine.take_check(0.0) is not None
+        fail(machine, 1, 9.9)
+        assert machine.state is State.CLOSED
+        fail(machine, 1, 10.0)
+        assert machine.state is State.OPEN
+
+    def test_a_success_takes_the_wish_for_a_check_back(self) -> None:
+        machine = breaker()
+        fail(machine, 5)
+        call(machine, FAST)
+        assert machine.take_check(0.0) is None
+
+    def test_half_open_the_check_takes_the_place_of_a_probe_that_failed(self) -> None:
+        machine, probe = half_opened(probes=2)
+        machine.record_error(probe, 1000.0, can_check=True)
+        check = machine.take_check(1000.0) or pytest.fail()
+        assert machine.admit(1000.0) is None
+        machine.record(check, FAST, 1000.0)
+        assert machine.state is State.HALF_OPEN
+        call(machine, FAST, 1000.0)
+        assert machine.state is State.CLOSED
+
+    def test_half_open_a_check_that_fails_reopens_it(self) -> None:
+        machine, probe = half_opened()
+        machine.record_error(probe, 1000.0, can_check=True)
+        machine.record_error(machine.take_check(1000.0) or pytest.fail(), 1000.0, can_check=True)
+        assert machine.state is State.OPEN
+
+    def test_half_open_another_probe_may_come_first(self) -> None:
+        machine, probe = half_opened()
+        machine.record_error(probe, 1000.0, can_check=True)
+        assert machine.admit(1000.0) is not None
+        assert machine.take_check(1000.0) is None
+
+
 class TestSlowInARow:
     def healthy(self, **policy: Any) -> Breaker:
         machine = breaker(window=100, **policy)
@@ -478,11 +579,25 @@ class AnySequence(RuleBasedStateMachine):
         self.machine.record(ticket, latency_s, self.now, jitter=jitter)
         self.settled(ticket, before)
 
-    @rule(ticket=consumes(tickets))
-    def record_error(self, ticket: Ticket) -> None:
+    @rule(ticket=consumes(tickets), can_check=st.booleans())
+    def record_error(self, ticket: Ticket, can_check: bool) -> None:
         before = self.seen()
-        self.machine.record_error(ticket, self.now)
+        self.machine.record_error(ticket, self.now, can_check=can_check)
         self.settled(ticket, before)
+
+    @rule(target=tickets)
+    def take_check(self) -> Ticket:
+        ticket = self.machine.take_check(self.now)
+        if ticket is None:
+            assume(False)
+            raise AssertionError
+        assert ticket not in self.made_in
+        assert self.state in (State.CLOSED, State.DISABLED, State.HALF_OPEN)
+        if self.state is State.HALF_OPEN:
+            assert self.probe is None, "a check beside a probe"
+            self.probe = ticket
+        self.made_in[ticket] = self.generation
+        return ticket
 
     @rule(ticket=consumes(tickets))
     def cancel(self, ticket: Ticket) -> None:
