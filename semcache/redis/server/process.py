@@ -7,12 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.files import ServerFiles
+
+if TYPE_CHECKING:  # importing redis-py takes longer than starting a server
+    from redis import Redis
 
 _START_TIMEOUT_S = 60.0
 """A server answers only when it has read its files and built the graph of their entries, which takes long for many."""
@@ -22,7 +26,19 @@ _LONGEST_SOCKET_PATH = 100
 """Bytes of the path of a unix socket; systems allow 103 (macOS) to 107 (Linux)."""
 _TAIL_BYTES = 8192
 """How much of the end of a log is read for an error message."""
+_NODE_TIMEOUT_MS = 1000
+"""After so long without an answer the nodes of a cluster take one of them for lost. All run on this machine, where only
+a machine that is very busy keeps one silent for so long."""
 _WATCHER = Path(__file__).with_name("watcher.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What makes a server a node of a cluster: its ports on this machine, and the password that all nodes share."""
+
+    port: int
+    bus_port: int
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,8 @@ class ServerProcess:
 
     ``lifeline`` is the writing end of a pipe that the watcher reads: when the last copy of it is closed, the server
     ends. ``log`` is a file without a name, so that it cannot be left behind. ``private`` is the directory of the
-    socket. ``owner`` is the process that may stop the server; a forked copy of that process may not.
+    socket. ``owner`` is the process that may stop the server; a forked copy of that process may not. ``member`` is None
+    for a server that is in no cluster.
     """
 
     watcher: "subprocess.Popen[bytes]"
@@ -39,6 +56,7 @@ class ServerProcess:
     log: IO[bytes]
     private: Path
     owner: int
+    member: Member | None = None
 
     @property
     def socket(self) -> Path:
@@ -83,6 +101,14 @@ def launch(files: ServerFiles, directory: Path | None, private: Path | None = No
         os.close(lock)
 
 
+def launch_member(files: ServerFiles, member: Member) -> ServerProcess:
+    """Start a server that is to be a node of a cluster, and keeps its data nowhere; it may not answer yet.
+
+    Raises EmbeddedRedisError when it cannot be started.
+    """
+    return _spawn(files, None, (), None, member)
+
+
 def _private_directory(private: Path | None) -> Path:
     """A new directory that only this user can enter, with this name or a new one."""
     if private is not None:
@@ -99,7 +125,11 @@ def _private_directory(private: Path | None) -> Path:
 
 
 def _spawn(
-    files: ServerFiles, directory: Path | None, kept_open: tuple[int, ...], private: Path | None
+    files: ServerFiles,
+    directory: Path | None,
+    kept_open: tuple[int, ...],
+    private: Path | None,
+    member: Member | None = None,
 ) -> ServerProcess:
     private = _private_directory(private)
     # -I -S: neither the user's environment nor site-packages, so that the watcher starts quickly and runs no code of
@@ -111,7 +141,7 @@ def _spawn(
     inherited, lifeline = os.pipe()
     try:
         watcher = subprocess.Popen(
-            [*watcher_command, *_server_command(files, private, directory)],
+            [*watcher_command, *_server_command(files, private, directory, member)],
             stdin=inherited,
             stdout=log,
             stderr=log,
@@ -125,13 +155,14 @@ def _spawn(
         raise EmbeddedRedisError(f"cannot start {files.server}: {error}") from error
     finally:
         os.close(inherited)
-    return ServerProcess(watcher, lifeline, log, private, os.getpid())
+    return ServerProcess(watcher, lifeline, log, private, os.getpid(), member)
 
 
-def _server_command(files: ServerFiles, private: Path, directory: Path | None) -> list[str]:
+def _server_command(files: ServerFiles, private: Path, directory: Path | None, member: Member | None) -> list[str]:
     return [
         str(files.server),
-        *("--port", "0", "--unixsocket", str(private / "redis.sock"), "--unixsocketperm", "700"),
+        *(("--port", "0") if member is None else _member_options(member, private)),
+        *("--unixsocket", str(private / "redis.sock"), "--unixsocketperm", "700"),
         *("--dir", str(directory or private), "--save", ""),
         # An append-only file loses at most one second of writes in a crash; snapshots would lose minutes.
         *("--appendonly", "yes" if directory else "no"),
@@ -141,14 +172,33 @@ def _server_command(files: ServerFiles, private: Path, directory: Path | None) -
     ]
 
 
+def _member_options(member: Member, private: Path) -> Sequence[str]:
+    # In a file, since any user of the machine may read the arguments of a process. The nodes of a cluster talk over
+    # TCP, which other users can reach, too: the password is what keeps them out.
+    secrets = private / "redis.conf"
+    secrets.touch(0o600)
+    secrets.write_text(f"requirepass {member.password}\nmasterauth {member.password}\n")
+    return (
+        str(secrets),
+        *("--bind", "127.0.0.1", "--port", str(member.port)),
+        *("--cluster-enabled", "yes", "--cluster-port", str(member.bus_port), "--cluster-announce-ip", "127.0.0.1"),
+        *("--cluster-node-timeout", str(_NODE_TIMEOUT_MS)),
+        # A part of a cache is better than none.
+        *("--cluster-require-full-coverage", "no"),
+        # A replica that follows nobody for a while is still better than an empty shard.
+        *("--cluster-replica-validity-factor", "0"),
+        *("--repl-diskless-sync-delay", "0"),
+        # Nodes name a replica only once it has received something, and an idle primary has nothing else to send.
+        *("--repl-ping-replica-period", "1"),
+    )
+
+
 def wait_until_ready(running: ServerProcess) -> None:
     """Return when the server answers. Raises EmbeddedRedisError with what it printed when it does not."""
-    from redis import Redis, exceptions
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    from redis import exceptions
 
     deadline = time.monotonic() + _START_TIMEOUT_S
-    with Redis(unix_socket_path=str(running.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+    with client_of(running) as client:
         while time.monotonic() < deadline:
             try:
                 client.ping()
@@ -161,16 +211,29 @@ def wait_until_ready(running: ServerProcess) -> None:
     raise EmbeddedRedisError(f"the embedded Redis did not come up; it printed:\n{running.printed()}")
 
 
-def stop(running: ServerProcess) -> None:
-    """End the server and remove its private directory; returns when both are gone."""
-    if os.getpid() != running.owner:  # a forked copy of the owner, where finalizers run as well
-        return
+def client_of(running: ServerProcess) -> "Redis":
+    """redis-py's client of a server, over its socket; it repeats nothing."""
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    password = None if running.member is None else running.member.password
+    never = Retry(NoBackoff(), 0)
+    return Redis(unix_socket_path=str(running.socket), password=password, socket_timeout=5, retry=never)
+
+
+def stop(*running: ServerProcess) -> None:
+    """End servers and remove their private directories; returns when all are gone."""
+    # Not in a forked copy of the owner, where finalizers run as well.
+    owned = [one for one in running if os.getpid() == one.owner]
     # The watcher reads the end of the pipe and stops the server, with its grace. Only then it exits.
-    os.close(running.lifeline)
-    try:
-        running.watcher.wait(_GRACE_S + 5)
-    except subprocess.TimeoutExpired:
-        running.watcher.kill()  # the kernel then kills the server, see watcher.py
-        running.watcher.wait()
-    running.log.close()
-    shutil.rmtree(running.private, ignore_errors=True)
+    for one in owned:
+        os.close(one.lifeline)
+    for one in owned:
+        try:
+            one.watcher.wait(_GRACE_S + 5)
+        except subprocess.TimeoutExpired:
+            one.watcher.kill()  # the kernel then kills the server, see watcher.py
+            one.watcher.wait()
+        one.log.close()
+        shutil.rmtree(one.private, ignore_errors=True)
