@@ -1,0 +1,124 @@
+"""What every integration shares: the reranker behind it, and what callers of other libraries expect of one.
+
+Their rerankers take an empty list of documents, and a blank query: what a person typed comes to them unchecked.
+"""
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Self
+
+from semcache.cached import CachedReranker
+from semcache.errors import ConfigurationError
+from semcache.events import Reranked
+from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.ranking import Ranking, Status
+from semcache.settings import FROM_SETTINGS, Settings
+
+_BLANK = "the query is blank"
+
+
+class Door:
+    """Asks one CachedReranker, which it closes if it has made it.
+
+    ``reranker`` is a CachedReranker or an OptimizedRerankerPipeline, which stays open; or any other reranker, which
+    becomes the primary of a pipeline; or None for a pipeline all from ``settings`` (environment and YAML unless given).
+    Raises what a pipeline's constructor raises, and ConfigurationError for settings beside a ready reranker.
+    """
+
+    def __init__(self, reranker: object = None, settings: Settings | None = None) -> None:
+        self._is_ready = isinstance(reranker, CachedReranker)
+        if isinstance(reranker, CachedReranker):
+            if settings is not None:
+                raise ConfigurationError(
+                    f"settings are for a pipeline that is made here, and {reranker!r} has its own; leave them out"
+                )
+            self.reranker = reranker
+        else:
+            primary = FROM_SETTINGS if reranker is None else reranker
+            self.reranker = OptimizedRerankerPipeline.from_settings(settings, primary=primary)
+
+    def rerank(self, query: str, documents: Sequence[Any], top_n: int | None, **options: Any) -> Ranking[Any]:
+        """The best ``top_n`` documents, None for all; ``options`` are those of ``CachedReranker.rerank``.
+
+        No documents give an empty ranking. Of a blank query the documents keep their order, with the status degraded,
+        the reason ``blank``, and an event that says so.
+        """
+        if not documents or not query.strip():
+            return self._as_retrieved(documents, top_n, options.get("tenant", ""))
+        return self.reranker.rerank(query, documents, top_n or len(documents), **options)
+
+    async def arerank(self, query: str, documents: Sequence[Any], top_n: int | None, **options: Any) -> Ranking[Any]:
+        """``rerank`` for an event loop."""
+        if not documents or not query.strip():
+            return self._as_retrieved(documents, top_n, options.get("tenant", ""))
+        return await self.reranker.arerank(query, documents, top_n or len(documents), **options)
+
+    def close(self) -> None:
+        """Close the reranker, unless it was passed in ready."""
+        if not self._is_ready:
+            self.reranker.close()
+
+    async def aclose(self) -> None:
+        """``close`` for the running event loop's connections too."""
+        if not self._is_ready:
+            await self.reranker.aclose()
+
+    def _as_retrieved(self, documents: Sequence[Any], top_n: int | None, tenant: str) -> Ranking[Any]:
+        started = monotonic()
+        kept = tuple(documents[:top_n])
+        ranking = Ranking(kept, tuple(range(len(kept))), None, Status.DEGRADED, "retrieval-order", "blank", why=_BLANK)
+        if documents:
+            self.reranker.cache.on_event(
+                Reranked(
+                    status=ranking.status,
+                    reason=ranking.reason,
+                    reranker=ranking.reranker,
+                    tenant=tenant,
+                    documents=len(documents),
+                    asked=0,
+                    reused=0,
+                    rounds=0,
+                    similarity=None,
+                    drift=None,
+                    duration_s=monotonic() - started,
+                    why=ranking.why,
+                )
+            )
+        return ranking
+
+
+class Closing:
+    """A part of another library that closes its door, also as a context manager."""
+
+    _door: Door
+
+    def close(self) -> None:
+        """Close the pipeline that was made here; one that was passed in stays open."""
+        self._door.close()
+
+    async def aclose(self) -> None:
+        """``close`` for the running event loop's connections too."""
+        await self._door.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def scores_by_position(ranking: Ranking[Any]) -> list[float]:
+    """The scores of a ranking of all documents in the order of the caller's list.
+
+    Where there are none, since the order is the retriever's, they fall by one with each document: 0, -1, -2.
+    """
+    scores = ranking.scores
+    if scores is None:
+        scores = tuple(-float(rank) for rank in range(len(ranking)))
+    return [score for _, score in sorted(zip(ranking.indices, scores, strict=True))]

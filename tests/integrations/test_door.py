@@ -1,0 +1,82 @@
+"""What all integrations share: the reranker behind them, and what they make of empty input."""
+
+from typing import Any
+
+import pytest
+
+from semcache import CachedReranker, OptimizedRerankerPipeline, RedisSemanticCache
+from semcache.errors import ConfigurationError
+from semcache.integrations.door import Door, scores_by_position
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+
+DOCUMENTS = ["the moon is far", "a mango", "the moon"]
+
+
+def shared_words(query: str, texts: list[str]) -> list[float]:
+    return [float(len(set(query.split()) & set(text.split()))) for text in texts]
+
+
+def test_a_ready_reranker_is_used_and_stays_open(cached: CachedReranker) -> None:
+    door = Door(cached)
+    assert door.reranker is cached
+    door.close()
+    assert door.rerank("the moon", DOCUMENTS, 1).status == "fresh"
+    assert door.rerank("the moon", DOCUMENTS, 1).status == "exact"
+
+
+def test_any_other_reranker_becomes_the_primary_of_a_pipeline_that_is_closed_with_it(settings: Settings) -> None:
+    door = Door(shared_words, settings)
+    assert isinstance(door.reranker, OptimizedRerankerPipeline)
+    assert list(door.rerank("the moon is", DOCUMENTS, 2)) == [DOCUMENTS[0], DOCUMENTS[2]]
+    assert door.reranker.get_stats()["cache"]["by_status"]["fresh"] == 1
+    door.close()
+
+
+def test_without_a_reranker_all_comes_from_the_settings(settings: Settings) -> None:
+    order_only = settings.model_copy(update={"rerankers": Settings(rerankers=[{"kind": "retrieval-order"}]).rerankers})
+    door = Door(None, order_only)
+    assert list(door.rerank("the moon", DOCUMENTS, 2)) == DOCUMENTS[:2]
+    door.close()
+
+
+def test_settings_beside_a_ready_reranker_are_refused(cached: CachedReranker, settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="has its own; leave them out"):
+        Door(cached, settings)
+
+
+async def test_no_documents_give_an_empty_ranking(cached: CachedReranker, model: CountingReranker) -> None:
+    door = Door(cached)
+    assert len(door.rerank("the moon", [], 3)) == len(await door.arerank("the moon", [], 3)) == 0
+    assert not model.pairs
+
+
+async def test_documents_of_a_blank_query_keep_their_order_and_that_is_told(model: CountingReranker) -> None:
+    events: list[Any] = []
+    cache = RedisSemanticCache("embedded", WordEmbedder())
+    with CachedReranker(model, cache, observers=[events.append]) as cached:
+        for ranking in (Door(cached).rerank(" \n", DOCUMENTS, 2), await Door(cached).arerank("", DOCUMENTS, 2)):
+            assert list(ranking) == DOCUMENTS[:2]
+            assert (ranking.status, ranking.reason, ranking.scores) == ("degraded", "blank", None)
+    assert not model.pairs
+    assert [(event.status, event.reason, event.documents) for event in events if hasattr(event, "documents")] == [
+        ("degraded", "blank", 3)
+    ] * 2
+
+
+def test_all_documents_come_back_where_no_number_is_given(cached: CachedReranker) -> None:
+    assert len(Door(cached).rerank("the moon", DOCUMENTS, None)) == len(DOCUMENTS)
+
+
+def test_without_redis_the_answers_are_the_same(model: CountingReranker, settings: Settings) -> None:
+    away = RedisSemanticCache("redis://127.0.0.1:1", WordEmbedder(), settings=settings)
+    with CachedReranker(model, away) as cached:
+        scores = scores_by_position(Door(cached).rerank("the moon", DOCUMENTS, None))
+    assert scores == pytest.approx([model.score_of("the moon", text) for text in DOCUMENTS])
+
+
+def test_scores_come_in_the_order_of_the_documents_and_fall_where_there_are_none(cached: CachedReranker) -> None:
+    door = Door(cached)
+    expected = [CountingReranker().score_of("the moon", text) for text in DOCUMENTS]
+    assert scores_by_position(door.rerank("the moon", DOCUMENTS, None)) == pytest.approx(expected)
+    assert scores_by_position(door.rerank(" ", DOCUMENTS, None)) == [0.0, -1.0, -2.0]
