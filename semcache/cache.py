@@ -16,7 +16,7 @@ from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
-from semcache.flow.drive import Calls, ScoreDocuments, arun, run
+from semcache.flow.drive import Calls, ScoreDocuments, StoreT, arun, run
 from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
@@ -218,6 +218,9 @@ class RedisSemanticCache:
         read = self.async_store.read_document_vectors
         return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event, self.reranker, read)
 
+    def _within_budget(self, calls: Calls[StoreT]) -> Calls[StoreT]:
+        return replace(calls, budget_s=self.backend.connection.budget_s)
+
     def warmup(self) -> dict[str, float]:
         """Connect, make the index and load the embedder now, which the first request would wait for.
 
@@ -246,14 +249,15 @@ class RedisSemanticCache:
         ``vector`` is the query's unit vector, if the caller has it already.
         """
         request = checked_request(query, documents, 1, tenant, self.read)
-        return lookup(request, run(self._find(request, vector), self.calls()))
+        return lookup(request, run(self._find(request, vector), self._within_budget(self.calls())))
 
     async def alookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
         request = checked_request(query, documents, 1, tenant, self.read)
-        return lookup(request, await arun(self._find(request, vector), self.async_calls()))
+        calls = self._within_budget(self.async_calls())
+        return lookup(request, await arun(self._find(request, vector), calls))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
         return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=self._checked(vector))
@@ -297,11 +301,12 @@ class RedisSemanticCache:
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """At most k entries near a unit vector of shape ``(dims,)``, nearest first; none when Redis cannot be asked."""
-        return list(run(self._neighbours(vector, tenant), self.calls(k=k)))
+        return list(run(self._neighbours(vector, tenant), self._within_budget(self.calls(k=k))))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        return list(await arun(self._neighbours(vector, tenant), self.async_calls(k=k)))
+        calls = self._within_budget(self.async_calls(k=k))
+        return list(await arun(self._neighbours(vector, tenant), calls))
 
     def _neighbours(self, vector: FloatArray | None, tenant: str) -> Generator[Step, Any, Sequence[Neighbour]]:
         check_tenant(tenant)
@@ -355,14 +360,16 @@ class RedisSemanticCache:
         Without such a list, the scores that the one reranker over this cache remembered give the order.
         """
         request = checked_request(query, documents, 1, read=self.read)
-        found = run(find_results(request, documents, self.policy()), self._results().calls())
+        calls = self._within_budget(self._results().calls())
+        found = run(find_results(request, documents, self.policy()), calls)
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(scored.lookup(query, documents), documents)
 
     async def aget(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
         """``get`` for an event loop."""
         request = checked_request(query, documents, 1, read=self.read)
-        found = await arun(find_results(request, documents, self.policy()), self._results().async_calls())
+        calls = self._within_budget(self._results().async_calls())
+        found = await arun(find_results(request, documents, self.policy()), calls)
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(await scored.alookup(query, documents), documents)
 

@@ -77,6 +77,14 @@ class StoreUnavailableError(TransientStoreError):
     """Redis did not answer in time or refused, or its circuit breaker is open after a recent failure."""
 
 
+class StoreLeftAloneError(StoreUnavailableError):
+    """Redis failed or was slow a moment ago, and is not asked until it answers again."""
+
+
+class StoreTooSlowError(TransientStoreError):
+    """A request used up the time that it may wait for Redis; the rest of it went on without the cache."""
+
+
 class EmbeddedRedisError(SemcacheError):
     """No usable Redis was found on this machine, or the one that was started did not come up."""
 

@@ -49,6 +49,16 @@ class CacheFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheUnavailable:
+    """Redis is left alone from now on, since it failed or is slow: once per outage.
+
+    Until ``CacheRecovered`` requests go on without the cache. The steps that they leave out are no events.
+    """
+
+    error: str  # message
+
+
+@dataclass(frozen=True, slots=True)
 class CacheRecovered:
     """Redis answers again: its circuit breaker has closed."""
 
@@ -223,6 +233,7 @@ class IdentityChanged:
 Event = (
     Reranked
     | CacheFailed
+    | CacheUnavailable
     | CacheRecovered
     | OptionIgnored
     | IndexCreated

@@ -8,6 +8,7 @@ shared by both worlds.
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -16,7 +17,7 @@ from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from semcache.causes import cause_of
-from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError
+from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError, StoreLeftAloneError
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
@@ -31,6 +32,7 @@ from semcache.flow.steps import (
     Step,
 )
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
+from semcache.runtime.budget import TimeBudget
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -42,6 +44,9 @@ Call = Callable[[], Any]
 # (benchmarks/results/embedding.md), so only a model that is loading or hangs takes half of a deadline that leaves a
 # reranker time at all. The request then goes on without the cache's help, and the reranker has the other half.
 _EMBEDDING_SHARE = 0.5
+
+# How much of it the store may take of a request at most, if that is less than its budget.
+_STORE_SHARE = 0.5
 
 # More threads than the batcher merges into one run gain nothing: they only wait.
 _SCORING_THREADS = 16
@@ -139,6 +144,7 @@ class Calls(Generic[StoreT]):
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
     ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
     ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept.
+    ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit.
     """
 
     store: StoreT
@@ -149,6 +155,14 @@ class Calls(Generic[StoreT]):
     reranker: str = "reranker"
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
     pairs_at_once: Callable[[], int] | None = None
+    budget_s: float | None = None
+
+    def budget(self, deadline: float | None) -> AbstractContextManager[object]:
+        """The time that a request may wait for the store, which counts inside of the block."""
+        if self.budget_s is None:
+            return nullcontext()
+        left_s = inf if deadline is None else max(0.0, deadline - monotonic()) * _STORE_SHARE
+        return TimeBudget(self.budget_s, left_s)
 
     def answer(
         self, step: Step, deadline: float | None = None, started: float | None = None
@@ -168,7 +182,7 @@ class Calls(Generic[StoreT]):
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
         elif deadline is None or monotonic() < deadline:
-            # What is left of a deadline belongs to the reranker. A cache call under way is bounded by Redis' timeouts.
+            # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
                 answer = yield self._cache_call(step, deadline)
                 return answer[0] if isinstance(step, Embed) else answer
@@ -265,11 +279,12 @@ class Calls(Generic[StoreT]):
             self.on_event(RungFailed(self.reranker, cause_of(error, texts)))
 
     def _report(self, steps: Sequence[Any], error: Exception) -> None:
-        """Say on each of the steps why it failed, and tell observers once."""
+        """Say on each of the steps why it failed, and tell observers once; of an outage they know already."""
         cause = cause_of(error, [step.query for step in steps if not isinstance(step, FindNeighbours)])
         for step in steps:
             step.failure = cause
-        self.on_event(CacheFailed(type(steps[0]).__name__, cause))
+        if not isinstance(error, StoreLeftAloneError):
+            self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 
 def _miss(step: Step) -> Any:
@@ -290,18 +305,22 @@ def run(
     """
     # The inner loop performs the calls of one step, and there a failed cache call ends. The error of a ``Score`` goes
     # through it, is raised inside the flow, and from there reaches the caller.
-    return drive(flow, lambda step: drive(calls.answer(step, deadline, started), invoke))
+    with calls.budget(deadline):
+        return drive(flow, lambda step: drive(calls.answer(step, deadline, started), invoke))
 
 
 async def arun(
     flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None, started: float | None = None
 ) -> T:
     """``run`` for calls that are awaited."""
-    return await adrive(flow, lambda step: adrive(calls.answer(step, deadline, started), invoke))
+    with calls.budget(deadline):
+        return await adrive(flow, lambda step: adrive(calls.answer(step, deadline, started), invoke))
 
 
 def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> list[T]:
     """Drive flows of one tenant together: one call performs equal steps, and scores are asked for at once.
+
+    They have no budget: one call for many of them takes its time, and the store's own timeouts bound it.
 
     The first error of a ``Score`` is raised, and the other flows are given up.
     """

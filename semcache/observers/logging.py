@@ -8,6 +8,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    CacheUnavailable,
     Degraded,
     EntryDamaged,
     Event,
@@ -25,6 +26,7 @@ from semcache.events import (
 
 # WARNING for what an operator may want to act on, INFO for other changes; what ordinary requests cause is DEBUG.
 _LEVELS: Mapping[type, int] = {
+    CacheUnavailable: logging.WARNING,
     CacheRecovered: logging.INFO,
     IndexCreated: logging.INFO,
     OptionIgnored: logging.WARNING,

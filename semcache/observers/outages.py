@@ -10,6 +10,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    CacheUnavailable,
     EntryDamaged,
     Event,
     IdentityChanged,
@@ -30,7 +31,7 @@ QUIET_S = 60.0
 Redis, an embedder that raises). Long enough that requests would have failed meanwhile if it had still been the same."""
 
 _AWAY = "StoreUnavailableError"
-"""The error of a Redis that does not answer. Its recovery is an event, so its outage ends with that and not before."""
+"""The error of a Redis that does not answer. The outage has events of its own."""
 
 
 class OutageLog:
@@ -83,15 +84,16 @@ class OutageLog:
         if event.step == EMBED:
             if self._begins("embedder", QUIET_S):
                 self._warn(event, "queries cannot be embedded, so near ones are not found: %s", event.error)
-        elif event.error.startswith(_AWAY):
-            if self._begins("redis", inf):
-                self._warn(event, "Redis is away, and requests go on without the cache: %s", event.error)
-        elif self._begins(event.step, QUIET_S):
+        elif not event.error.startswith(_AWAY) and self._begins(event.step, QUIET_S):
             self._warn(event, "the cache fails (%s), and requests go on without it: %s", event.step, event.error)
 
+    # The breaker opens and closes in turns, so nothing has to be remembered here: an error that comes late, of a request
+    # that met the outage, begins none.
+    def _cache_unavailable(self, event: CacheUnavailable) -> None:
+        self._warn(event, "Redis is left alone, and requests go on without the cache: %s", event.error)
+
     def _cache_recovered(self, event: CacheRecovered) -> None:
-        if self._ends("redis"):
-            self._warn(event, "Redis is back after %.1f s", event.after_s)
+        self._warn(event, "Redis is back after %.1f s", event.after_s)
 
     def _rung_failed(self, event: RungFailed) -> None:
         if self._begins(f"reranker {event.reranker}", QUIET_S):
@@ -169,6 +171,7 @@ class OutageLog:
 
 _HANDLERS: Mapping[type, Callable[[OutageLog, Any], None]] = {
     CacheFailed: OutageLog._cache_failed,
+    CacheUnavailable: OutageLog._cache_unavailable,
     CacheRecovered: OutageLog._cache_recovered,
     RungFailed: OutageLog._rung_failed,
     RungRecovered: OutageLog._rung_recovered,

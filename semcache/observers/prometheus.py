@@ -10,6 +10,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    CacheUnavailable,
     Degraded,
     EntryDamaged,
     Event,
@@ -116,6 +117,7 @@ class PrometheusObserver:
         # Events that change a single metric.
         self._recorders: Mapping[type, Callable[[Any], None]] = {
             CacheFailed: lambda event: self._metrics["cache_failures"].labels(event.step).inc(),
+            CacheUnavailable: lambda event: self._metrics["outages"].inc(),
             CacheRecovered: lambda event: self._metrics["outage"].observe(event.after_s),
             OptionIgnored: lambda event: self._metrics["options_ignored"].labels(event.option).inc(),
             IndexCreated: lambda event: self._metrics["indexes"].inc(),

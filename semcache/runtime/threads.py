@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -219,7 +221,9 @@ class _Job:
     __slots__ = ("_call", "future")
 
     def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
+        # In a copy of the caller's context, so that what counts there counts here: the budget of its request, and
+        # whatever the application keeps, such as a trace.
+        self._call = partial(copy_context().run, call)
         self.future: Future[Any] = Future()
 
     def run(self) -> None:

@@ -23,36 +23,47 @@ class Redis(Section):
         "Where Redis is: redis://, rediss:// or unix://, or embedded to start a private one on this machine",
         reason="the address of a Redis with its own default settings",
     )
-    timeout_s: float = knob(
-        0.25,
-        "How long one command may take before the cache step counts as failed",
+    budget_s: float = knob(
+        0.05,
+        "How long one request may wait for Redis, all its look-ups and writes together; the rest of it goes on without "
+        "the cache. Redis is left alone while it takes longer than a fifth of this to answer",
         unit="s",
         reason="a look-up takes about 1 ms (benchmarks/results/lookup.md), and reranking 100 passages takes seconds "
-        "(end_to_end.md): a hanging server then costs a small part of that",
+        "(end_to_end.md): a server that hangs costs a small part of that, and a deadline stays the reranker's",
+        gt=0,
+        le=60,
+    )
+    timeout_s: float = knob(
+        0.25,
+        "How long one command may take where no single request waits for it: at the start, for a list of requests, in "
+        "the background",
+        unit="s",
+        reason="a list of 100 look-ups takes less than 0.1 s, and the breaker opens after the first that hangs",
         gt=0,
         le=60,
     )
     connect_timeout_s: float = knob(
         0.5,
-        "How long opening a connection may take",
+        "How long opening a connection may take; requests wait for it no longer than for anything else",
         unit="s",
         reason="TLS needs a few round trips more than a command",
         gt=0,
         le=60,
     )
     retry_after_s: float = knob(
-        1.0,
-        "How long Redis is not asked after a failure; doubles with every further failure",
+        0.25,
+        "How often a Redis that failed is asked whether it answers again, in the background",
         unit="s",
-        reason="at most one request per second waits for a server that is down",
+        reason="used again within a second of its return, and four small commands a second cost a server nothing",
         gt=0,
         le=3600,
     )
     max_retry_after_s: float = knob(
-        30.0,
-        "The longest time that Redis is not asked",
+        5.0,
+        "The longest time that Redis is not asked. Where it answers that, and fails requests again within 10 s, the "
+        "time doubles up to this",
         unit="s",
-        reason="a restarted server is used again within half a minute",
+        reason="at most one moment in five seconds is lost to a server that answers and cannot work",
         gt=0,
         le=3600,
     )

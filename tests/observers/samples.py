@@ -8,6 +8,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    CacheUnavailable,
     Degraded,
     EntryDamaged,
     Event,
@@ -49,6 +50,7 @@ def reranked(status: str = "fresh", **changed: Any) -> Reranked:
 ONE_OF_EACH: list[Event] = [
     reranked("verified", asked=4, reused=5, skipped=1, similarity=0.83, drift=-1.5),
     CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
+    CacheUnavailable("Redis at h:1 did not answer in time"),
     CacheRecovered(3.0),
     OptionIgnored("decode_responses", "replies are bytes"),
     IndexCreated("semcache:default:abc"),

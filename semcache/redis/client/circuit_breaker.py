@@ -1,25 +1,36 @@
-"""A circuit breaker for Redis: a server that hangs costs one timeout per interval, not one per call."""
+"""A circuit breaker for Redis: a server that hangs or is slow costs the requests of a moment, and then none."""
 
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from semcache.errors import StoreUnavailableError
-from semcache.events import CacheRecovered
+from semcache.errors import StoreError, StoreLeftAloneError, StoreTooSlowError
+from semcache.events import CacheRecovered, CacheUnavailable
 from semcache.protocols import Clock
 from semcache.runtime.forking import renew_in_child
 
+_SLOW_IN_A_ROW = 8
+"""Slow answers in a row after which Redis is looked at: three requests, or many at once. Single slow answers are a
+snapshot of the server, or a pause of this process."""
+_RELAPSE_S = 10.0
+"""A failure so soon after a recovery belongs to the same trouble: the server answers a probe and fails requests."""
+
 
 class RedisCircuitBreaker:
-    """Leaves Redis alone after it failed: for ``retry_after_s`` seconds, doubling up to ``max_retry_after_s``.
+    """Leaves Redis alone after a failure, until a probe is answered.
 
-    The breaker is closed until a failure. While it is open, calls are refused until the time is over. Then one call
-    is admitted as a probe: its outcome closes the breaker, or keeps it open for twice as long. Outcomes of calls that
-    were admitted before the latest failure are ignored, since they all met the same failure. Safe to use from several
-    threads.
+    The breaker is closed until a failure. While it is open, calls are refused at once: no request waits for a probe.
+    Probes are made in the background (``Prober``), ``retry_after_s`` seconds after the failure and after each probe
+    that fails. Where Redis answers probes but soon fails requests again, the time doubles each time, up to
+    ``max_retry_after_s``. Answers that take longer than ``slow_s`` lead to a probe, too: they may be slow because this
+    process is busy, so only a probe that is slow as well opens the breaker.
+
+    Outcomes of calls that were admitted before the latest failure are ignored, since they all met the same failure.
+    ``watch`` begins to probe for the breaker that it is given, and is called again if it raised
+    RuntimeError. Safe to use from several threads.
 
     Example:
-        with breaker.admit():  # raises StoreUnavailableError while the breaker is open
+        with breaker.admit():  # raises StoreLeftAloneError while the breaker is open
             client.ping()
     """
 
@@ -27,16 +38,20 @@ class RedisCircuitBreaker:
         self,
         retry_after_s: float,
         max_retry_after_s: float,
+        slow_s: float,
         *,
         clock: Clock,
-        on_event: Callable[[CacheRecovered], None],
+        on_event: Callable[[CacheUnavailable | CacheRecovered], None],
+        watch: Callable[["RedisCircuitBreaker"], None],
     ) -> None:
         self._retry_after_s = retry_after_s
         self._max_retry_after_s = max_retry_after_s
+        self._slow_s = slow_s
         self._clock = clock
         self._on_event = on_event
-        # The lock guards everything below. Two of the fields are also read without it, see ``admit``. No event is
-        # sent while it is held: an observer may call the cache again, in the same thread.
+        self._watch = watch
+        # The lock guards everything below. Some of the fields are also read without it, see ``admit``. Neither is an
+        # event sent nor a thread started while it is held: an observer may call the cache again, in the same thread.
         self._lock = threading.Lock()
         self._epoch = 0
         """Number of failures so far. An outcome counts only in the epoch in which its call was admitted."""
@@ -44,76 +59,121 @@ class RedisCircuitBreaker:
         """When the breaker opened; None while it is closed."""
         self._failure = ""
         """What it was that opened the breaker; else refusals, the latest errors of all, would hide it."""
-        self._delay_s = 0.0
+        self._recovered_at: float | None = None
+        self._delay_s = retry_after_s
         self._next_probe = 0.0
-        self._is_probing = False
+        self._slow_in_a_row = 0
+        self._is_suspected = False
+        """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
+        self._is_watched = False
         renew_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Forget the parent's probe, whose outcome comes to the parent alone."""
+        """Forget the parent's probes, whose outcome comes to the parent alone."""
         self._lock = threading.Lock()
-        self._is_probing = False
+        self._is_watched = self._is_suspected = False
 
     def admit(self) -> "AdmittedCall":
-        """Let one call pass. Raises StoreUnavailableError while the breaker is open and no probe is due."""
+        """Let one call pass. Raises StoreLeftAloneError while the breaker is open."""
         # The closed breaker is the path of every request, so it takes no lock. The epoch is read before ``_failed_at``:
         # if another thread's failure falls between the two reads, this call sees an open breaker; if it falls after
         # both, the call's outcome belongs to the epoch before and is ignored.
         epoch = self._epoch
-        if self._failed_at is not None:
-            with self._lock:
-                if self._failed_at is not None:
-                    left = self._next_probe - self._clock()
-                    if self._is_probing or left > 0:
-                        raise StoreUnavailableError(
-                            f"the circuit breaker is open: Redis failed {self._next_probe - left - self._failed_at:.1f}"
-                            f" s ago and is left alone for {max(left, 0):.1f} s more; the cache comes back by itself "
-                            f"when Redis does. The failure: {self._failure}"
-                        )
-                    self._is_probing = True
-                epoch = self._epoch
+        failed_at = self._failed_at
+        if failed_at is not None:
+            # In a forked child, and where no thread could be started, nothing probes yet.
+            if not self._is_watched:
+                self._begin_to_watch()
+            raise StoreLeftAloneError(
+                f"the circuit breaker is open: Redis failed {self._clock() - failed_at:.1f} s ago and is left alone "
+                f"until it answers a probe; the cache comes back by itself when Redis does. The failure: "
+                f"{self._failure}"
+            )
         return AdmittedCall(self, epoch)
 
-    def succeeded(self, epoch: int) -> None:
-        """Close the breaker, unless it has failed since that epoch."""
-        if self._failed_at is None:  # nothing to close: again the path of every request
+    def failed(self, epoch: int, failure: str) -> None:
+        """Open the breaker, unless it has failed since that epoch."""
+        with self._lock:
+            if epoch != self._epoch or self._failed_at is not None:
+                return
+            self._open(failure)
+        self._on_event(CacheUnavailable(failure))
+        self._begin_to_watch()
+
+    def took(self, seconds: float) -> None:
+        """Count how long an answer took that a request waited for."""
+        if seconds <= self._slow_s:
+            if self._slow_in_a_row:
+                self._slow_in_a_row = 0
             return
         with self._lock:
-            if epoch != self._epoch or self._failed_at is None:
+            self._slow_in_a_row += 1
+            if self._slow_in_a_row < _SLOW_IN_A_ROW or self._failed_at is not None or self._is_suspected:
                 return
-            after_s = self._clock() - self._failed_at
-            self._failed_at, self._delay_s, self._is_probing = None, 0.0, False
-        self._on_event(CacheRecovered(after_s))
+            self._is_suspected, self._next_probe = True, self._clock()
+        self._begin_to_watch()
 
-    def failed(self, epoch: int, failure: str) -> None:
-        """Open the breaker, or keep it open for twice as long, unless it has failed since that epoch."""
+    def due_in_s(self) -> float | None:
+        """Seconds until the next probe is due; None if there is nothing to find out, and the watch ends."""
         with self._lock:
-            if epoch != self._epoch:
+            if self._failed_at is None and not self._is_suspected:
+                self._is_watched = False
+                return None
+            return max(0.0, self._next_probe - self._clock())
+
+    def unwatched(self) -> None:
+        """The watch has ended without being told so."""
+        self._is_watched = False
+
+    def probed(self, failure: str) -> None:
+        """The outcome of a probe: close the breaker, or keep it open, or open it. An empty text is a good answer."""
+        event: CacheUnavailable | CacheRecovered | None = None
+        with self._lock:
+            self._is_suspected, self._slow_in_a_row = False, 0
+            if failure and self._failed_at is None:
+                self._open(failure)
+                event = CacheUnavailable(failure)
+            elif failure:
+                self._failure = failure
+                self._next_probe = self._clock() + self._delay_s
+            elif self._failed_at is not None:
+                self._recovered_at = self._clock()
+                event = CacheRecovered(self._recovered_at - self._failed_at)
+                self._failed_at = None
+        if event is not None:
+            self._on_event(event)
+
+    def _open(self, failure: str) -> None:
+        now = self._clock()
+        has_relapsed = self._recovered_at is not None and now - self._recovered_at < _RELAPSE_S
+        self._delay_s = min(self._delay_s * 2, self._max_retry_after_s) if has_relapsed else self._retry_after_s
+        self._next_probe = now + self._delay_s
+        self._failed_at = now
+        self._epoch += 1
+        self._failure = failure
+
+    def _begin_to_watch(self) -> None:
+        with self._lock:
+            if self._is_watched:
                 return
-            now = self._clock()
-            self._delay_s = min(self._delay_s * 2 or self._retry_after_s, self._max_retry_after_s)
-            self._next_probe = now + self._delay_s
-            self._failed_at = now if self._failed_at is None else self._failed_at
-            self._epoch += 1
-            self._is_probing = False
-            self._failure = failure
-
-    def abandoned(self, epoch: int) -> None:
-        """The call was cancelled and says nothing about Redis. If it was the probe, the next call may be one."""
-        with self._lock:
-            if epoch == self._epoch:
-                self._is_probing = False
+            self._is_watched = True
+        try:
+            self._watch(self)
+        except RuntimeError:  # the system gives no more threads; the next refused call tries again
+            self._is_watched = False
 
     def __repr__(self) -> str:
         if self._failed_at is None:
             return "<RedisCircuitBreaker closed>"
-        return f"<RedisCircuitBreaker open, next probe in {self._next_probe - self._clock():.1f} s>"
+        return f"<RedisCircuitBreaker open, next probe in {max(0.0, self._next_probe - self._clock()):.1f} s>"
 
 
 class AdmittedCall:
     """One call that the breaker let pass, as a context manager that reports its outcome to the breaker.
 
-    Leaving the block without an error is a success, leaving it with StoreUnavailableError a failure.
+    Leaving the block with a StoreError is a failure: a connection that cannot be opened, or replies that cannot be
+    read. A reply that says that something was wrong raises nothing in the block. A request that had little time left
+    says nothing about Redis (StoreTooSlowError), and neither does a call that was cancelled.
     """
 
     __slots__ = ("_breaker", "_epoch")
@@ -127,9 +187,5 @@ class AdmittedCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, StoreUnavailableError):
+        if isinstance(error, StoreError) and not isinstance(error, StoreTooSlowError):
             self._breaker.failed(self._epoch, str(error))
-        elif error is None or isinstance(error, Exception):  # the server answered, if only with an error
-            self._breaker.succeeded(self._epoch)
-        else:
-            self._breaker.abandoned(self._epoch)

@@ -1,9 +1,9 @@
 """The connection to one Redis: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, Literal, Self
 
 import redis
@@ -12,23 +12,42 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError
+from semcache.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    StoreError,
+    StoreTooSlowError,
+    StoreUnavailableError,
+)
 from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
-from semcache.redis.client.failures import FOREIGN, translated
+from semcache.redis.client.failures import FOREIGN, is_denial, translated
 from semcache.redis.client.lent_client import address_of_client
-from semcache.redis.client.pool import ConnectionPool, PipelinedPool
+from semcache.redis.client.pipelined_pool import PipelinedPool
+from semcache.redis.client.pool import ConnectionPool, exchange_on
+from semcache.redis.client.prober import Prober
+from semcache.redis.client.timed_socket import bounded
 from semcache.redis.client.url import address_of_url
 from semcache.redis.server.shared import SHARED_SERVER, Lease
+from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.loops import PerLoop
+from semcache.runtime.threads import ThreadPool
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 DEFAULT_URL = _DEFAULTS.url.get_secret_value()
+
+_BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
+
+_ROUND_TRIPS = 5
+"""Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
+longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
+_PROBES = 5
+"""Times that a probe asks. The quickest answer counts, since this process may be busy itself."""
 
 _Creation = tuple[asyncio.AbstractEventLoop, str]
 """An event loop, and the name of an index that is being created there."""
@@ -51,9 +70,10 @@ class RedisConnection:
 
     ``url`` is ``redis://``, ``rediss://``, ``unix://``, or ``embedded`` for a private server that all such connections
     of the process share and that ends with the last of them; or it is the ``Address`` of a server. No command waits
-    longer than ``timeout_s``, opening a connection no longer than ``connect_timeout_s`` (seconds); after a failure
-    Redis is left alone for ``retry_after_s`` seconds, doubling up to ``max_retry_after_s``. Nothing is opened until the
-    first command. Raises ConfigurationError for an address that cannot be used.
+    longer than ``timeout_s``, opening a connection no longer than ``connect_timeout_s``, and all commands of a request
+    together no longer than ``budget_s`` (seconds, see ``TimeBudget``). After a failure, and while it is slow, Redis is
+    left alone and asked in the background, every ``retry_after_s`` seconds (``RedisCircuitBreaker``), until it answers
+    again. Nothing is opened until the first command. Raises ConfigurationError for an address that cannot be used.
 
     Example:
         with RedisConnection("redis://localhost:6379", timeout_s=0.1) as connection:
@@ -64,14 +84,21 @@ class RedisConnection:
         self,
         url: str | Address,
         *,
+        budget_s: float = _DEFAULTS.budget_s,
         timeout_s: float = _DEFAULTS.timeout_s,
         connect_timeout_s: float = _DEFAULTS.connect_timeout_s,
         retry_after_s: float = _DEFAULTS.retry_after_s,
         max_retry_after_s: float = _DEFAULTS.max_retry_after_s,
         on_event: Callable[[Event], None] = lambda event: None,
-        clock: Clock = time.monotonic,
+        clock: Clock = monotonic,
     ) -> None:
-        self.breaker = RedisCircuitBreaker(retry_after_s, max_retry_after_s, clock=clock, on_event=on_event)
+        self.budget_s = budget_s
+        self._slow_s = budget_s / _ROUND_TRIPS
+        self._timeout_s = timeout_s
+        self._prober = Prober(self._probe)
+        self.breaker = RedisCircuitBreaker(
+            retry_after_s, max_retry_after_s, self._slow_s, clock=clock, on_event=on_event, watch=self._prober.start
+        )
         server = url if isinstance(url, Address) else server_of(url)
         self._lease: Lease | None = None
         if isinstance(server, Address):
@@ -93,13 +120,14 @@ class RedisConnection:
         # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
         if self._address.kind != "unix":
             self._options["socket_keepalive"] = True
-        pool = self._redis_pool(redis.ConnectionPool, SYNC, Retry)
+        pool = self._redis_pool(redis.ConnectionPool, _BOUNDED, Retry)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
-        self._pool = ConnectionPool(_connect_like(pool))
+        self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
         # No timeout per read: the pools bound whole batches, which costs less.
         unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
         self._creating: dict[_Creation, asyncio.Future[redis.ResponseError | None]] = {}
+        self._creating_threads = ThreadPool(1, "semcache-redis-index")
         self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
     @classmethod
@@ -107,6 +135,7 @@ class RedisConnection:
         """The connection to a server with the times that the settings name."""
         return cls(
             server,
+            budget_s=knobs.budget_s,
             timeout_s=knobs.timeout_s,
             connect_timeout_s=knobs.connect_timeout_s,
             retry_after_s=knobs.retry_after_s,
@@ -133,57 +162,135 @@ class RedisConnection:
     def execute(self, step: RedisStep) -> Any:
         """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
 
-        Raises StoreUnavailableError when Redis does not answer, at once while the breaker is open. Raises StoreError
-        when it refuses the connection.
+        Raises StoreUnavailableError when Redis does not answer, at once while the breaker is open (its
+        StoreLeftAloneError). Raises StoreError when it refuses the connection, and StoreTooSlowError when the time is
+        over that the request may wait (``TimeBudget``).
         """
+        budget = current_budget()
         with self.breaker.admit():
-            # Translated inside the block: the breaker counts StoreUnavailableError.
+            left_s, began = self._left_s(budget), monotonic()
+            # Translated inside the block: the breaker counts errors of the store.
             try:
                 if isinstance(step, CreateIndex):
-                    return step.create(self.client)
-                return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step)
+                    return self._create(step, left_s)
+                return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step, left_s)
             except FOREIGN as error:
-                raise self._failure(error) from error
+                raise self._failure(error, budget, monotonic() - began) from error
+            finally:
+                self._spend(budget, monotonic() - began)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
+        budget = current_budget()
         with self.breaker.admit():
+            left_s, began = self._left_s(budget), monotonic()
             try:
                 if isinstance(step, CreateIndex):
-                    return await self._acreate(step)
+                    return await self._acreate(step, left_s)
                 if isinstance(step, Reconnect):
                     return (await self._loop_pool()).renew()
-                return await self.aexchange(step)
+                return await self.aexchange(step, left_s)
             except FOREIGN as error:
-                raise self._failure(error) from error
+                raise self._failure(error, budget, monotonic() - began) from error
+            finally:
+                self._spend(budget, monotonic() - began)
 
-    def _failure(self, error: BaseException) -> StoreError:
+    def _left_s(self, budget: TimeBudget | None) -> float | None:
+        if budget is None:
+            return None
+        if budget.left_s <= 0:
+            raise self._too_slow()
+        return budget.left_s
+
+    def _spend(self, budget: TimeBudget | None, seconds: float) -> None:
+        if budget is not None:
+            budget.left_s -= seconds
+            self.breaker.took(seconds)
+
+    def _failure(self, error: BaseException, budget: TimeBudget | None, seconds: float) -> StoreError:
+        # The request may have had little time left, by its deadline or since this process is busy. Then to wait no
+        # longer says nothing about Redis. An answer that took half of a whole budget is a failure of its own.
+        if budget is not None and isinstance(error, redis.TimeoutError) and seconds < budget.whole_s / 2:
+            return self._too_slow()
+        return self._translated(error)
+
+    def _translated(self, error: BaseException) -> StoreError:
         failure = translated(error, self.where)
         # The breaker lets few calls come this far, so a server that cannot be started is not tried all the time.
         if self._lease is not None and isinstance(failure, StoreUnavailableError):
             self._lease.revive()
         return failure
 
-    def exchange(self, commands: Sequence[Command]) -> Replies:
-        """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection."""
-        return self._pool.exchange(commands)
+    def _too_slow(self) -> StoreTooSlowError:
+        return StoreTooSlowError(
+            f"{self.where} took all the time that the request may wait for it (redis.budget_s, {self.budget_s:g} s, or "
+            "half of its deadline); the rest of the request goes on without the cache"
+        )
 
-    async def aexchange(self, commands: Sequence[Command]) -> Replies:
+    def _probe(self) -> str:
+        """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
+        try:
+            connection = self._pool.opened()
+            try:
+                quickest_s = min(self._ping_s(connection) for _ in range(_PROBES))
+            finally:
+                connection.disconnect()
+        except FOREIGN as error:
+            return str(self._translated(error))
+        if quickest_s <= self._slow_s:
+            return ""
+        return (
+            f"{self.where} is slow: it takes {quickest_s * 1000:.0f} ms to answer, and more than "
+            f"{self._slow_s * 1000:.0f} ms would hold requests up; if that is usual, raise redis.budget_s "
+            f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {_ROUND_TRIPS} times as much as it takes"
+        )
+
+    def _ping_s(self, connection: Any) -> float:
+        began = monotonic()
+        connection.limit.until = began + self._timeout_s
+        (reply,) = exchange_on(connection, (("PING",),))
+        # It says so if it is still loading its files, or held up by a script. A user without the right to PING is
+        # refused, which is an answer.
+        if isinstance(reply, redis.ResponseError) and not is_denial(reply):
+            raise reply
+        return monotonic() - began
+
+    def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
+        """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection.
+
+        ``left_s`` are the seconds that the caller can wait, for the opening of a connection as well.
+        """
+        return self._pool.exchange(commands, left_s)
+
+    async def aexchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
-        return await (await self._loop_pool()).exchange(commands)
+        return await (await self._loop_pool()).exchange(commands, left_s)
 
     async def _loop_pool(self) -> PipelinedPool:
         return self._loops.of_running_loop() or await self._loops.open()
 
-    async def _acreate(self, step: CreateIndex) -> redis.ResponseError | None:
+    def _create(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
+        create = partial(step.create, self.client)
+        if left_s is None:
+            return create()
+        # Each of its commands has a timeout, and no limit for all of them. It goes on when the request does.
+        try:
+            return self._creating_threads.call(create, "the creation of an index", left_s)
+        except DeadlineExceededError as error:
+            raise redis.TimeoutError(str(error)) from None
+
+    async def _acreate(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
         """Create an index, once for all tasks of a loop that find it missing at the same time, as those of a burst."""
         key = (asyncio.get_running_loop(), step.schema.index.name)
         creating = self._creating.get(key)
         if creating is None:
             creating = self._creating[key] = asyncio.ensure_future(self._acreate_now(step))
             creating.add_done_callback(lambda created: self._created(key, created))
-        # Shielded, so that a task that is cancelled does not take the index from the others.
-        return await asyncio.shield(creating)
+        # Waited for, not awaited, so that a task that is cancelled does not take the index from the others.
+        await asyncio.wait((creating,), timeout=left_s)
+        if not creating.done():
+            raise redis.TimeoutError(f"no index within the {left_s:.3g} s that were left")
+        return creating.result()
 
     def _created(self, key: _Creation, creating: "asyncio.Future[redis.ResponseError | None]") -> None:
         self._creating.pop(key, None)
@@ -202,6 +309,7 @@ class RedisConnection:
 
         Those of an event loop are closed by ``aclose`` in that loop, or when the loop ends.
         """
+        self._prober.stop()
         self._pool.close()
         self._loops.abandon_closed_loops()
         self.client.close()

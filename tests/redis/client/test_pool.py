@@ -15,7 +15,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.redis.client.commands import Reconnect
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.client.pool import ConnectionPool, PipelinedPool
+from semcache.redis.client.pipelined_pool import PipelinedPool
+from semcache.redis.client.pool import ConnectionPool
+from semcache.redis.client.timed_socket import Limit, bounded
 from tests.forks import in_child
 
 ECHO = (("ECHO", "a"),)
@@ -311,22 +313,22 @@ class TestLink:
         assert wrong == []
 
     def test_an_interrupt_leaves_no_answer_behind_for_the_next(self, redis_url: str) -> None:
-        with redis.Redis.from_url(redis_url, protocol=2) as client:
-            connection = client.connection_pool.make_connection()
-            pool = ConnectionPool(lambda: connection)
-            pool.exchange(ECHO)
-            read, interrupted = connection.read_response, iter([True])
+        path = redis_url.removeprefix("unix://").partition("?")[0]
+        connection = bounded(redis.UnixDomainSocketConnection)(path=path, protocol=2)
+        pool = ConnectionPool(lambda: connection, 5.0, 5.0)
+        pool.exchange(ECHO)
+        read, interrupted = connection.read_response, iter([True])
 
-            def interrupt_once(**named: Any) -> Any:
-                if next(interrupted, False):
-                    raise KeyboardInterrupt
-                return read(**named)
+        def interrupt_once(**named: Any) -> Any:
+            if next(interrupted, False):
+                raise KeyboardInterrupt
+            return read(**named)
 
-            connection.read_response = interrupt_once
-            with pytest.raises(KeyboardInterrupt):
-                pool.exchange((("ECHO", "mine"),))
-            assert pool.exchange((("ECHO", "yours"),)) == [b"yours"]
-            pool.close()
+        connection.read_response = interrupt_once
+        with pytest.raises(KeyboardInterrupt):
+            pool.exchange((("ECHO", "mine"),))
+        assert pool.exchange((("ECHO", "yours"),)) == [b"yours"]
+        pool.close()
 
     def test_a_forked_child_opens_its_own(self, redis_url: str) -> None:
         with RedisConnection(redis_url) as connection:
@@ -338,6 +340,9 @@ class TestLink:
     def test_a_new_connection_that_fails_is_not_tried_twice(self) -> None:
         class Refusing:
             sent = 0
+            limit = Limit()
+
+            def connect(self) -> None: ...
 
             def send_packed_command(self, packed: Any, check_health: bool) -> None:
                 Refusing.sent += 1
@@ -346,5 +351,5 @@ class TestLink:
             def disconnect(self) -> None: ...
 
         with pytest.raises(RedisConnectionError):
-            ConnectionPool(Refusing).exchange(ECHO)
+            ConnectionPool(Refusing, 1.0, 1.0).exchange(ECHO)
         assert Refusing.sent == 1
