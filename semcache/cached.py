@@ -106,9 +106,12 @@ class CachedReranker:
         self.identity.start()
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
-        limits = {"pairs_at_once": identified.pairs_at_once, "budget_s": backend.connection.budget_s}
-        self._calls = replace(self.cache.calls(identified.score), **limits)
-        self._async_calls = replace(self.cache.async_calls(identified.ascore), **limits)
+        budget_s = backend.connection.budget_s
+        pairs_at_once = identified.pairs_at_once
+        self._calls = replace(self.cache.calls(identified.score), pairs_at_once=pairs_at_once, budget_s=budget_s)
+        self._async_calls = replace(
+            self.cache.async_calls(identified.ascore), pairs_at_once=pairs_at_once, budget_s=budget_s
+        )
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         # A ladder of the caller's own need not have it.

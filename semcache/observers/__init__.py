@@ -3,8 +3,8 @@
 An observer is any callable that takes one event; ``semcache.events`` lists them all:
 
     request       Reranked, Degraded, Repaired, RepairDropped
-    cache         CacheFailed, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped, EntryDamaged,
-                  VectorRefused
+    cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
+                  EntryDamaged, VectorRefused
     trust         TrustRefused, TrustChanged, AuditDropped
     pruning       PruningChanged, PruningMeasured
     rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged

@@ -6,6 +6,7 @@ from typing import Any
 
 from semcache.events import (
     CacheFailed,
+    CacheUnavailable,
     EntryDamaged,
     Event,
     IdentityChanged,
@@ -30,7 +31,7 @@ _COUNTED: Mapping[type, str] = {
     EntryDamaged: "entries_damaged",
     VectorRefused: "vectors_refused",
 }
-_ALWAYS_SHOWN = ("cache_failures", "rung_failures", "neighbours_skipped", *_COUNTED.values())
+_ALWAYS_SHOWN = ("cache_failures", "outages", "rung_failures", "neighbours_skipped", *_COUNTED.values())
 
 
 class Counters:
@@ -62,6 +63,9 @@ class Counters:
                 case CacheFailed():
                     self._errors(event)
                     self._counts["cache_failures"] += 1
+                case CacheUnavailable():
+                    self._errors(event)
+                    self._counts["outages"] += 1
                 case RungFailed():
                     self._errors(event)
                     self._counts["rung_failures"] += 1

@@ -3,7 +3,7 @@
 from time import monotonic
 from typing import Any, NamedTuple
 
-from semcache.events import CacheFailed, Event, RungFailed
+from semcache.events import CacheFailed, CacheUnavailable, Event, RungFailed
 from semcache.protocols import Clock
 
 EMBED = "Embed"
@@ -28,6 +28,8 @@ class LastErrors:
             case CacheFailed(step, error):
                 part = "embedder" if step == EMBED else "cache"
                 self._latest[part, ""] = _Failure(self._clock(), {"error": error, "step": step})
+            case CacheUnavailable(error):
+                self._latest["cache", ""] = _Failure(self._clock(), {"error": error, "step": "Redis"})
             case RungFailed(reranker, error):
                 self._latest["reranker", reranker] = _Failure(self._clock(), {"error": error})
 

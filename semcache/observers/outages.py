@@ -30,8 +30,8 @@ QUIET_S = 60.0
 """A failure after so many seconds without one of its kind is a new outage, where no event tells of a recovery (a full
 Redis, an embedder that raises). Long enough that requests would have failed meanwhile if it had still been the same."""
 
-_AWAY = "StoreUnavailableError"
-"""The error of a Redis that does not answer. The outage has events of its own."""
+_AWAY = ("StoreUnavailableError", "StoreLeftAloneError")
+"""The errors of a Redis that does not answer. The outage has events of its own."""
 
 
 class OutageLog:
@@ -87,13 +87,14 @@ class OutageLog:
         elif not event.error.startswith(_AWAY) and self._begins(event.step, QUIET_S):
             self._warn(event, "the cache fails (%s), and requests go on without it: %s", event.step, event.error)
 
-    # The breaker opens and closes in turns, so nothing has to be remembered here: an error that comes late, of a request
-    # that met the outage, begins none.
     def _cache_unavailable(self, event: CacheUnavailable) -> None:
-        self._warn(event, "Redis is left alone, and requests go on without the cache: %s", event.error)
+        # The breaker tells of each outage once. Nothing that was remembered here may keep the next one silent.
+        self._begins("redis", inf)
+        self._warn(event, "Redis is away, and requests go on without the cache: %s", event.error)
 
     def _cache_recovered(self, event: CacheRecovered) -> None:
-        self._warn(event, "Redis is back after %.1f s", event.after_s)
+        if self._ends("redis"):
+            self._warn(event, "Redis is back after %.1f s", event.after_s)
 
     def _rung_failed(self, event: RungFailed) -> None:
         if self._begins(f"reranker {event.reranker}", QUIET_S):

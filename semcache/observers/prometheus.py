@@ -49,6 +49,7 @@ _COUNTERS = {
     "requests": ("requests", "Answered requests", ("status", "reason")),
     "pairs": ("pairs", "(query, document) pairs: asked of a reranker, reused or skipped", ("source",)),
     "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
+    "outages": ("cache_outages", "Times that Redis was left alone, since it failed or was slow", ()),
     "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
     "indexes": ("indexes_created", "Vector indexes created", ()),
     "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from semcache.events import CacheFailed, RungFailed
+from semcache.events import CacheFailed, CacheUnavailable, RungFailed
 from semcache.observers import Counters, LastErrors
 from tests.observers.samples import ONE_OF_EACH
 from tests.scripted import ScriptedClock
@@ -36,7 +36,7 @@ def test_each_part_has_its_own() -> None:
 def test_other_events_are_no_errors(event: object) -> None:
     errors = LastErrors()
     errors(event)  # type: ignore[arg-type]
-    is_error = isinstance(event, CacheFailed | RungFailed)
+    is_error = isinstance(event, CacheFailed | CacheUnavailable | RungFailed)
     assert (errors.snapshot() != LastErrors().snapshot()) is is_error
 
 

@@ -12,6 +12,7 @@ from semcache.events import (
     BreakerChanged,
     CacheFailed,
     CacheRecovered,
+    CacheUnavailable,
     Event,
     IdentityChanged,
     OptionIgnored,
@@ -24,7 +25,8 @@ from semcache.observers.outages import QUIET_S
 from tests.observers.samples import ONE_OF_EACH, reranked
 from tests.scripted import ScriptedClock
 
-AWAY = CacheFailed("ReadExact", "StoreUnavailableError: Redis at h:1 cannot be reached")
+AWAY = CacheUnavailable("Redis at h:1 cannot be reached")
+LATE = CacheFailed("ReadExact", "StoreUnavailableError: Redis at h:1 cannot be reached")
 FULL = CacheFailed("Remember", "TransientStoreError: Redis at h:1 is full")
 OPENED = BreakerChanged("closed", "open", "slow", 2.5)
 HALF_OPEN = BreakerChanged("open", "half-open", "open time over", None)
@@ -55,7 +57,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 @pytest.mark.parametrize(
     ("away", "back"),
     [
-        ([AWAY, AWAY, CacheFailed("Remember", AWAY.error)], CacheRecovered(3.0)),
+        ([LATE, AWAY, LATE, CacheFailed("Learn", "StoreLeftAloneError: open")], CacheRecovered(3.0)),
         ([RungFailed("ce", "RuntimeError: gone")] * 3, RungRecovered("ce", 3.0)),
         ([OPENED, HALF_OPEN, REOPENED, HALF_OPEN], CLOSED),
         ([BreakerChanged("closed", "forced-open", "forced", None)], BreakerChanged("open", "closed", "reset", None)),
@@ -71,7 +73,7 @@ def test_every_outage_is_a_line_at_its_begin_and_one_at_its_end(log: Log, away: 
 
 def test_the_lines_read_well(log: Log) -> None:
     assert log.of(AWAY, CacheRecovered(3.21), RungFailed("ce", "MemoryError"), RungRecovered("ce", 7.5)) == [
-        "Redis is away, and requests go on without the cache: StoreUnavailableError: Redis at h:1 cannot be reached",
+        "Redis is away, and requests go on without the cache: Redis at h:1 cannot be reached",
         "Redis is back after 3.2 s",
         "reranker ce failed: MemoryError",
         "reranker ce answers again after 7.5 s",
@@ -99,13 +101,18 @@ def test_what_has_no_recovery_of_its_own_is_over_after_a_quiet_minute(log: Log, 
 def test_a_long_outage_of_redis_is_one_outage_however_quiet(log: Log) -> None:
     assert len(log.of(AWAY)) == 1
     log.clock.pass_(10 * QUIET_S)
-    assert log.of(AWAY) == []
+    assert log.of(LATE) == []
+
+
+def test_an_error_that_comes_after_the_recovery_does_not_keep_the_next_outage_silent(log: Log) -> None:
+    for _ in range(3):
+        assert len(log.of(AWAY, CacheRecovered(3.0), LATE)) == 2
 
 
 def test_parts_are_away_by_themselves(log: Log) -> None:
     assert len(log.of(AWAY, FULL, RungFailed("one", "x"), RungFailed("two", "x"), OPENED)) == 5
     assert len(log.of(RungRecovered("one", 1.0))) == 1
-    assert log.of(RungFailed("two", "x"), AWAY) == []
+    assert log.of(RungFailed("two", "x"), LATE) == []
 
 
 def test_a_recovery_without_an_outage_is_no_line(log: Log) -> None:

@@ -37,6 +37,7 @@ def test_every_event_changes_a_metric(registry: CollectorRegistry) -> None:
         ("semcache_drift_bucket", {"le": "-2.0"}, 0),
         ("semcache_drift_bucket", {"le": "-1.0"}, 1),
         ("semcache_cache_failures_total", {"step": "FindNeighbours"}, 1),
+        ("semcache_cache_outages_total", {}, 1),
         ("semcache_outage_seconds_sum", {}, 3),
         ("semcache_indexes_created_total", {}, 1),
         ("semcache_neighbours_skipped_total", {}, 2),

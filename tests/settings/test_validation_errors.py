@@ -60,7 +60,7 @@ ENVIRONMENT_MISTAKES = [
     ({"SEMCACHE_CONFIG": "nowhere.yaml"}, "cannot read nowhere.yaml"),
     ({"SEMCACHE_BREAKER__MAX_OPEN_S": "1"}, "max_open_s 1.0 is below open_s 5.0"),
     ({"SEMCACHE_MONITOR__WINDOW_SIZE": "5"}, "min_samples 20 is above window_size 5"),
-    ({"SEMCACHE_REDIS__RETRY_AFTER_S": "60"}, "max_retry_after_s 30.0 is below retry_after_s 60.0"),
+    ({"SEMCACHE_REDIS__RETRY_AFTER_S": "60"}, "max_retry_after_s 5.0 is below retry_after_s 60.0"),
 ]
 
 

@@ -1,6 +1,7 @@
 """A circuit breaker for Redis: a server that hangs or is slow costs the requests of a moment, and then none."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
@@ -12,8 +13,12 @@ from semcache.runtime.forking import renew_in_child
 _SLOW_IN_A_ROW = 8
 """Slow answers in a row after which Redis is looked at: three requests, or many at once. Single slow answers are a
 snapshot of the server, or a pause of this process."""
+_CALM_S = 1.0
+"""A probe that was answered quickly speaks for so long against slow answers: then it is this process that is busy."""
+_VAIN = 5
 _RELAPSE_S = 10.0
-"""A failure so soon after a recovery belongs to the same trouble: the server answers a probe and fails requests."""
+"""So many requests that waited in vain within this time are a failure, also if probes are answered; and a failure so
+soon after a recovery belongs to the same trouble: the server answers probes, and cannot work."""
 
 
 class RedisCircuitBreaker:
@@ -22,8 +27,8 @@ class RedisCircuitBreaker:
     The breaker is closed until a failure. While it is open, calls are refused at once: no request waits for a probe.
     Probes are made in the background (``Prober``), ``retry_after_s`` seconds after the failure and after each probe
     that fails. Where Redis answers probes but soon fails requests again, the time doubles each time, up to
-    ``max_retry_after_s``. Answers that take longer than ``slow_s`` lead to a probe, too: they may be slow because this
-    process is busy, so only a probe that is slow as well opens the breaker.
+    ``max_retry_after_s``. Answers that take longer than ``slow_s``, and requests that wait in vain, lead to a probe, too:
+    it may be this process that is busy, so only a probe that finds the same opens the breaker.
 
     Outcomes of calls that were admitted before the latest failure are ignored, since they all met the same failure.
     ``watch`` begins to probe for the breaker that it is given, and is called again if it raised
@@ -65,6 +70,9 @@ class RedisCircuitBreaker:
         self._slow_in_a_row = 0
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
+        self._calm_until = 0.0
+        self._vain: deque[float] = deque(maxlen=_VAIN)
+        """When requests waited in vain."""
         self._is_watched = False
         renew_in_child(self)
 
@@ -108,15 +116,37 @@ class RedisCircuitBreaker:
             return
         with self._lock:
             self._slow_in_a_row += 1
-            if self._slow_in_a_row < _SLOW_IN_A_ROW or self._failed_at is not None or self._is_suspected:
+            now = self._clock()
+            if self._slow_in_a_row < _SLOW_IN_A_ROW or now < self._calm_until or not self._is_trusted():
                 return
-            self._is_suspected, self._next_probe = True, self._clock()
+            self._is_suspected, self._next_probe = True, now
         self._begin_to_watch()
+
+    def waited_in_vain(self) -> None:
+        """A request used up its time in one call."""
+        failure = ""
+        with self._lock:
+            if not self._is_trusted():
+                return
+            now = self._clock()
+            self._vain.append(now)
+            if len(self._vain) == _VAIN and now - self._vain[0] < _RELAPSE_S:
+                failure = f"{_VAIN} requests in {now - self._vain[0]:.1f} s waited for it in vain"
+                self._vain.clear()
+                self._open(failure)
+            else:
+                self._is_suspected, self._next_probe = True, now
+        if failure:
+            self._on_event(CacheUnavailable(failure))
+        self._begin_to_watch()
+
+    def _is_trusted(self) -> bool:
+        return self._failed_at is None and not self._is_suspected
 
     def due_in_s(self) -> float | None:
         """Seconds until the next probe is due; None if there is nothing to find out, and the watch ends."""
         with self._lock:
-            if self._failed_at is None and not self._is_suspected:
+            if self._is_trusted():
                 self._is_watched = False
                 return None
             return max(0.0, self._next_probe - self._clock())
@@ -136,7 +166,9 @@ class RedisCircuitBreaker:
             elif failure:
                 self._failure = failure
                 self._next_probe = self._clock() + self._delay_s
-            elif self._failed_at is not None:
+            elif self._failed_at is None:
+                self._calm_until = self._clock() + _CALM_S
+            else:
                 self._recovered_at = self._clock()
                 event = CacheRecovered(self._recovered_at - self._failed_at)
                 self._failed_at = None

@@ -208,11 +208,12 @@ class RedisConnection:
             self.breaker.took(seconds)
 
     def _failure(self, error: BaseException, budget: TimeBudget | None, seconds: float) -> StoreError:
-        # The request may have had little time left, by its deadline or since this process is busy. Then to wait no
-        # longer says nothing about Redis. An answer that took half of a whole budget is a failure of its own.
-        if budget is not None and isinstance(error, redis.TimeoutError) and seconds < budget.whole_s / 2:
-            return self._too_slow()
-        return self._translated(error)
+        if budget is None or not isinstance(error, redis.TimeoutError):
+            return self._translated(error)
+        # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
+        if seconds >= budget.whole_s / 2:
+            self.breaker.waited_in_vain()
+        return self._too_slow()
 
     def _translated(self, error: BaseException) -> StoreError:
         failure = translated(error, self.where)
@@ -231,8 +232,9 @@ class RedisConnection:
         """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
         try:
             connection = self._pool.opened()
+            connection.limit.until = monotonic() + self._timeout_s
             try:
-                quickest_s = min(self._ping_s(connection) for _ in range(_PROBES))
+                quickest_s = min(_ping_s(connection) for _ in range(_PROBES))
             finally:
                 connection.disconnect()
         except FOREIGN as error:
@@ -244,16 +246,6 @@ class RedisConnection:
             f"{self._slow_s * 1000:.0f} ms would hold requests up; if that is usual, raise redis.budget_s "
             f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {_ROUND_TRIPS} times as much as it takes"
         )
-
-    def _ping_s(self, connection: Any) -> float:
-        began = monotonic()
-        connection.limit.until = began + self._timeout_s
-        (reply,) = exchange_on(connection, (("PING",),))
-        # It says so if it is still loading its files, or held up by a script. A user without the right to PING is
-        # refused, which is an answer.
-        if isinstance(reply, redis.ResponseError) and not is_denial(reply):
-            raise reply
-        return monotonic() - began
 
     def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
         """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection.
@@ -336,6 +328,16 @@ class RedisConnection:
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.where}>"
+
+
+def _ping_s(connection: Any) -> float:
+    began = monotonic()
+    (reply,) = exchange_on(connection, (("PING",),))
+    # It says so if it is still loading its files, or held up by a script. A user without the right to PING is refused,
+    # which is an answer.
+    if isinstance(reply, redis.ResponseError) and not is_denial(reply):
+        raise reply
+    return monotonic() - began
 
 
 def _connect_like(pool: Any) -> Callable[[], Any]:

@@ -1,36 +1,51 @@
-"""When the breaker admits calls to Redis, and when it refuses them."""
+"""When the breaker admits calls to Redis, when it refuses them, and when it wants a probe."""
 
 import asyncio
-import contextlib
-import threading
 from typing import Any
 
 import pytest
 
-from semcache.errors import StoreError, StoreUnavailableError
-from semcache.events import CacheRecovered
+from semcache.errors import StoreError, StoreLeftAloneError, StoreTooSlowError, StoreUnavailableError
+from semcache.events import CacheRecovered, CacheUnavailable
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from tests.forks import in_child
 
+SLOW_S = 0.011
+
 
 class BreakerInTime:
-    """A breaker on a clock that the test moves, and the events that it sent."""
+    """A breaker on a clock that the test moves, the events that it sent, and how often it asked to be watched."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.events: list[Any] = []
-        self.breaker = RedisCircuitBreaker(1.0, 30.0, clock=lambda: self.now, on_event=self.events.append)
+        self.watches = 0
+        self.breaker = RedisCircuitBreaker(
+            1.0, 30.0, 0.01, clock=lambda: self.now, on_event=self.events.append, watch=self._watch
+        )
 
-    def fail(self) -> None:
-        with pytest.raises(StoreUnavailableError, match="frozen"), self.breaker.admit():
-            raise StoreUnavailableError("frozen")
+    def _watch(self, breaker: RedisCircuitBreaker) -> None:
+        self.watches += 1
+
+    def fail(self, error: Exception | None = None) -> None:
+        with pytest.raises(StoreError), self.breaker.admit():
+            raise error or StoreUnavailableError("frozen")
 
     def is_refused(self) -> bool:
         try:
             with self.breaker.admit():
                 return False
-        except StoreUnavailableError:
+        except StoreLeftAloneError:
             return True
+
+    def probe(self, failure: str = "") -> float:
+        """Wait for the next probe, which has this outcome. Returns how long it took until it was due."""
+        due_in_s = self.breaker.due_in_s()
+        assert due_in_s is not None
+        self.now += due_in_s
+        assert self.breaker.due_in_s() == 0
+        self.breaker.probed(failure)
+        return due_in_s
 
 
 @pytest.fixture
@@ -40,63 +55,48 @@ def timed() -> BreakerInTime:
 
 def test_all_calls_are_admitted_while_redis_answers(timed: BreakerInTime) -> None:
     assert not any(timed.is_refused() for _ in range(3))
-    assert timed.events == []
+    assert (timed.events, timed.watches) == ([], 0)
 
 
-def test_after_a_failure_calls_are_refused_until_the_time_is_over(timed: BreakerInTime) -> None:
+def test_after_a_failure_calls_are_refused_until_a_probe_is_answered_however_long(timed: BreakerInTime) -> None:
     timed.fail()
-    timed.now += 0.99
-    assert timed.is_refused()
-    timed.now += 0.01
+    for _ in range(50):
+        assert timed.is_refused()
+        assert timed.probe("still frozen") == 1.0
+    assert timed.events == [CacheUnavailable("frozen")]
+    timed.probe()
     assert not timed.is_refused()
-    assert timed.events == [CacheRecovered(pytest.approx(1.0))]
+    assert timed.events == [CacheUnavailable("frozen"), CacheRecovered(pytest.approx(51.0))]
+    assert timed.breaker.due_in_s() is None
+    assert timed.watches == 1
 
 
-def test_the_refusal_says_since_when_and_for_how_long(timed: BreakerInTime) -> None:
+def test_the_refusal_says_since_when_and_why(timed: BreakerInTime) -> None:
     timed.fail()
     timed.now += 0.4
-    with pytest.raises(
-        StoreUnavailableError, match=r"breaker is open: Redis failed 0\.4 s ago and is left alone for 0\.6 s more"
-    ):
+    with pytest.raises(StoreUnavailableError, match=r"breaker is open: Redis failed 0\.4 s ago .*The failure: frozen"):
         timed.breaker.admit()
 
 
-def test_the_time_doubles_up_to_its_limit(timed: BreakerInTime) -> None:
+def test_where_probes_are_answered_and_requests_fail_the_time_doubles_up_to_its_limit(timed: BreakerInTime) -> None:
     for delay in (1, 2, 4, 8, 16, 30, 30):
         timed.fail()
-        timed.now += delay - 0.01
-        assert timed.is_refused()
-        timed.now += 0.01
-    assert not timed.is_refused()
+        assert timed.probe() == delay
+    timed.now += 10
     timed.fail()
-    timed.now += 1  # after a recovery it begins anew
-    assert not timed.is_refused()
-
-
-def test_the_event_tells_how_long_it_was_gone(timed: BreakerInTime) -> None:
-    timed.fail()
-    timed.now += 1
-    timed.fail()
-    timed.now += 2
-    timed.is_refused()
-    assert timed.events == [CacheRecovered(pytest.approx(3.0))]
-
-
-def test_one_probe_at_a_time(timed: BreakerInTime) -> None:
-    timed.fail()
-    timed.now += 1
-    with timed.breaker.admit():
-        assert timed.is_refused()
-    assert not timed.is_refused()
+    assert timed.probe() == 1, "another outage"
 
 
 def test_calls_that_began_before_the_failure_count_once(timed: BreakerInTime) -> None:
     admitted = [timed.breaker.admit() for _ in range(4)]
-    for call in admitted:
+    for call in admitted[:3]:
         with pytest.raises(StoreUnavailableError), call:
             raise StoreUnavailableError("frozen")
-    timed.now += 1
+    timed.probe()
+    with pytest.raises(StoreUnavailableError), admitted[3]:
+        raise StoreUnavailableError("frozen")
     assert not timed.is_refused()
+    assert len(timed.events) == 2
 
 
 def test_a_success_from_before_the_failure_does_not_close_it(timed: BreakerInTime) -> None:
@@ -105,43 +105,91 @@ def test_a_success_from_before_the_failure_does_not_close_it(timed: BreakerInTim
     assert timed.is_refused()
 
 
-@pytest.mark.parametrize("error", [StoreError("wrong kind"), ValueError("ours")])
-def test_an_answer_that_is_an_error_is_an_answer(timed: BreakerInTime, error: Exception) -> None:
-    timed.fail()
-    timed.now += 1
-    with pytest.raises(type(error)), timed.breaker.admit():
-        raise error
+@pytest.mark.parametrize("error", [StoreError("refused the password"), StoreError("garbage"), StoreUnavailableError()])
+def test_what_leaves_no_usable_connection_is_a_failure(timed: BreakerInTime, error: StoreError) -> None:
+    timed.fail(error)
+    assert timed.is_refused()
+
+
+@pytest.mark.parametrize("error", [StoreTooSlowError("no time left"), ValueError("ours")])
+def test_what_says_nothing_about_redis_is_none(timed: BreakerInTime, error: Exception) -> None:
+    for _ in range(20):
+        with pytest.raises(type(error)), timed.breaker.admit():
+            raise error
     assert not timed.is_refused()
-    assert len(timed.events) == 1
 
 
 @pytest.mark.parametrize("interruption", [asyncio.CancelledError, KeyboardInterrupt])
-def test_a_cancelled_probe_lets_the_next_one_through(timed: BreakerInTime, interruption: type[BaseException]) -> None:
-    timed.fail()
-    timed.now += 1
+def test_a_cancelled_call_says_nothing(timed: BreakerInTime, interruption: type[BaseException]) -> None:
     with pytest.raises(interruption), timed.breaker.admit():
         raise interruption
+    assert (timed.events, timed.is_refused()) == ([], False)
+
+
+def test_slow_answers_in_a_row_want_a_probe_and_a_slow_probe_opens(timed: BreakerInTime) -> None:
+    for _ in range(20):
+        timed.breaker.took(SLOW_S)
+    assert not timed.is_refused()
+    assert timed.watches == 1
+    assert timed.probe("it takes 11 ms") == 0
+    assert timed.is_refused()
+    assert timed.events == [CacheUnavailable("it takes 11 ms")]
+
+
+def test_a_quick_answer_among_them_begins_the_row_anew(timed: BreakerInTime) -> None:
+    for _ in range(20):
+        for _ in range(7):
+            timed.breaker.took(SLOW_S)
+        timed.breaker.took(0.001)
+    assert timed.watches == 0
+
+
+def test_slow_answers_of_a_busy_process_do_not_open_it_and_want_few_probes(timed: BreakerInTime) -> None:
+    probes = 0
+    for _ in range(1000):
+        timed.now += SLOW_S
+        timed.breaker.took(SLOW_S)
+        if timed.breaker.due_in_s() is not None:
+            timed.probe()
+            probes += 1
     assert timed.events == []
+    assert 5 <= probes <= 11
+
+
+def test_a_request_that_waited_in_vain_wants_a_probe(timed: BreakerInTime) -> None:
+    timed.breaker.waited_in_vain()
+    timed.breaker.waited_in_vain()
+    assert not timed.is_refused()
+    assert timed.probe() == 0
+    assert timed.events == []
+    timed.breaker.waited_in_vain()
+    assert timed.probe("no reply") == 0
+    assert timed.is_refused()
+
+
+def test_many_requests_that_waited_in_vain_are_a_failure_although_probes_are_answered(timed: BreakerInTime) -> None:
+    for _ in range(4):
+        timed.breaker.waited_in_vain()
+        timed.probe()
+        timed.now += 1
+    timed.breaker.waited_in_vain()
+    assert timed.is_refused()
+    assert timed.probe() == 1
     assert not timed.is_refused()
 
 
-def test_of_many_threads_one_probes(timed: BreakerInTime) -> None:
-    timed.fail()
-    timed.now += 1
-    admitted: list[object] = []
-    together = threading.Barrier(16)
+def test_a_watch_that_could_not_begin_is_asked_for_again(timed: BreakerInTime) -> None:
+    def refuse(breaker: RedisCircuitBreaker) -> None:
+        asked.append(breaker)
+        raise RuntimeError("can't start new thread")
 
-    def call() -> None:
-        together.wait()
-        with contextlib.suppress(StoreUnavailableError):
-            admitted.append(timed.breaker.admit())
-
-    threads = [threading.Thread(target=call) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(admitted) == 1
+    asked: list[RedisCircuitBreaker] = []
+    breaker = RedisCircuitBreaker(1.0, 30.0, 0.01, clock=lambda: 0.0, on_event=lambda event: None, watch=refuse)
+    with pytest.raises(StoreUnavailableError, match="gone"), breaker.admit():
+        raise StoreUnavailableError("gone")
+    with pytest.raises(StoreLeftAloneError):
+        breaker.admit()
+    assert asked == [breaker, breaker]
 
 
 def test_its_repr_tells_its_state(timed: BreakerInTime) -> None:
@@ -150,9 +198,8 @@ def test_its_repr_tells_its_state(timed: BreakerInTime) -> None:
     assert repr(timed.breaker) == "<RedisCircuitBreaker open, next probe in 1.0 s>"
 
 
-def test_a_forked_child_probes_for_itself_also_when_the_parent_is_just_probing(timed: BreakerInTime) -> None:
+def test_a_forked_child_has_it_watched_anew(timed: BreakerInTime) -> None:
     timed.fail()
-    timed.now += 1
-    with timed.breaker.admit():
-        assert timed.is_refused()
-        assert not in_child(timed.is_refused)
+    assert timed.is_refused()
+    assert timed.watches == 1
+    assert in_child(lambda: (timed.is_refused(), timed.watches)) == (True, 2)

@@ -1,0 +1,198 @@
+"""A Redis that hangs or is slow delays a request by its budget at most, and soon by nothing; it is used again at once."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Event
+from threading import enumerate as all_threads
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from semcache.cache import RedisSemanticCache
+from semcache.cached import CachedReranker
+from semcache.errors import StoreError, StoreLeftAloneError, StoreTooSlowError
+from semcache.events import CacheFailed, CacheRecovered, CacheUnavailable
+from semcache.redis.client.connection import RedisConnection
+from semcache.runtime.budget import TimeBudget
+from semcache.runtime.threads import ThreadPool
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+from tests.redis.proxy import Proxy
+from tests.scripted import PATIENCE_S
+
+DOCUMENTS = [f"passage {number}" for number in range(5)]
+BUDGET_S = 0.1
+PATIENT_S = 3 * BUDGET_S
+"""What a request may take on a busy machine; two timeouts of a command, or four budgets, would be more."""
+PING = (("PING",),)
+
+Rerank = Callable[[str], Any]
+
+
+class Scene:
+    """A cached reranker behind a proxy, and what its observers heard."""
+
+    def __init__(self, proxy: Proxy, namespace: str, how: str) -> None:
+        self.proxy = proxy
+        self.events: list[Any] = []
+        self.recovered = Event()
+        knobs = {"url": proxy.url, "budget_s": BUDGET_S, "retry_after_s": 0.05, "max_retry_after_s": 0.05}
+        settings = Settings(redis=knobs, cache={"namespace": namespace}, reuse={"audit_rate": 0})
+        self.cache = RedisSemanticCache(embedding_model=WordEmbedder(), settings=settings, observers=[self.hear])
+        self.reranker = CachedReranker(CountingReranker(), self.cache)
+        self.loop = asyncio.new_event_loop() if how == "tasks" else None
+
+    def hear(self, event: Any) -> None:
+        self.events.append(event)
+        if isinstance(event, CacheRecovered):
+            self.recovered.set()
+
+    def rerank(self, query: str, deadline_s: float | None = None) -> Any:
+        if self.loop is None:
+            return self.reranker.rerank(query, DOCUMENTS, 3, deadline_s=deadline_s)
+        return self.loop.run_until_complete(self.reranker.arerank(query, DOCUMENTS, 3, deadline_s=deadline_s))
+
+    def took_s(self, query: str) -> float:
+        started = monotonic()
+        assert self.rerank(query).status in ("fresh", "exact")
+        return monotonic() - started
+
+    def until_left_alone(self) -> list[float]:
+        """How long requests took until Redis was left alone."""
+        took: list[float] = []
+        until = monotonic() + PATIENCE_S
+        while not self.heard(CacheUnavailable):
+            took.append(self.took_s(f"question {len(took)} here"))
+            assert monotonic() < until
+        return took
+
+    def heard(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def close(self) -> None:
+        if self.loop is not None:
+            self.loop.run_until_complete(self.reranker.aclose())
+            self.loop.run_until_complete(self.cache.aclose())
+            self.loop.close()
+        self.reranker.close()
+        self.cache.close()
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[Proxy]:
+    with Proxy(redis_url).running() as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["threads", "tasks"])
+def scene(request: pytest.FixtureRequest, proxy: Proxy, namespace: str) -> Iterator[Scene]:
+    scene = Scene(proxy, namespace, request.param)
+    scene.rerank("how far is the moon")
+    assert scene.rerank("how far is the moon").status == "exact"
+    yield scene
+    scene.close()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [{"frozen": True}, {"delay_s": 0.03}, {"delay_s": 0.2}, {"byte_s": 0.02}, {"garbage": True}],
+    ids=lambda trouble: next(iter(trouble)),
+)
+def test_each_request_waits_within_its_budget_and_later_ones_do_not(scene: Scene, trouble: dict[str, Any]) -> None:
+    for name, value in trouble.items():
+        setattr(scene.proxy, name, value)
+    took = scene.until_left_alone()
+    assert max(took) < PATIENT_S
+    assert len(took) <= 20
+    told = len(scene.events)
+    assert sum(scene.took_s(f"later question {number}") for number in range(20)) < PATIENT_S
+    assert not [event for event in scene.events[told:] if isinstance(event, CacheFailed | CacheUnavailable)]
+    scene.proxy.heal()
+    assert scene.recovered.wait(2.0)
+    until = monotonic() + PATIENCE_S
+    while scene.rerank("how far is the moon").status != "exact":
+        assert monotonic() < until
+
+
+def test_three_outages_are_told_of_three_times(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        scene.recovered.clear()
+        scene.events.clear()
+        scene.proxy.frozen = True
+        scene.until_left_alone()
+        scene.proxy.heal()
+        assert scene.recovered.wait(PATIENCE_S)
+    lines = [record.getMessage()[:13] for record in caplog.records if record.getMessage().startswith("Redis is")]
+    assert lines == ["Redis is away", "Redis is back"] * 3
+
+
+def test_what_is_left_of_a_deadline_is_the_rerankers(scene: Scene) -> None:
+    scene.proxy.delay_s = 0.2
+    started = monotonic()
+    assert scene.rerank("another question", deadline_s=0.09).status == "fresh"
+    assert monotonic() - started < 0.2, "half of the deadline, which is less than the budget"
+    assert not scene.heard(CacheUnavailable), "an impatient caller says nothing about Redis"
+
+
+def test_garbage_opens_no_connection_per_request(scene: Scene) -> None:
+    scene.proxy.garbage = True
+    scene.until_left_alone()
+    before = scene.proxy.accepted
+    for number in range(50):
+        scene.rerank(f"later question {number}")
+    assert scene.proxy.accepted - before < 20, "probes alone"
+
+
+def test_a_wrong_password_is_tried_once_and_then_by_probes(plain_url: str) -> None:
+    with RedisConnection(plain_url.format(":wr0ng@")) as connection:
+        with pytest.raises(StoreError, match="refused the user name or password"):
+            connection.execute(PING)
+        with pytest.raises(StoreLeftAloneError, match="The failure: .*refused the user name or password"):
+            connection.execute(PING)
+
+
+def test_a_busy_request_says_nothing_about_redis(redis_url: str) -> None:
+    with RedisConnection(redis_url, budget_s=1.0) as connection:
+        connection.execute(PING)
+        with TimeBudget(1.0, at_most_s=0.0), pytest.raises(StoreTooSlowError, match=r"all the time .*budget_s, 1 s"):
+            connection.execute(PING)
+        assert connection.execute(PING) == [b"PONG"]
+
+
+def test_all_calls_of_a_request_spend_one_budget(redis_url: str) -> None:
+    with RedisConnection(redis_url) as connection, TimeBudget(1.0) as budget:
+        left = [budget.left_s]
+        for _ in range(3):
+            connection.execute((("BLPOP", "nothing-comes-here", 0.01),))
+            left.append(budget.left_s)
+        assert all(after < before - 0.009 for before, after in zip(left, left[1:], strict=False))
+        ThreadPool(1, "test").call(lambda: connection.execute(PING), "PING", PATIENCE_S)
+        assert budget.left_s < left[-1]
+
+
+def test_a_new_connection_that_takes_longer_than_a_request_is_there_for_the_next(proxy: Proxy) -> None:
+    proxy.delay_s = 0.04
+    with RedisConnection(proxy.url, budget_s=0.5) as connection:
+        with TimeBudget(0.5, at_most_s=0.01), pytest.raises(StoreTooSlowError):
+            connection.execute(PING)
+        until = monotonic() + PATIENCE_S
+        replies = None
+        while replies is None:
+            assert monotonic() < until
+            # Enough for a command, and not for a command after the opening of a connection.
+            with TimeBudget(0.5, at_most_s=0.06), suppress(StoreTooSlowError):
+                replies = connection.execute(PING)
+
+
+def test_a_connection_that_is_dropped_is_probed_no_longer() -> None:
+    connection = RedisConnection("redis://127.0.0.1:1", retry_after_s=0.01, max_retry_after_s=0.01)
+    with pytest.raises(Exception, match="cannot be reached"):
+        connection.execute(PING)
+    with pytest.raises(StoreLeftAloneError):
+        connection.execute(PING)
+    del connection
+    until = monotonic() + PATIENCE_S
+    while "semcache-redis-probe" in [thread.name for thread in all_threads()]:
+        assert monotonic() < until
