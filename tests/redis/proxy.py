@@ -11,8 +11,8 @@ from urllib.parse import unquote
 class Proxy:
     """Change its fields at any time: they hold for replies from then on.
 
-    ``delay_s``: every reply comes so much later. ``byte_s``: it comes byte by byte, one in so many seconds. ``garbage``:
-    other bytes come instead. ``frozen``: nothing comes. ``accepted`` counts connections.
+    ``delay_s``: every reply comes so much later. ``byte_s``: it comes byte by byte, one in so many seconds.
+    ``garbage``: other bytes come instead. ``frozen``: nothing comes. ``accepted`` counts connections.
     """
 
     def __init__(self, server_url: str) -> None:

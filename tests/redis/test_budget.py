@@ -1,8 +1,9 @@
-"""A Redis that hangs or is slow delays a request by its budget at most, and soon by nothing; it is used again at once."""
+"""A Redis that hangs or is slow delays a request by its budget at most, and soon not at all; then it is used again."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from threading import Event
 from threading import enumerate as all_threads
 from time import monotonic
@@ -149,7 +150,7 @@ def test_a_wrong_password_is_tried_once_and_then_by_probes(plain_url: str) -> No
     with RedisConnection(plain_url.format(":wr0ng@")) as connection:
         with pytest.raises(StoreError, match="refused the user name or password"):
             connection.execute(PING)
-        with pytest.raises(StoreLeftAloneError, match="The failure: .*refused the user name or password"):
+        with pytest.raises(StoreLeftAloneError, match=r"The failure: .*refused the user name or password"):
             connection.execute(PING)
 
 
@@ -167,7 +168,7 @@ def test_all_calls_of_a_request_spend_one_budget(redis_url: str) -> None:
         for _ in range(3):
             connection.execute((("BLPOP", "nothing-comes-here", 0.01),))
             left.append(budget.left_s)
-        assert all(after < before - 0.009 for before, after in zip(left, left[1:], strict=False))
+        assert all(after < before - 0.009 for before, after in pairwise(left))
         ThreadPool(1, "test").call(lambda: connection.execute(PING), "PING", PATIENCE_S)
         assert budget.left_s < left[-1]
 

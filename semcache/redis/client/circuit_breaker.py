@@ -27,8 +27,8 @@ class RedisCircuitBreaker:
     The breaker is closed until a failure. While it is open, calls are refused at once: no request waits for a probe.
     Probes are made in the background (``Prober``), ``retry_after_s`` seconds after the failure and after each probe
     that fails. Where Redis answers probes but soon fails requests again, the time doubles each time, up to
-    ``max_retry_after_s``. Answers that take longer than ``slow_s``, and requests that wait in vain, lead to a probe, too:
-    it may be this process that is busy, so only a probe that finds the same opens the breaker.
+    ``max_retry_after_s``. Answers that take longer than ``slow_s``, and requests that wait in vain, lead to a probe,
+    too: it may be this process that is busy, so only a probe that finds the same opens the breaker.
 
     Outcomes of calls that were admitted before the latest failure are ignored, since they all met the same failure.
     ``watch`` begins to probe for the breaker that it is given, and is called again if it raised

@@ -178,6 +178,9 @@ class PipelinedPool:
         """Wait for the calls that are under way, and close the connections."""
         if self._senders:
             await asyncio.wait(self._senders)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         while self._idle:
             connection = self._idle.pop()
             self._connections.remove(connection)
