@@ -81,7 +81,7 @@ class StoreLeftAloneError(StoreUnavailableError):
     """Redis failed or was slow a moment ago, and is not asked until it answers again."""
 
 
-class StoreTooSlowError(TransientStoreError):
+class StoreTooSlowError(StoreUnavailableError):
     """A request used up the time that it may wait for Redis; the rest of it went on without the cache."""
 
 

@@ -21,7 +21,12 @@ def has_left_over(connection: Any) -> bool:
 
 
 def as_reply(error: ResponseError) -> ResponseError:
-    """An error of the server as the reply that it is."""
+    """An error of the server as the reply that it is. Raises that of a server that a script holds up.
+
+    Such a server refuses every command, so this is a failure of the server, and not of the command.
+    """
+    if str(error).startswith("BUSY "):
+        raise error
     # The frames of its traceback hold the error, and the variables of all callers: without this, a closed cache and its
     # reranker would stay in memory until the garbage collector comes.
     return error.with_traceback(None)
