@@ -21,9 +21,9 @@ def has_left_over(connection: Any) -> bool:
 
 
 def as_reply(error: ResponseError) -> ResponseError:
-    """An error of the server as the reply that it is. Raises that of a server that a script holds up.
+    """An error of the server as the reply that it is.
 
-    Such a server refuses every command, so this is a failure of the server, and not of the command.
+    Raises a BUSY: a server that runs a long script refuses every command, so the server fails and not the command.
     """
     if str(error).startswith("BUSY "):
         raise error
