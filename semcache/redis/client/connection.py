@@ -14,7 +14,6 @@ from redis.retry import Retry
 
 from semcache.errors import (
     ConfigurationError,
-    DeadlineExceededError,
     StoreError,
     StoreTooSlowError,
     StoreUnavailableError,
@@ -24,17 +23,17 @@ from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
-from semcache.redis.client.failures import FOREIGN, is_denial, translated
+from semcache.redis.client.failures import FOREIGN, translated
+from semcache.redis.client.index_creation import IndexCreation
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.pipelined_pool import PipelinedPool
-from semcache.redis.client.pool import ConnectionPool, exchange_on
-from semcache.redis.client.prober import Prober
+from semcache.redis.client.pool import ConnectionPool
+from semcache.redis.client.prober import Prober, quickest_answer_s
 from semcache.redis.client.timed_socket import bounded
 from semcache.redis.client.url import address_of_url
 from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.loops import PerLoop
-from semcache.runtime.threads import ThreadPool
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
@@ -46,11 +45,6 @@ _BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
 _ROUND_TRIPS = 5
 """Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
 longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
-_PROBES = 5
-"""Times that a probe asks. The quickest answer counts, since this process may be busy itself."""
-
-_Creation = tuple[asyncio.AbstractEventLoop, str]
-"""An event loop, and the name of an index that is being created there."""
 
 
 def server_of(redis_url: object, redis_client: object | None = None) -> "Address | Literal['embedded']":
@@ -126,8 +120,9 @@ class RedisConnection:
         self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
         # No timeout per read: the pools bound whole batches, which costs less.
         unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
-        self._creating: dict[_Creation, asyncio.Future[redis.ResponseError | None]] = {}
-        self._creating_threads = ThreadPool(1, "semcache-redis-index")
+        self._indexes = IndexCreation(
+            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
+        )
         self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
     @classmethod
@@ -172,7 +167,7 @@ class RedisConnection:
             # Translated inside the block: the breaker counts errors of the store.
             try:
                 if isinstance(step, CreateIndex):
-                    return self._create(step, left_s)
+                    return self._indexes.create(step, left_s)
                 return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step, left_s)
             except FOREIGN as error:
                 raise self._failure(error, budget, monotonic() - began) from error
@@ -186,7 +181,7 @@ class RedisConnection:
             left_s, began = self._left_s(budget), monotonic()
             try:
                 if isinstance(step, CreateIndex):
-                    return await self._acreate(step, left_s)
+                    return await self._indexes.acreate(step, left_s)
                 if isinstance(step, Reconnect):
                     return (await self._loop_pool()).renew()
                 return await self.aexchange(step, left_s)
@@ -232,9 +227,8 @@ class RedisConnection:
         """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
         try:
             connection = self._pool.opened()
-            connection.limit.until = monotonic() + self._timeout_s
             try:
-                quickest_s = min(_ping_s(connection) for _ in range(_PROBES))
+                quickest_s = quickest_answer_s(connection, self._timeout_s)
             finally:
                 connection.disconnect()
         except FOREIGN as error:
@@ -260,41 +254,6 @@ class RedisConnection:
 
     async def _loop_pool(self) -> PipelinedPool:
         return self._loops.of_running_loop() or await self._loops.open()
-
-    def _create(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
-        create = partial(step.create, self.client)
-        if left_s is None:
-            return create()
-        # Each of its commands has a timeout, and no limit for all of them. It goes on when the request does.
-        try:
-            return self._creating_threads.call(create, "the creation of an index", left_s)
-        except DeadlineExceededError as error:
-            raise redis.TimeoutError(str(error)) from None
-
-    async def _acreate(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
-        """Create an index, once for all tasks of a loop that find it missing at the same time, as those of a burst."""
-        key = (asyncio.get_running_loop(), step.schema.index.name)
-        creating = self._creating.get(key)
-        if creating is None:
-            creating = self._creating[key] = asyncio.ensure_future(self._acreate_now(step))
-            creating.add_done_callback(lambda created: self._created(key, created))
-        # Waited for, not awaited, so that a task that is cancelled does not take the index from the others.
-        await asyncio.wait((creating,), timeout=left_s)
-        if not creating.done():
-            raise redis.TimeoutError(f"no index within the {left_s:.3g} s that were left")
-        return creating.result()
-
-    def _created(self, key: _Creation, creating: "asyncio.Future[redis.ResponseError | None]") -> None:
-        self._creating.pop(key, None)
-        # Read, since an error whose waiting tasks were all cancelled would be logged by asyncio as never retrieved.
-        if not creating.cancelled():
-            creating.exception()
-
-    async def _acreate_now(self, step: CreateIndex) -> redis.ResponseError | None:
-        # Once per index, so the client is not kept.
-        pool = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
-        async with redis.asyncio.Redis.from_pool(pool) as client:
-            return await step.acreate(client)
 
     def close(self) -> None:
         """Close the connections of threads, and the embedded server if this was its last user. Twice is harmless.
@@ -328,16 +287,6 @@ class RedisConnection:
 
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.where}>"
-
-
-def _ping_s(connection: Any) -> float:
-    began = monotonic()
-    (reply,) = exchange_on(connection, (("PING",),))
-    # It says so if it is still loading its files, or held up by a script. A user without the right to PING is refused,
-    # which is an answer.
-    if isinstance(reply, redis.ResponseError) and not is_denial(reply):
-        raise reply
-    return monotonic() - began
 
 
 def _connect_like(pool: Any) -> Callable[[], Any]:

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 from threading import Event
+from time import monotonic
+from typing import Any
 from weakref import WeakMethod
 
+from redis.exceptions import ResponseError
+
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
+from semcache.redis.client.failures import is_denial
+from semcache.redis.client.pool import exchange_on
 from semcache.runtime.threads import start_thread
+
+_TIMES = 5
+"""Times that a probe asks. The quickest answer counts, since this process may be busy itself."""
 
 
 class Prober:
@@ -40,5 +49,28 @@ def _probe(probe_of: "WeakMethod[Callable[[], str]]", breaker: RedisCircuitBreak
             breaker.unwatched()
             return
         if due_in_s == 0:
-            breaker.probed(probe())
+            try:
+                failure = probe()
+            except Exception as error:  # noqa: BLE001 - whatever it is, no answer came, and the next probe is due
+                failure = f"{type(error).__name__}: {error}"
+            breaker.probed(failure)
         del probe
+
+
+def quickest_answer_s(connection: Any, timeout_s: float) -> float:
+    """Seconds that the quickest of several answers took, which together take ``timeout_s`` at most.
+
+    ``connection`` is of a ``bounded`` kind. Raises what redis-py raises for a connection, and the error that the server
+    answered with.
+    """
+    connection.limit.until = monotonic() + timeout_s
+    return min(_ping_s(connection) for _ in range(_TIMES))
+
+
+def _ping_s(connection: Any) -> float:
+    began = monotonic()
+    (reply,) = exchange_on(connection, (("PING",),))
+    # It says so if it is still loading its files. A user without the right to PING is refused, which is an answer.
+    if isinstance(reply, ResponseError) and not is_denial(reply):
+        raise reply
+    return monotonic() - began
