@@ -40,7 +40,7 @@ class IndexCreation:
             raise redis.TimeoutError(str(error)) from None
 
     async def acreate(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
-        """``create``, once for all tasks of a loop that find the index missing at the same time, as those of a burst."""
+        """``create``, once for all tasks of a loop that find the index missing at the same time, as in a burst."""
         key = (asyncio.get_running_loop(), step.schema.index.name)
         creating = self._under_way.get(key)
         if creating is None:

@@ -9,6 +9,7 @@ from weakref import WeakMethod
 
 from redis.exceptions import ResponseError
 
+from semcache.causes import cause_of
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.failures import is_denial
 from semcache.redis.client.pool import exchange_on
@@ -52,7 +53,7 @@ def _probe(probe_of: "WeakMethod[Callable[[], str]]", breaker: RedisCircuitBreak
             try:
                 failure = probe()
             except Exception as error:  # noqa: BLE001 - whatever it is, no answer came, and the next probe is due
-                failure = f"{type(error).__name__}: {error}"
+                failure = cause_of(error)
             breaker.probed(failure)
         del probe
 
