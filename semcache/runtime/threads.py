@@ -223,7 +223,7 @@ class _Job:
     def __init__(self, call: Callable[[], Any]) -> None:
         # In a copy of the caller's context, so that what counts there counts here: the budget of its request, and
         # whatever the application keeps, such as a trace.
-        self._call = partial(copy_context().run, call)
+        self._call: Callable[[], Any] = partial(copy_context().run, call)
         self.future: Future[Any] = Future()
 
     def run(self) -> None:

@@ -62,8 +62,8 @@ class Proxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._up(reader, to_server))
                 both.create_task(self._down(upstream, writer))
-        except* OSError:
-            pass  # one of the two sides is gone
+        except* (OSError, asyncio.CancelledError):
+            pass  # one of the two sides is gone, or the test is over
         finally:
             writer.close()
             to_server.close()
