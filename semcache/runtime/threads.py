@@ -96,6 +96,8 @@ class ThreadPool:
         self._threads = 0
         self._idle = 0
         self._is_stopped = False
+        self._generation = 0
+        """How often the idle threads were ended."""
 
     @property
     def most(self) -> int:
@@ -158,6 +160,12 @@ class ThreadPool:
             job.future.result()
         return [results[at] for at in range(len(items))]
 
+    def end_idle(self) -> None:
+        """End the threads that have nothing to do now. Later calls are made all the same."""
+        with self._changed:
+            self._generation += 1
+            self._changed.notify_all()
+
     def __repr__(self) -> str:
         return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
 
@@ -202,7 +210,8 @@ class ThreadPool:
     def _next(self) -> "_Job | None":
         with self._changed:
             self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._is_stopped, _IDLE_S)
+            generation = self._generation
+            self._changed.wait_for(lambda: self._waiting or self._is_stopped or self._generation != generation, _IDLE_S)
             self._idle -= 1
             if self._waiting:
                 return self._waiting.popleft()

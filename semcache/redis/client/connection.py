@@ -203,10 +203,10 @@ class RedisConnection:
             self.breaker.took(seconds)
 
     def _failure(self, error: BaseException, budget: TimeBudget | None, seconds: float) -> StoreError:
-        if budget is None or not isinstance(error, redis.TimeoutError):
+        if budget is None or not isinstance(error, redis.TimeoutError) or seconds >= self._timeout_s:
             return self._translated(error)
         # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
-        if seconds >= budget.whole_s / 2:
+        if seconds >= min(budget.whole_s, self._timeout_s) / 2:
             self.breaker.waited_in_vain()
         return self._too_slow()
 
@@ -262,6 +262,7 @@ class RedisConnection:
         """
         self._prober.stop()
         self._pool.close()
+        self._indexes.close()
         self._loops.abandon_closed_loops()
         self.client.close()
         if self._lease is not None:

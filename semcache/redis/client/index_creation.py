@@ -52,6 +52,10 @@ class IndexCreation:
             raise redis.TimeoutError(f"no index within the {left_s:.3g} s that were left")
         return creating.result()
 
+    def close(self) -> None:
+        """End the thread that waits for work; a later creation starts another one."""
+        self._threads.end_idle()
+
     def _created(self, key: _Creation, creating: "asyncio.Future[redis.ResponseError | None]") -> None:
         self._under_way.pop(key, None)
         # Read, since an error whose waiting tasks were all cancelled would be logged by asyncio as never retrieved.

@@ -126,6 +126,7 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close the connections that no call uses now; later calls open others."""
+        self._threads.end_idle()
         while self._idle:
             self._idle.pop().disconnect()
 

@@ -28,27 +28,35 @@ class Limit:
 class TimedSocket:
     """A socket whose calls together end by its limit; everything else is the socket's own."""
 
-    __slots__ = ("_is_set", "_limit", "_socket")
+    __slots__ = ("_limit", "_reads", "_socket", "_timeout_s")
 
     def __init__(self, socket: Any, limit: Limit) -> None:
         self._socket = socket
         self._limit = limit
-        # The first read after a sending needs no other timeout: to set one is a call of the system.
-        self._is_set = False
+        self._timeout_s = 0.0
+        # The first read after a sending needs no other timeout than that.
+        self._reads = 0
 
     def sendall(self, data: bytes) -> None:
         """Send all of it. Python bounds the sending as a whole."""
         if self._limit.until < inf:
-            self._socket.settimeout(self._limit.left_s())
-            self._is_set = True
+            self._bound()
+        self._reads = 0
         self._socket.sendall(data)
 
     def recv_into(self, buffer: Any) -> int:
         """Read what has come, as much as fits."""
-        if self._limit.until < inf and not self._is_set:
-            self._socket.settimeout(self._limit.left_s())
-        self._is_set = False
+        if self._reads and self._limit.until < inf:
+            self._bound()
+        self._reads += 1
         return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
+
+    def _bound(self) -> None:
+        left_s = self._limit.left_s()
+        # To set a timeout is a call of the system. Most requests have the same budget, to within a millisecond.
+        if not 0.9 * left_s < self._timeout_s < left_s + 0.001:
+            self._socket.settimeout(left_s)
+            self._timeout_s = left_s
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
