@@ -52,7 +52,8 @@ class CacheFailed:
 class CacheUnavailable:
     """Redis is left alone from now on, since it failed or is slow: once per outage.
 
-    Until ``CacheRecovered`` requests go on without the cache. The steps that they leave out are no events.
+    Until ``CacheRecovered`` requests go on without the cache. Of the steps that a request leaves out, the first is a
+    ``CacheFailed``.
     """
 
     error: str  # message

@@ -279,11 +279,12 @@ class Calls(Generic[StoreT]):
             self.on_event(RungFailed(self.reranker, cause_of(error, texts)))
 
     def _report(self, steps: Sequence[Any], error: Exception) -> None:
-        """Say on each of the steps why it failed, and tell observers once; of an outage they know already."""
+        """Say on each of the steps why it failed, and tell observers once; of an outage once per request."""
         cause = cause_of(error, [step.query for step in steps if not isinstance(step, FindNeighbours)])
         for step in steps:
             step.failure = cause
-        if not isinstance(error, StoreLeftAloneError):
+        # The first step of a request tells of it; that the others are left out as well is nothing new.
+        if not isinstance(error, StoreLeftAloneError) or isinstance(steps[0], ReadExact):
             self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 

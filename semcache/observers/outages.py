@@ -30,7 +30,7 @@ QUIET_S = 60.0
 """A failure after so many seconds without one of its kind is a new outage, where no event tells of a recovery (a full
 Redis, an embedder that raises). Long enough that requests would have failed meanwhile if it had still been the same."""
 
-_AWAY = ("StoreUnavailableError", "StoreLeftAloneError")
+_AWAY = ("StoreUnavailableError", "StoreLeftAloneError", "StoreTooSlowError")
 """The errors of a Redis that does not answer. The outage has events of its own."""
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -27,6 +27,8 @@ and services are waited for."""
 EXIT_WAIT_S = 10.0
 # Long enough that steady traffic finds its threads, and short enough that a dropped pool soon leaves none.
 _IDLE_S = 10.0
+# An idle thread ends as soon as it gets its turn.
+_END_S = 1.0
 
 # Weak, so that a thread that has ended is forgotten. Read once, at exit.
 _running: WeakKeyDictionary[Thread, Callable[[], None]] = WeakKeyDictionary()
@@ -96,6 +98,7 @@ class ThreadPool:
         self._threads = 0
         self._idle = 0
         self._is_stopped = False
+        self._members: set[Thread] = set()
         self._generation = 0
         """How often the idle threads were ended."""
 
@@ -165,6 +168,9 @@ class ThreadPool:
         with self._changed:
             self._generation += 1
             self._changed.notify_all()
+            idle = list(self._members) if self._idle == self._threads else []
+        for thread in idle:
+            thread.join(_END_S)
 
     def __repr__(self) -> str:
         return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
@@ -180,7 +186,7 @@ class ThreadPool:
             elif self._threads < self._most:
                 self._threads += 1
                 try:
-                    start_thread(self._work, self._name, self._stop)
+                    self._members.add(start_thread(self._work, self._name, self._stop))
                 except RuntimeError:  # the system gives no more threads, or the interpreter exits
                     self._threads -= 1
                     self._waiting.remove(job)
@@ -216,6 +222,7 @@ class ThreadPool:
             if self._waiting:
                 return self._waiting.popleft()
             self._threads -= 1
+            self._members.discard(current_thread())
             return None
 
     def _stop(self) -> None:

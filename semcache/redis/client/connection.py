@@ -170,7 +170,7 @@ class RedisConnection:
                     return self._indexes.create(step, left_s)
                 return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step, left_s)
             except FOREIGN as error:
-                raise self._failure(error, budget, monotonic() - began) from error
+                raise self._failure(error, left_s, monotonic() - began) from error
             finally:
                 self._spend(budget, monotonic() - began)
 
@@ -186,7 +186,7 @@ class RedisConnection:
                     return (await self._loop_pool()).renew()
                 return await self.aexchange(step, left_s)
             except FOREIGN as error:
-                raise self._failure(error, budget, monotonic() - began) from error
+                raise self._failure(error, left_s, monotonic() - began) from error
             finally:
                 self._spend(budget, monotonic() - began)
 
@@ -202,11 +202,12 @@ class RedisConnection:
             budget.left_s -= seconds
             self.breaker.took(seconds)
 
-    def _failure(self, error: BaseException, budget: TimeBudget | None, seconds: float) -> StoreError:
-        if budget is None or not isinstance(error, redis.TimeoutError) or seconds >= self._timeout_s:
+    def _failure(self, error: BaseException, left_s: float | None, seconds: float) -> StoreError:
+        # Of a request that could wait longer, the command took its own whole time.
+        if left_s is None or left_s >= self._timeout_s or not isinstance(error, redis.TimeoutError):
             return self._translated(error)
         # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
-        if seconds >= min(budget.whole_s, self._timeout_s) / 2:
+        if seconds >= self.budget_s / 2:
             self.breaker.waited_in_vain()
         return self._too_slow()
 
