@@ -163,7 +163,8 @@ class RedisConnection:
         """
         budget = current_budget()
         with self.breaker.admit():
-            left_s, began = self._left_s(budget), monotonic()
+            left_s = None if budget is None else self._left_s(budget)
+            began = monotonic()
             # Translated inside the block: the breaker counts errors of the store.
             try:
                 if isinstance(step, CreateIndex):
@@ -172,13 +173,15 @@ class RedisConnection:
             except FOREIGN as error:
                 raise self._failure(error, left_s, monotonic() - began) from error
             finally:
-                self._spend(budget, monotonic() - began)
+                if budget is not None:
+                    self._spend(budget, monotonic() - began)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
         budget = current_budget()
         with self.breaker.admit():
-            left_s, began = self._left_s(budget), monotonic()
+            left_s = None if budget is None else self._left_s(budget)
+            began = monotonic()
             try:
                 if isinstance(step, CreateIndex):
                     return await self._indexes.acreate(step, left_s)
@@ -188,19 +191,17 @@ class RedisConnection:
             except FOREIGN as error:
                 raise self._failure(error, left_s, monotonic() - began) from error
             finally:
-                self._spend(budget, monotonic() - began)
+                if budget is not None:
+                    self._spend(budget, monotonic() - began)
 
-    def _left_s(self, budget: TimeBudget | None) -> float | None:
-        if budget is None:
-            return None
+    def _left_s(self, budget: TimeBudget) -> float:
         if budget.left_s <= 0:
             raise self._too_slow()
         return budget.left_s
 
-    def _spend(self, budget: TimeBudget | None, seconds: float) -> None:
-        if budget is not None:
-            budget.left_s -= seconds
-            self.breaker.took(seconds)
+    def _spend(self, budget: TimeBudget, seconds: float) -> None:
+        budget.left_s -= seconds
+        self.breaker.took(seconds)
 
     def _failure(self, error: BaseException, left_s: float | None, seconds: float) -> StoreError:
         # Of a request that could wait longer, the command took its own whole time.

@@ -22,6 +22,8 @@ from semcache.runtime.threads import ThreadPool
 
 _OPENING_THREADS = 4
 """Connections that are opened at once. A server that accepts them at all does it quickly."""
+_LEAST_S = 0.001
+"""A timeout of 0 would mean not to wait at all, and a negative one is refused."""
 
 
 class ConnectionPool:
@@ -52,11 +54,14 @@ class ConnectionPool:
 
         ``left_s`` are the seconds that the caller can wait, for the opening of a connection as well.
         """
-        until = monotonic() + (self._timeout_s if left_s is None else min(left_s, self._timeout_s))
+        timeout_s = self._timeout_s
+        if left_s is not None and left_s < timeout_s:
+            timeout_s = left_s
+        until = monotonic() + timeout_s
         connection = self._kept()
         if connection is not None:
             try:
-                return self._exchange(connection, commands, until)
+                return self._exchange(connection, commands, until, timeout_s)
             except RedisConnectionError:
                 # It was closed while it was idle. A new connection that fails would fail again. A timeout is no
                 # RedisConnectionError and never repeated: a server that hangs would cost it twice. What is repeated may
@@ -65,15 +70,16 @@ class ConnectionPool:
                 pass
         if left_s is None:
             connection = self.opened()
-            until = monotonic() + self._timeout_s
+            until = monotonic() + timeout_s
         else:
             connection = self._opened_beside(until)
-        return self._exchange(connection, commands, until)
+            timeout_s = max(until - monotonic(), _LEAST_S)
+        return self._exchange(connection, commands, until, timeout_s)
 
     def opened(self) -> Any:
         """A new connection, which the caller closes."""
         connection = self._connect()
-        connection.limit.until = monotonic() + self._connect_timeout_s
+        connection.limit.begin(monotonic() + self._connect_timeout_s, self._connect_timeout_s)
         try:
             connection.connect()
         except BaseException:  # also an interrupt, in the middle of logging in
@@ -113,8 +119,8 @@ class ConnectionPool:
     def _keep_another(self) -> None:
         self._idle.append(self.opened())
 
-    def _exchange(self, connection: Any, commands: Sequence[Command], until: float) -> Replies:
-        connection.limit.until = until
+    def _exchange(self, connection: Any, commands: Sequence[Command], until: float, timeout_s: float) -> Replies:
+        connection.limit.begin(until, timeout_s)
         try:
             replies = exchange_on(connection, commands)
         except BaseException:

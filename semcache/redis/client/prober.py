@@ -64,7 +64,7 @@ def quickest_answer_s(connection: Any, timeout_s: float) -> float:
     ``connection`` is of a ``bounded`` kind. Raises what redis-py raises for a connection, and the error that the server
     answered with.
     """
-    connection.limit.until = monotonic() + timeout_s
+    connection.limit.begin(monotonic() + timeout_s, timeout_s)
     return min(_ping_s(connection) for _ in range(_TIMES))
 
 

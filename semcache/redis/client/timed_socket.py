@@ -4,59 +4,71 @@ The timeout of a socket begins anew with every read. A server that sends a reply
 long as it likes.
 """
 
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import Any
 
 
 class Limit:
-    """The time of ``time.monotonic`` by which a connection must have done what it is doing; infinite for no limit."""
+    """The time by which a connection must have done what it is doing; none before ``begin``."""
 
-    __slots__ = ("until",)
+    __slots__ = ("_is_new", "_set_timeout", "_timeout_s", "until")
 
     def __init__(self) -> None:
         self.until = inf
+        self._timeout_s = 0.0
+        self._set_timeout: Callable[[float], None] | None = None
+        self._is_new = False
 
-    def left_s(self) -> float:
-        """Seconds that are left. Raises TimeoutError when none are, as a socket does."""
-        left_s = self.until - monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        return left_s
+    def of_socket(self, set_timeout: Callable[[float], None]) -> None:
+        """The connection was opened, with a socket that this sets the timeout of."""
+        self._set_timeout = set_timeout
+        self._timeout_s = 0.0
+
+    def begin(self, until: float, left_s: float) -> None:
+        """Be done by ``until``, a time of ``time.monotonic``, which is in ``left_s`` seconds."""
+        self.until = until
+        # The first read after this needs no other timeout than this.
+        self._is_new = True
+        self._bound(left_s)
+
+    def before_reading(self) -> None:
+        """Bound the next read. Raises TimeoutError when no time is left, as a socket does."""
+        if self._is_new:
+            self._is_new = False
+        elif self.until < inf:
+            left_s = self.until - monotonic()
+            if left_s <= 0:
+                raise TimeoutError("timed out")
+            self._bound(left_s)
+
+    def _bound(self, left_s: float) -> None:
+        # To set a timeout is a call of the system. Most requests have the same budget, to within a millisecond.
+        if not 0.9 * left_s < self._timeout_s < left_s + 0.001 and self._set_timeout is not None:
+            self._set_timeout(left_s)
+            self._timeout_s = left_s
 
 
 class TimedSocket:
-    """A socket whose calls together end by its limit; everything else is the socket's own."""
+    """A socket whose reads together end by a limit; everything else is the socket's own.
 
-    __slots__ = ("_limit", "_reads", "_socket", "_timeout_s")
+    Python bounds the sending of all data as a whole, by the timeout.
+    """
+
+    __slots__ = ("_before_reading", "_recv_into", "_socket", "sendall")
 
     def __init__(self, socket: Any, limit: Limit) -> None:
         self._socket = socket
-        self._limit = limit
-        self._timeout_s = 0.0
-        # The first read after a sending needs no other timeout than that.
-        self._reads = 0
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of it. Python bounds the sending as a whole."""
-        if self._limit.until < inf:
-            self._bound()
-        self._reads = 0
-        self._socket.sendall(data)
+        self.sendall = socket.sendall
+        self._recv_into = socket.recv_into
+        self._before_reading = limit.before_reading
+        limit.of_socket(socket.settimeout)
 
     def recv_into(self, buffer: Any) -> int:
         """Read what has come, as much as fits."""
-        if self._reads and self._limit.until < inf:
-            self._bound()
-        self._reads += 1
-        return self._socket.recv_into(buffer)  # type: ignore[no-any-return]
-
-    def _bound(self) -> None:
-        left_s = self._limit.left_s()
-        # To set a timeout is a call of the system. Most requests have the same budget, to within a millisecond.
-        if not 0.9 * left_s < self._timeout_s < left_s + 0.001:
-            self._socket.settimeout(left_s)
-            self._timeout_s = left_s
+        self._before_reading()
+        return self._recv_into(buffer)  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
