@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Condition, Thread, current_thread
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -27,8 +27,6 @@ and services are waited for."""
 EXIT_WAIT_S = 10.0
 # Long enough that steady traffic finds its threads, and short enough that a dropped pool soon leaves none.
 _IDLE_S = 10.0
-# An idle thread ends as soon as it gets its turn.
-_END_S = 1.0
 
 # Weak, so that a thread that has ended is forgotten. Read once, at exit.
 _running: WeakKeyDictionary[Thread, Callable[[], None]] = WeakKeyDictionary()
@@ -78,14 +76,15 @@ class ThreadPool:
 
     Unlike those of a ThreadPoolExecutor they do not hold up the exit of the interpreter, they end when there is
     nothing to do for a while, and a call that was given up before it began is never made. A pool needs no closing, and
-    works in a forked child.
+    works in a forked child. A thread ends after ``idle_s`` seconds without a call.
 
     Example:
         pool.call(partial(embedder.embed, ["a query"]), "the embedder", timeout_s=0.5)
     """
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(self, most: int, name: str, idle_s: float = _IDLE_S) -> None:
         self._most = most
+        self._idle_s = idle_s
         self._name = name
         self.after_fork_in_child()
         renew_in_child(self)
@@ -98,9 +97,6 @@ class ThreadPool:
         self._threads = 0
         self._idle = 0
         self._is_stopped = False
-        self._members: set[Thread] = set()
-        self._generation = 0
-        """How often the idle threads were ended."""
 
     @property
     def most(self) -> int:
@@ -163,15 +159,6 @@ class ThreadPool:
             job.future.result()
         return [results[at] for at in range(len(items))]
 
-    def end_idle(self) -> None:
-        """End the threads that have nothing to do now. Later calls are made all the same."""
-        with self._changed:
-            self._generation += 1
-            self._changed.notify_all()
-            idle = list(self._members) if self._idle == self._threads else []
-        for thread in idle:
-            thread.join(_END_S)
-
     def __repr__(self) -> str:
         return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
 
@@ -186,7 +173,7 @@ class ThreadPool:
             elif self._threads < self._most:
                 self._threads += 1
                 try:
-                    self._members.add(start_thread(self._work, self._name, self._stop))
+                    start_thread(self._work, self._name, self._stop)
                 except RuntimeError:  # the system gives no more threads, or the interpreter exits
                     self._threads -= 1
                     self._waiting.remove(job)
@@ -216,13 +203,11 @@ class ThreadPool:
     def _next(self) -> "_Job | None":
         with self._changed:
             self._idle += 1
-            generation = self._generation
-            self._changed.wait_for(lambda: self._waiting or self._is_stopped or self._generation != generation, _IDLE_S)
+            self._changed.wait_for(lambda: self._waiting or self._is_stopped, self._idle_s)
             self._idle -= 1
             if self._waiting:
                 return self._waiting.popleft()
             self._threads -= 1
-            self._members.discard(current_thread())
             return None
 
     def _stop(self) -> None:

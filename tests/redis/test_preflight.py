@@ -5,6 +5,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.redis.conftest import LAYOUT, fingerprint, vector
 from tests.redis.test_round_trips import CommandCounter
+from tests.scripted import PATIENCE_S
 
 DOCUMENTS = ["one", "two", "three"]
 RULES = (Path(__file__).parents[2] / "docs" / "redis.md").read_text().split("ACL SETUSER semcache ")[1].split("```")[0]
@@ -190,8 +192,7 @@ class TestPassing:
     def cache_that_waits(self, url: str, said: str) -> CachedReranker:
         events: list[Event] = []
         reranker = CachedReranker(CountingReranker(), cache_at(url, events))
-        (event,) = events
-        assert isinstance(event, CacheFailed)
+        (event,) = [event for event in events if isinstance(event, CacheFailed)]
         assert event.step == "Connect"
         assert said in event.error
         assert reranker.rerank("q", DOCUMENTS).status == "fresh"
@@ -224,8 +225,10 @@ class TestPassing:
         finally:
             admin.script_kill()
             held_up.join()
+        until = monotonic() + PATIENCE_S
         with reranker:
-            assert [reranker.rerank("q", DOCUMENTS).status for _ in range(2)] == ["fresh", "exact"]
+            while reranker.rerank("q", DOCUMENTS).status != "exact":  # as soon as a probe is answered
+                assert monotonic() < until
 
     def test_a_replica_without_its_primary(self, server: EmbeddedRedis, admin: redis.Redis) -> None:
         admin.replicaof("127.0.0.1", "1")

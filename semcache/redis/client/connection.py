@@ -163,7 +163,9 @@ class RedisConnection:
         """
         budget = current_budget()
         with self.breaker.admit():
-            left_s = None if budget is None else self._left_s(budget)
+            left_s = None if budget is None else budget.left_s
+            if left_s is not None and left_s <= 0:
+                raise self._too_slow()
             began = monotonic()
             # Translated inside the block: the breaker counts errors of the store.
             try:
@@ -180,7 +182,9 @@ class RedisConnection:
         """``execute``, awaited."""
         budget = current_budget()
         with self.breaker.admit():
-            left_s = None if budget is None else self._left_s(budget)
+            left_s = None if budget is None else budget.left_s
+            if left_s is not None and left_s <= 0:
+                raise self._too_slow()
             began = monotonic()
             try:
                 if isinstance(step, CreateIndex):
@@ -193,11 +197,6 @@ class RedisConnection:
             finally:
                 if budget is not None:
                     self._spend(budget, monotonic() - began)
-
-    def _left_s(self, budget: TimeBudget) -> float:
-        if budget.left_s <= 0:
-            raise self._too_slow()
-        return budget.left_s
 
     def _spend(self, budget: TimeBudget, seconds: float) -> None:
         budget.left_s -= seconds
@@ -264,7 +263,6 @@ class RedisConnection:
         """
         self._prober.stop()
         self._pool.close()
-        self._indexes.close()
         self._loops.abandon_closed_loops()
         self.client.close()
         if self._lease is not None:

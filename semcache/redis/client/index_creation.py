@@ -26,7 +26,7 @@ class IndexCreation:
     def __init__(self, client: redis.Redis, make_pool: Callable[[], Any]) -> None:
         self._client = client
         self._make_pool = make_pool
-        self._threads = ThreadPool(1, "semcache-redis-index")
+        self._threads = ThreadPool(1, "semcache-redis-index", idle_s=0)
         self._under_way: dict[_Creation, asyncio.Future[redis.ResponseError | None]] = {}
 
     def create(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
@@ -51,10 +51,6 @@ class IndexCreation:
         if not creating.done():
             raise redis.TimeoutError(f"no index within the {left_s:.3g} s that were left")
         return creating.result()
-
-    def close(self) -> None:
-        """End the thread that waits for work; a later creation starts another one."""
-        self._threads.end_idle()
 
     def _created(self, key: _Creation, creating: "asyncio.Future[redis.ResponseError | None]") -> None:
         self._under_way.pop(key, None)

@@ -166,6 +166,7 @@ class PipelinedPool:
         for batch in self._under_way:
             if batch.limit is not None and all(call.replies.done() for call in batch.calls):
                 batch.limit.reschedule(now)
+                batch.limit = None  # it cannot be set again
         left = [call.deadline for call in outstanding if not call.replies.done()]
         if left:
             self._expire_at(max(min(left), now + grace_s / 2))

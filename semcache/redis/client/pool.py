@@ -40,7 +40,7 @@ class ConnectionPool:
         # Connections that no call uses. A call takes one out and puts it back when it is done, so that no other thread
         # can reach the connection meanwhile. list.pop and list.append are atomic in CPython: no lock is needed.
         self._idle: list[Any] = []
-        self._threads = ThreadPool(_OPENING_THREADS, "semcache-redis-connect")
+        self._threads = ThreadPool(_OPENING_THREADS, "semcache-redis-connect", idle_s=0)
         renew_in_child(self)
 
     def after_fork_in_child(self) -> None:
@@ -132,7 +132,6 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close the connections that no call uses now; later calls open others."""
-        self._threads.end_idle()
         while self._idle:
             self._idle.pop().disconnect()
 
