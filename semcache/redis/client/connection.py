@@ -229,7 +229,7 @@ class RedisConnection:
         try:
             connection = self._pool.opened()
             try:
-                quickest_s = quickest_answer_s(connection, self._timeout_s)
+                quickest_s = quickest_answer_s(connection, self._timeout_s, self._slow_s)
             finally:
                 connection.disconnect()
         except FOREIGN as error:

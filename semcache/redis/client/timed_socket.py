@@ -6,6 +6,7 @@ long as it likes.
 
 from collections.abc import Callable
 from math import inf
+from ssl import SSLWantReadError
 from time import monotonic
 from typing import Any
 
@@ -13,10 +14,11 @@ from typing import Any
 class Limit:
     """The time by which a connection must have done what it is doing; none before ``begin``."""
 
-    __slots__ = ("_is_new", "_set_timeout", "_timeout_s", "until")
+    __slots__ = ("_grace_s", "_is_new", "_set_timeout", "_timeout_s", "until")
 
     def __init__(self) -> None:
         self.until = inf
+        self._grace_s = 0.0
         self._timeout_s = 0.0
         self._set_timeout: Callable[[float], None] | None = None
         self._is_new = False
@@ -29,6 +31,7 @@ class Limit:
     def begin(self, until: float, left_s: float) -> None:
         """Be done by ``until``, a time of ``time.monotonic``, which is in ``left_s`` seconds."""
         self.until = until
+        self._grace_s = left_s
         # The first read after this needs no other timeout than this.
         self._is_new = True
         self._bound(left_s)
@@ -39,9 +42,10 @@ class Limit:
             self._is_new = False
         elif self.until < inf:
             left_s = self.until - monotonic()
-            if left_s <= 0:
+            if left_s <= -self._grace_s:
                 raise TimeoutError("timed out")
-            self._bound(left_s)
+            # A thread that is late itself, in a busy process, still takes what has come meanwhile.
+            self._bound(max(left_s, 0.0))
 
     def _bound(self, left_s: float) -> None:
         # To set a timeout is a call of the system. Most requests have the same budget, to within a millisecond.
@@ -68,7 +72,10 @@ class TimedSocket:
     def recv_into(self, buffer: Any) -> int:
         """Read what has come, as much as fits."""
         self._before_reading()
-        return self._recv_into(buffer)  # type: ignore[no-any-return]
+        try:
+            return self._recv_into(buffer)  # type: ignore[no-any-return]
+        except (BlockingIOError, SSLWantReadError):  # the time is over, and nothing has come
+            raise TimeoutError("timed out") from None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

@@ -148,7 +148,7 @@ class TestPipelinedPool:
     async def test_calls_that_wait_behind_a_failure_fail_with_it_and_the_next_is_served(self) -> None:
         gates = [asyncio.Event() for _ in range(4)]
         pool = pool_of(
-            *(ScriptedConnection(gate) for gate in gates), *(ScriptedConnection() for _ in range(4)), timeout_s=0.05
+            *(ScriptedConnection(gate) for gate in gates), *(ScriptedConnection() for _ in range(4)), timeout_s=0.2
         )
         calls = await one_after_another(pool, 6)
         failed = await asyncio.gather(*calls, return_exceptions=True)
