@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
 
 from semcache.embedders.checked import unit_rows, unit_vectors
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, EmbedderError
 from semcache.events import Event
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import check_threshold, check_ttl
@@ -19,6 +19,7 @@ from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, serve
 from semcache.redis.layout import LayoutOptions
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
+from semcache.runtime.foreign_errors import called
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 from semcache.settings import Cache as CacheKnobs
@@ -230,7 +231,9 @@ class Backend:
         # Checked here, since an embedder of the caller's own is believed otherwise. Of several texts one without a
         # vector must not spoil the others: the store neither keeps NaN nor searches by it, and says so.
         check = unit_vectors if len(texts) == 1 else unit_rows
-        vectors = check(self.embedder.embed(texts), texts, self.embedder.dims, self.embedder.name)
+        name = self.embedder.name
+        answer = called(partial(self.embedder.embed, texts), name, EmbedderError)
+        vectors = check(answer, texts, self.embedder.dims, name)
         # Before anything is looked for by these vectors, or stored with them.
         self._embedder_identity.verify()
         return vectors

@@ -16,13 +16,14 @@ from semcache.batching.service_time import ServiceTime
 from semcache.batching.statistics import BatchingStatistics
 from semcache.batching.turns import Turn, Turns
 from semcache.batching.waiting import load_of
-from semcache.errors import DeadlineExceededError, RerankerHungError, SemcacheError
+from semcache.errors import DeadlineExceededError, RerankerError, RerankerHungError, SemcacheError
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
-from semcache.rerankers.awaiting import OWN_LOOP, ordinarily
+from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.rate_limit import say_turn_taken
+from semcache.runtime.foreign_errors import awaited
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, is_given_up, is_in_loop, until_done
 
@@ -194,7 +195,7 @@ class AwaitedCalls:
             if deadline is not None and started >= deadline:
                 raise _ExpiredError
             say_turn_taken()
-            answer = await ordinarily(self._reranker.ascore_pairs(plan.pairs), self._reranker.name)
+            answer = await awaited(self._reranker.ascore_pairs(plan.pairs), self._reranker.name, RerankerError)
             scores = checked_scores(answer, len(plan.pairs), self._reranker.name)
             served = Served(self._clock() - started, len(plan.pairs), since=started)
         except _ExpiredError:

@@ -10,10 +10,12 @@ from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
 from semcache.batching.process_pool import WorkerCrashedError
 from semcache.batching.queue import BatchQueue
 from semcache.batching.statistics import BatchingStatistics
+from semcache.errors import RerankerError
 from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
-from semcache.rerankers.checked import checked_scores, ordinary
+from semcache.rerankers.checked import checked_scores
+from semcache.runtime.foreign_errors import ordinary
 from semcache.runtime.threads import start_thread
 
 _numbers = count(1)
@@ -78,7 +80,7 @@ class ModelWorker:
                 if len(jobs) > 1 and not isinstance(error, WorkerCrashedError):
                     groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
                 else:
-                    self._fail(batch, jobs, ordinary(error, self._reranker.name), started)
+                    self._fail(batch, jobs, ordinary(error, self._reranker.name, RerankerError), started)
             else:
                 self._settle(batch, jobs, plan, scores, started)
             if batch.is_given_up:

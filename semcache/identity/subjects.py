@@ -2,15 +2,18 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from semcache.errors import EmbedderError, RerankerError
 from semcache.flow.drive import adrive, drive
 from semcache.identity.behaviour import TIGHT, WIDE, Behaviour, Scores, Vector
 from semcache.identity.kinds import IdentifiedBy, base_name, identified_by
 from semcache.identity.pairs import LONG_AND_OTHERS, LONG_AND_REPEATED, SHORT, TEXT
 from semcache.protocols import Embedder, FloatArray, Pair
+from semcache.runtime.foreign_errors import awaited, called
 
 
 class Subject(Protocol):
@@ -75,11 +78,17 @@ class RerankerSubject:
 
         Raises what the reranker raises.
         """
-        return drive(self._calls(), self.reranker.score)
+        return drive(self._calls(), self._score)
 
     async def aask(self) -> Scores:
         """``ask``, awaited."""
-        return await adrive(self._calls(), self.reranker.ascore_pairs)
+        return await adrive(self._calls(), self._ascore)
+
+    def _score(self, pairs: Sequence[Pair]) -> Any:
+        return called(partial(self.reranker.score, pairs), self.name, RerankerError)
+
+    async def _ascore(self, pairs: Sequence[Pair]) -> Any:
+        return await awaited(self.reranker.ascore_pairs(pairs), self.name, RerankerError)
 
     def _calls(self) -> Calls:
         first = yield SHORT
@@ -119,7 +128,7 @@ class EmbedderSubject:
         """Its vector of the probe text. Raises what the embedder raises."""
         vector, self._vector = self._vector, None
         if vector is None:
-            (vector,) = self.embedder.embed([TEXT])
+            (vector,) = called(partial(self.embedder.embed, [TEXT]), self.name, EmbedderError)
         return Vector.by_content(vector) if self.kind is IdentifiedBy.CONTENT else Vector(vector)
 
     async def aask(self) -> Vector:

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
+from math import inf
+from time import monotonic
 
 from semcache.events import (
     BreakerChanged,
@@ -23,6 +25,8 @@ from semcache.events import (
     TrustChanged,
     VectorRefused,
 )
+from semcache.observers.outages import QUIET_S
+from semcache.protocols import Clock
 
 # WARNING for what an operator may want to act on, INFO for other changes; what ordinary requests cause is DEBUG.
 _LEVELS: Mapping[type, int] = {
@@ -44,13 +48,16 @@ class LoggingObserver:
 
     The record carries the event's class name as ``semcache_event`` and each field of the event as
     ``semcache_<field>``, for structured logging. The first failure of each cache step in an outage is a WARNING, later
-    ones until the recovery are DEBUG, so that a dead Redis does not fill the log.
+    ones are DEBUG, so that a dead Redis does not fill the log. The outage is over with the recovery, or when the step
+    has not failed for a minute.
     """
 
-    def __init__(self, logger: logging.Logger | None = None) -> None:
+    def __init__(self, logger: logging.Logger | None = None, *, clock: Clock = monotonic) -> None:
         self._logger = logger or logging.getLogger("semcache")
-        # Steps that failed in the present outage. Not locked: two threads at once log one warning too many at worst.
-        self._failing: set[str] = set()
+        self._clock = clock
+        # When each step failed last in the present outage. Not locked: two threads at once log one warning too many at
+        # worst.
+        self._failing: dict[str, float] = {}
 
     def __call__(self, event: Event, /) -> None:
         # Before the check, because the level of a later failure depends on this one also where it is not logged.
@@ -74,8 +81,9 @@ class LoggingObserver:
     def _level(self, event: Event) -> int:
         match event:
             case CacheFailed(step):
-                is_first = step not in self._failing
-                self._failing.add(step)
+                now = self._clock()
+                is_first = now - self._failing.get(step, -inf) >= QUIET_S
+                self._failing[step] = now
                 return logging.WARNING if is_first else logging.DEBUG
             case CacheRecovered():
                 self._failing.clear()

@@ -10,9 +10,8 @@ from typing import Any, Protocol, TypeVar
 from semcache.errors import RerankerError
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import FloatArray, Pair, Reranker
-from semcache.rerankers.checked import ordinary
+from semcache.runtime.foreign_errors import awaited
 from semcache.runtime.forking import renew_in_child
-from semcache.runtime.futures import is_given_up
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ class AwaitedReranker:
 
     async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
         """One score per pair."""
-        return await ordinarily(adrive(self.reranker.steps(pairs), _awaited), self.name)
+        return await awaited(adrive(self.reranker.steps(pairs), _awaited), self.name, RerankerError)
 
     def __getattr__(self, attribute: str) -> Any:
         # What else the reranker inside says of itself. Pickle and copy ask before __init__ has run.
@@ -73,20 +72,6 @@ class AwaitedReranker:
 
     def __repr__(self) -> str:
         return f"<AwaitedReranker {self.reranker!r}>"
-
-
-async def ordinarily(awaitable: Awaitable[T], reranker: str) -> T:
-    """The result of an awaitable; what it raises by itself is raised as ``ordinary`` makes it."""
-    task = asyncio.current_task()
-    try:
-        return await awaitable
-    except BaseException as error:  # also SystemExit and cancellations, which must not end the loop of the caller
-        if is_given_up(error, task):
-            raise
-        told = ordinary(error, reranker)
-        if told is error:
-            raise
-        raise told from error
 
 
 def is_async(function: Callable[..., Any]) -> bool:

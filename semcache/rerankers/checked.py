@@ -1,6 +1,5 @@
 """Turns what a reranker returned into float32 scores, or into an error that names the fault."""
 
-from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -56,17 +55,3 @@ def finite(array: FloatArray, reranker: str) -> FloatArray:
             f"{first}; check the model's precision (float16 overflows) and that text"
         )
     return array
-
-
-def ordinary(error: BaseException, reranker: str) -> Exception:
-    """An error that a reranker raised, as one that reaches its callers and nothing else.
-
-    A StopIteration would end a generator on its way, a CancelledError would pass for the caller's own cancellation, and
-    SystemExit or KeyboardInterrupt would end an event loop: each becomes a RerankerError with the original as cause.
-    """
-    is_special = isinstance(error, StopIteration | StopAsyncIteration | CancelledError)
-    if isinstance(error, Exception) and not is_special:
-        return error
-    ordinary = RerankerError(f"{reranker} raised {described(error)}")
-    ordinary.__cause__ = error
-    return ordinary

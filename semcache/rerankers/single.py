@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from functools import partial
-from threading import current_thread, main_thread
 from typing import Any, cast
 
+from semcache.errors import RerankerError
 from semcache.models.foreign import has_members
 from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
-from semcache.rerankers.awaiting import is_awaited, is_loop_bound, ordinarily
-from semcache.rerankers.checked import checked_scores, ordinary
+from semcache.rerankers.awaiting import is_awaited, is_loop_bound
+from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
+from semcache.runtime.foreign_errors import awaited, called
 from semcache.runtime.futures import within
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 
@@ -78,16 +79,8 @@ class SingleRung:
             return self._scored(query, documents, ask)
 
     def _scored(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
-        try:
-            scores = self._reranker.score(_pairs(query, documents, ask))
-        except BaseException as error:
-            # In the main thread it may be the user's Ctrl-C; Python interrupts no other one.
-            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
-                raise
-            told = ordinary(error, self.name)
-            if told is error:
-                raise
-            raise told from error
+        score = partial(self._reranker.score, _pairs(query, documents, ask))
+        scores = called(score, self.name, RerankerError)
         return Scored(checked_scores(scores, len(ask), self.name), self.name)
 
     async def ascore(
@@ -138,7 +131,7 @@ class AwaitedRung:
     ) -> Scored:
         """``score``, awaited in the running event loop; a late call is cancelled."""
         call = self._reranker.ascore_pairs(_pairs(query, documents, ask))
-        return self._scored(await within(ordinarily(call, self.name), self.name, deadline_s), ask)
+        return self._scored(await within(awaited(call, self.name, RerankerError), self.name, deadline_s), ask)
 
     def warmup(self) -> None:
         """As for ``SingleRung``."""

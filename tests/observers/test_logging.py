@@ -7,7 +7,9 @@ import pytest
 
 from semcache.events import BreakerChanged, CacheFailed, CacheRecovered, Event, IndexCreated, TrustChanged
 from semcache.observers import LoggingObserver
+from semcache.observers.outages import QUIET_S
 from tests.observers.samples import ONE_OF_EACH, reranked
+from tests.scripted import ScriptedClock
 
 
 @pytest.fixture
@@ -61,6 +63,18 @@ def test_an_outage_warns_once_per_step_until_it_is_over(logged: pytest.LogCaptur
         observer(event)
     levels = [record.levelname for record in logged.records]
     assert levels == ["WARNING", "DEBUG", "WARNING", "DEBUG", "INFO", "WARNING"]
+
+
+def test_an_outage_without_a_recovery_is_over_after_a_quiet_minute(logged: pytest.LogCaptureFixture) -> None:
+    # As of a Redis that is full: its answers are errors, so that its circuit breaker stays closed.
+    clock = ScriptedClock()
+    observer = LoggingObserver(clock=clock)
+    for _ in range(3):
+        for _ in range(4):
+            observer(CacheFailed("Remember", "TransientStoreError: Redis is full"))
+            clock.pass_(1)
+        clock.pass_(QUIET_S)
+    assert [record.levelname for record in logged.records] == ["WARNING", *["DEBUG"] * 3] * 3
 
 
 def test_another_logger_can_be_given(caplog: pytest.LogCaptureFixture) -> None:
