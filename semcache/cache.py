@@ -197,9 +197,9 @@ class RedisSemanticCache:
         """Tell the observers of the whole cache, and those that were given to ``of``."""
         notify(self._observers, event)
 
-    def policy(self) -> FlowPolicy:
-        """What the flow may do with this reranker's scores now."""
-        policy = self.backend.policy_for(self.reranker)
+    def policy(self, tenant: str = "") -> FlowPolicy:
+        """What the flow of a tenant's request may do with this reranker's scores now."""
+        policy = self.backend.policy_for(self.reranker).for_tenant(tenant)
         if not isinstance(self._own_guard, FromSettings):
             policy = replace(policy, guard=self._own_guard)
         if self.is_private:
@@ -260,7 +260,9 @@ class RedisSemanticCache:
         return lookup(request, await arun(self._find(request, vector), calls))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
-        return find(request, self.policy(), self.reranker, listwise=self.listwise, vector=self._checked(vector))
+        return find(
+            request, self.policy(request.tenant), self.reranker, listwise=self.listwise, vector=self._checked(vector)
+        )
 
     def remember(
         self,

@@ -287,7 +287,7 @@ class CachedReranker:
 
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
-        policy = self.cache.policy() if policy is None else policy
+        policy = self.cache.policy(request.tenant) if policy is None else policy
         self.forced.keep_up()
         outcome = yield from rerank(request, policy, self._name, listwise=self.cache.listwise)
         # What other processes will not read need not be watched.

@@ -16,7 +16,7 @@ from semcache.audit.background import Background
 from semcache.audit.pruning import PruningWatch
 from semcache.audit.watch import QualityWatch
 from semcache.cache import RedisSemanticCache
-from semcache.entries.fingerprint import entry_id
+from semcache.entries.fingerprint import entry_id, tenant_group
 from semcache.events import AuditDropped
 from semcache.flow.drive import run
 from semcache.flow.outcome import Evidence, Outcome
@@ -114,7 +114,9 @@ class Auditor:
             # True scores of this very query, which cost a model call: the next request for it is answered exactly.
             scores = list(zip(request.fingerprints, fresh.tolist(), strict=True))
             run(remember(request, self._cache.policy(), scores), self._cache.calls())
-        observation = Observation(band, np.array(outcome.scores, dtype=float), fresh)
+        observation = Observation(
+            band, np.array(outcome.scores, dtype=float), fresh, tenants=tenant_group(request.tenant)
+        )
         self.watch.observe(lambda: observation)
 
     def _score_afresh(self, request: Request, score: ScoreWhenIdle) -> Floats | None:
@@ -137,9 +139,10 @@ class Auditor:
         """The observation of a verification; None if it says too little, or a guard would not have trusted it."""
         if len(evidence.fresh) < min(_MIN_DOCUMENTS, max(2, len(request.texts))):
             return None
+        tenants = tenant_group(request.tenant)
         # Its own entry is verified like a neighbour only while exact scores are not trusted.
         if evidence.id == entry_id(request.tenant, request.query):
-            return Observation(EXACT, evidence.cached, evidence.fresh, evidence.worst)
+            return Observation(EXACT, evidence.cached, evidence.fresh, evidence.worst, tenants)
         # What the guard keeps from being trusted says nothing about what is trusted.
         guard = self._cache.policy().guard
         if (
@@ -147,7 +150,7 @@ class Auditor:
             and guard.difference(guard.cues(request.query), evidence.cues, evidence.similarity) is not None
         ):
             return None
-        return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst)
+        return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst, tenants)
 
     def _drop(self, reason: str) -> None:
         self._cache.on_event(AuditDropped(reason))

@@ -1,7 +1,7 @@
 """Measures together with other processes what reuses cost, and withdraws trust that costs too much."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
 from time import monotonic
@@ -11,8 +11,9 @@ from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, TrustChanged
-from semcache.flow.policy import FlowPolicy
+from semcache.flow.policy import FlowPolicy, TenantTrust
 from semcache.protocols import Clock
+from semcache.quality.consensus import decide_for_all
 from semcache.quality.statistics import Observation
 from semcache.quality.trust import NEVER, Trust, decide
 from semcache.redis.quality_state import QualityState, QualityStore
@@ -67,15 +68,19 @@ class QualityWatch:
     def snapshot(self) -> dict[str, Any]:
         """How far scores are trusted, why, and the losses seen by band of similarity, as of the last look at Redis.
 
-        ``trust_threshold`` is the similarity from which near queries are trusted, None if none is.
+        ``trust_threshold`` is the similarity from which near queries are trusted, None if none is. Tenants whose own
+        requests were seen to lose more are in ``tenant_groups_with_less_trust`` of 16 groups.
         """
         state = self._state
+        # Of a single tenant, its own is what is in force.
+        trust = state.trust_of(next(iter(state.by_tenants))) if len(state.by_tenants) == 1 else state.trust
         reuse = self._cache.backend.policy.reuse
-        threshold = NEVER if reuse is None else state.trust.threshold(reuse.trust_threshold)
+        threshold = NEVER if reuse is None else trust.threshold(reuse.trust_threshold)
         return {
             "trust_threshold": None if threshold == NEVER else threshold,
-            "trust_exact": state.trust.exact,
-            "reason": state.trust.reason or None,
+            "trust_exact": trust.exact,
+            "reason": trust.reason or None,
+            "tenant_groups_with_less_trust": sum(own.is_stricter_than(state.trust) for own in state.own.values()),
             "bands": {band: statistics.summary() for band, statistics in state.statistics.items()},
         }
 
@@ -124,35 +129,66 @@ class QualityWatch:
         if policy.reuse is not None:
             # What is not similar enough to be verified is not found at all.
             floor = max(floor, policy.reuse.reuse_threshold)
-        trust = decide(state.trust, state.statistics, _threshold(policy), self._budget, floor)
+        limits = _threshold(policy), self._budget, floor
+        trust = decide_for_all(state.trust, state.by_tenants, *limits)
         if trust is not state.trust:
             # Another process may have decided first. Then its decision is what comes back, and it counts.
             state = self._store.change(state, trust)
+        for tenants, statistics in state.by_tenants.items() if any(state.by_tenants) else ():
+            own = decide(state.trust_of(tenants), statistics, *limits)
+            if own is not state.trust_of(tenants):
+                state = self._store.change(state, own, tenants)
         old, self._state = self._state, state
-        if all(getattr(old.trust, name) == getattr(state.trust, name) for name in ("near", "low", "exact")):
-            return
-        after = restricted(policy, state.trust)
+        self._tell(old, state, policy)
+        if _in_force(old.trust) != _in_force(state.trust) or old.own != state.own:
+            after = restricted(policy, state.trust, state.own)
 
-        def changed(policy: FlowPolicy) -> FlowPolicy:
-            # The other watch decides about these.
-            return replace(after, prune=policy.prune, surrogate=policy.surrogate, unpruned=policy.unpruned)
+            def changed(policy: FlowPolicy) -> FlowPolicy:
+                # The other watch decides about these.
+                return replace(after, prune=policy.prune, surrogate=policy.surrogate, unpruned=policy.unpruned)
 
-        before = self._cache.backend.restrict(self._cache.reranker, changed)
+            self._cache.backend.restrict(self._cache.reranker, changed)
+
+    def _tell(self, old: QualityState, new: QualityState, policy: FlowPolicy) -> None:
+        """Tell observers whose trust has changed."""
         scope = f"{self._cache.backend.knobs.namespace}/{self._cache.reranker}"
-        self._cache.on_event(TrustChanged(scope, _threshold(before), _threshold(after), state.trust.reason))
+        for tenants in (None, *new.own):
+            before, now = old.trust_of(tenants), new.trust_of(tenants)
+            if _in_force(before) != _in_force(now):
+                name = scope if tenants is None else f"{scope}, a group of tenants"
+                was, is_ = (_threshold(restricted(policy, trust)) for trust in (before, now))
+                self._cache.on_event(TrustChanged(name, was, is_, now.reason))
 
     def __repr__(self) -> str:
         return f"<QualityWatch of {self._cache.reranker!r}: {self._state.trust}>"
 
 
-def restricted(policy: FlowPolicy, trust: Trust) -> FlowPolicy:
-    """The policy that the user allows, with only as much trust as there is."""
-    reason = trust.reason if trust.is_stricter_than(Trust()) else ""
-    policy = replace(policy, trust_near=trust.near < NEVER, trust_exact=trust.exact, withdrawn=reason)
+def restricted(policy: FlowPolicy, trust: Trust, own: Mapping[str, Trust] | None = None) -> FlowPolicy:
+    """The policy that the user allows, with only as much trust as there is; ``own`` is that of groups of tenants."""
+    tenants = {} if own is None else {name: _tenant_trust(policy, each) for name, each in own.items()}
+    of_all = _tenant_trust(policy, trust)
+    policy = replace(
+        policy,
+        trust_near=of_all.trust_near,
+        trust_exact=of_all.trust_exact,
+        withdrawn=of_all.withdrawn,
+        tenants=tenants,
+    )
     if policy.reuse is None or not policy.trust_near:
         return policy
-    threshold = trust.threshold(policy.reuse.trust_threshold)
-    return replace(policy, reuse=replace(policy.reuse, trust_threshold=threshold))
+    return replace(policy, reuse=replace(policy.reuse, trust_threshold=of_all.trust_threshold))
+
+
+def _tenant_trust(policy: FlowPolicy, trust: Trust) -> TenantTrust:
+    reason = trust.reason if trust.is_stricter_than(Trust()) else ""
+    users = NEVER if policy.reuse is None else policy.reuse.trust_threshold
+    # Where no near query is trusted, the threshold is not asked for, and stays the user's.
+    threshold = users if trust.near == NEVER else trust.threshold(users)
+    return TenantTrust(trust.near < NEVER, trust.exact, threshold, reason)
+
+
+def _in_force(trust: Trust) -> tuple[float, float, bool]:
+    return trust.near, trust.low, trust.exact
 
 
 def _threshold(policy: FlowPolicy) -> float:

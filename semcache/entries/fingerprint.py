@@ -68,6 +68,14 @@ def tenant_tag(tenant: str) -> str:
     return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def tenant_group(tenant: str) -> str:
+    """One of 16 groups of tenants that are counted together, by a hexadecimal digit; "" for the empty tenant alone.
+
+    What is kept by tenant and shared by processes has to be bounded, and there may be any number of tenants.
+    """
+    return tenant_tag(tenant)[0] if tenant else ""
+
+
 def _id_of(*parts: str, size: int = FINGERPRINT_BYTES) -> str:
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     # The length in front of each part keeps ("ab", "c") and ("a", "bc") apart.

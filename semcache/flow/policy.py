@@ -1,10 +1,12 @@
 """Policies for a rerank: from which similarity scores are reused, what is skipped, and how sure that has to be."""
 
 # No numpy here: the settings read these defaults, and importing numpy would take half of their import time again.
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal, get_args
 
+from semcache.entries.fingerprint import tenant_group
 from semcache.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,6 +90,19 @@ class PrunePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantTrust:
+    """How far scores are trusted for a group of tenants, in the place of what holds for all; see ``FlowPolicy``.
+
+    ``trust_threshold`` is the cosine in [-1, 1] from which they are served unasked.
+    """
+
+    trust_near: bool
+    trust_exact: bool
+    trust_threshold: float
+    withdrawn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowPolicy:
     """All that a flow may do. ``guard`` None trusts by similarity alone, ``reuse`` None looks up exact queries only.
 
@@ -96,6 +111,7 @@ class FlowPolicy:
     The quality watch withdraws both, or raises the trust threshold, when reuses have cost too much; ``withdrawn`` then
     says why. ``surrogate`` is what was learned so far, None while that is too little. ``prune`` None prunes nothing.
     The pruning watch lets its mode be "on" when the evidence suffices, and until then ``unpruned`` says why not.
+    ``tenants`` has other trust by group of tenants (``entries.fingerprint.tenant_group``).
     """
 
     reuse: ReusePolicy | None
@@ -107,6 +123,20 @@ class FlowPolicy:
     prune: PrunePolicy | None = None
     surrogate: "Surrogate | None" = None
     unpruned: str = ""
+    tenants: Mapping[str, TenantTrust] = field(default_factory=dict)
+
+    def for_tenant(self, tenant: str) -> "FlowPolicy":
+        """The policy of a tenant's requests: the same object where nothing else holds for it."""
+        # Mostly there are none, and then even the tenant's group need not be known.
+        own = self.tenants.get(tenant_group(tenant)) if self.tenants else None
+        if own is None:
+            return self
+        reuse = self.reuse
+        if reuse is not None:
+            reuse = replace(reuse, trust_threshold=max(own.trust_threshold, reuse.reuse_threshold))
+        return replace(
+            self, reuse=reuse, trust_near=own.trust_near, trust_exact=own.trust_exact, withdrawn=own.withdrawn
+        )
 
     @property
     def is_pruning(self) -> bool:

@@ -97,13 +97,15 @@ class Observation:
     """Cached and fresh scores of the same documents for one query, in the same order.
 
     ``band`` says how similar the cached query was. ``worst`` is the fresh score, known or expected, of the worst
-    candidate; the candidates may be more than these documents.
+    candidate; the candidates may be more than these documents. ``tenants`` is the group of the tenant whose request it
+    was (``entries.fingerprint.tenant_group``).
     """
 
     band: str
     cached: Floats
     fresh: Floats
     worst: float = np.inf
+    tenants: str = ""
 
     @property
     def group(self) -> str:

@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from semcache.quality.consensus import pooled
 from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatistics
 from semcache.quality.trust import Trust
 from semcache.redis.client.connection import RedisConnection
@@ -22,12 +23,19 @@ below the user's threshold 330 of one band alone."""
 class QualityState:
     """The statistics and the trust that the processes of a scope share; ``changes`` counts changes of the trust.
 
-    ``statistics`` are by band of similarity.
+    ``statistics`` are by band of similarity, ``by_tenants`` the same of each group of tenants. ``own`` has the trust of
+    groups whose own observations say something else than those of all.
     """
 
     trust: Trust
     statistics: Mapping[str, ReuseStatistics]
     changes: int = 0
+    by_tenants: Mapping[str, Mapping[str, ReuseStatistics]] = field(default_factory=dict)
+    own: Mapping[str, Trust] = field(default_factory=dict)
+
+    def trust_of(self, tenants: str | None) -> Trust:
+        """The trust in force for a group of tenants; for None that of all which have none of their own."""
+        return self.trust if tenants is None else self.own.get(tenants, self.trust)
 
 
 class QualityStore:
@@ -51,15 +59,16 @@ class QualityStore:
         for observation in observations:
             new[observation.group] += 1
             for name, amount in observation.increments().items():
-                sums[f"{observation.band}:{name}"] += amount
+                sums[f"{_named(observation.band, observation.tenants)}:{name}"] += amount
         groups = [(group, count, GROUPS[group]) for group, count in new.items()]
         fields = self._shared.add(groups, sums, read=read)
         return _state(fields) if read else None
 
-    def change(self, seen: QualityState, trust: Trust) -> QualityState:
+    def change(self, seen: QualityState, trust: Trust, tenants: str | None = None) -> QualityState:
         """Replace the trust of a state that was read, unless another process has changed it since; the state then.
 
-        When trust is withdrawn, all counting starts anew.
+        ``tenants`` is the group whose own trust it is, None for that of all. When trust is withdrawn, its counting
+        starts anew.
         """
         decision = {
             "near": repr(trust.near),
@@ -68,20 +77,43 @@ class QualityStore:
             "cleared": str(int(trust.is_cleared)),
             "low": repr(trust.low),
         }
-        return _state(self._shared.change(seen.changes, trust.is_stricter_than(seen.trust), decision))
+        anew: bool | str = trust.is_stricter_than(seen.trust_of(tenants))
+        if tenants is not None:
+            decision = {f"{name}@{tenants}": value for name, value in decision.items()}
+            anew = f"@{tenants}" if anew else False
+        return _state(self._shared.change(seen.changes, anew, decision))
 
     def __repr__(self) -> str:
         return f"<QualityStore {self._shared!r}>"
 
 
-def _state(fields: Mapping[str, str]) -> QualityState:
-    trust = Trust(
-        near=number_in(fields, "near", 0.0),
-        exact=fields.get("exact", "1") == "1",
-        reason=fields.get("reason", ""),
-        is_cleared=fields.get("cleared", "0") == "1",
-        low=float(fields.get("low", "0")),
+def _named(band: str, tenants: str) -> str:
+    """The band of a group of tenants as it stands in names of fields."""
+    return f"{band}@{tenants}" if tenants else band
+
+
+def _trust(fields: Mapping[str, str], of: str = "") -> Trust:
+    return Trust(
+        near=number_in(fields, f"near{of}", 0.0),
+        exact=fields.get(f"exact{of}", "1") == "1",
+        reason=fields.get(f"reason{of}", ""),
+        is_cleared=fields.get(f"cleared{of}", "0") == "1",
+        low=number_in(fields, f"low{of}", 0.0),
     )
-    statistics = {band: ReuseStatistics.of(sums) for band, sums in sums_by_band(fields).items() if band in BANDS}
+
+
+def _state(fields: Mapping[str, str]) -> QualityState:
+    by_tenants: defaultdict[str, dict[str, ReuseStatistics]] = defaultdict(dict)
+    for name, sums in sums_by_band(fields).items():
+        band, _, tenants = name.partition("@")
+        if band in BANDS:
+            by_tenants[tenants][band] = ReuseStatistics.of(sums)
+    own = {name.removeprefix("near@") for name in fields if name.startswith("near@")}
     changes = fields.get("changes", "")
-    return QualityState(trust, statistics, int(changes) if changes.isdecimal() else 0)
+    return QualityState(
+        _trust(fields),
+        pooled(by_tenants.values()),
+        int(changes) if changes.isdecimal() else 0,
+        dict(by_tenants),
+        {tenants: _trust(fields, f"@{tenants}") for tenants in own},
+    )

@@ -20,9 +20,10 @@ Group = tuple[str, int, tuple[str, ...]]
 class SharedState:
     """The hash under a key. Raises StoreError when Redis cannot be asked. Every method is one round trip.
 
-    Fields named ``<band>:<number>`` are sums: ``r7`` counts recent observations in bin 7, ``o7`` older ones. When a
-    group has ``max_recent`` recent observations, they become older ones, and above ``max_older`` of those all sums of
-    the group are halved. The other fields are the decision; ``changes`` counts how often it was changed.
+    Fields named ``<band>:<number>``, or ``<band>@<tenants>:<number>`` for a group of tenants, are sums: ``r7`` counts
+    recent observations in bin 7, ``o7`` older ones. When a group of bands has ``max_recent`` recent observations, they
+    become older ones, and above ``max_older`` of those all sums of the group are halved. The other fields are the
+    decision; ``changes`` counts how often it was changed.
     """
 
     def __init__(self, connection: RedisConnection, key: bytes, max_recent: int, max_older: int) -> None:
@@ -42,15 +43,17 @@ class SharedState:
         reply = self._run("observe", LIFE_MS, *self._limits, int(read), len(groups), *described, *amounts)
         return dict(as_dict(reply)) if read else {}
 
-    def change(self, seen_changes: int, anew: bool, decision: Mapping[str, str]) -> dict[str, str]:
+    def change(self, seen_changes: int, anew: bool | str, decision: Mapping[str, str]) -> dict[str, str]:
         """Replace the decision unless another process did so since ``seen_changes`` was read; all fields after that.
 
-        ``anew`` starts all counting anew.
+        ``anew`` starts all counting anew and forgets all other decisions; ``@<tenants>`` only the counting for that
+        group of tenants.
         """
         # A compare-and-set on the server: of two processes that decide on the same observations, only the first one's
         # decision counts.
         fields = [part for field in decision.items() for part in field]
-        return dict(as_dict(self._run("change_trust", LIFE_MS, seen_changes, int(anew), *fields)))
+        counting = anew if isinstance(anew, str) else int(anew)
+        return dict(as_dict(self._run("change_trust", LIFE_MS, seen_changes, counting, *fields)))
 
     def _run(self, name: str, *arguments: str | int) -> Any:
         call = script(name).by_digest((self.key,), *(str(argument).encode() for argument in arguments))

@@ -106,9 +106,9 @@ class Process:
         self.audit = self.reranker.audit
         assert self.audit.drain(PATIENCE_S)
 
-    def ask(self, topic: object, wording: int = 0, similarity: float = 1.0) -> Ranking[Any]:
+    def ask(self, topic: object, wording: int = 0, similarity: float = 1.0, tenant: str = "") -> Ranking[Any]:
         """One request, and everything it sets going in the background."""
-        ranking = self.reranker.rerank(f"{topic} {wording} {similarity}", DOCUMENTS, 5)
+        ranking = self.reranker.rerank(f"{topic} {wording} {similarity}", DOCUMENTS, 5, tenant=tenant)
         assert self.audit.drain(PATIENCE_S)
         return ranking
 
@@ -210,6 +210,64 @@ class TestPoisoned:
         assert process.cache.policy().trust_exact
         assert process.ask(0).status is Status.EXACT
         assert process.ask(0, 99, 0.99).status is Status.SEMANTIC
+
+
+class TestTenants:
+    """Tenants ``a``, ``b`` and ``c`` are in groups of their own."""
+
+    def ask_both(self, process: Process, topic: int, wording: int = 0, similarity: float = 1.0) -> list[Ranking[Any]]:
+        return [process.ask(topic, wording, similarity, tenant) for tenant in ("a", "b")]
+
+    def worthless(self, process: Process, topic: int, wording: int, similarity: float, tenant: str) -> Ranking[Any]:
+        """A request whose scores have nothing to do with those of its neighbours."""
+        noise, process.model.noise = process.model.noise, 50.0
+        ranking = process.ask(topic, wording, similarity, tenant)
+        process.model.noise = noise
+        return ranking
+
+    @pytest.mark.parametrize(("similarity", "status"), [(0.9, Status.VERIFIED), (0.985, Status.SEMANTIC)])
+    def test_worthless_orders_of_one_tenant_withdraw_its_trust_and_not_that_of_others(
+        self, start_process: StartProcess, similarity: float, status: Status
+    ) -> None:
+        process = start_process()
+        for topic in range(8):
+            self.ask_both(process, topic)
+            process.ask(topic, tenant="c")
+        for number in range(1, 57):
+            for ranking in self.ask_both(process, number % 8, number, similarity):
+                assert ranking.status is status
+            self.worthless(process, number % 8, number, similarity, "c")
+        (event,) = {event.scope for event in process.events_of(TrustChanged)}
+        assert event.endswith(", a group of tenants")
+        assert {ranking.status for ranking in self.ask_both(process, 0, 99, 0.985)} == {Status.SEMANTIC}
+        ranking = process.ask(0, 99, 0.985, "c")
+        assert ranking.status is not Status.SEMANTIC
+        assert "trust withdrawn" in (ranking.why or "")
+        quality = process.reranker.get_stats()["quality"]
+        assert (quality["trust_threshold"], quality["tenant_groups_with_less_trust"]) == (0.97, 1)
+
+    def test_a_tenant_that_comes_first_withdraws_only_its_own(self, start_process: StartProcess) -> None:
+        process = start_process()
+        process.ask(0, tenant="c")
+        for number in range(1, 57):
+            self.worthless(process, 0, number, 0.985, "c")
+        assert process.reranker.get_stats()["quality"]["trust_threshold"] != 0.97
+        process.ask(0, tenant="a")
+        assert process.ask(0, 1, 0.985, "a").status is Status.SEMANTIC
+
+    def test_what_several_tenants_see_is_withdrawn_for_all(self, start_process: StartProcess) -> None:
+        process = start_process()
+        for topic in range(40):
+            self.ask_both(process, topic)
+            process.ask(topic, tenant="c")
+        process.model.seed = 1
+
+        def is_withdrawn_for_all() -> bool:
+            scopes = {event.scope for event in process.events_of(TrustChanged)}
+            return any(not scope.endswith("tenants") for scope in scopes)
+
+        until(is_withdrawn_for_all, [lambda topic=topic: self.ask_both(process, topic) for topic in range(40)])
+        assert process.ask(0, tenant="c").status is not Status.EXACT
 
 
 class TestHealthy:

@@ -1,6 +1,7 @@
 """The quality state on a real server: shared, lasting, bounded."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,3 +120,40 @@ def test_an_unused_scope_is_forgotten_after_a_month(store: QualityStore, connect
 def test_a_redis_that_is_away_is_an_error(namespace: str) -> None:
     with RedisConnection("redis://localhost:1") as nowhere, pytest.raises(StoreUnavailableError):
         QualityStore(nowhere, namespace, "model", "words").read()
+
+
+def test_groups_of_tenants_are_kept_apart_and_pooled(store: QualityStore) -> None:
+    store.add([SAME, replace(SAME, tenants="3"), replace(SAME, tenants="f")])
+    state = store.add([replace(UPSIDE_DOWN, tenants="f")], read=True)
+    assert state is not None
+    counts = {
+        tenants: {band: seen.losses.sum() for band, seen in bands.items()}
+        for tenants, bands in state.by_tenants.items()
+    }
+    assert counts == {"": {"0.98": 1}, "3": {"0.98": 1}, "f": {"0.98": 1, EXACT: 1}}
+    assert {band: seen.losses.sum() for band, seen in state.statistics.items()} == {"0.98": 3, EXACT: 1}
+
+
+def test_observations_of_all_tenants_become_older_together(store: QualityStore) -> None:
+    """As many recent ones as before count, however many tenants there are."""
+    state = store.add([replace(SAME, tenants=f"{number % 16:x}") for number in range(64)], read=True)
+    assert state is not None
+    assert state.statistics["0.98"].recent.sum() == 0
+    assert state.statistics["0.98"].older.sum() == 64
+
+
+@pytest.mark.parametrize("tenants", ["", "3"])
+def test_withdrawing_for_a_group_of_tenants_starts_its_counting_anew(store: QualityStore, tenants: str) -> None:
+    state = store.add([replace(SAME, tenants=name) for name in ("", "3", "33")], read=True)
+    assert state is not None
+    state = store.change(state, Trust(NEVER, reason="costs"), tenants)
+    assert set(state.by_tenants) == {"", "3", "33"} - {tenants}
+    assert (state.trust, state.own) == (Trust(), {tenants: Trust(NEVER, reason="costs")})
+    assert store.read().own == state.own
+    assert (state.trust_of(tenants).near, state.trust_of("33"), state.trust_of(None)) == (NEVER, Trust(), Trust())
+
+
+def test_withdrawing_for_all_forgets_what_groups_had_of_their_own(store: QualityStore) -> None:
+    state = store.change(store.read(), Trust(low=0.95), "3")
+    state = store.change(state, Trust(0.98, reason="costs"))
+    assert (state.own, state.trust_of("3").near) == ({}, 0.98)

@@ -13,12 +13,13 @@ for at = 6 + 3 * groups, #ARGV, 2 do
   redis.call("HINCRBYFLOAT", key, ARGV[at], ARGV[at + 1])
 end
 
--- Fields are named "<band>:<number>"; r3 and o3 count recent and older losses in bin 3.
+-- Fields are named "<band>:<number>"; r3 and o3 count recent and older losses in bin 3. "<band>@<tenants>" belongs to the
+-- band: it is what a group of tenants was seen to lose.
 local function each_number_of(bands, change)
   local all = redis.call("HGETALL", key)
   for at = 1, #all, 2 do
     local band, number = all[at]:match("^(.-):(.+)$")
-    if band and bands:find(band .. ",", 1, true) then change(band, number, tonumber(all[at + 1])) end
+    if band and bands:find(band:match("^[^@]*") .. ",", 1, true) then change(band, number, tonumber(all[at + 1])) end
   end
 end
 
