@@ -1,6 +1,7 @@
 """semcache as a part of other libraries, a module for each; ``door`` is what they share.
 
     langchain              SemcacheCompressor, SemcacheCrossEncoder
+    llama_index            SemcacheRerank
 
 Each takes a ready pipeline or CachedReranker, or any reranker, or takes everything from the settings. A module raises
 MissingExtraError, with the pip line, where its library is not installed.

@@ -4,6 +4,7 @@ Their rerankers take an empty list of documents, and a blank query: what a perso
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Self
 
@@ -85,6 +86,14 @@ class Door:
                 )
             )
         return ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text with the score of its retriever, which is read only when a request needs it."""
+
+    text: str
+    score: float | None
 
 
 class Closing:

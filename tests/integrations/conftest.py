@@ -30,6 +30,7 @@ _LIBRARIES = {
     "test_langchain_compressor.py": "langchain_classic",
     "test_langchain_standard.py": "langchain_tests",
     "test_llama_index.py": "llama_index",
+    "test_llama_index_rerank.py": "llama_index",
     "test_rerank_service.py": "cohere",
 }
 _missing = {file: library for file, library in _LIBRARIES.items() if find_spec(library) is None}

@@ -8,7 +8,7 @@ import pytest
 from semcache.errors import MissingExtraError
 
 # By integration: the module of the library without which it is nothing, and the extra that brings it.
-NEEDED = {"langchain": "langchain_core"}
+NEEDED = {"langchain": "langchain_core", "llama_index": "llama_index"}
 
 
 @pytest.mark.parametrize("integration", NEEDED)
@@ -17,7 +17,7 @@ def test_the_error_has_the_pip_line(integration: str, monkeypatch: pytest.Monkey
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, NEEDED[integration], None)
     monkeypatch.delitem(sys.modules, f"semcache.integrations.{integration}", raising=False)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'redis-semcache\[{integration}\]'"):
+    with pytest.raises(MissingExtraError, match=rf"pip install 'redis-semcache\[{integration.replace('_', '-')}\]'"):
         import_module(f"semcache.integrations.{integration}")
 
 
