@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.reuse_requests import Evidence
-from semcache.flow.policy import PrunePolicy, ReusePolicy
+from semcache.flow.policy import PrunePolicy
 from semcache.flow.replay import replay
 from semcache.flow.reuse import UNKNOWN, Learned, Prior, next_to_ask, settle, with_learned
 from semcache.pruning.features import Features, features
@@ -26,7 +26,7 @@ def overhead(evidence: Sequence[Evidence], depth: int = 100) -> Row:
     truths = [topic.scores[0, candidates] for topic, candidates in each]
     vectors = [topic.document_vectors[candidates] for topic, candidates in each]
     texts = [[topic.topic.documents[position] for position in candidates] for topic, candidates in each]
-    policy = ReusePolicy(max_rounds=PrunePolicy().max_rounds, confidence=PrunePolicy().confidence)
+    policy = PrunePolicy().rule()
     nothing = Prior(np.full(depth, np.nan), np.full(depth, UNKNOWN, dtype=np.intp), np.empty(0))
 
     def described(at: int) -> Features:

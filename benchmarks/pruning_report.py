@@ -102,15 +102,19 @@ def _other(row: Row) -> str:
 def _rounds(pruning: Row) -> str:
     lines = [
         f"Time of the reranker for one request: {1000 * pruning['pair_s']:.1f} ms per pair for the local model, "
-        f"{1000 * pruning['call_s']:.0f} ms per round for an API (whole scoring: 50 pairs, one round).\n",
-        "| top k | most rounds | setting | change of nDCG | worst 5 % | pairs avoided | rounds | local model | API |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"{1000 * pruning['call_s']:.0f} ms per round for an API (whole scoring: all pairs, one round).\n",
+        "By default a local model is asked in 5 rounds at most (3 where near queries know some of the documents), a "
+        "service in one. *Surrogate's first m*: one round of a fixed number, at the same mean number of pairs.\n",
+        "| request | most rounds | setting | rule | change of nDCG | worst 5 % | top k kept | pairs avoided | rounds "
+        "| local model | API |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in pruning["rounds"]:
         lines.append(
-            f"| {row['top_k']} of {row['candidates']} | {row['most_rounds']} | {row['setting']} "
-            f"| {interval(row['change'], '+.4f')} | {row['worst']:+.3f} | {interval(row['avoided'], '.1%')} "
-            f"| {row['rounds']:.2f} | {row['local_s']:.2f} of {row['candidates'] * pruning['pair_s']:.2f} s "
+            f"| {_request(row)} | {row['most_rounds']} | {row['setting']} | {row['rule']} "
+            f"| {interval(row['change'], '+.4f')} | {row['worst']:+.3f} | {row['same_top']:.1%} "
+            f"| {interval(row['avoided'], '.1%')} | {row['rounds']:.2f} "
+            f"| {row['local_s']:.2f} of {row['candidates'] * pruning['pair_s']:.2f} s "
             f"| {row['api_s']:.2f} of {pruning['call_s']:.2f} s |"
         )
     return "\n".join(lines) + "\n"

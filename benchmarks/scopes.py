@@ -206,7 +206,7 @@ def run(seed: int, kind: str, requests: int, prune: PrunePolicy, budget: float) 
             learner.learn(features, scores, top_k)
         if surrogate is not None and number % EVALUATED == 0:
             learned = expected(surrogate, features, None, in_force)
-            rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=in_force)
+            rule = prune.rule(in_force)
             pruned = replay(prior([b""] * documents, (), learned), scores, top_k, rule)
             stretches[-1].losses.append(0.0 if is_whole else pruned.loss)
             saved += 0.0 if is_whole else EVALUATED * pruned.avoided

@@ -79,6 +79,7 @@ class RedisSemanticCache:
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
         self.read = reader_of(text)
+        self.is_remote = False
         self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
         observers = (OutageLog(), *checked_observers(observers))
         reuse = reuse_policy(settings.reuse, threshold)
@@ -144,15 +145,17 @@ class RedisSemanticCache:
         observers: Sequence[Observer] = (),
         read: Reader | None = None,
         guard: Guard | str | FromSettings | None = FROM_SETTINGS,
+        is_remote: bool = False,
     ) -> Self:
         """``of``, for a reranker whose scope is not known yet; ``move`` brings the cache there.
 
-        ``guard`` replaces the cache's for the new one.
+        ``guard`` replaces the cache's for the new one. A reranker that ``is_remote`` waits for a service.
         """
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
         other.read = read or self.read
         other._owns_backend = False
+        other.is_remote = is_remote
         if not isinstance(guard, FromSettings):
             other._own_guard = guard_of(guard)
         other._serve(name, listwise=listwise, observers=observers)

@@ -94,6 +94,8 @@ class CachedReranker:
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),
             guard=guard,
+            # A ladder of the caller's own need not say.
+            is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
         self.identity = Identity(
             RerankerSubject(_asked_directly(primary_of(self.ladder))),
@@ -289,7 +291,8 @@ class CachedReranker:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
         policy = self.cache.policy(request.tenant) if policy is None else policy
         self.forced.keep_up()
-        outcome = yield from rerank(request, policy, self._name, listwise=self.cache.listwise)
+        cache = self.cache
+        outcome = yield from rerank(request, policy, self._name, listwise=cache.listwise, is_remote=cache.is_remote)
         # What other processes will not read need not be watched.
         if not self.cache.is_private:
             self.audit.consider(request, outcome)

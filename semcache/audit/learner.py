@@ -189,7 +189,7 @@ class PruningLearner:
         before = prior(fingerprints, neighbours, replace(learned, confidence=level))
         rule = self._reuse
         if rule is None or not neighbours:
-            rule = ReusePolicy(max_rounds=self._prune.max_rounds, confidence=level)
+            rule = self._prune.rule(level)
         replayed = replay(before, scores, top_k, rule)
         # Rounding may bring a loss of nothing below 0.
         return Pruned(level, replayed.documents, replayed.asked, min(max(replayed.loss, 0.0), 1.0))

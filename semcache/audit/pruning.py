@@ -57,7 +57,8 @@ class PruningWatch:
         self._budget = budget
         self._clock = clock
         self.share_of_time = share_of_time
-        prune = cache.backend.policy.prune
+        policy = cache.backend.policy.for_service() if cache.is_remote else cache.backend.policy
+        prune, self._reuse = policy.prune, policy.reuse
         # Orders of a listwise reranker say nothing about single documents.
         self.is_on = prune is not None and not cache.listwise
         self._prune = prune or PrunePolicy()
@@ -145,7 +146,7 @@ class PruningWatch:
         self._is_new = True
         backend = self._cache.backend
         store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
-        return PruningLearner(store, self._prune, backend.policy.reuse, self._budget)
+        return PruningLearner(store, self._prune, self._reuse, self._budget)
 
     def _scope_now(self) -> tuple[str, str]:
         return self._cache.reranker, self._cache.backend.embedder_name

@@ -19,7 +19,7 @@ from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker, Scor
 from semcache.ranking import Ranking
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited
-from semcache.rerankers.kind import call_kind
+from semcache.rerankers.kind import Kind, call_kind
 from semcache.settings.reranker_sections import OnFull, Workers
 
 D = TypeVar("D")
@@ -120,6 +120,11 @@ class AsyncBatchReranker:
     def listwise(self) -> bool:
         """True if scores are comparable only within one call; requests are not merged then."""
         return self.batcher.reranker.listwise
+
+    @property
+    def is_remote(self) -> bool:
+        """True if the reranker inside waits for a service."""
+        return self.batcher.kind.kind is Kind.REMOTE
 
     @property
     def primary(self) -> Reranker:

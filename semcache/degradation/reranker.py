@@ -23,6 +23,7 @@ from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.pruning.surrogate import Surrogate
 from semcache.ranking import Ranking
+from semcache.rerankers.kind import Kind
 from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.retrieval_order import RetrievalOrder
 from semcache.settings import Batching
@@ -121,6 +122,11 @@ class DegradableReranker:
     def listwise(self) -> bool:
         """True if the primary's scores are comparable only within one call."""
         return self._primary.reranker.listwise
+
+    @property
+    def is_remote(self) -> bool:
+        """True if the primary waits for a service, so that each call costs a round trip."""
+        return self._primary.kind.kind is Kind.REMOTE
 
     def rerank(
         self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None

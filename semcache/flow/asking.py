@@ -36,7 +36,7 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
         expected = yield from learned(request, policy, found.vector, found.neighbours, completes=policy.is_pruning)
         if expected is not None and not found.neighbours:
             # What a near query's drift has to do with it says nothing here.
-            rule = ReusePolicy(max_rounds=prune.max_rounds, confidence=prune.confidence)
+            rule = prune.rule()
     if rule is None or (expected is None and not found.neighbours):
         return (yield from ask_about_all(request, policy, found, reranker))
     return (yield from _ask_by_rounds(request, policy, rule, found, expected, reranker))

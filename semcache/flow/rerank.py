@@ -29,8 +29,12 @@ __all__ = ["FindFlow", "Flow", "find", "remember", "rerank", "trusted"]
 FindFlow = Generator[Step, Any, Found]
 
 
-def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False) -> Flow:
+def rerank(
+    request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False, is_remote: bool = False
+) -> Flow:
     """The whole rerank. A ``listwise`` reranker's order is served whole or not at all, and always asked for whole.
+
+    One that ``is_remote`` waits for a service, and is asked as often as ``FlowPolicy.for_service`` says.
 
     Example:
         >>> flow = rerank(checked_request("red", ["a red car"], top_k=1), FlowPolicy(None), "a reranker")
@@ -44,7 +48,7 @@ def rerank(request: Request, policy: FlowPolicy, reranker: str, *, listwise: boo
         return found.outcome
     if listwise:
         return (yield from ask_about_all(request, policy, found, reranker, listwise=True))
-    return (yield from ask_as_needed(request, policy, found, reranker))
+    return (yield from ask_as_needed(request, policy.for_service() if is_remote else policy, found, reranker))
 
 
 def find(

@@ -8,6 +8,8 @@ round 1       the unknown documents and the best-looking others: two more than t
               the k-th best is expected to be, if those are more
 rounds 2 ..   the few most promising of those that could still reach the top k: each answer moves the bar
 last round    all that could still reach it
+
+Of a service each round is a call over the network, so there is one, and the bound decides before anything is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +29,12 @@ __all__ = ["UNKNOWN", "Learned", "Prior", "Settled", "next_to_ask", "prior", "se
 FIRST_ROUND_EXTRA = 2
 """How many documents more than top_k the first round asks about. A worse document among them raises the bar for all
 others; with many more, it would ask about documents that the bound would have skipped."""
-FIRST_ROUND_MARGINS = (0.0, 0.5, 1.0)
-"""By how many spreads less than ``confidence`` the first round reaches, if 1, 2 or more rounds are allowed. The only
-round has to be right at once; of several, the first one learns how far off the expected scores are, and a wide one
-would ask about documents that the bound would have skipped."""
+FIRST_ROUND_MARGINS = (0.5, 1.0)
+"""By how many spreads less than ``confidence`` the first of 2 or of more rounds reaches: it learns how far off the
+expected scores are, and a wide one would ask about documents that the bound would have skipped."""
+ONLY_ROUND_MARGIN = 0.25
+"""By how many spreads more a cached score has to be out of reach of an only round, which has to be right at once: no
+answer says how far the scores have drifted. It then loses no more than three rounds (benchmarks/results/quality.md)."""
 MIDDLE_ROUND_SHARE = 0.6
 """Most documents of a round between the first and the last, as a share of top_k. Smaller rounds ask for fewer pairs, as
 each answer moves the bar, and take more calls of the model."""
@@ -126,7 +130,7 @@ def next_to_ask(
     ``fresh`` has the scores made for this query so far, nan where not asked. ``rounds`` were asked before this one. A
     document that cannot reach ``min_score``, a raw score, is not asked about, even if fewer than top_k can.
     """
-    if rounds >= policy.max_rounds:
+    if rounds >= policy.most_rounds:
         return np.empty(0, dtype=np.intp)
     expected = expect(prior, fresh)
     # With a top_k of all documents there is no first round: the bound below asks about all of them at once.
@@ -136,7 +140,7 @@ def next_to_ask(
         if chosen.size:
             return np.sort(_within_budget(chosen, prior, fresh, policy))
     chosen = _could_reach(prior, expected, fresh, top_k, policy, min_score)
-    is_between = 0 < rounds < policy.max_rounds - 1
+    is_between = 0 < rounds < policy.most_rounds - 1
     if is_between and not _is_adrift(expected, policy):
         chosen = chosen[: max(MIDDLE_ROUND_LEAST, round(MIDDLE_ROUND_SHARE * top_k))]
     return np.sort(_within_budget(chosen, prior, fresh, policy))
@@ -164,12 +168,26 @@ def _first_round(prior: Prior, expected: Expected, fresh: Floats, top_k: int, po
     best = np.argsort(np.where(unknown, np.inf, -looks), kind="stable")[: top_k + FIRST_ROUND_EXTRA]
     if unknown.any():
         best = np.concatenate([np.flatnonzero(unknown), best[~unknown[best]]])
-    else:
-        spread = np.where(asked, 0, expected.spread)
-        confidence = _confidence(prior, policy) - FIRST_ROUND_MARGINS[min(policy.max_rounds, 3) - 1]
-        above = np.flatnonzero(looks + confidence * spread > likely_bar(looks, spread, top_k))
-        best = np.union1d(best, above)
+    known = np.flatnonzero(~unknown)
+    if known.size > top_k and (policy.most_rounds == 1 or not unknown.any()):
+        looks, spread = looks[known], np.where(asked, 0, expected.spread)[known]
+        reach = looks + _first_confidence(prior, policy)[known] * spread
+        best = np.union1d(best, known[reach > likely_bar(looks, spread, top_k)])
     return best[~asked[best]]
+
+
+def _first_confidence(prior: Prior, policy: ReusePolicy) -> Floats:
+    """``_confidence`` of the first round."""
+    confidence = _confidence(prior, policy)
+    if policy.most_rounds > 1:
+        return confidence - FIRST_ROUND_MARGINS[min(policy.most_rounds, 3) - 2]
+    if not prior.is_cached.any():
+        return confidence
+    if prior.confidence is None:
+        return confidence + ONLY_ROUND_MARGIN
+    # Cached scores are compared with the surrogate's, and their levels were not seen side by side: neither may count as
+    # surer than the other. On TREC DL 2019 that avoids as many pairs as rounds do, at the same worst 5 %.
+    return np.full_like(confidence, (prior.confidence + policy.confidence + LEARNED_MARGIN) / 2)
 
 
 def likely_bar(scores: Floats, spread: Floats, top_k: int) -> float:

@@ -10,6 +10,7 @@ from semcache.protocols import FloatArray, Ladder, Pair, Reranker, Scored
 from semcache.rerankers.adapt import adapt
 from semcache.rerankers.awaiting import is_awaited, is_loop_bound
 from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.kind import Kind, call_kind
 from semcache.rerankers.named import refuse_options
 from semcache.rerankers.priority_lock import PriorityLock
 from semcache.runtime.foreign_errors import awaited, called
@@ -41,6 +42,11 @@ class SingleRung:
     def listwise(self) -> bool:
         """Whether the reranker gives an order instead of scores."""
         return self._reranker.listwise
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the reranker waits for a service."""
+        return call_kind(self._reranker).kind is Kind.REMOTE
 
     def score(
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
@@ -98,6 +104,8 @@ class AwaitedRung:
 
     It has no ``score_when_idle`` for a client that must not be used on another loop than that of the requests.
     """
+
+    is_remote = True
 
     def __init__(self, reranker: Any) -> None:
         self._reranker = reranker

@@ -53,6 +53,18 @@ def test_limits_of_the_ranges_are_allowed() -> None:
     ReusePolicy(trust_threshold=1.0, reuse_threshold=-1.0, confidence=0.0, max_rounds=1, max_pairs_share=1.0)
 
 
+def test_a_service_is_asked_once_unless_the_user_says_more() -> None:
+    policy = FlowPolicy(ReusePolicy(confidence=1.5), prune=PrunePolicy(confidence=1.75))
+    assert policy.reuse is not None and policy.prune is not None
+    assert (policy.reuse.most_rounds, policy.prune.rule().most_rounds) == (3, 5)
+    served = policy.for_service()
+    assert served.reuse == ReusePolicy(confidence=1.5, max_rounds=1)
+    assert served.prune == PrunePolicy(confidence=1.75, max_rounds=1)
+    told = FlowPolicy(ReusePolicy(max_rounds=4), prune=PrunePolicy(max_rounds=2))
+    assert told.for_service() == told
+    assert FlowPolicy(None).for_service() == FlowPolicy(None)
+
+
 def test_the_settings_have_the_defaults_of_the_policies() -> None:
     settings, reuse = Settings(), ReusePolicy()
     shared = {name: getattr(settings.reuse, name) for name in ReusePolicy.__slots__}

@@ -255,6 +255,38 @@ class TestCases:
         assert done.settled.reason == "budget"
         assert len(done.positions) == 10
 
+    def test_an_only_round_reaches_farther_for_cached_scores_since_no_answer_says_how_far_they_drifted(self) -> None:
+        cached = np.random.default_rng(7).normal(0, 4, 50)
+        unasked = np.full(50, NAN)
+        one = next_to_ask(one_neighbour(cached), unasked, 10, 0, ReusePolicy(max_rounds=1))
+        surer = next_to_ask(one_neighbour(cached), unasked, 10, 0, ReusePolicy(max_rounds=1, confidence=2))
+        several = next_to_ask(one_neighbour(cached), unasked, 10, 0, ReusePolicy())
+        assert set(several.tolist()) < set(one.tolist()) < set(surer.tolist())
+
+    def test_an_only_round_asks_about_known_documents_beside_unknown_ones(self) -> None:
+        cached = np.random.default_rng(7).normal(0, 4, 50)
+        source = np.where(np.arange(50) < 40, 0, UNKNOWN)
+        known = Prior(np.where(source == 0, cached, NAN), source, np.array([0.85]))
+        one = set(next_to_ask(known, np.full(50, NAN), 10, 0, ReusePolicy(max_rounds=1)).tolist())
+        best = set(np.argsort(-cached[:40])[:12].tolist())
+        assert set(range(40, 50)) | best < one
+
+    def test_in_an_only_round_no_source_is_surer_than_another(self) -> None:
+        scores = np.linspace(5, -5, 40)
+        near = Prior(np.where(np.arange(40) % 2, scores, NAN), np.where(np.arange(40) % 2, 0, UNKNOWN), np.array([0.9]))
+        asked = [
+            next_to_ask(
+                with_learned(near, Learned(Predicted(scores, np.ones(40)), confidence=z)),
+                np.full(40, NAN),
+                5,
+                0,
+                ReusePolicy(max_rounds=1),
+            )
+            for z in (0.5, 3.0)
+        ]
+        more = set(asked[1].tolist()) - set(asked[0].tolist())
+        assert set(asked[0].tolist()) < set(asked[1].tolist()) and {at % 2 for at in more} == {0, 1}
+
     def test_spent_rounds_are_admitted(self) -> None:
         random = np.random.default_rng(3)
         cached, truth = random.normal(0, 4, (2, 50))
