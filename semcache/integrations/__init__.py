@@ -2,6 +2,7 @@
 
     langchain              SemcacheCompressor, SemcacheCrossEncoder
     llama_index            SemcacheRerank
+    haystack               SemcacheRanker
 
 Each takes a ready pipeline or CachedReranker, or any reranker, or takes everything from the settings. A module raises
 MissingExtraError, with the pip line, where its library is not installed.

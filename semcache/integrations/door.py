@@ -27,7 +27,7 @@ class Door:
     """
 
     def __init__(self, reranker: object = None, settings: Settings | None = None) -> None:
-        self._is_ready = isinstance(reranker, CachedReranker)
+        self.is_ready = isinstance(reranker, CachedReranker)
         if isinstance(reranker, CachedReranker):
             if settings is not None:
                 raise ConfigurationError(
@@ -56,12 +56,12 @@ class Door:
 
     def close(self) -> None:
         """Close the reranker, unless it was passed in ready."""
-        if not self._is_ready:
+        if not self.is_ready:
             self.reranker.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
-        if not self._is_ready:
+        if not self.is_ready:
             await self.reranker.aclose()
 
     def _as_retrieved(self, documents: Sequence[Any], top_n: int | None, tenant: str) -> Ranking[Any]:

@@ -26,6 +26,7 @@ _LIBRARIES = {
     "test_examples.py": "langchain_classic",
     "test_flashrank.py": "flashrank",
     "test_haystack.py": "haystack",
+    "test_haystack_ranker.py": "haystack",
     "test_langchain.py": "langchain_core",
     "test_langchain_compressor.py": "langchain_classic",
     "test_langchain_standard.py": "langchain_tests",
