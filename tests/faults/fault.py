@@ -1,0 +1,32 @@
+"""A fault as a value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.world import World
+
+Strike = Callable[[World], object]
+
+
+def nothing(world: World) -> None:
+    """Nothing to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How to begin a fault, and how to end it.
+
+    ``strikes`` is what it befalls: network, server, data, embedder or reranker. ``prepare`` comes before any request.
+    ``tells`` are events of which one must come between beginning and recovery; empty where requests need notice nothing.
+    ``heals`` is False where the cache stays away. ``own`` means a fault of semcache's own format, which is none for
+    others.
+    """
+
+    name: str
+    strikes: str
+    begin: Strike
+    end: Strike = nothing
+    prepare: Strike = nothing
+    tells: tuple[str, ...] = ()
+    heals: bool = True
+    own: bool = False

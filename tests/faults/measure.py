@@ -1,0 +1,152 @@
+"""Puts a subject through a fault, and says what requests saw of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tests.faults.fault import Fault
+from tests.faults.models import ScriptedReranker
+from tests.faults.proxy_process import ProxyProcess
+from tests.faults.subjects import Setup, Subject
+from tests.faults.traffic import Load, Record, Traffic
+from tests.faults.world import World, a_world
+
+_PATIENCE_S = 20.0
+_QUIET = ("Reranked", "BatchScored")
+"""Events of requests that went well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long requests go on before a fault, with it, and after its end; and how long the last ones may take."""
+
+    before_s: float = 1.0
+    with_s: float = 2.5
+    after_s: float = 2.0
+    patience_s: float = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """What requests waited beyond the reranker's own time, in milliseconds."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What requests saw of a fault.
+
+    ``unanswered`` are those that had no answer when the row ended. ``recovered_s`` is how long after its end both
+    threads and tasks had hits again; None if they had none. Shares of hits are from 0 to 1.
+    """
+
+    subject: str
+    strikes: str
+    fault: str
+    requests: int = 0
+    failed: int = 0
+    wrong: int = 0
+    degraded: int = 0
+    unanswered: int = 0
+    before: Delay | None = None
+    first_second: Delay | None = None
+    later: Delay | None = None
+    hits_before: float | None = None
+    hits_with: float | None = None
+    hits_after: float | None = None
+    recovered_s: float | None = None
+    heals: bool = True
+    events: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def put_through(
+    fault: Fault, make: Callable[[Setup], Subject], load: Load, times: Times, *, namespace: str = "faults"
+) -> Row:
+    """A row of the table, from a world of its own. Raises what the fault itself cannot do."""
+    # Many calls at once, as of a service: else requests wait for each other, and not for the cache. A model that
+    # misbehaves is one of this machine, which has one call at a time.
+    reranker = ScriptedReranker(concurrency=1 if fault.strikes == "reranker" else 64)
+    with a_world(ProxyProcess, reranker) as world:
+        fault.prepare(world)
+        subject = make(Setup(world.proxy.url, world.embedder, reranker, namespace))
+        traffic = Traffic(subject, reranker, load)
+        with traffic:
+            row = _observe(fault, world, subject, traffic, times)
+        subject.close()
+    return row
+
+
+def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, times: Times) -> Row:
+    traffic.wait_until_known(_PATIENCE_S)
+    known = time.monotonic()
+    time.sleep(times.before_s)
+    told = subject.told()
+    began = time.monotonic()
+    fault.begin(world)
+    time.sleep(max(0.0, began + times.with_s - time.monotonic()))
+    ended = time.monotonic()
+    fault.end(world)
+    time.sleep(times.after_s)
+    unanswered = traffic.stop(times.patience_s)
+    told_since = subject.told() - told
+    records = list(traffic.records)
+    between = partial(_between, records)
+    struck = [record for record in records if record.began >= known]
+    failed = [record.error for record in struck if record.fate == "failed"]
+    return Row(
+        subject=subject.name,
+        strikes=fault.strikes,
+        fault=fault.name,
+        requests=len(struck) + unanswered,
+        failed=len(failed),
+        wrong=sum(record.is_wrong for record in struck),
+        degraded=sum(record.fate == "degraded" for record in struck),
+        unanswered=unanswered,
+        before=_delay(between(known, began)),
+        first_second=_delay(between(began, began + 1.0)),
+        later=_delay(between(began + 1.0, ended)),
+        hits_before=_hits(between(known, began)),
+        hits_with=_hits(between(began, ended)),
+        hits_after=_hits(between(ended + 1.0, ended + times.after_s)),
+        recovered_s=_recovered(between(ended, float("inf")), ended) if fault.heals else None,
+        heals=fault.heals,
+        events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},
+        error=max(set(failed), key=failed.count) if failed else "",
+    )
+
+
+def _between(records: Sequence[Record], start: float, stop: float) -> list[Record]:
+    return [record for record in records if start <= record.began < stop]
+
+
+def _delay(records: Sequence[Record]) -> Delay:
+    added = [record.added_s * 1000 for record in records]
+    if not added:
+        return Delay(None, None)
+    p50, p99 = np.percentile(added, (50, 99), method="inverted_cdf")
+    return Delay(round(float(p50), 2), round(float(p99), 2))
+
+
+def _hits(records: Sequence[Record]) -> float | None:
+    if not records:
+        return None
+    return round(sum(record.fate == "hit" for record in records) / len(records), 3)
+
+
+def _recovered(records: Sequence[Record], ended: float) -> float | None:
+    """Until both kinds of callers had a hit, by its end."""
+    first = [
+        min((r.began + r.took_s for r in records if r.fate == "hit" and r.is_task is is_task), default=None)
+        for is_task in (False, True)
+    ]
+    return None if None in first else round(max(at for at in first if at is not None) - ended, 3)

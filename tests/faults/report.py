@@ -1,0 +1,172 @@
+"""Writes the table: what requests saw of each fault and in each case, semcache beside its peers."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.subjects import Semcache
+
+Figures = Mapping[str, Any]
+_GROUPS = {
+    "network": "Between client and server",
+    "server": "The server",
+    "data": "What is stored",
+    "embedder": "The embedder",
+    "reranker": "The reranker",
+    "isolation": "Isolation",
+    "programs": "Programs",
+}
+_DELAY_S = {"before": "before", "first_second": "first second", "later": "later"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All rows. Those of cases have no times. ``left_out`` says why a subject has no rows."""
+
+    machine: Figures
+    rows: Sequence[Figures]
+    left_out: Mapping[str, str]
+
+
+def save(result: Result, folder: Path) -> None:
+    """Write ``faults.json`` and ``faults.md``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {"machine": result.machine, "left_out": result.left_out, "rows": list(result.rows)}
+    (folder / "faults.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / "faults.md").write_text(_markdown(result))
+
+
+def _markdown(result: Result) -> str:
+    sections = [_HEAD, _table(_totals(result.rows))]
+    sections += [f"{subject} was left out: {why}." for subject, why in result.left_out.items()]
+    for strikes, heading in _GROUPS.items():
+        if rows := [row for row in result.rows if row["strikes"] == strikes]:
+            sections.append(f"## {heading}")
+            sections.append(_table(_cases(rows) if "requests" in rows[0] and "before" not in rows[0] else _own(rows)))
+            if beside := _beside(rows):
+                sections.append(_table(beside))
+    sections.append("Machine: " + ", ".join(f"{name} {value}" for name, value in result.machine.items()) + ".")
+    return "\n\n".join(sections) + "\n"
+
+
+_HEAD = """# What requests see of faults
+
+Written by `make faults` (tests/faults). Each row is a real server behind a proxy, and requests of 4 threads and 8 tasks
+that go on before, with and after the fault; a tenth of them are about something new. The reranker takes 10 ms for a
+call, and its right answers are known. The peers stand in front of the same reranker as their documentation shows, and
+get the same candidates each time, while semcache gets others with each request.
+
+- **failed**: the caller got an exception. **wrong**: the answer was neither the right one nor said to be degraded.
+  **unanswered**: no answer when the row ended, seconds after the end of the fault.
+- **added**: what callers waited beyond the time in the reranker, p50 / p99 in ms: before the fault, in its first second,
+  and later while it lasted.
+- **hits**: share of requests that the cache saved work: before, with and after the fault.
+- **back**: seconds from the end of the fault until threads and tasks had hits.
+- **told**: events by kind, and the number of warnings in the log."""
+
+
+def _totals(rows: Iterable[Figures]) -> list[dict[str, str]]:
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        count = counts[row["subject"]]
+        for name in ("requests", "failed", "wrong", "unanswered"):
+            count[name] += row[name]
+        count["leaked"] += row.get("leaked", 0)
+        count["rows"] += 1
+        count["rows with a failed, wrong or unanswered request"] += bool(
+            row["failed"] or row["wrong"] or row["unanswered"] or row.get("leaked")
+        )
+    return [
+        {"": subject, **{name: f"{number:,}" for name, number in count.items()}} for subject, count in counts.items()
+    ]
+
+
+def _own(rows: Iterable[Figures]) -> list[dict[str, str]]:
+    """semcache's rows in full."""
+    return [
+        {
+            "fault": row["fault"],
+            "requests": f"{row['requests']:,}",
+            "failed": _marked(row["failed"]),
+            "wrong": _marked(row["wrong"]),
+            "unanswered": _marked(row["unanswered"]),
+            "degraded": str(row["degraded"]),
+            **{f"added, {name}": _delay(row[key]) for key, name in _DELAY_S.items()},
+            "hits": " / ".join(_share(row[name]) for name in ("hits_before", "hits_with", "hits_after")),
+            "back": _back(row),
+            "told": ", ".join(f"{name} {count}" for name, count in row["events"].items()),
+        }
+        for row in rows
+        if row["subject"] == Semcache.name
+    ]
+
+
+def _beside(rows: Sequence[Figures]) -> list[dict[str, str]]:
+    """The peers' rows in short, one line for each fault."""
+    peers = list(dict.fromkeys(row["subject"] for row in rows if row["subject"] != Semcache.name))
+    if not peers:
+        return []
+    by_fault: dict[str, dict[str, Figures]] = defaultdict(dict)
+    for row in rows:
+        by_fault[row["fault"]][row["subject"]] = row
+    lines = []
+    for fault, found in by_fault.items():
+        line = {"fault": fault}
+        for peer in peers:
+            row = found.get(peer)
+            line[f"{peer}: failed, wrong, unanswered of"] = "" if row is None else _counts(row)
+            if "before" in rows[0]:
+                line["added, first second" + " " * (peers.index(peer) + 1)] = (
+                    "" if row is None else _delay(row["first_second"])
+                )
+                line["back" + " " * (peers.index(peer) + 1)] = "" if row is None else _back(row)
+        lines.append(line)
+    return lines
+
+
+def _cases(rows: Iterable[Figures]) -> list[dict[str, str]]:
+    return [
+        {
+            "case": row["fault"],
+            "requests": str(row["requests"]),
+            **{name: _marked(row[name]) for name in ("failed", "wrong", "leaked", "unanswered")},
+            "degraded": str(row["degraded"]),
+            "note": row["note"],
+        }
+        for row in rows
+        if row["subject"] == Semcache.name
+    ]
+
+
+def _counts(row: Figures) -> str:
+    leaked = f", {row['leaked']} leaked" if row.get("leaked") else ""
+    return f"{row['failed']}, {row['wrong']}, {row['unanswered']} of {row['requests']}{leaked}"
+
+
+def _marked(count: int) -> str:
+    return f"**{count}**" if count else "0"
+
+
+def _delay(delay: Figures | None) -> str:
+    if delay is None or delay["p50_ms"] is None:
+        return "-"
+    return f"{delay['p50_ms']:.1f} / {delay['p99_ms']:.1f}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _back(row: Figures) -> str:
+    if not row["heals"]:
+        return "stays away"
+    return "never" if row["recovered_s"] is None else f"{row['recovered_s']:.2f}"
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    names = list(rows[0]) if rows else []
+    lines = [names, ["---"] * len(names), *([row.get(name, "") for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
