@@ -1,1 +1,1 @@
-"""Puts caches through faults of Redis, of models and of programs, with requests going on: ``python -m tests.faults``."""
+"""Puts caches through faults of Redis, models and programs while requests go on: ``python -m tests.faults``."""

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,19 +28,26 @@ def _drop_all(world: World) -> None:
         world.admin.execute_command("FT.DROPINDEX", name, "DD")
 
 
-def _other_schema(world: World) -> None:
-    """Indexes of the same names over vectors of another length."""
-    vector = ("VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", 32, "DISTANCE_METRIC", "COSINE")
-    for name in world.indexes():
-        described = world.admin.execute_command("FT.INFO", name)
-        described = described if isinstance(described, dict) else dict(zip(described[::2], described[1::2], strict=True))
-        definition = described[b"index_definition"]
-        if not isinstance(definition, dict):
-            definition = dict(zip(definition[::2], definition[1::2], strict=True))
-        prefix = definition[b"prefixes"][0]
-        field = b"prompt_vector" if b"semcache" not in name else b"embedding"
-        world.admin.execute_command("FT.DROPINDEX", name)
-        world.admin.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", field, *vector)
+def _replace_indexes(kind_of: Callable[[bool], str], dims: int) -> Callable[[World], None]:
+    """Indexes of the same names over other vectors; ``kind_of`` says of which type, for semcache and for others."""
+
+    def strike(world: World) -> None:
+        for name in world.indexes():
+            is_own = name.startswith(b"semcache:")
+            prefix = _after(b"prefixes", _after(b"index_definition", world.admin.execute_command("FT.INFO", name)))[0]
+            field = "embedding" if is_own else "prompt_vector"
+            vector = ("HNSW", 6, "TYPE", kind_of(is_own), "DIM", dims, "DISTANCE_METRIC", "COSINE")
+            world.admin.execute_command("FT.DROPINDEX", name)
+            world.admin.execute_command(
+                *("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "SCHEMA", field, "VECTOR", *vector)
+            )
+
+    return strike
+
+
+def _after(name: bytes, described: Any) -> Any:
+    """The value of a name in a mapping, which is a flat list in version 2 of the protocol."""
+    return described[name] if isinstance(described, dict) else described[described.index(name) + 1]
 
 
 def _other_types(world: World) -> None:
@@ -133,7 +141,11 @@ def data_faults() -> Iterator[Fault]:
     strikes = "data"
     yield Fault("index dropped", strikes, _drop_indexes)
     yield Fault("index dropped with its entries", strikes, _drop_all)
-    yield Fault("index replaced by one of another schema", strikes, _other_schema, _drop_indexes, tells=_SEEN)
+    other_dims = _replace_indexes(lambda is_own: "FLOAT32", 48)
+    yield Fault("index replaced by one of other dims", strikes, other_dims, _drop_indexes, tells=_SEEN)
+    # 128 bytes of semcache's 64 numbers, and 256 of the others': searches find something.
+    other_numbers = _replace_indexes(lambda is_own: "FLOAT32" if is_own else "FLOAT64", 32)
+    yield Fault("index replaced by one that reads other numbers", strikes, other_numbers, _drop_indexes)
     yield Fault("all data flushed", strikes, lambda world: world.admin.flushall())
     yield Fault("values of other types", strikes, _other_types, _remove_other_types, tells=_SEEN)
     yield Fault("three bits flipped in every value", strikes, _each_value(_flips(3)), tells=_DAMAGE)

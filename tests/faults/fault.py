@@ -17,7 +17,7 @@ class Fault:
     """How to begin a fault, and how to end it.
 
     ``strikes`` is what it befalls: network, server, data, embedder or reranker. ``prepare`` comes before any request.
-    ``tells`` are events of which one must come between beginning and recovery; empty where requests need notice nothing.
+    ``tells`` are events of which one must come before recovery; empty where requests need notice nothing.
     ``heals`` is False where the cache stays away. ``own`` means a fault of semcache's own format, which is none for
     others.
     """

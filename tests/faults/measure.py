@@ -101,6 +101,8 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
     told_since = subject.told() - told
     records = list(traffic.records)
     between = partial(_between, records)
+    # Hits go on without a reranker, so what shows its return is a miss that it answers.
+    returns = "miss" if fault.strikes == "reranker" else "hit"
     struck = [record for record in records if record.began >= known]
     failed = [record.error for record in struck if record.fate == "failed"]
     return Row(
@@ -118,7 +120,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
         hits_before=_hits(between(known, began)),
         hits_with=_hits(between(began, ended)),
         hits_after=_hits(between(ended + 1.0, ended + times.after_s)),
-        recovered_s=_recovered(between(ended, float("inf")), ended) if fault.heals else None,
+        recovered_s=_recovered(between(ended, float("inf")), ended, returns) if fault.heals else None,
         heals=fault.heals,
         events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},
         error=max(set(failed), key=failed.count) if failed else "",
@@ -143,10 +145,10 @@ def _hits(records: Sequence[Record]) -> float | None:
     return round(sum(record.fate == "hit" for record in records) / len(records), 3)
 
 
-def _recovered(records: Sequence[Record], ended: float) -> float | None:
-    """Until both kinds of callers had a hit, by its end."""
+def _recovered(records: Sequence[Record], ended: float, fate: str) -> float | None:
+    """Until the end of the first request with this fate, of both kinds of callers."""
     first = [
-        min((r.began + r.took_s for r in records if r.fate == "hit" and r.is_task is is_task), default=None)
+        min((r.began + r.took_s for r in records if r.fate == fate and r.is_task is is_task), default=None)
         for is_task in (False, True)
     ]
     return None if None in first else round(max(at for at in first if at is not None) - ended, 3)

@@ -10,7 +10,7 @@ from time import monotonic
 
 import redis
 
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, Strike
 from tests.faults.world import World
 from tests.redis.conftest import wait_for_end
 
@@ -121,9 +121,9 @@ def _hold_up(world: World) -> None:
     world.admin.config_set("busy-reply-threshold", 50)
 
     def spin() -> None:
-        with redis.Redis.from_url(world.server.url, socket_timeout=60) as client:
-            with contextlib.suppress(redis.RedisError):  # killed at last
-                client.eval("while true do end", 0)
+        client = redis.Redis.from_url(world.server.url, socket_timeout=60)
+        with client, contextlib.suppress(redis.RedisError):  # killed at last
+            client.eval("while true do end", 0)
 
     thread = Thread(target=spin, daemon=True)
     thread.start()
@@ -146,7 +146,7 @@ def _allow_few(world: World) -> None:
     world.end_connections()
 
 
-def _acl(*rules: str) -> object:
+def _acl(*rules: str) -> Strike:
     return lambda world: world.admin.execute_command("ACL", "SETUSER", "default", *rules)
 
 

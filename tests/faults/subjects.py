@@ -72,7 +72,7 @@ class Semcache:
     name = "semcache"
 
     def __init__(self, setup: Setup) -> None:
-        self._heard: Counter[str] = Counter()
+        self._heard: list[str] = []
         self._warnings = _Warnings(self._heard)
         logging.getLogger("semcache").addHandler(self._warnings)
         self.pipeline = OptimizedRerankerPipeline(
@@ -88,7 +88,7 @@ class Semcache:
         )
 
     def _hear(self, event: object) -> None:
-        self._heard[type(event).__name__] += 1
+        self._heard.append(type(event).__name__)
 
     def rerank(self, query: str, documents: Sequence[str], k: int, tenant: str = "") -> Answer:
         return _answer(self.pipeline.rerank(query, documents, k, tenant=tenant))
@@ -97,7 +97,7 @@ class Semcache:
         return _answer(await self.pipeline.arerank(query, documents, k, tenant=tenant))
 
     def told(self) -> Counter[str]:
-        return Counter(self._heard)
+        return Counter(list(self._heard))
 
     def close(self) -> None:
         self.pipeline.close()
@@ -109,12 +109,12 @@ def _answer(ranking: Ranking[str]) -> Answer:
 
 
 class _Warnings(logging.Handler):
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, heard: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self._counts = counts
+        self._heard = heard
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._counts["warnings"] += 1
+        self._heard.append("warnings")
 
 
 class _Peer:

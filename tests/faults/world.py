@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from threading import Event, Thread
@@ -32,7 +32,7 @@ class AnyProxy(Protocol):
 
 @dataclass
 class World:
-    """A server of its own behind a proxy, and the models. ``admin`` goes past the proxy.
+    """A server of its own behind a proxy, and the models. ``admin`` is a redis-py client past the proxy.
 
     ``later`` closes what a fault has opened. ``other`` is a second server that a fault has started.
     """
@@ -41,7 +41,7 @@ class World:
     proxy: AnyProxy
     embedder: ScriptedEmbedder
     reranker: ScriptedReranker
-    admin: redis.Redis
+    admin: Any
     later: ExitStack = field(default_factory=ExitStack)
     other: EmbeddedRedis | None = None
     pid: int = 0
@@ -68,9 +68,9 @@ class World:
         """All keys of a type of Redis."""
         return list(self.admin.scan_iter(count=1000, _type=kind))
 
-    def indexes(self) -> Sequence[Any]:
+    def indexes(self) -> Any:
         """The names of all indexes."""
-        return self.admin.execute_command("FT._LIST")  # type: ignore[no-any-return]
+        return self.admin.execute_command("FT._LIST")
 
     def again_and_again(self, strike: Any, every_s: float) -> None:
         """Do something in the background until the world ends or ``later`` is closed."""

@@ -74,7 +74,7 @@ class Proxy:
             setattr(self, name, value)
 
     def listen(self, how: str) -> None:
-        """``yes``, ``refuse`` new connections, or let them ``wait`` for ever; the latter two end those that are open."""
+        """``yes``, ``refuse`` connections, or let new ones ``wait`` for ever; both end those that are open."""
         asyncio.run_coroutine_threadsafe(self._listen(how), self._loop).result()
 
     def end_connections(self) -> None:
