@@ -55,6 +55,8 @@ def nearest(
         yield from ensure_index(state, tenant)
         replies = yield commands
     sizes.record(index, tenant, replies[len(searches) :])
+    if all(reply == [0] for reply in replies[: len(searches)]) and sizes.is_doubtful(index):
+        state.checked_indexes.discard(index)
     found = iter(replies)
     return [
         [] if blob is None else hits_in(state.value(next(found)), layout, tenant, vector, min_similarity, damages)

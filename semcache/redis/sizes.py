@@ -45,6 +45,8 @@ class Sizes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], _Measured] = {}
+        self._looked: dict[str, float] = {}
+        """When an index in which nothing was found was looked at again."""
 
     def commands_if_due(self, index: str, tenant: str) -> Sequence[Command]:
         """The commands that measure sizes, to be sent with the next search; none while the last sizes are fresh."""
@@ -73,6 +75,18 @@ class Sizes:
             case [int(keys), [int(count), *_]]:
                 entries, of_tenant = keys // 2, count
         self._known[index, tenant] = _Measured(self._clock(), entries, of_tenant)
+
+    def is_doubtful(self, index: str) -> bool:
+        """Whether to look again if an index fits, since a search has found nothing in it: once a minute.
+
+        If another program has replaced it by one for other vectors, it holds none of ours, and is searched without an
+        error.
+        """
+        now = self._clock()
+        if abs(now - self._looked.get(index, -inf)) < _MAX_AGE_S:
+            return False
+        self._looked[index] = now
+        return True
 
     def ef(self, index: str, tenant: str) -> int:
         """How many candidates a search of the graph is to keep."""

@@ -142,7 +142,8 @@ def data_faults() -> Iterator[Fault]:
     yield Fault("index dropped", strikes, _drop_indexes)
     yield Fault("index dropped with its entries", strikes, _drop_all)
     other_dims = _replace_indexes(lambda is_own: "FLOAT32", 48)
-    yield Fault("index replaced by one of other dims", strikes, other_dims, _drop_indexes, tells=_SEEN)
+    # It is empty, and told of within a minute.
+    yield Fault("index replaced by one of other dims", strikes, other_dims, _drop_indexes)
     # 128 bytes of semcache's 64 numbers, and 256 of the others': searches find something.
     other_numbers = _replace_indexes(lambda is_own: "FLOAT32" if is_own else "FLOAT64", 32)
     yield Fault("index replaced by one that reads other numbers", strikes, other_numbers, _drop_indexes)

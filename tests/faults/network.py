@@ -42,8 +42,9 @@ def network_faults() -> Iterator[Fault]:
     yield _changed("replies a byte at a time, each after 20 ms", _AWAY, byte_s=0.02)
     yield _changed("replies are garbage", _SEEN, garbage=True)
     yield _changed("a bit flipped in one of three replies", _SEEN, flips=0.33)
-    yield _changed("replies come twice, six times", _SEEN, twice=6)
-    yield _changed("a reply to no command, six times", _SEEN, stray=6)
+    # What is left over is mostly seen before the next command, which then gets another connection.
+    yield _changed("replies come twice, six times", (), twice=6)
+    yield _changed("a reply to no command, six times", (), stray=6)
     yield Fault(
         "connections are ended all the time",
         "network",

@@ -169,6 +169,25 @@ class TestMisfit:
                 theirs.find_neighbours("", theirs_vector, 1)
             assert theirs.remember("", "q", None, WRITE[3]), "scores alone are in no index"
 
+    async def test_one_that_replaces_another_while_that_is_in_use_is_told_of(
+        self, make_store: Any, client: redis.Redis, namespace: str
+    ) -> None:
+        store = make_store()
+        await store.remember(*WRITE)
+        assert await store.find_neighbours("", vector(1), 1)
+        (name,) = (index for index in client.execute_command("FT._LIST") if namespace.encode() in index)
+        client.execute_command("FT.DROPINDEX", name)
+        schema = ("embedding", "VECTOR", "FLAT", 6, "TYPE", "FLOAT32", "DIM", DIMS * 3, "DISTANCE_METRIC", "COSINE")
+        client.execute_command("FT.CREATE", name, "PREFIX", 1, name + b":v:", "SCHEMA", *schema)
+        assert await store.find_neighbours("", vector(1), 1) == []
+        for _ in range(2):
+            with pytest.raises(IndexMismatchError, match="use another namespace, or remove the old index"):
+                await store.find_neighbours("", vector(1), 1)
+        client.execute_command("FT.DROPINDEX", name)
+        await store.find_neighbours("", vector(1), 1)  # creates it, and is not sure to find what is being indexed
+        await store.remember("", "q2", vector(2), WRITE[3])
+        assert await store.find_neighbours("", vector(2), 1)
+
     def test_no_search_module(self, plain_url: str) -> None:
         with RedisConnection(plain_url.format(":right@")) as connection:
             store = RedisStore(connection, **LAYOUT)

@@ -39,7 +39,7 @@ def store(redis_url: str, namespace: str) -> Iterator[RedisStore]:
         store = RedisStore(connection, namespace=namespace, reranker="r", embedder="e", dims=DIMS)
         store.remember("", "q", vector(1), [(A, 1.0)])
         store.remember("t", "q", vector(1), [(A, 1.0)])
-        for tenant in ("", "t", "nobody"):  # asks for sizes along with the search
+        for tenant in ("", "t", "nobody", "nobody"):  # asks for sizes along with the search, and if the index fits
             store.find_neighbours(tenant, vector(1), 4)
         yield store
 
@@ -71,6 +71,21 @@ def test_sizes_are_asked_for_with_a_search_once_a_minute(
             assert counted.since().get("dbsize", 0) == asked
             assert len(store.find_neighbours("t", vector(1), 4)) == 1
             assert counted.since().get("ft.aggregate", 0) == asked
+
+
+def test_whether_an_index_fits_is_looked_at_again_once_a_minute_where_nothing_is_found(
+    redis_url: str, namespace: str, counted: CommandCounter
+) -> None:
+    now = 0.0
+    layout = {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS}
+    with RedisConnection(redis_url, timeout_s=10) as connection:
+        store = RedisStore(connection, **layout, clock=lambda: now)
+        store.find_neighbours("nobody", vector(1), 4)
+        for seconds, searches in ((1, 2), (2, 1), (61, 1), (62, 2), (63, 1)):
+            now = seconds
+            counted.since()
+            assert store.find_neighbours("nobody", vector(1), 4) == []
+            assert counted.since()["ft.search"] == searches
 
 
 def test_a_new_process_does_not_ask_for_what_takes_long_in_a_large_index(
