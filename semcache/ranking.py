@@ -18,9 +18,8 @@ class Status(StrEnum):
     SEMANTIC = "semantic"  # scores of a trusted similar query; no model call
     VERIFIED = "verified"  # the returned top k was scored for this query; the tail was skipped by a bound on the drift
     PARTIAL = "partial"  # the query was known, and only the unknown documents were scored
-    PRUNED = (
-        "pruned"  # the returned top k was scored for this query; the tail was skipped by what earlier scores taught
-    )
+    # the returned top k was scored for this query; the tail was skipped by what earlier scores taught
+    PRUNED = "pruned"
     FRESH = "fresh"  # every score was computed now
     DEGRADED = "degraded"  # the primary reranker did not answer; the reason says why
 

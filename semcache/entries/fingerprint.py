@@ -1,5 +1,6 @@
 """Fingerprints and ids of documents, queries and indexes: short, stable, and different for different things."""
 
+import struct
 import unicodedata
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
@@ -25,6 +26,18 @@ def document_fingerprints(texts: Iterable[str]) -> tuple[bytes, ...]:
     # more than with documents that are recognised (benchmarks/results/client_cost.md). A list and not a generator
     # inside tuple(), which would resume a frame for every text.
     return tuple([_cached_digest(text) if len(text) <= _LONGEST_CACHED else _digest(text) for text in texts])
+
+
+def settled_fingerprint(fingerprints: Iterable[bytes], *conditions: float) -> bytes:
+    """16 bytes that stand for a request for these documents, in whatever order, under these conditions.
+
+    Kept among the scores of a query, they say that such a request was answered before without asking about all of its
+    documents.
+    """
+    numbers = struct.pack(f"<{len(conditions)}d", *conditions)
+    return blake2b(
+        b"".join(sorted(fingerprints)), digest_size=FINGERPRINT_BYTES, key=numbers, person=b"settled"
+    ).digest()
 
 
 def _digest(text: str) -> bytes:

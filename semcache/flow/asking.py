@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.entries.entry import Neighbour
+from semcache.entries.fingerprint import settled_fingerprint
 from semcache.flow import reuse, why
 from semcache.flow.drift import Floats, Positions, expect
 from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
@@ -80,14 +81,19 @@ def _ask_by_rounds(
     least = -inf if request.min_score is None else request.min_score
     known = fresh = _known_scores(request, found.exact)
     rounds = 0
-    while (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule, least)).size:
+    mark = _settled_mark(request, rule, learned)
+    # A repetition costs nothing, although the rule, which has learned meanwhile, might ask about some more.
+    is_repeated = _is_settled(found.exact, mark, known)
+    while not is_repeated and (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule, least)).size:
         scored, fresh = yield from _ask(request, fresh, ask)
         if scored.reason is not None:
             return (yield from _degraded(request, policy, found, fresh, scored))
         rounds, reranker = rounds + 1, scored.reranker
     asked = np.flatnonzero(np.isnan(known) & ~np.isnan(fresh))
     if asked.size:
-        yield _remember(request, policy, found.vector, fresh, asked)
+        scored_ones = int(np.count_nonzero(np.isfinite(fresh)))
+        marks = ((mark, float(scored_ones)),) if scored_ones < len(fresh) else ()
+        yield _remember(request, policy, found.vector, fresh, asked, marks)
     settled = reuse.settle(prior, fresh, request.top_k, rule, least)
     skipped = int(np.count_nonzero(np.isnan(fresh) & ~prior.is_cached))
     status = _status(prior, known, fresh)
@@ -165,12 +171,27 @@ def _ask(request: Request, fresh: Floats, ask: Positions) -> Generator[Step, Any
     return scored, fresh
 
 
+def _settled_mark(request: Request, rule: ReusePolicy, learned: reuse.Learned | None) -> bytes:
+    """Stands for this request in the entry of its query, beside the scores, once it was answered by this rule.
+
+    An answer at a lower confidence, or by what may not be pruned by any more, is not repeated.
+    """
+    surely = (-1.0, 0.0) if learned is None else (learned.confidence or 0.0, float(learned.completes))
+    least = -inf if request.min_score is None else request.min_score
+    return settled_fingerprint(
+        request.fingerprints, request.top_k, least, rule.confidence, float(rule.most_rounds), *surely
+    )
+
+
+def _is_settled(exact: Mapping[bytes, float] | None, mark: bytes, known: Floats) -> bool:
+    """Whether this request was answered before, and all scores of then are still there."""
+    return exact is not None and exact.get(mark, inf) <= int(np.count_nonzero(np.isfinite(known)))
+
+
 def _status(prior: reuse.Prior, known: Floats, fresh: Floats) -> Status:
-    if np.isnan(fresh).any() and prior.is_cached.any():
-        return Status.VERIFIED
-    if np.isfinite(known).any():
-        return Status.PARTIAL
-    return Status.PRUNED if np.isnan(fresh).any() else Status.FRESH
+    if np.isnan(fresh).any():
+        return Status.VERIFIED if prior.is_cached.any() else Status.PRUNED
+    return Status.PARTIAL if np.isfinite(known).any() else Status.FRESH
 
 
 def _why(request: Request, found: Found, unskipped: str = "") -> str:
@@ -180,8 +201,13 @@ def _why(request: Request, found: Found, unskipped: str = "") -> str:
 
 
 def _remember(
-    request: Request, policy: FlowPolicy, vector: FloatArray | None, fresh: Floats, asked: Positions
+    request: Request,
+    policy: FlowPolicy,
+    vector: FloatArray | None,
+    fresh: Floats,
+    asked: Positions,
+    marks: tuple[tuple[bytes, float], ...] = (),
 ) -> Remember:
     scores = tuple((request.fingerprints[position], float(fresh[position])) for position in asked.tolist())
     cues = policy.guard.cues(request.query) if policy.guard is not None else b""
-    return Remember(request.tenant, request.query, vector, scores, cues)
+    return Remember(request.tenant, request.query, vector, scores + marks, cues)

@@ -22,7 +22,7 @@ from semcache.runtime.forking import ForkSafeLock
 
 HITS = frozenset((Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL))
 """A request with one of these statuses is a hit: scores in the cache saved at least a part of the reranker's work.
-Pruned ones are none: nothing was cached that helped."""
+Of the pruned ones those are hits that this query's own scores helped, as in a repetition."""
 
 # Shown also while they are 0, so that a dashboard finds them from the start.
 _COUNTED: Mapping[type, str] = {
@@ -44,7 +44,7 @@ class Counters:
         self._statuses: Counter[str] = Counter()
         self._empty: Counter[str] = Counter()
         """Those of the above without documents: there was nothing to find or to miss."""
-        self._asked = self._reused = self._skipped = 0
+        self._asked = self._reused = self._skipped = self._pruned_hits = 0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -55,6 +55,8 @@ class Counters:
                     self._statuses[event.status] += 1
                     if event.reason:
                         self._reasons[event.reason] += 1
+                    if event.status == Status.PRUNED and event.reused:
+                        self._pruned_hits += 1
                     if not event.documents:
                         self._empty[event.status] += 1
                     self._asked += event.asked
@@ -82,7 +84,7 @@ class Counters:
         ``last_error`` is that of the cache, of the embedder, and of each reranker, see LastErrors.
         """
         with self._lock:
-            hits = sum(self._statuses[status] - self._empty[status] for status in HITS)
+            hits = sum(self._statuses[status] - self._empty[status] for status in HITS) + self._pruned_hits
             misses = self._statuses.total() - self._empty.total() - hits
             return {
                 "requests": self._statuses.total(),

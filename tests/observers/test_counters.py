@@ -34,6 +34,12 @@ def test_what_counts_as_a_hit(status: str, hits: int) -> None:
     assert counts["by_status"][status] == 1
 
 
+@pytest.mark.parametrize(("reused", "hits"), [(0, 0), (7, 1)])
+def test_a_pruned_request_is_a_hit_where_scores_of_its_query_helped(reused: int, hits: int) -> None:
+    counts = counts_after(reranked("pruned", asked=0, reused=reused, skipped=3))
+    assert (counts["cache_hits"], counts["cache_misses"]) == (hits, 1 - hits)
+
+
 def test_the_rate_has_two_digits() -> None:
     assert counts_after(reranked("exact"), reranked("partial"), reranked("fresh"))["hit_rate"] == "66.67%"
 
