@@ -3,6 +3,8 @@
     langchain              SemcacheCompressor, SemcacheCrossEncoder
     llama_index            SemcacheRerank
     haystack               SemcacheRanker
+    sentence_transformers  CachedCrossEncoder
+    redisvl                SemcacheReranker
 
 Each takes a ready pipeline or CachedReranker, or any reranker, or takes everything from the settings. A module raises
 MissingExtraError, with the pip line, where its library is not installed.

@@ -54,6 +54,21 @@ class Door:
             return self._as_retrieved(documents, top_n, options.get("tenant", ""))
         return await self.reranker.arerank(query, documents, top_n or len(documents), **options)
 
+    def pair_scores(self, pairs: Sequence[tuple[str, str]], tenant: str) -> list[float]:
+        """One score per (query, text), in order; what was asked about one query is one request.
+
+        Where an order is the retriever's, its scores fall by one with each text: 0, -1, -2.
+        """
+        places: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(pairs):
+            places.setdefault(query, []).append(place)
+        scores = [0.0] * len(pairs)
+        for query, of_query in places.items():
+            ranking = self.rerank(query, [pairs[place][1] for place in of_query], None, tenant=tenant)
+            for index, score in zip(ranking.indices, falling_scores(ranking), strict=True):
+                scores[of_query[index]] = score
+        return scores
+
     def close(self) -> None:
         """Close the reranker, unless it was passed in ready."""
         if not self.is_ready:
@@ -122,12 +137,6 @@ class Closing:
         await self.aclose()
 
 
-def scores_by_position(ranking: Ranking[Any]) -> list[float]:
-    """The scores of a ranking of all documents in the order of the caller's list.
-
-    Where there are none, since the order is the retriever's, they fall by one with each document: 0, -1, -2.
-    """
-    scores = ranking.scores
-    if scores is None:
-        scores = tuple(-float(rank) for rank in range(len(ranking)))
-    return [score for _, score in sorted(zip(ranking.indices, scores, strict=True))]
+def falling_scores(ranking: Ranking[Any]) -> list[float]:
+    """The scores of a ranking; 0, -1, -2 and so on where there are none, since the order is the retriever's."""
+    return [-float(rank) for rank in range(len(ranking))] if ranking.scores is None else list(ranking.scores)

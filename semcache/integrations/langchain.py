@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from semcache.errors import InvalidInputError, MissingExtraError
-from semcache.integrations.door import Closing, Door, scores_by_position
+from semcache.integrations.door import Closing, Door
 from semcache.ranking import Ranking
 from semcache.settings import Settings
 
@@ -161,12 +161,4 @@ class SemcacheCrossEncoder(Closing, _BaseCrossEncoder):
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """One score per (query, text), in order. Raises what ``CachedReranker.rerank`` raises."""
-        places: dict[str, list[int]] = {}
-        for place, (query, _) in enumerate(text_pairs):
-            places.setdefault(query, []).append(place)
-        scores = [0.0] * len(text_pairs)
-        for query, of_query in places.items():
-            ranking = self._door.rerank(query, [text_pairs[place][1] for place in of_query], None, tenant=self._tenant)
-            for place, score in zip(of_query, scores_by_position(ranking), strict=True):
-                scores[place] = score
-        return scores
+        return self._door.pair_scores(text_pairs, self._tenant)

@@ -6,7 +6,7 @@ import pytest
 
 from semcache import CachedReranker, OptimizedRerankerPipeline, RedisSemanticCache
 from semcache.errors import ConfigurationError
-from semcache.integrations.door import Door, scores_by_position
+from semcache.integrations.door import Door, falling_scores
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -70,13 +70,19 @@ def test_all_documents_come_back_where_no_number_is_given(cached: CachedReranker
 
 def test_without_redis_the_answers_are_the_same(model: CountingReranker, settings: Settings) -> None:
     away = RedisSemanticCache("redis://127.0.0.1:1", WordEmbedder(), settings=settings)
+    pairs = [("the moon", text) for text in DOCUMENTS]
     with CachedReranker(model, away) as cached:
-        scores = scores_by_position(Door(cached).rerank("the moon", DOCUMENTS, None))
-    assert scores == pytest.approx([model.score_of("the moon", text) for text in DOCUMENTS])
+        assert Door(cached).pair_scores(pairs, "") == pytest.approx([model.score_of(*pair) for pair in pairs])
 
 
-def test_scores_come_in_the_order_of_the_documents_and_fall_where_there_are_none(cached: CachedReranker) -> None:
-    door = Door(cached)
-    expected = [CountingReranker().score_of("the moon", text) for text in DOCUMENTS]
-    assert scores_by_position(door.rerank("the moon", DOCUMENTS, None)) == pytest.approx(expected)
-    assert scores_by_position(door.rerank(" ", DOCUMENTS, None)) == [0.0, -1.0, -2.0]
+def test_pairs_of_several_queries_are_scored_in_their_order(cached: CachedReranker, model: CountingReranker) -> None:
+    pairs = [("red", "a red car"), ("moon", "the moon"), ("red", "the moon"), ("red", "a red car")]
+    for _ in range(2):
+        assert Door(cached).pair_scores(pairs, "") == pytest.approx([model.score_of(*pair) for pair in pairs])
+    assert len(model.pairs) == 3
+    assert Door(cached).pair_scores([], "") == []
+
+
+def test_scores_fall_where_there_are_none(cached: CachedReranker) -> None:
+    assert falling_scores(Door(cached).rerank(" ", DOCUMENTS, None)) == [0.0, -1.0, -2.0]
+    assert Door(cached).pair_scores([("", "a"), ("red", "a"), ("", "b")], "")[::2] == [0.0, -1.0]
