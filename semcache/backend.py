@@ -19,15 +19,21 @@ from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, serve
 from semcache.redis.layout import LayoutOptions
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
+from semcache.runtime.background import Background
 from semcache.runtime.foreign_errors import called
 from semcache.runtime.forking import ForkSafeLock
-from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
+from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread, in_own_thread
 from semcache.settings import Cache as CacheKnobs
 from semcache.settings import FromSettings, Settings, given
 from semcache.settings import Reuse as ReuseKnobs
 
 # Scores that no other process will read need not be kept for longer than a process usually lives.
 _PRIVATE_TTL_S = 24 * 3600.0
+
+_MOST_WRITES = 64
+"""What requests left to be stored after their answers. They come from a moment of slowness: soon Redis is quick again,
+or left alone, and what waits is refused."""
+_CLOSING_S = 5.0
 
 
 class _Scope(Protocol):
@@ -67,6 +73,7 @@ class Backend:
         self._lock = ForkSafeLock()
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
+        self.writes = Background(_MOST_WRITES, "semcache-write")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
         self._owner: ref[object] | None = None
@@ -240,12 +247,14 @@ class Backend:
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
+        self.writes.drain(_CLOSING_S)
         # A request after this opens the connection anew, which is then closed with the last user.
         self._owner = None
         self.connection.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
+        await in_own_thread(partial(self.writes.drain, _CLOSING_S), "semcache-close")
         self._owner = None
         await self.connection.aclose()
 

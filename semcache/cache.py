@@ -16,7 +16,7 @@ from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
-from semcache.flow.drive import Calls, ScoreDocuments, StoreT, arun, run
+from semcache.flow.drive import Calls, ScoreDocuments, arun, run
 from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
@@ -209,20 +209,25 @@ class RedisSemanticCache:
             return replace(policy, reuse=None, prune=None, surrogate=None, unpruned="")
         return policy
 
-    def calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[Store]:
+    def calls(
+        self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
+    ) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
         read = self.store.read_document_vectors
-        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker, read)
+        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker, read, budget_s)
 
-    def async_calls(self, score: ScoreDocuments | None = None, k: int | None = None) -> Calls[AsyncStore]:
+    def async_calls(
+        self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
+    ) -> Calls[AsyncStore]:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        read = self.async_store.read_document_vectors
-        return Calls(self.async_store, self.backend.aembed, score, neighbours, self.on_event, self.reranker, read)
+        read, embed = self.async_store.read_document_vectors, self.backend.aembed
+        return Calls(self.async_store, embed, score, neighbours, self.on_event, self.reranker, read, budget_s)
 
-    def _within_budget(self, calls: Calls[StoreT]) -> Calls[StoreT]:
-        return replace(calls, budget_s=self.backend.connection.budget_s)
+    @property
+    def _budget_s(self) -> float:
+        return self.backend.connection.budget_s
 
     def warmup(self) -> dict[str, float]:
         """Connect, make the index and load the embedder now, which the first request would wait for.
@@ -252,14 +257,14 @@ class RedisSemanticCache:
         ``vector`` is the query's unit vector, if the caller has it already.
         """
         request = checked_request(query, documents, 1, tenant, self.read)
-        return lookup(request, run(self._find(request, vector), self._within_budget(self.calls())))
+        return lookup(request, run(self._find(request, vector), self.calls(budget_s=self._budget_s)))
 
     async def alookup(
         self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
         request = checked_request(query, documents, 1, tenant, self.read)
-        calls = self._within_budget(self.async_calls())
+        calls = self.async_calls(budget_s=self._budget_s)
         return lookup(request, await arun(self._find(request, vector), calls))
 
     def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
@@ -306,11 +311,11 @@ class RedisSemanticCache:
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """At most k entries near a unit vector of shape ``(dims,)``, nearest first; none when Redis cannot be asked."""
-        return list(run(self._neighbours(vector, tenant), self._within_budget(self.calls(k=k))))
+        return list(run(self._neighbours(vector, tenant), self.calls(k=k, budget_s=self._budget_s)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        calls = self._within_budget(self.async_calls(k=k))
+        calls = self.async_calls(k=k, budget_s=self._budget_s)
         return list(await arun(self._neighbours(vector, tenant), calls))
 
     def _neighbours(self, vector: FloatArray | None, tenant: str) -> Generator[Step, Any, Sequence[Neighbour]]:
@@ -365,7 +370,7 @@ class RedisSemanticCache:
         Without such a list, the scores that the one reranker over this cache remembered give the order.
         """
         request = checked_request(query, documents, 1, read=self.read)
-        calls = self._within_budget(self._results().calls())
+        calls = self._results().calls(budget_s=self._budget_s)
         found = run(find_results(request, documents, self.policy()), calls)
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(scored.lookup(query, documents), documents)
@@ -373,7 +378,7 @@ class RedisSemanticCache:
     async def aget(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
         """``get`` for an event loop."""
         request = checked_request(query, documents, 1, read=self.read)
-        calls = self._within_budget(self._results().async_calls())
+        calls = self._results().async_calls(budget_s=self._budget_s)
         found = await arun(find_results(request, documents, self.policy()), calls)
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(await scored.alookup(query, documents), documents)

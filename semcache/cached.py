@@ -16,7 +16,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.documents import TextOf, reader_of
 from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
-from semcache.flow.drive import arun, arun_many, run, run_many
+from semcache.flow.drive import arun, arun_many, run, run_many, written_later
 from semcache.flow.hints import one_per_query, with_hints
 from semcache.flow.outcome import Outcome, ranking, reranked
 from semcache.flow.policy import FlowPolicy
@@ -108,12 +108,13 @@ class CachedReranker:
         self.identity.start()
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
-        budget_s = backend.connection.budget_s
-        pairs_at_once = identified.pairs_at_once
-        self._calls = replace(self.cache.calls(identified.score), pairs_at_once=pairs_at_once, budget_s=budget_s)
-        self._async_calls = replace(
-            self.cache.async_calls(identified.ascore), pairs_at_once=pairs_at_once, budget_s=budget_s
-        )
+        options: dict[str, Any] = {
+            "budget_s": backend.connection.budget_s,
+            "pairs_at_once": identified.pairs_at_once,
+            "write_later": written_later(self.cache.calls(), backend.writes.submit),
+        }
+        self._calls = replace(self.cache.calls(identified.score), **options)
+        self._async_calls = replace(self.cache.async_calls(identified.ascore), **options)
         knobs = backend.reuse_knobs
         self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
         # A ladder of the caller's own need not have it.

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from semcache.audit.background import Background
 from semcache.audit.pruning import PruningWatch
 from semcache.audit.watch import QualityWatch
 from semcache.cache import RedisSemanticCache
@@ -25,6 +24,7 @@ from semcache.flow.rerank import remember
 from semcache.protocols import Clock, Ladder, Scored
 from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status
+from semcache.runtime.background import Background
 
 # Pairs per call of an audit. A request that arrives during an audit waits for one such call at most.
 _PIECE = 8

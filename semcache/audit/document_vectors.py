@@ -8,12 +8,12 @@ from time import monotonic
 
 import numpy as np
 
-from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed
 from semcache.flow.requests import Request
 from semcache.protocols import Clock
+from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
 
 # Documents per call of the embedder: a request that embeds its query meanwhile waits for one such call at most.

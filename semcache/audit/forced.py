@@ -6,13 +6,13 @@ from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
-from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, State
 from semcache.models.foreign import has_members
 from semcache.protocols import Clock
 from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
+from semcache.runtime.background import Background
 
 REFRESH_S = 5.0
 """A process with traffic follows a decision within so many seconds, at the cost of a GET each time."""

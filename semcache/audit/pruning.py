@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from semcache.audit.background import Background
 from semcache.audit.document_vectors import DocumentEmbedder
 from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
@@ -23,6 +22,7 @@ from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Pruning
 from semcache.ranking import Status
 from semcache.redis.pruning_state import PruningStore
+from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.

@@ -22,7 +22,6 @@ from weakref import ref
 
 import numpy as np
 
-from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
 from semcache.errors import QueueFullError
@@ -34,6 +33,7 @@ from semcache.flow.rerank import rerank
 from semcache.protocols import Ladder, Scored
 from semcache.ranking import Status
 from semcache.rerankers.awaiting import OWN_LOOP
+from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
 
 # Four full queues of the batcher, or 2 MB of text with passages of 500 characters. More hours of an outage are not to

@@ -7,7 +7,6 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from semcache.audit.background import Background
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, TrustChanged
@@ -17,6 +16,7 @@ from semcache.quality.consensus import decide_for_all
 from semcache.quality.statistics import Observation
 from semcache.quality.trust import NEVER, Trust, decide
 from semcache.redis.quality_state import QualityState, QualityStore
+from semcache.runtime.background import Background
 
 # Enough for a burst of verified reuses; of more, the oldest are dropped.
 _MOST_WAITING = 256

@@ -8,7 +8,7 @@ shared by both worlds.
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -32,7 +32,7 @@ from semcache.flow.steps import (
     Step,
 )
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
-from semcache.runtime.budget import TimeBudget
+from semcache.runtime.budget import TimeBudget, begin_to_spend, current_budget, end_spending
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -144,7 +144,8 @@ class Calls(Generic[StoreT]):
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
     ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
     ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept.
-    ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit.
+    ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit. A
+    request that has used up half of that hands over what it has to store to ``write_later``.
     """
 
     store: StoreT
@@ -154,15 +155,15 @@ class Calls(Generic[StoreT]):
     on_event: Callable[[Event], None]
     reranker: str = "reranker"
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
-    pairs_at_once: Callable[[], int] | None = None
     budget_s: float | None = None
+    pairs_at_once: Callable[[], int] | None = None
+    write_later: Callable[[Remember], None] | None = None
 
-    def budget(self, deadline: float | None) -> AbstractContextManager[object]:
-        """The time that a request may wait for the store, which counts inside of the block."""
-        if self.budget_s is None:
-            return nullcontext()
-        left_s = inf if deadline is None else max(0.0, deadline - monotonic()) * _STORE_SHARE
-        return TimeBudget(self.budget_s, left_s)
+    def budget(self, deadline: float | None) -> TimeBudget | None:
+        """The time that a request may wait for the store."""
+        if self.budget_s is None or deadline is None:
+            return None if self.budget_s is None else TimeBudget(self.budget_s)
+        return TimeBudget(min(self.budget_s, max(0.0, deadline - monotonic()) * _STORE_SHARE))
 
     def answer(
         self, step: Step, deadline: float | None = None, started: float | None = None
@@ -181,6 +182,8 @@ class Calls(Generic[StoreT]):
         # An event takes no time, so a refusal is an event also after the deadline.
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
+        elif isinstance(step, Remember) and self.write_later is not None and _is_late(deadline):
+            self.write_later(step)
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
@@ -288,6 +291,17 @@ class Calls(Generic[StoreT]):
             self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 
+def _is_late(deadline: float | None) -> bool:
+    """Whether a request may not wait for anything more than it must.
+
+    A look-up that took half of the budget says that a write may take the rest of it, and the answer is there already.
+    """
+    if deadline is not None and monotonic() >= deadline:
+        return True
+    budget = current_budget()
+    return budget is not None and budget.left_s <= budget.whole_s / 2
+
+
 def _miss(step: Step) -> Any:
     """The answer to a cache step when nothing was found."""
     return () if isinstance(step, FindNeighbours) else None
@@ -306,16 +320,37 @@ def run(
     """
     # The inner loop performs the calls of one step, and there a failed cache call ends. The error of a ``Score`` goes
     # through it, is raised inside the flow, and from there reaches the caller.
-    with calls.budget(deadline):
+    token = begin_to_spend(calls.budget(deadline))
+    try:
         return drive(flow, lambda step: drive(calls.answer(step, deadline, started), invoke))
+    finally:
+        end_spending(token)
 
 
 async def arun(
     flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None, started: float | None = None
 ) -> T:
     """``run`` for calls that are awaited."""
-    with calls.budget(deadline):
+    token = begin_to_spend(calls.budget(deadline))
+    try:
         return await adrive(flow, lambda step: adrive(calls.answer(step, deadline, started), invoke))
+    finally:
+        # The garbage collector ends a coroutine whose loop is gone, in a context to which the token does not belong.
+        with suppress(ValueError):
+            end_spending(token)
+
+
+def written_later(calls: Calls[Store], submit: Callable[[Callable[[], None]], bool]) -> Callable[[Remember], None]:
+    """Stores scores by jobs that no request waits for. ``submit`` says whether a job will be done.
+
+    A write that fails is an event, and so is one that is dropped since too many others wait.
+    """
+
+    def write(step: Remember) -> None:
+        if not submit(lambda: drive(calls.answer(step), invoke)):
+            calls.on_event(CacheFailed("Remember", "StoreTooSlowError: too many other writes wait for Redis"))
+
+    return write
 
 
 def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> list[T]:

@@ -1,7 +1,6 @@
 """The time that one request may wait for its store, all calls of the request together."""
 
 from contextvars import ContextVar, Token
-from math import inf
 from types import TracebackType
 
 _current: "ContextVar[TimeBudget | None]" = ContextVar("semcache_time_budget", default=None)
@@ -10,9 +9,8 @@ _current: "ContextVar[TimeBudget | None]" = ContextVar("semcache_time_budget", d
 class TimeBudget:
     """Seconds that are left of a request's waiting, as a context manager: what is called inside spends from it.
 
-    ``whole_s`` is the budget of any request. A request with a deadline may have less: at most ``at_most_s``. The
-    budget follows a request into its tasks and into the threads of ``ThreadPool``, since all of these run in copies of
-    its context.
+    ``whole_s`` is what the request has at the beginning. The budget follows a request into its tasks and into the
+    threads of ``ThreadPool``, since all of these run in copies of its context.
 
     Example:
         with TimeBudget(0.05):
@@ -21,26 +19,30 @@ class TimeBudget:
 
     __slots__ = ("_token", "left_s", "whole_s")
 
-    def __init__(self, whole_s: float, at_most_s: float = inf) -> None:
+    _token: "Token[TimeBudget | None]"
+
+    def __init__(self, whole_s: float) -> None:
         self.whole_s = whole_s
         # Not locked: calls of one request that end at the same time spend a little less than they took.
-        self.left_s = min(whole_s, at_most_s)
-        self._token: Token[TimeBudget | None] | None = None
+        self.left_s = whole_s
 
     def __enter__(self) -> "TimeBudget":
-        self._token = _current.set(self)
+        self._token = begin_to_spend(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            _current.reset(self._token)
+        end_spending(self._token)
 
     def __repr__(self) -> str:
         return f"<TimeBudget {self.left_s:.3g} of {self.whole_s:g} s left>"
 
 
-def current_budget() -> TimeBudget | None:
-    """The budget of the request that is being answered here; None outside of requests."""
-    return _current.get()
+# Functions for the path of every request, where a ``with`` would cost more than what it does.
+current_budget = _current.get
+"""The budget of the request that is being answered here; None where no request waits."""
+begin_to_spend = _current.set
+"""Let a budget count from here on, or none if it is None. Returns what ``end_spending`` needs."""
+end_spending = _current.reset
+"""Let that count again which did before."""

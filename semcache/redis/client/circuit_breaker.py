@@ -3,9 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 
-from semcache.errors import StoreError, StoreLeftAloneError, StoreTooSlowError
+from semcache.errors import StoreLeftAloneError
 from semcache.events import CacheRecovered, CacheUnavailable
 from semcache.protocols import Clock
 from semcache.runtime.forking import renew_in_child
@@ -27,7 +26,7 @@ class RedisCircuitBreaker:
     The breaker is closed until a failure. While it is open, calls are refused at once: no request waits for a probe.
     Probes are made in the background (``Prober``), ``retry_after_s`` seconds after the failure and after each probe
     that fails. Where Redis answers probes but soon fails requests again, the time doubles each time, up to
-    ``max_retry_after_s``. Answers that take longer than ``slow_s``, and requests that wait in vain, lead to a probe,
+    ``max_retry_after_s``. Slow answers, and requests that wait in vain, lead to a probe,
     too: it may be this process that is busy, so only a probe that finds the same opens the breaker.
 
     Outcomes of calls that were admitted before the latest failure are ignored, since they all met the same failure.
@@ -35,15 +34,17 @@ class RedisCircuitBreaker:
     RuntimeError. Safe to use from several threads.
 
     Example:
-        with breaker.admit():  # raises StoreLeftAloneError while the breaker is open
+        epoch = breaker.admit()  # raises StoreLeftAloneError while the breaker is open
+        try:
             client.ping()
+        except redis.ConnectionError as error:
+            breaker.failed(epoch, str(error))
     """
 
     def __init__(
         self,
         retry_after_s: float,
         max_retry_after_s: float,
-        slow_s: float,
         *,
         clock: Clock,
         on_event: Callable[[CacheUnavailable | CacheRecovered], None],
@@ -51,7 +52,6 @@ class RedisCircuitBreaker:
     ) -> None:
         self._retry_after_s = retry_after_s
         self._max_retry_after_s = max_retry_after_s
-        self._slow_s = slow_s
         self._clock = clock
         self._on_event = on_event
         self._watch = watch
@@ -67,7 +67,8 @@ class RedisCircuitBreaker:
         self._recovered_at: float | None = None
         self._delay_s = retry_after_s
         self._next_probe = 0.0
-        self._slow_in_a_row = 0
+        self.slow_in_a_row = 0
+        """Slow answers since the latest quick one, which sets this to 0."""
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
         self._calm_until = 0.0
@@ -81,8 +82,8 @@ class RedisCircuitBreaker:
         self._lock = threading.Lock()
         self._is_watched = self._is_suspected = False
 
-    def admit(self) -> "AdmittedCall":
-        """Let one call pass. Raises StoreLeftAloneError while the breaker is open."""
+    def admit(self) -> int:
+        """Let one call pass, with the epoch that its failure counts in. Raises StoreLeftAloneError while it is open."""
         # The closed breaker is the path of every request, so it takes no lock. The epoch is read before ``_failed_at``:
         # if another thread's failure falls between the two reads, this call sees an open breaker; if it falls after
         # both, the call's outcome belongs to the epoch before and is ignored.
@@ -97,7 +98,7 @@ class RedisCircuitBreaker:
                 f"until it answers a probe; the cache comes back by itself when Redis does. The failure: "
                 f"{self._failure}"
             )
-        return AdmittedCall(self, epoch)
+        return epoch
 
     def failed(self, epoch: int, failure: str) -> None:
         """Open the breaker, unless it has failed since that epoch."""
@@ -108,16 +109,12 @@ class RedisCircuitBreaker:
         self._on_event(CacheUnavailable(failure))
         self._begin_to_watch()
 
-    def took(self, seconds: float) -> None:
-        """Count how long an answer took that a request waited for."""
-        if seconds <= self._slow_s:
-            if self._slow_in_a_row:
-                self._slow_in_a_row = 0
-            return
+    def was_slow(self) -> None:
+        """Count an answer that a request waited for, and that took longer than it should."""
         with self._lock:
-            self._slow_in_a_row += 1
+            self.slow_in_a_row += 1
             now = self._clock()
-            if self._slow_in_a_row < _SLOW_IN_A_ROW or now < self._calm_until or not self._is_trusted():
+            if self.slow_in_a_row < _SLOW_IN_A_ROW or now < self._calm_until or not self._is_trusted():
                 return
             self._is_suspected, self._next_probe = True, now
         self._begin_to_watch()
@@ -159,7 +156,7 @@ class RedisCircuitBreaker:
         """The outcome of a probe: close the breaker, or keep it open, or open it. An empty text is a good answer."""
         event: CacheUnavailable | CacheRecovered | None = None
         with self._lock:
-            self._is_suspected, self._slow_in_a_row = False, 0
+            self._is_suspected, self.slow_in_a_row = False, 0
             if failure and self._failed_at is None:
                 self._open(failure)
                 event = CacheUnavailable(failure)
@@ -198,26 +195,3 @@ class RedisCircuitBreaker:
         if self._failed_at is None:
             return "<RedisCircuitBreaker closed>"
         return f"<RedisCircuitBreaker open, next probe in {max(0.0, self._next_probe - self._clock()):.1f} s>"
-
-
-class AdmittedCall:
-    """One call that the breaker let pass, as a context manager that reports its outcome to the breaker.
-
-    Leaving the block with a StoreError is a failure: a connection that cannot be opened, or replies that cannot be
-    read. A reply that says that something was wrong raises nothing in the block. A request that had little time left
-    says nothing about Redis (StoreTooSlowError), and neither does a call that was cancelled.
-    """
-
-    __slots__ = ("_breaker", "_epoch")
-
-    def __init__(self, breaker: RedisCircuitBreaker, epoch: int) -> None:
-        self._breaker = breaker
-        self._epoch = epoch
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, StoreError) and not isinstance(error, StoreTooSlowError):
-            self._breaker.failed(self._epoch, str(error))

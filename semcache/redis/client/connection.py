@@ -91,7 +91,7 @@ class RedisConnection:
         self._timeout_s = timeout_s
         self._prober = Prober(self._probe)
         self.breaker = RedisCircuitBreaker(
-            retry_after_s, max_retry_after_s, self._slow_s, clock=clock, on_event=on_event, watch=self._prober.start
+            retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start
         )
         server = url if isinstance(url, Address) else server_of(url)
         self._lease: Lease | None = None
@@ -161,51 +161,58 @@ class RedisConnection:
         StoreLeftAloneError). Raises StoreError when it refuses the connection, and StoreTooSlowError when the time is
         over that the request may wait (``TimeBudget``).
         """
-        budget = current_budget()
-        with self.breaker.admit():
-            left_s = None if budget is None else budget.left_s
-            if left_s is not None and left_s <= 0:
-                raise self._too_slow()
-            began = monotonic()
-            # Translated inside the block: the breaker counts errors of the store.
-            try:
-                if isinstance(step, CreateIndex):
-                    return self._indexes.create(step, left_s)
-                return self._pool.close() if isinstance(step, Reconnect) else self.exchange(step, left_s)
-            except FOREIGN as error:
-                raise self._failure(error, left_s, monotonic() - began) from error
-            finally:
-                if budget is not None:
-                    self._spend(budget, monotonic() - began)
+        epoch = self.breaker.admit()
+        budget, began = current_budget(), monotonic()
+        left_s = self._left_s(budget)
+        try:
+            if isinstance(step, CreateIndex):
+                return self._indexes.create(step, left_s)
+            return self._pool.close() if isinstance(step, Reconnect) else self._pool.exchange(step, left_s, began)
+        except FOREIGN as error:
+            raise self._failure(error, left_s, monotonic() - began, epoch) from error
+        finally:
+            if budget is not None:
+                self._spend(budget, monotonic() - began)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
-        budget = current_budget()
-        with self.breaker.admit():
-            left_s = None if budget is None else budget.left_s
-            if left_s is not None and left_s <= 0:
-                raise self._too_slow()
-            began = monotonic()
-            try:
-                if isinstance(step, CreateIndex):
-                    return await self._indexes.acreate(step, left_s)
-                if isinstance(step, Reconnect):
-                    return (await self._loop_pool()).renew()
-                return await self.aexchange(step, left_s)
-            except FOREIGN as error:
-                raise self._failure(error, left_s, monotonic() - began) from error
-            finally:
-                if budget is not None:
-                    self._spend(budget, monotonic() - began)
+        epoch = self.breaker.admit()
+        budget, began = current_budget(), monotonic()
+        left_s = self._left_s(budget)
+        try:
+            if isinstance(step, CreateIndex):
+                return await self._indexes.acreate(step, left_s)
+            if isinstance(step, Reconnect):
+                return (await self._loop_pool()).renew()
+            return await self.aexchange(step, left_s)
+        except FOREIGN as error:
+            raise self._failure(error, left_s, monotonic() - began, epoch) from error
+        finally:
+            if budget is not None:
+                self._spend(budget, monotonic() - began)
+
+    def _left_s(self, budget: TimeBudget | None) -> float | None:
+        if budget is None:
+            return None
+        if budget.left_s <= 0:
+            raise self._too_slow()
+        return budget.left_s
 
     def _spend(self, budget: TimeBudget, seconds: float) -> None:
         budget.left_s -= seconds
-        self.breaker.took(seconds)
+        if seconds > self._slow_s:
+            self.breaker.was_slow()
+        elif self.breaker.slow_in_a_row:
+            self.breaker.slow_in_a_row = 0
 
-    def _failure(self, error: BaseException, left_s: float | None, seconds: float) -> StoreError:
+    def _failure(self, error: BaseException, left_s: float | None, seconds: float, epoch: int) -> StoreError:
         # Of a request that could wait longer, the command took its own whole time.
         if left_s is None or left_s >= self._timeout_s or not isinstance(error, redis.TimeoutError):
-            return self._translated(error)
+            failure = self._translated(error)
+            # A server that cannot be reached, refuses the password or sends garbage. An error that a command is
+            # answered with is a reply, and raises nothing.
+            self.breaker.failed(epoch, str(failure))
+            return failure
         # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
         if seconds >= self.budget_s / 2:
             self.breaker.waited_in_vain()

@@ -49,19 +49,26 @@ class ConnectionPool:
         # parent's name. redis-py only closes the copy of the socket when it collects a connection of another process.
         self._idle = []
 
-    def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
+    def exchange(self, commands: Sequence[Command], left_s: float | None = None, began: float | None = None) -> Replies:
         """Send commands together and read their replies. Raises what redis-py raises for a connection.
 
-        ``left_s`` are the seconds that the caller can wait, for the opening of a connection as well.
+        ``left_s`` are the seconds that the caller can wait from ``began`` on, a time of ``time.monotonic`` and now by
+        default, for the opening of a connection as well.
         """
         timeout_s = self._timeout_s
         if left_s is not None and left_s < timeout_s:
             timeout_s = left_s
-        until = monotonic() + timeout_s
-        connection = self._kept()
+        until = (monotonic() if began is None else began) + timeout_s
+        try:
+            # From the end of the list: the connection that was used last is the one least likely to have gone stale.
+            connection = self._idle.pop()
+        except IndexError:
+            connection = None
         if connection is not None:
             try:
-                return self._exchange(connection, commands, until, timeout_s)
+                if not has_left_over(connection):
+                    return self._exchange(connection, commands, until, timeout_s)
+                connection.disconnect()
             except RedisConnectionError:
                 # It was closed while it was idle. A new connection that fails would fail again. A timeout is no
                 # RedisConnectionError and never repeated: a server that hangs would cost it twice. What is repeated may
@@ -85,18 +92,6 @@ class ConnectionPool:
         except BaseException:  # also an interrupt, in the middle of logging in
             connection.disconnect()
             raise
-        return connection
-
-    def _kept(self) -> Any:
-        """A connection that is open, or None."""
-        try:
-            # From the end of the list: the connection that was used last is the one least likely to have gone stale.
-            connection = self._idle.pop()
-        except IndexError:
-            return None
-        if has_left_over(connection):
-            connection.disconnect()
-            return None
         return connection
 
     def _opened_beside(self, until: float) -> Any:

@@ -14,14 +14,15 @@ from typing import Any
 class Limit:
     """The time by which a connection must have done what it is doing; none before ``begin``."""
 
-    __slots__ = ("_grace_s", "_is_new", "_set_timeout", "_timeout_s", "until")
+    __slots__ = ("_grace_s", "_set_timeout", "_timeout_s", "is_new", "until")
 
     def __init__(self) -> None:
         self.until = inf
         self._grace_s = 0.0
         self._timeout_s = 0.0
         self._set_timeout: Callable[[float], None] | None = None
-        self._is_new = False
+        self.is_new = False
+        """Whether the next read is the first: it needs no other timeout than that of ``begin``."""
 
     def of_socket(self, set_timeout: Callable[[float], None]) -> None:
         """The connection was opened, with a socket that this sets the timeout of."""
@@ -32,15 +33,12 @@ class Limit:
         """Be done by ``until``, a time of ``time.monotonic``, which is in ``left_s`` seconds."""
         self.until = until
         self._grace_s = left_s
-        # The first read after this needs no other timeout than this.
-        self._is_new = True
+        self.is_new = True
         self._bound(left_s)
 
     def before_reading(self) -> None:
-        """Bound the next read. Raises TimeoutError when no time is left, as a socket does."""
-        if self._is_new:
-            self._is_new = False
-        elif self.until < inf:
+        """Bound a further read. Raises TimeoutError when no time is left, as a socket does."""
+        if self.until < inf:
             left_s = self.until - monotonic()
             if left_s <= -self._grace_s:
                 raise TimeoutError("timed out")
@@ -60,18 +58,22 @@ class TimedSocket:
     Python bounds the sending of all data as a whole, by the timeout.
     """
 
-    __slots__ = ("_before_reading", "_recv_into", "_socket", "sendall")
+    __slots__ = ("_limit", "_recv_into", "_socket", "sendall")
 
     def __init__(self, socket: Any, limit: Limit) -> None:
         self._socket = socket
         self.sendall = socket.sendall
         self._recv_into = socket.recv_into
-        self._before_reading = limit.before_reading
+        self._limit = limit
         limit.of_socket(socket.settimeout)
 
     def recv_into(self, buffer: Any) -> int:
         """Read what has come, as much as fits."""
-        self._before_reading()
+        limit = self._limit
+        if limit.is_new:
+            limit.is_new = False
+        else:
+            limit.before_reading()
         try:
             return self._recv_into(buffer)  # type: ignore[no-any-return]
         except (BlockingIOError, SSLWantReadError):  # the time is over, and nothing has come

@@ -2,7 +2,7 @@
 
 from threading import Event
 
-from semcache.audit.background import Background
+from semcache.runtime.background import Background
 from tests.forks import PATIENCE_S, in_child
 
 
