@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
-from semcache.flow.drive import Calls, adrive, arun, arun_many, drive, lockstep, run, run_many
+from semcache.flow.drive import Calls, adrive, arun, arun_many, drive, lockstep, run, run_many, written_later
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
+from semcache.runtime.budget import current_budget
 from tests.fakes import MemoryStore
 from tests.scripted import PATIENCE_S
 
@@ -51,6 +53,9 @@ class Driven:
         self.embedded: list[list[str]] = []
         self.left_s: list[float | None] = []
         self.score_error: Exception | None = None
+        self.budget_s: float | None = None
+        self.jobs: list[Callable[[], None]] | None = []
+        """What was left for later; None to refuse it."""
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         if self.store.broken:
@@ -77,7 +82,22 @@ class Driven:
         return run_many(flows, self._calls())
 
     def _calls(self) -> Calls[Store]:
-        return Calls(self.store, self.embed, self.score, 4, self.events.append)
+        later = written_later(Calls(self.store, self.embed, None, 4, self.events.append), self._submit)
+        return Calls(
+            self.store,
+            self.embed,
+            self.score,
+            4,
+            self.events.append,
+            budget_s=self.budget_s,
+            write_later=None if self.budget_s is None else later,
+        )
+
+    def _submit(self, job: Callable[[], None]) -> bool:
+        if self.jobs is None:
+            return False
+        self.jobs.append(job)
+        return True
 
     def _awaited_calls(self) -> Calls[AsyncStore]:
         async def embed(texts: Sequence[str]) -> FloatArray:
@@ -89,7 +109,16 @@ class Driven:
             return self.score(query, documents, ask, deadline_s=deadline_s)
 
         store: Any = AwaitedStore(self.store)
-        return Calls(store, embed, score, 4, self.events.append)
+        calls = self._calls()
+        return Calls(
+            store,
+            embed,
+            score,
+            4,
+            self.events.append,
+            budget_s=self.budget_s,
+            write_later=calls.write_later,
+        )
 
 
 @pytest.fixture(params=[False, True], ids=["calls", "awaited calls"])
@@ -133,6 +162,65 @@ def test_after_the_deadline_only_the_reranker_is_asked(driven: Driven) -> None:
     *missed, scored = driven.run(asking(*CACHE_STEPS, Score("q", ("a",), (0,))), monotonic() - 1)
     assert missed == MISSES
     assert (scored.reranker, driven.left_s, driven.store.calls, driven.events) == ("r", [0.0], [], [])
+
+
+REMEMBER = Remember("", "q", VECTOR, ((b"a" * 16, 1.0),), b"")
+
+
+def spending(seconds: float, *steps: Step) -> Flow:
+    """A flow whose look-ups took so long."""
+    budget = current_budget()
+    assert budget is not None
+    budget.left_s -= seconds
+    return (yield from asking(*steps))
+
+
+def test_what_half_of_the_budget_is_left_for_is_stored_at_once(driven: Driven) -> None:
+    driven.budget_s = 1.0
+    assert driven.run(spending(0.4, REMEMBER)) == [True]
+    assert driven.jobs == []
+
+
+@pytest.mark.parametrize(("spent_s", "deadline_s"), [(0.6, None), (0.6, 100.0), (0.0, -1.0)])
+def test_a_write_that_the_answer_would_wait_for_too_long_comes_after_it(
+    driven: Driven, spent_s: float, deadline_s: float | None
+) -> None:
+    driven.budget_s = 1.0
+    driven.run(spending(spent_s, REMEMBER), None if deadline_s is None else monotonic() + deadline_s)
+    assert driven.store.calls == []
+    assert driven.jobs is not None
+    for job in driven.jobs:
+        job()
+    assert driven.store.calls == ["remember"]
+    assert driven.run(asking(ReadExact("", "q"))) == [{b"a" * 16: 1.0}]
+
+
+def test_a_write_of_later_that_fails_or_is_not_taken_is_an_event(driven: Driven) -> None:
+    driven.budget_s = 1.0
+    driven.run(spending(1.0, REMEMBER))
+    driven.store.broken = True
+    assert driven.jobs is not None
+    driven.jobs.pop()()
+    driven.jobs = None
+    driven.run(spending(1.0, REMEMBER))
+    assert driven.events == [
+        CacheFailed("Remember", "ConnectionError: scripted outage"),
+        CacheFailed("Remember", "StoreTooSlowError: too many other writes wait for Redis"),
+    ]
+
+
+def test_a_coroutine_that_is_ended_elsewhere_is_ended_without_a_word(driven: Driven) -> None:
+    class Silent:
+        async def read_exact(self, tenant: str, query: str) -> None:
+            await asyncio.Future(loop=loop)
+
+    loop = asyncio.new_event_loop()
+    store: Any = Silent()
+    waiting = arun(asking(ReadExact("", "q")), Calls(store, driven.embed, None, 4, driven.events.append))
+    copy_context().run(waiting.send, None)
+    waiting.close()
+    loop.close()
+    assert current_budget() is None
 
 
 def test_the_reranker_is_told_how_much_time_is_left(driven: Driven) -> None:

@@ -85,6 +85,7 @@ class Scene:
             self.loop.run_until_complete(self.reranker.aclose())
             self.loop.run_until_complete(self.cache.aclose())
             self.loop.close()
+            self.loop = None
         self.reranker.close()
         self.cache.close()
 
@@ -145,6 +146,38 @@ def test_what_is_left_of_a_deadline_is_the_rerankers(scene: Scene) -> None:
         assert scene.rerank("another question", deadline_s=0.24).status == "fresh"
     assert monotonic() - started < 0.24 + PATIENT_S, "half of the deadline, which is less than the budget"
     assert not scene.heard(CacheUnavailable), "an impatient caller says nothing about Redis"
+
+
+def test_what_a_slow_look_up_left_no_time_for_is_stored_after_the_answer(scene: Scene) -> None:
+    scene.proxy.delay_s = 0.6 * BUDGET_S
+    assert scene.took_s("a late question") < PATIENT_S
+    scene.proxy.heal()
+    assert scene.cache.backend.writes.drain(PATIENCE_S)
+    assert scene.rerank("a late question").status == "exact"
+    assert not [event for event in scene.heard(CacheFailed) if event.step == "Remember"]
+
+
+def test_closing_waits_for_what_is_stored_after_answers(scene: Scene, namespace: str, redis_url: str) -> None:
+    scene.proxy.delay_s = 0.6 * BUDGET_S
+    scene.rerank("a late question")
+    scene.proxy.heal()
+    scene.close()
+    settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace}, reuse={"audit_rate": 0})
+    with CachedReranker(
+        CountingReranker(), RedisSemanticCache(embedding_model=WordEmbedder(), settings=settings)
+    ) as later:
+        assert later.rerank("a late question", DOCUMENTS, 3).status == "exact"
+
+
+async def test_a_call_that_is_cancelled_says_nothing_about_redis(redis_url: str) -> None:
+    async with RedisConnection(redis_url) as connection:
+        waiting = asyncio.create_task(connection.aexecute((("BLPOP", "nothing-comes-here", 0.05),)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        assert repr(connection.breaker) == "<RedisCircuitBreaker closed>"
+        assert await connection.aexecute(PING) == [b"PONG"]
 
 
 def test_garbage_opens_no_connection_per_request(scene: Scene) -> None:

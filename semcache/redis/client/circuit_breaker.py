@@ -68,7 +68,7 @@ class RedisCircuitBreaker:
         self._delay_s = retry_after_s
         self._next_probe = 0.0
         self.slow_in_a_row = 0
-        """Slow answers since the latest quick one, which sets this to 0."""
+        """Slow answers since the latest quick one."""
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
         self._calm_until = 0.0
@@ -109,8 +109,11 @@ class RedisCircuitBreaker:
         self._on_event(CacheUnavailable(failure))
         self._begin_to_watch()
 
-    def was_slow(self) -> None:
-        """Count an answer that a request waited for, and that took longer than it should."""
+    def took(self, too_long: bool) -> None:
+        """Count an answer that a request waited for. Need not be told of quick ones after a quick one."""
+        if not too_long:
+            self.slow_in_a_row = 0
+            return
         with self._lock:
             self.slow_in_a_row += 1
             now = self._clock()

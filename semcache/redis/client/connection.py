@@ -32,7 +32,7 @@ from semcache.redis.client.prober import Prober, quickest_answer_s
 from semcache.redis.client.timed_socket import bounded
 from semcache.redis.client.url import address_of_url
 from semcache.redis.server.shared import SHARED_SERVER, Lease
-from semcache.runtime.budget import TimeBudget, current_budget
+from semcache.runtime.budget import current_budget
 from semcache.runtime.loops import PerLoop
 from semcache.settings import Redis as RedisKnobs
 
@@ -163,7 +163,9 @@ class RedisConnection:
         """
         epoch = self.breaker.admit()
         budget, began = current_budget(), monotonic()
-        left_s = self._left_s(budget)
+        left_s = None if budget is None else budget.left_s
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
         try:
             if isinstance(step, CreateIndex):
                 return self._indexes.create(step, left_s)
@@ -172,13 +174,18 @@ class RedisConnection:
             raise self._failure(error, left_s, monotonic() - began, epoch) from error
         finally:
             if budget is not None:
-                self._spend(budget, monotonic() - began)
+                seconds = monotonic() - began
+                budget.left_s -= seconds
+                if seconds > self._slow_s or self.breaker.slow_in_a_row:
+                    self.breaker.took(seconds > self._slow_s)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
         epoch = self.breaker.admit()
         budget, began = current_budget(), monotonic()
-        left_s = self._left_s(budget)
+        left_s = None if budget is None else budget.left_s
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
         try:
             if isinstance(step, CreateIndex):
                 return await self._indexes.acreate(step, left_s)
@@ -189,21 +196,10 @@ class RedisConnection:
             raise self._failure(error, left_s, monotonic() - began, epoch) from error
         finally:
             if budget is not None:
-                self._spend(budget, monotonic() - began)
-
-    def _left_s(self, budget: TimeBudget | None) -> float | None:
-        if budget is None:
-            return None
-        if budget.left_s <= 0:
-            raise self._too_slow()
-        return budget.left_s
-
-    def _spend(self, budget: TimeBudget, seconds: float) -> None:
-        budget.left_s -= seconds
-        if seconds > self._slow_s:
-            self.breaker.was_slow()
-        elif self.breaker.slow_in_a_row:
-            self.breaker.slow_in_a_row = 0
+                seconds = monotonic() - began
+                budget.left_s -= seconds
+                if seconds > self._slow_s or self.breaker.slow_in_a_row:
+                    self.breaker.took(seconds > self._slow_s)
 
     def _failure(self, error: BaseException, left_s: float | None, seconds: float, epoch: int) -> StoreError:
         # Of a request that could wait longer, the command took its own whole time.

@@ -16,8 +16,10 @@ def has_left_over(connection: Any) -> bool:
     whole exchange. Then the check of an entry fails, and the connection is not used again either.
     """
     # Of redis-py's parser and of hiredis' reader below it; redis-py itself asks it in the same way.
-    reader = getattr(getattr(connection, "_parser", None), "_reader", None)
-    return reader is not None and reader.has_data()
+    try:
+        return connection._parser._reader.has_data()  # type: ignore[no-any-return]
+    except AttributeError:  # a parser without it
+        return False
 
 
 def as_reply(error: ResponseError) -> ResponseError:

@@ -97,7 +97,7 @@ def test_calls_that_began_before_the_failure_count_once(timed: BreakerInTime) ->
 
 def test_slow_answers_in_a_row_want_a_probe_and_a_slow_probe_opens(timed: BreakerInTime) -> None:
     for _ in range(20):
-        timed.breaker.was_slow()
+        timed.breaker.took(True)
     assert not timed.is_refused()
     assert timed.watches == 1
     assert timed.probe("it takes 11 ms") == 0
@@ -108,8 +108,8 @@ def test_slow_answers_in_a_row_want_a_probe_and_a_slow_probe_opens(timed: Breake
 def test_a_quick_answer_among_them_begins_the_row_anew(timed: BreakerInTime) -> None:
     for _ in range(20):
         for _ in range(7):
-            timed.breaker.was_slow()
-        timed.breaker.slow_in_a_row = 0
+            timed.breaker.took(True)
+        timed.breaker.took(False)
     assert timed.watches == 0
 
 
@@ -117,7 +117,7 @@ def test_slow_answers_of_a_busy_process_do_not_open_it_and_want_few_probes(timed
     probes = 0
     for _ in range(1000):
         timed.now += SLOW_S
-        timed.breaker.was_slow()
+        timed.breaker.took(True)
         if timed.breaker.due_in_s() is not None:
             timed.probe()
             probes += 1
