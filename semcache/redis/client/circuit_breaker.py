@@ -71,6 +71,7 @@ class RedisCircuitBreaker:
         """Slow answers since the latest quick one."""
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
+        self._suspected_at = 0.0
         self._calm_until = 0.0
         self._vain: deque[float] = deque(maxlen=_VAIN)
         """When requests waited in vain."""
@@ -119,26 +120,36 @@ class RedisCircuitBreaker:
             now = self._clock()
             if self.slow_in_a_row < _SLOW_IN_A_ROW or now < self._calm_until or not self._is_trusted():
                 return
-            self._is_suspected, self._next_probe = True, now
+            self._suspect(now)
         self._begin_to_watch()
 
-    def waited_in_vain(self) -> None:
-        """A request used up its time in one call."""
-        failure = ""
+    def waited_in_vain(self, seconds: float, where: str) -> None:
+        """A request used up its time in one call that took so long; ``where`` names the server."""
         with self._lock:
-            if not self._is_trusted():
+            if self._failed_at is not None:
                 return
             now = self._clock()
-            self._vain.append(now)
-            if len(self._vain) == _VAIN and now - self._vain[0] < _RELAPSE_S:
-                failure = f"{_VAIN} requests in {now - self._vain[0]:.1f} s waited for it in vain"
-                self._vain.clear()
+            failure = self._failure_in_vain(now, seconds, where)
+            if failure:
                 self._open(failure)
-            else:
-                self._is_suspected, self._next_probe = True, now
+            elif not self._is_suspected:
+                self._suspect(now)
         if failure:
             self._on_event(CacheUnavailable(failure))
         self._begin_to_watch()
+
+    def _failure_in_vain(self, now: float, seconds: float, where: str) -> str:
+        if self._is_suspected:
+            if now - seconds < self._suspected_at:
+                return ""
+            # A request that began when the probe was on its way already, and there is no answer to either of them.
+            return f"{where} did not answer in time: a request waited in vain for {seconds:.3f} s, and so does a probe"
+        self._vain.append(now)
+        if len(self._vain) < _VAIN or now - self._vain[0] >= _RELAPSE_S:
+            return ""
+        failure = f"{where} did not answer in time: {_VAIN} requests in {now - self._vain[0]:.1f} s waited in vain"
+        self._vain.clear()
+        return failure
 
     def _is_trusted(self) -> bool:
         return self._failed_at is None and not self._is_suspected
@@ -174,6 +185,9 @@ class RedisCircuitBreaker:
                 self._failed_at = None
         if event is not None:
             self._on_event(event)
+
+    def _suspect(self, now: float) -> None:
+        self._is_suspected, self._suspected_at, self._next_probe = True, now, now
 
     def _open(self, failure: str) -> None:
         now = self._clock()

@@ -171,7 +171,7 @@ class RedisConnection:
                 return self._indexes.create(step, left_s)
             return self._pool.close() if isinstance(step, Reconnect) else self._pool.exchange(step, left_s, began)
         except FOREIGN as error:
-            raise self._failure(error, left_s, monotonic() - began, epoch) from error
+            raise self._failure(error, left_s, began, epoch) from error
         finally:
             if budget is not None:
                 seconds = monotonic() - began
@@ -193,7 +193,7 @@ class RedisConnection:
                 return (await self._loop_pool()).renew()
             return await self.aexchange(step, left_s)
         except FOREIGN as error:
-            raise self._failure(error, left_s, monotonic() - began, epoch) from error
+            raise self._failure(error, left_s, began, epoch) from error
         finally:
             if budget is not None:
                 seconds = monotonic() - began
@@ -201,7 +201,7 @@ class RedisConnection:
                 if seconds > self._slow_s or self.breaker.slow_in_a_row:
                     self.breaker.took(seconds > self._slow_s)
 
-    def _failure(self, error: BaseException, left_s: float | None, seconds: float, epoch: int) -> StoreError:
+    def _failure(self, error: BaseException, left_s: float | None, began: float, epoch: int) -> StoreError:
         # Of a request that could wait longer, the command took its own whole time.
         if left_s is None or left_s >= self._timeout_s or not isinstance(error, redis.TimeoutError):
             failure = self._translated(error)
@@ -210,8 +210,9 @@ class RedisConnection:
             self.breaker.failed(epoch, str(failure))
             return failure
         # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
+        seconds = monotonic() - began
         if seconds >= self.budget_s / 2:
-            self.breaker.waited_in_vain()
+            self.breaker.waited_in_vain(seconds, self.where)
         return self._too_slow()
 
     def _translated(self, error: BaseException) -> StoreError:

@@ -29,6 +29,11 @@ class BreakerInTime:
     def fail(self) -> None:
         self.breaker.failed(self.breaker.admit(), "frozen")
 
+    def wait_in_vain(self) -> None:
+        """A request begins now and uses up its time, which is 0.05 s."""
+        self.now += 0.05
+        self.breaker.waited_in_vain(0.05, "Redis")
+
     def is_refused(self) -> bool:
         try:
             self.breaker.admit()
@@ -126,22 +131,35 @@ def test_slow_answers_of_a_busy_process_do_not_open_it_and_want_few_probes(timed
 
 
 def test_a_request_that_waited_in_vain_wants_a_probe(timed: BreakerInTime) -> None:
-    timed.breaker.waited_in_vain()
-    timed.breaker.waited_in_vain()
+    timed.wait_in_vain()
     assert not timed.is_refused()
     assert timed.probe() == 0
     assert timed.events == []
-    timed.breaker.waited_in_vain()
+    timed.wait_in_vain()
     assert timed.probe("no reply") == 0
     assert timed.is_refused()
 
 
+def test_a_request_that_waits_in_vain_beside_a_probe_opens_it(timed: BreakerInTime) -> None:
+    timed.wait_in_vain()
+    timed.breaker.waited_in_vain(0.05, "Redis")
+    assert not timed.is_refused(), "it began before the probe did"
+    timed.wait_in_vain()
+    assert timed.is_refused()
+    assert [event.error for event in timed.events] == [
+        "Redis did not answer in time: a request waited in vain for 0.050 s, and so does a probe"
+    ]
+    timed.breaker.probed("no reply")
+    assert timed.probe() == 1
+    assert not timed.is_refused()
+
+
 def test_many_requests_that_waited_in_vain_are_a_failure_although_probes_are_answered(timed: BreakerInTime) -> None:
     for _ in range(4):
-        timed.breaker.waited_in_vain()
+        timed.wait_in_vain()
         timed.probe()
         timed.now += 1
-    timed.breaker.waited_in_vain()
+    timed.wait_in_vain()
     assert timed.is_refused()
     assert timed.probe() == 1
     assert not timed.is_refused()
