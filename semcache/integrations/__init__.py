@@ -3,6 +3,7 @@
     langchain              SemcacheCompressor, SemcacheCrossEncoder
     llama_index            SemcacheRerank
     haystack               SemcacheRanker
+    dspy                   SemcacheRerank
     sentence_transformers  CachedCrossEncoder
     redisvl                SemcacheReranker
 

@@ -79,6 +79,10 @@ class Door:
         if not self.is_ready:
             await self.reranker.aclose()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: copies of what it belongs to, as optimisers of programs make them, share connections and models."""
+        return self
+
     def _as_retrieved(self, documents: Sequence[Any], top_n: int | None, tenant: str) -> Ranking[Any]:
         started = monotonic()
         kept = tuple(documents[:top_n])

@@ -23,6 +23,7 @@ os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 _LIBRARIES = {
     "test_answerdotai.py": "rerankers",
     "test_cohere.py": "cohere",
+    "test_dspy.py": "dspy",
     "test_examples.py": "langchain_classic",
     "test_flashrank.py": "flashrank",
     "test_haystack.py": "haystack",

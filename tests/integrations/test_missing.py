@@ -8,7 +8,7 @@ import pytest
 from semcache.errors import MissingExtraError
 
 # By integration: the module of the library without which it is nothing, and the extra that brings it.
-NEEDED = {"langchain": "langchain_core", "llama_index": "llama_index", "haystack": "haystack"}
+NEEDED = {"langchain": "langchain_core", "llama_index": "llama_index", "haystack": "haystack", "dspy": "dspy"}
 
 
 @pytest.mark.parametrize("integration", NEEDED)
