@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 EXTRAS := .integrations
 EXTRAS_FILE := tests/integrations/requirements.txt
 
-.PHONY: demo test lint mutants fuzz faults bench bench-quick clean
+.PHONY: demo test lint audit mutants fuzz faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -33,6 +33,13 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Needs the advisories of the package index. Without them it fails: what was not looked up is not known to be safe.
+audit: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/pip-licenses --from=mixed --order=license
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner=off --requirement constraints.txt \
+		|| { echo "A package above is vulnerable, or its advisories could not be read from the package index."; exit 1; }
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants

@@ -131,7 +131,7 @@ class _Process:
         self._connection, other = Pipe()
         with other:
             handle = other.fileno()
-            self._program = subprocess.Popen(
+            self._program = subprocess.Popen(  # noqa: S603 - this Python with a program of ours, and no shell
                 [sys.executable, "-c", _PROGRAM.format(handle=handle)],
                 pass_fds=(handle,),
                 stdin=subprocess.DEVNULL,
@@ -174,7 +174,7 @@ class _Process:
     def _asked(self, message: bytes, name: str, during: str) -> Any:
         try:
             self._connection.send_bytes(message)
-            word, answer = pickle.loads(self._connection.recv_bytes())
+            word, answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from a process of ours
         except (EOFError, OSError) as error:
             self.is_loaded = False
             raise WorkerCrashedError(

@@ -31,7 +31,8 @@ def serve(handle: int) -> None:
 def _loaded(connection: Connection) -> Any:
     """The reranker that is sent first; None if it cannot be loaded, which is told."""
     loaded: list[Any] = []
-    _answer(connection, lambda: loaded.append(pickle.loads(connection.recv_bytes())))
+    # The other end of the socket is the process that started this one.
+    _answer(connection, lambda: loaded.append(pickle.loads(connection.recv_bytes())))  # noqa: S301
     return loaded[0] if loaded else None
 
 
@@ -47,7 +48,7 @@ def _answer(connection: Connection, call: Callable[[], Any]) -> None:
 def _pickled(answer: tuple[str, Any]) -> bytes:
     try:
         data = pickle.dumps(answer)
-        pickle.loads(data)  # some exceptions can be written and not be read
+        pickle.loads(data)  # noqa: S301 - of the line above; some exceptions can be written and not be read
     except Exception:  # noqa: BLE001 - what cannot be pickled is told in words
         data = pickle.dumps(("error", RerankerError(f"the worker process raised or gave {described(answer[1])}")))
     return data

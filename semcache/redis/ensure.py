@@ -1,6 +1,6 @@
 """Makes sure that the index that an operation needs exists and fits."""
 
-from semcache.errors import StoreError
+from semcache.errors import TransientStoreError
 from semcache.events import IndexCreated
 from semcache.redis.client.commands import CreateIndex
 from semcache.redis.client.failures import is_denial, is_missing_index
@@ -34,7 +34,7 @@ def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
         # Another process may have created the index first, with other settings. So look again, whatever the answer.
         if not (yield from _exists(state, family)):
             state.value(error)
-            raise StoreError(
+            raise TransientStoreError(
                 f"{state.where}: index {family.index} vanished just after it was created; "
                 "find out which program drops indexes there"
             )

@@ -53,8 +53,7 @@ def _parsed(path: Path) -> Any:
     if len(content) > _MOST_BYTES:
         raise ConfigurationError(f"{path} has more than {_MOST_BYTES:,} bytes; a file of settings has fewer")
     try:
-        # _Strict is a SafeLoader, so nothing in the file can run code.
-        loaded = yaml.load(content.decode(), Loader=_Strict)
+        loaded = yaml.load(content.decode(), Loader=_Strict)  # noqa: S506 - a SafeLoader, which runs no code
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:

@@ -17,6 +17,7 @@ from semcache.cached import CachedReranker
 from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError, TransientStoreError
 from semcache.events import CacheFailed, Event
 from semcache.redis import ensure
+from semcache.redis.client.commands import CreateIndex
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.operation import StoreState
 from semcache.redis.rights import RIGHTS, acl_rules
@@ -370,3 +371,13 @@ def test_what_is_found_and_whether_it_may_pass(
         tried(connection, replies)
     assert type(caught.value) is kind
     assert str(caught.value).startswith(message)
+
+
+def test_an_index_that_another_program_drops_at_once_may_be_there_the_next_time() -> None:
+    missing = exceptions.ResponseError("i: no such index")
+    operation = ensure.ensure_index(StoreState.of("here", **LAYOUT), "")
+    next(operation)
+    assert isinstance(operation.send([missing]), CreateIndex)
+    operation.send(None)
+    with pytest.raises(TransientStoreError, match="vanished just after it was created"):
+        operation.send([missing])

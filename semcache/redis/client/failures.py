@@ -56,6 +56,12 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
         "{where} cannot be reached: {message}; check that Redis runs and the url is right",
     ),
     (
+        # Also of a program that is no Redis at all, which is nothing to wait for. But one broken reply looks the same.
+        (exceptions.InvalidResponse,),
+        StoreUnavailableError,
+        "{where} gave bytes that are no reply of Redis: {message}; check that Redis listens there",
+    ),
+    (
         (exceptions.OutOfMemoryError,),
         TransientStoreError,
         "{where} is full: {message}; raise maxmemory, or set maxmemory-policy to allkeys-lru",

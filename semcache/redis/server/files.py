@@ -48,7 +48,9 @@ def _files_on_path() -> ServerFiles | None:
     if found is None:
         return None
     try:
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(  # noqa: S603 - a program on the user's own PATH, and no shell
+            [found, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):  # not a program of this machine
         return None
     version = re.search(r"\bv=(\d+)", done.stdout)

@@ -140,7 +140,7 @@ def _spawn(
     # end (PEP 446), so the pipe ends with this process. Only forks copy it, see embedded.py.
     inherited, lifeline = os.pipe()
     try:
-        watcher = subprocess.Popen(
+        watcher = subprocess.Popen(  # noqa: S603 - this Python, with a program of ours and no shell
             [*watcher_command, *_server_command(files, private, directory, member)],
             stdin=inherited,
             stdout=log,

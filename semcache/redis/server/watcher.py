@@ -33,7 +33,7 @@ def _spawn(command: list[str]) -> int:
             # Set in the child, before it becomes the server: if this process is killed, the kernel kills the server.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 - without a shell on purpose: nothing is to be expanded
     except OSError as error:
         os.write(2, f"{command[0]}: {error}\n".encode())
     os._exit(127)  # not sys.exit: this is a copy of the watcher, whose clean-up must run once

@@ -28,6 +28,11 @@ from semcache.redis.client.failures import is_missing_index, translated
         (exceptions.ConnectionError("no"), StoreUnavailableError, "here cannot be reached: no; check that Redis runs"),
         (BrokenPipeError("no"), StoreUnavailableError, "here cannot be reached: no; check that Redis runs"),
         (exceptions.BusyLoadingError("no"), StoreUnavailableError, "here has just started: no; it answers when"),
+        (
+            exceptions.InvalidResponse("no"),
+            StoreUnavailableError,
+            "here gave bytes that are no reply of Redis: no; check",
+        ),
         (exceptions.OutOfMemoryError("no"), TransientStoreError, "here is full: no; raise maxmemory"),
         (exceptions.ReadOnlyError("no"), TransientStoreError, "here is a read-only replica: no; use the url of the"),
         (exceptions.MasterDownError("no"), TransientStoreError, "here is a replica that has lost its primary: no"),
