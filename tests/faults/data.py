@@ -1,5 +1,6 @@
 """Faults of what is stored: keys, indexes, values."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import redis
 
 from semcache.entries.fields import unpack
 from tests.faults.fault import Fault
@@ -14,6 +16,7 @@ from tests.faults.world import World
 
 _DAMAGE = ("EntryDamaged",)
 _SEEN = ("EntryDamaged", "CacheFailed", "CacheUnavailable", "IndexCreated")
+_FOREIGN = b"of another program"
 _HUGE = 20_000_000
 """Bytes; as many as 40 entries of the largest size."""
 
@@ -52,20 +55,23 @@ def _after(name: bytes, described: Any) -> Any:
 
 def _other_types(world: World) -> None:
     """Every key holds a value of another type."""
-    for key in world.keys("string"):
-        world.admin.delete(key)
-        world.admin.rpush(key, "of another program")
-    for key in world.keys("hash"):
-        world.admin.delete(key)
-        world.admin.set(key, "of another program")
+    with world.admin.pipeline() as pipeline:
+        for key in world.keys("string"):
+            pipeline.delete(key)
+            pipeline.rpush(key, _FOREIGN)
+        for key in world.keys("hash"):
+            pipeline.delete(key)
+            pipeline.set(key, _FOREIGN)
+        pipeline.execute()
 
 
 def _remove_other_types(world: World) -> None:
     for key in world.keys("list"):
         world.admin.delete(key)
     for key in world.keys("string"):
-        if world.admin.get(key) == b"of another program":
-            world.admin.delete(key)
+        with contextlib.suppress(redis.ResponseError):  # the cache has replaced it meanwhile
+            if world.admin.get(key) == _FOREIGN:
+                world.admin.delete(key)
 
 
 def _each_value(change: Callable[[bytes], bytes]) -> Callable[[World], None]:

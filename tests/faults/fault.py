@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from tests.faults.world import World
 
+AWAY = ("CacheUnavailable",)
+"""What tells of faults in which Redis is left alone until it answers again."""
+
 Strike = Callable[[World], object]
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.faults.fault import Fault
+from tests.faults.fault import AWAY, Fault
 from tests.faults.world import World
 
-_AWAY = ("CacheUnavailable",)
 _SEEN = ("CacheUnavailable", "CacheFailed", "EntryDamaged")
 
 
@@ -24,22 +23,22 @@ def _listens(name: str, how: str) -> Fault:
         "network",
         lambda world: world.proxy.listen(how),
         lambda world: world.proxy.listen("yes"),
-        tells=_AWAY,
+        tells=AWAY,
     )
 
 
 def network_faults() -> Iterator[Fault]:
     """All of them."""
-    yield _changed("black hole: no reply ever comes", _AWAY, frozen=True)
+    yield _changed("black hole: no reply ever comes", AWAY, frozen=True)
     yield _listens("black hole: no connection is accepted", "wait")
     yield _listens("connections refused", "refuse")
     # 10 ms is little enough that requests may be served all the same.
     yield _changed("replies after 10 ms", (), delay_s=0.01)
     for delay in (50, 200, 500):
-        yield _changed(f"replies after {delay} ms", _AWAY, delay_s=delay / 1000)
+        yield _changed(f"replies after {delay} ms", AWAY, delay_s=delay / 1000)
     yield _changed("replies after 0 to 100 ms", _SEEN, jitter_s=0.1)
     yield _changed("replies cut off in the middle", _SEEN, cut=True)
-    yield _changed("replies a byte at a time, each after 20 ms", _AWAY, byte_s=0.02)
+    yield _changed("replies a byte at a time, each after 20 ms", AWAY, byte_s=0.02)
     yield _changed("replies are garbage", _SEEN, garbage=True)
     yield _changed("a bit flipped in one of three replies", _SEEN, flips=0.33)
     # What is left over is mostly seen before the next command, which then gets another connection.

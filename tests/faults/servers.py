@@ -10,11 +10,10 @@ from time import monotonic
 
 import redis
 
-from tests.faults.fault import Fault, Strike
+from tests.faults.fault import AWAY, Fault, Strike
 from tests.faults.world import World
 from tests.redis.conftest import wait_for_end
 
-_AWAY = ("CacheUnavailable",)
 _FAILED = ("CacheUnavailable", "CacheFailed")
 _PATIENCE_S = 10.0
 
@@ -153,14 +152,14 @@ def _acl(*rules: str) -> Strike:
 def server_faults() -> Iterator[Fault]:
     """All of them."""
     strikes = "server"
-    yield Fault("killed", strikes, _kill, tells=_AWAY, heals=False)
+    yield Fault("killed", strikes, _kill, tells=AWAY, heals=False)
     yield Fault("killed, and started again without data", strikes, _kill, _revive, tells=_FAILED)
     yield Fault(
         "stopped (SIGSTOP)",
         strikes,
         lambda world: world.stop_server(signal.SIGSTOP),
         World.continue_server,
-        tells=_AWAY,
+        tells=AWAY,
     )
     yield Fault(
         "out of memory (noeviction)",
@@ -179,7 +178,7 @@ def server_faults() -> Iterator[Fault]:
         strikes,
         _change_password,
         lambda world: world.admin.config_set("requirepass", ""),
-        tells=_AWAY,
+        tells=AWAY,
     )
     yield Fault(
         "no right to expire keys", strikes, _acl("-pexpire", "-expire", "-expireat"), _acl("+@all"), tells=_FAILED

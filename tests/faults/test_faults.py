@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.catalogue import all_faults
-from tests.faults.fault import Fault
+from tests.faults.fault import AWAY, Fault
 from tests.faults.models import ScriptedReranker
 from tests.faults.subjects import Semcache, Setup
 from tests.faults.traffic import FATES, Load, Traffic
@@ -62,6 +62,9 @@ def test_requests_do_not_suffer(fault: Fault, namespace: str) -> None:
                     PATIENCE_S,
                     f"none of {fault.tells} was told",
                 )
+            if fault.tells == AWAY:
+                # Each would take its whole budget if Redis were asked.
+                traffic.wait_for(FATES, of_each=40, since=time.monotonic(), patience_s=BACK_S)
             ended = time.monotonic()
             fault.end(world)
             traffic.wait_for(["hit"], of_each=3, since=ended, patience_s=BACK_S)

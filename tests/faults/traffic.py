@@ -16,8 +16,9 @@ TOP_K = 5
 FATES = ("hit", "miss", "degraded", "failed")
 _VARIANTS = 3
 _CANDIDATES = 20
-_POOL = 26
-"""Documents of a topic; where candidates change, a request has ``_CANDIDATES`` of them."""
+_POOL = [f"passage {number}" for number in range(26)]
+"""All documents: topics share them, so that the scores of another query would show. Where candidates change, a request
+has ``_CANDIDATES`` of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,7 @@ class _Requests:
             topic, variant = self._chance.choice(self._first)
         subject = f"topic {self._caller} {topic}"
         query = f"{subject} {VARIANT} {variant}" if variant else subject
-        pool = [f"passage {number} of {subject}" for number in range(_POOL)]
-        return query, self._chance.sample(pool, _CANDIDATES) if self._load.changing else pool[:_CANDIDATES]
+        return query, self._chance.sample(_POOL, _CANDIDATES) if self._load.changing else _POOL[:_CANDIDATES]
 
     def think_s(self) -> float:
         return self._load.think_s * self._chance.uniform(0.5, 1.5)
