@@ -16,8 +16,8 @@ from tests.faults.traffic import Load, Record, Traffic
 from tests.faults.world import World, a_world
 
 _PATIENCE_S = 20.0
-_QUIET = ("Reranked", "BatchScored")
-"""Events of requests that went well."""
+_QUIET = ("Reranked", "BatchScored", "AuditDropped", "PruningMeasured")
+"""Events that have nothing to do with faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Times:
     """How long requests go on before a fault, with it, and after its end; and how long the last ones may take."""
 
     before_s: float = 1.0
-    with_s: float = 2.5
-    after_s: float = 2.0
+    with_s: float = 2.0
+    after_s: float = 1.5
     patience_s: float = 2.5
 
 
@@ -119,7 +119,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
         later=_delay(between(began + 1.0, ended)),
         hits_before=_hits(between(known, began)),
         hits_with=_hits(between(began, ended)),
-        hits_after=_hits(between(ended + 1.0, ended + times.after_s)),
+        hits_after=_hits(between(ended + times.after_s / 2, ended + times.after_s)),
         recovered_s=_recovered(between(ended, float("inf")), ended, returns) if fault.heals else None,
         heals=fault.heals,
         events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},

@@ -1,0 +1,59 @@
+"""What semcache promises of faults, and whether the rows keep it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tests.faults.subjects import Semcache
+
+Figures = Mapping[str, Any]
+_FIRST_MS = 60.0
+_LATER_MS = 2.0
+_BACK_S = 1.0
+
+
+def targets(rows: Iterable[Figures]) -> list[dict[str, str]]:
+    """A line per promise: the bound, the worst row, and the median of the rows where a single one is mostly chance."""
+    own = [row for row in rows if row["subject"] == Semcache.name]
+    waiting = [row for row in own if _is_of_waiting(row)]
+    returning = [row for row in own if row.get("heals") and row["strikes"] in ("network", "server")]
+    lines = []
+    for name in ("failed", "wrong", "unanswered"):
+        lines.append(_line(f"{name} requests", "0", own, lambda row, name=name: float(row[name]), "{:.0f}"))
+    if waiting:
+        first = _line(
+            "p99 of added, first second, frozen or slow", f"< {_FIRST_MS:g} ms", waiting, _more_ms("first_second")
+        )
+        later = _line("the same, later", f"< {_LATER_MS:g} ms", waiting, _more_ms("later"))
+        lines += [first, later]
+    if returning:
+        lines.append(_line("back after the end", f"< {_BACK_S:g} s", returning, _back_s, "{:.2f}"))
+    return lines
+
+
+def _is_of_waiting(row: Figures) -> bool:
+    """Redis frozen or slow, and no network that changes what is said."""
+    return row["fault"].startswith(("black hole", "replies after", "replies a byte", "stopped"))
+
+
+def _more_ms(when: str) -> Callable[[Figures], float]:
+    """How much longer the p99 was than before the fault."""
+    return lambda row: max(0.0, (row[when]["p99_ms"] or 0.0) - (row["before"]["p99_ms"] or 0.0))
+
+
+def _back_s(row: Figures) -> float:
+    return float("inf") if row["recovered_s"] is None else float(row["recovered_s"])
+
+
+def _line(
+    figure: str, bound: str, rows: Sequence[Figures], value: Callable[[Figures], float], form: str = "{:.1f}"
+) -> dict[str, str]:
+    worst = max(rows, key=value)
+    return {
+        "figure": figure,
+        "target": bound,
+        "worst": form.format(value(worst)),
+        "where": worst["fault"] if value(worst) > 0 else "",
+        "median": form.format(median(map(value, rows))),
+        "rows": str(len(rows)),
+    }
