@@ -2,8 +2,9 @@
 
 import pytest
 
+from semcache.entries.fingerprint import tenant_group
 from semcache.errors import ConfigurationError
-from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy, TenantTrust
 from semcache.settings import Settings
 
 NAN = float("nan")
@@ -71,3 +72,26 @@ def test_the_settings_have_the_defaults_of_the_policies() -> None:
     assert shared == {name: getattr(reuse, name) for name in ReusePolicy.__slots__}
     assert settings.prune.model_dump() == {name: getattr(PrunePolicy(), name) for name in PrunePolicy.__slots__}
     assert settings.cache.max_query_chars == FlowPolicy(reuse).max_query_chars
+
+
+class TestTenants:
+    def test_mostly_all_tenants_have_the_same_policy(self) -> None:
+        policy = FlowPolicy(ReusePolicy())
+        assert policy.for_tenant("a") is policy.for_tenant("") is policy
+
+    def test_a_group_of_tenants_may_be_trusted_less(self) -> None:
+        own = TenantTrust(trust_near=False, trust_exact=True, trust_threshold=0.99, withdrawn="costs")
+        policy = FlowPolicy(ReusePolicy(), tenants={tenant_group("a"): own})
+        less = policy.for_tenant("a")
+        assert (less.trust_near, less.trust_exact, less.withdrawn) == (False, True, "costs")
+        assert less.reuse == ReusePolicy(trust_threshold=0.99)
+        assert policy.for_tenant("b") is policy.for_tenant("") is policy
+
+    def test_trust_is_never_less_than_what_is_verified(self) -> None:
+        own = TenantTrust(trust_near=True, trust_exact=True, trust_threshold=0.8)
+        policy = FlowPolicy(ReusePolicy(reuse_threshold=0.9), tenants={"": own})
+        assert policy.for_tenant("").reuse == ReusePolicy(trust_threshold=0.9, reuse_threshold=0.9)
+
+    def test_without_reuse_there_is_nothing_to_raise(self) -> None:
+        policy = FlowPolicy(None, tenants={"": TenantTrust(True, False, 0.97)})
+        assert (policy.for_tenant("").reuse, policy.for_tenant("").trust_exact) == (None, False)
