@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 EXTRAS := .integrations
 EXTRAS_FILE := tests/integrations/requirements.txt
 
-.PHONY: demo test lint audit mutants fuzz faults bench bench-quick clean
+.PHONY: demo test lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -46,6 +46,9 @@ mutants: $(VENV)/.installed
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz
+
+isolation: $(VENV)/.installed
+	$(BIN)/python -m tests.isolation
 
 faults: $(VENV)/.installed $(EXTRAS)/.installed
 	$(BIN)/python -m tests.faults

@@ -99,6 +99,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             max_queue_pairs=batching.max_queue_pairs,
             max_wait_s=batching.max_wait_s,
             on_full=batching.on_full,
+            tenant_share=batching.tenant_share,
             workers=batching.workers,
             name=name,
             version=version,

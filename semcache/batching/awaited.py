@@ -26,6 +26,7 @@ from semcache.rerankers.rate_limit import say_turn_taken
 from semcache.runtime.foreign_errors import awaited
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, is_given_up, is_in_loop, until_done
+from semcache.runtime.tenancy import current_tenant
 
 Settle = Callable[..., None]
 """Ends a call with its report, and with the scores by pair if there are any. Only the first time counts."""
@@ -114,7 +115,7 @@ class AwaitedCalls:
         return self._result(turn, task)
 
     def load(self) -> Load:
-        """The work that a new request would find before it."""
+        """The work that a new request of the current tenant would find before it."""
         now = self._clock()
         with self._recording:
             cost = self._service.cost(now)
@@ -122,6 +123,8 @@ class AwaitedCalls:
             self._line.under_way,
             (self._line.waiting_pairs, self._line.waiting),
             (self._line.waiting_pairs or 1, 1),
+            own=self._line.waiting_of(current_tenant()),
+            tenant_share=self._line.tenant_share,
             concurrency=self._concurrency,
             cost=cost,
             now=now,
@@ -174,7 +177,7 @@ class AwaitedCalls:
 
     def _following(self, pairs: Sequence[Pair]) -> Flight | None:
         # The places in an order hold within one call.
-        return None if self._reranker.listwise else self._flights.following(pairs)
+        return None if self._reranker.listwise else self._flights.following(current_tenant(), pairs)
 
     def _shared(self, flight: Flight, pairs: Sequence[Pair]) -> FloatArray | None:
         """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself."""
@@ -187,7 +190,7 @@ class AwaitedCalls:
 
     async def _call(self, turn: Turn, pairs: Sequence[Pair], deadline: float | None, settle: Settle) -> FloatArray:
         served, started, task = NEVER_RUN, turn.arrived, asyncio.current_task()
-        plan, scores = plan_alone(pairs), None
+        plan, scores = plan_alone([(None, pair) for pair in pairs]), None
         try:
             await turn.come()
             started = self._clock()
@@ -222,11 +225,11 @@ class AwaitedCalls:
     def _enter(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> tuple[Turn, Settle]:
         """A place in the line, and what ends it; one that is refused is settled at once."""
         try:
-            turn = self._line.enter(len(set(pairs)), deadline)
+            turn = self._line.enter(len(set(pairs)), deadline, current_tenant())
         except BaseException:  # full, closed, too late or interrupted: on_served returns the breaker's ticket
             on_served(NEVER_RUN)
             raise
-        return turn, partial(self._settle, Lock(), turn, self._flights.begin(pairs), on_served)
+        return turn, partial(self._settle, Lock(), turn, self._flights.begin(turn.tenant, pairs), on_served)
 
     def _settle(
         self,

@@ -40,7 +40,7 @@ class Batcher:
 
     Of a **compute-bound** reranker, such as a local model, one call runs at a time, on a worker thread of its own.
     Work-conserving: an idle model starts at once, with one request; while it is busy, requests wait, and the next call
-    takes them together in order of arrival, equal pairs once. If a call fails, its requests are tried in halves, so
+    takes them together in order of arrival, equal pairs of a tenant once. If a call fails, its requests are tried in halves, so
     that only those fail which cannot be scored. Requests of a listwise reranker are never merged. A request is split
     only where a limit is set for a single call (``Limits``).
 
@@ -77,12 +77,20 @@ class Batcher:
         max_pairs_per_call: int | None = None,
         max_wait_s: float = DEFAULTS.max_wait_s,
         on_full: OnFull = DEFAULTS.on_full,
+        tenant_share: float = DEFAULTS.tenant_share,
         workers: Workers = DEFAULT_WORKERS,
         clock: Clock = monotonic,
         on_event: Observer | None = None,
     ) -> None:
         limits = Limits(
-            max_requests, max_batch_pairs, max_batch_s, max_queue_pairs, max_pairs_per_call, max_wait_s, on_full
+            max_requests,
+            max_batch_pairs,
+            max_batch_s,
+            max_queue_pairs,
+            max_pairs_per_call,
+            max_wait_s,
+            on_full,
+            tenant_share,
         )
         self.kind = call_kind(reranker, concurrency)
         split = limits.splitting(reranker)

@@ -5,16 +5,18 @@ from concurrent.futures import Future
 
 import numpy as np
 
+from semcache.batching.plan import PairOf
 from semcache.protocols import FloatArray, Pair
 from semcache.runtime.forking import ForkSafeLock
 
 
 class Flight:
-    """A call for some pairs. ``over`` is done when it is, and holds the scores, or None if there are none."""
+    """A tenant's call for some pairs. ``over`` is done when it is, and holds the scores, or None if there are none."""
 
-    __slots__ = ("over", "pairs")
+    __slots__ = ("over", "pairs", "tenant")
 
-    def __init__(self, pairs: frozenset[Pair]) -> None:
+    def __init__(self, tenant: str | None, pairs: frozenset[Pair]) -> None:
+        self.tenant = tenant
         self.pairs = pairs
         self.over: Future[dict[Pair, float] | None] = Future()
 
@@ -27,26 +29,26 @@ class Flight:
 class Flights:
     """The calls that wait or are under way, by their pairs. Safe between threads and event loops.
 
-    A request follows one call that is asked about all of its pairs. One that shares only some of them is asked about
-    all of its own: it would otherwise wait for the slower of two calls.
+    A request follows one call of its tenant that is asked about all of its pairs. One that shares only some of them is
+    asked about all of its own: it would otherwise wait for the slower of two calls.
     """
 
     def __init__(self) -> None:
         # Guards the dictionary. No other lock is taken while it is held.
         self._lock = ForkSafeLock()
-        self._by_pair: dict[Pair, Flight] = {}
+        self._by_pair: dict[PairOf, Flight] = {}
 
-    def following(self, pairs: Sequence[Pair]) -> Flight | None:
+    def following(self, tenant: str | None, pairs: Sequence[Pair]) -> Flight | None:
         """The call that will answer these pairs; None if there is none."""
         with self._lock:
-            flight = self._by_pair.get(pairs[0])
+            flight = self._by_pair.get((tenant, pairs[0]))
             return flight if flight is not None and flight.pairs.issuperset(pairs) else None
 
-    def begin(self, pairs: Sequence[Pair]) -> Flight:
+    def begin(self, tenant: str | None, pairs: Sequence[Pair]) -> Flight:
         """A call for these pairs, which has to be ended."""
-        flight = Flight(frozenset(pairs))
+        flight = Flight(tenant, frozenset(pairs))
         with self._lock:
-            self._by_pair.update(dict.fromkeys(flight.pairs, flight))
+            self._by_pair.update(((tenant, pair), flight) for pair in flight.pairs)
         return flight
 
     def end(self, flight: Flight, scores: dict[Pair, float] | None) -> None:
@@ -54,8 +56,8 @@ class Flights:
         with self._lock:
             for pair in flight.pairs:
                 # A later call may be asked about the same, together with others.
-                if self._by_pair.get(pair) is flight:
-                    del self._by_pair[pair]
+                if self._by_pair.get((flight.tenant, pair)) is flight:
+                    del self._by_pair[flight.tenant, pair]
         flight.over.set_result(scores)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from threading import Thread, current_thread
 
 import numpy as np
 
+from semcache.batching.plan import PairOf
 from semcache.errors import DeadlineExceededError
 from semcache.protocols import FloatArray, Pair
 
@@ -51,11 +52,17 @@ class Job:
     has_left: bool = False
     known: dict[Pair, float] = field(default_factory=dict)
     """Scores that calls for other jobs gave while this one waited."""
+    tenant: str | None = None
 
     @property
     def unknown(self) -> Sequence[Pair]:
         """The pairs that the model has to be asked about."""
         return [pair for pair in self.pairs if pair not in self.known] if self.known else self.pairs
+
+    @property
+    def asked(self) -> list[PairOf]:
+        """The unknown pairs, and whose they are."""
+        return [(self.tenant, pair) for pair in self.unknown]
 
     def all_scores(self, asked: FloatArray) -> FloatArray:
         """The scores of all pairs: those known, and those that the model gave for the unknown ones, in their order."""
@@ -89,7 +96,7 @@ class Batch:
     """
 
     jobs: list[Job]
-    asked: frozenset[Pair]
+    asked: frozenset[PairOf]
     since: float
     worker: Thread = field(default_factory=current_thread)
     is_given_up: bool = False

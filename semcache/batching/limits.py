@@ -35,6 +35,9 @@ class Limits:
     calls are expensive to begin: while the model works, requests come together by themselves. ``on_full`` says what
     becomes of a request that finds the queue full: ``wait`` lets it wait however many wait before it; otherwise it is
     refused, and a ladder answers it by the next rung (``fallback``) or raises QueueFullError (``reject``).
+
+    ``tenant_share`` is the share (above 0, at most 1) of the queue, and of the time that requests may wait, that one
+    tenant may take up while there are requests of others.
     """
 
     max_requests: int = 10  # the batch_size of AsyncBatchReranker, which its users rely on
@@ -44,6 +47,7 @@ class Limits:
     max_pairs_per_call: int | None = None
     max_wait_s: float = _BATCHING.max_wait_s
     on_full: OnFull = _BATCHING.on_full
+    tenant_share: float = _BATCHING.tenant_share
 
     def __post_init__(self) -> None:
         for name in ("max_requests", "max_batch_pairs", "max_queue_pairs"):
@@ -55,6 +59,8 @@ class Limits:
             raise ConfigurationError(f"max_wait_s must be a number of seconds of at least 0, got {self.max_wait_s!r}")
         if self.max_pairs_per_call is not None:
             check_count("max_pairs_per_call", self.max_pairs_per_call)
+        if not (isinstance(self.tenant_share, Real) and 0 < self.tenant_share <= 1):
+            raise ConfigurationError(f"tenant_share must be a number above 0 and at most 1, got {self.tenant_share!r}")
         if self.on_full not in get_args(OnFull):
             raise ConfigurationError(f"on_full must be one of {', '.join(get_args(OnFull))}, got {self.on_full!r}")
 
@@ -73,12 +79,18 @@ class Limits:
         is_said = self.max_batch_pairs != _BATCHING.max_batch_pairs and not reranker.listwise
         return split(reranker, self.max_batch_pairs) if is_said else reranker
 
-    def check_room(self, waiting_pairs: int, pairs: int, concurrency: int) -> None:
+    def check_room(self, waiting_pairs: int, pairs: int, concurrency: int, *, own_pairs: int = 0) -> None:
         """Raises QueueFullError if that many further pairs may not wait, for a model of ``concurrency`` calls at once.
 
         An empty queue takes any request: one that is larger than the bound would never be served otherwise.
+        ``own_pairs`` of those that wait are of the same tenant, if there are others.
         """
         most = self.max_queue_pairs * concurrency
+        if self.on_full != "wait" and own_pairs and own_pairs + pairs > self.tenant_share * most:
+            raise QueueFullError(
+                f"{own_pairs} pairs of this tenant are waiting, {pairs} more would exceed its share of {most}; send "
+                "fewer at once, or raise tenant_share or max_queue_pairs"
+            )
         if self.on_full != "wait" and waiting_pairs and waiting_pairs + pairs > most:
             raise QueueFullError(
                 f"{waiting_pairs} pairs are waiting, {pairs} more would exceed {most}; send fewer at once, raise "

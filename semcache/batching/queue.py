@@ -16,14 +16,16 @@ from threading import Condition
 from semcache.batching.admission import CALL_MARGIN, Load, pairs_within
 from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Job
 from semcache.batching.limits import Limits, check_in_time
-from semcache.batching.plan import count_that_fit
+from semcache.batching.plan import PairOf, count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
+from semcache.batching.tenants import RecentTenants
 from semcache.batching.waiting import is_late, load_of
 from semcache.batching.waiting_jobs import WaitingJobs, distinct
 from semcache.errors import InvalidInputError, SemcacheError
-from semcache.protocols import Clock, FloatArray, Pair
+from semcache.protocols import Clock, FloatArray
 from semcache.rerankers.rate_limit import RateLimit
 from semcache.runtime.forking import renew_in_child
+from semcache.runtime.tenancy import current_tenant
 
 # A pause may be asked for until any time; a condition waits for 290 years at most, and looking again costs nothing.
 _LONGEST_SLEEP_S = 3600.0
@@ -57,6 +59,7 @@ class BatchQueue:
         self._changed = Condition()
         self._waiting = WaitingJobs()
         self._running: list[Batch] = []
+        self._recent = RecentTenants()
         self._idle = 0
         # Whether a worker waits for the rate limit; the others sleep until it has taken its batch.
         self._has_timer = False
@@ -71,7 +74,10 @@ class BatchQueue:
         with self._changed:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            self._limits.check_room(self._waiting.pairs, pairs, self._workers)
+            now = self._clock()
+            self._recent.note(job.tenant, now)
+            own = self._waiting.of_tenant(job.tenant)[0] if self._recent.has_others(job.tenant, now) else 0
+            self._limits.check_room(self._waiting.pairs, pairs, self._workers, own_pairs=own)
             check_in_time(self._rate_wait_s(pairs), job.deadline, self._clock)
             try:
                 self._waiting.append(job)
@@ -116,7 +122,7 @@ class BatchQueue:
             self._service = ServiceTime()
 
     def finish(
-        self, batch: Batch, jobs: Sequence[Job], scores: Mapping[Pair, float] | None = None
+        self, batch: Batch, jobs: Sequence[Job], scores: Mapping[PairOf, float] | None = None
     ) -> tuple[list[Job], list[Job]]:
         """These jobs of a batch are no longer in the model; without jobs the batch is over.
 
@@ -163,15 +169,21 @@ class BatchQueue:
                 job.has_left = True
 
     def load(self) -> Load:
-        """The work that a new request would find before it."""
+        """The work that a new request of the current tenant would find before it."""
+        tenant = current_tenant()
         with self._changed:
             now = self._clock()
             cost = self._service.cost(now)
             merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
+            # Noted here, too: one whose requests are refused because another holds the queue is there all the same.
+            self._recent.note(tenant, now)
+            has_others = self._recent.has_others(tenant, now)
             return load_of(
                 self._running,
                 (self._waiting.pairs, len(self._waiting)),
                 (merged, 1 if self._one_query else self._limits.max_requests),
+                own=self._waiting.of_tenant(tenant) if has_others else (0, 0),
+                tenant_share=self._limits.tenant_share,
                 concurrency=self._workers,
                 cost=cost,
                 now=now,
@@ -234,7 +246,7 @@ class BatchQueue:
         deadlines = [job.deadline for job in jobs if job.deadline is not None]
         seconds = min([self._limits.max_batch_s, *((deadline - now) / CALL_MARGIN for deadline in deadlines)])
         max_pairs = pairs_within(seconds, cost, self._limits.pairs_merged)
-        count = count_that_fit([job.unknown for job in jobs], max_pairs, one_query=self._one_query)
+        count = count_that_fit([job.asked for job in jobs], max_pairs, one_query=self._one_query)
         return jobs[:count]
 
     def _linger_s(self, jobs: Sequence[Job], cost: Cost | None, now: float) -> float:

@@ -40,8 +40,8 @@ class AsyncBatchReranker:
 
     ``max_pairs_per_call`` is the most pairs that one call takes, as services have such limits: a larger request is
     split into several calls, one after the other, unless the reranker gives an order. None means ``max_batch_pairs``
-    where that is not the default, and else no limit: a request then costs one call. ``max_wait_s`` and ``on_full`` are
-    explained at ``semcache.batching.limits.Limits``, ``workers`` at ``Batcher``.
+    where that is not the default, and else no limit: a request then costs one call. ``max_wait_s``, ``on_full`` and
+    ``tenant_share`` are explained at ``semcache.batching.limits.Limits``, ``workers`` at ``Batcher``.
 
     ``max_pairs`` is the former name of ``max_batch_pairs``, and will go.
 
@@ -71,6 +71,7 @@ class AsyncBatchReranker:
         max_pairs_per_call: int | None = None,
         max_wait_s: float = DEFAULTS.max_wait_s,
         on_full: OnFull = DEFAULTS.on_full,
+        tenant_share: float = DEFAULTS.tenant_share,
         workers: Workers = DEFAULT_WORKERS,
         text: TextOf | None = None,
         name: str | None = None,
@@ -103,6 +104,7 @@ class AsyncBatchReranker:
             max_pairs_per_call=max_pairs_per_call,
             max_wait_s=max_wait_s,
             on_full=on_full,
+            tenant_share=tenant_share,
             workers=workers,
             clock=clock,
             on_event=on_event,

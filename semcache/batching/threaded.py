@@ -13,6 +13,7 @@ from semcache.errors import DeadlineExceededError, RerankerHungError
 from semcache.protocols import Clock, FloatArray, Pair
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, until_done
+from semcache.runtime.tenancy import current_tenant
 from semcache.runtime.threads import forget_thread
 
 # A model whose calls all hang would otherwise take a thread, and what it holds, for each attempt.
@@ -140,7 +141,7 @@ class ThreadedCalls:
                 return
 
     def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Job:
-        job = Job(tuple(pairs), self._clock(), deadline, on_served)
+        job = Job(tuple(pairs), self._clock(), deadline, on_served, tenant=current_tenant())
         try:
             lacks_workers = self._queue.put(job)
         except BaseException:  # full, closed or interrupted: on_served returns the breaker's ticket

@@ -9,6 +9,7 @@ from threading import Condition
 
 from semcache.batching.jobs import CLOSED_BEFORE
 from semcache.batching.limits import Limits, check_in_time
+from semcache.batching.tenants import RecentTenants
 from semcache.errors import SemcacheError
 from semcache.protocols import Clock
 from semcache.rerankers.rate_limit import RateLimit
@@ -24,10 +25,11 @@ class Turn:
 
     __slots__ = (
         "_line", "_wake", "arrived", "cancel", "is_abandoned", "is_dropped", "is_hung", "is_timed", "pairs", "requests",
-        "since",
+        "since", "tenant",
     )  # fmt: skip
 
-    def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float) -> None:
+    def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float, tenant: str | None) -> None:
+        self.tenant = tenant
         self.pairs = pairs
         self.requests = requests
         self.arrived = arrived
@@ -96,6 +98,7 @@ class Turns:
         self._changing = Condition()
         self._waiting: deque[Turn] = deque()
         self._under_way: list[Turn] = []
+        self._recent = RecentTenants()
         self._left = 0
         """Number of calls that have left the line."""
         self.waiting_pairs = 0
@@ -104,7 +107,7 @@ class Turns:
         self.waiting_requests = 0
         """Number of requests to the service that wait."""
 
-    def enter(self, pairs: int, deadline: float | None) -> Turn:
+    def enter(self, pairs: int, deadline: float | None, tenant: str | None = None) -> Turn:
         """A place at the end of the line for a call that has to begin before the deadline, a time of the clock.
 
         Raises QueueFullError, SemcacheError after ``close``, and DeadlineExceededError where the rate limit lets it
@@ -114,9 +117,10 @@ class Turns:
         with self._changing:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            self._limits.check_room(self.waiting_pairs, pairs, self._concurrency)
+            own = self._noted(tenant)[0]
+            self._limits.check_room(self.waiting_pairs, pairs, self._concurrency, own_pairs=own)
             check_in_time(self.rate_wait_s(pairs), deadline, self._clock)
-            turn = Turn(self, pairs, requests, self._clock())
+            turn = Turn(self, pairs, requests, self._clock(), tenant)
             self._waiting.append(turn)
             self.waiting_pairs += pairs
             self.waiting_requests += requests
@@ -188,6 +192,24 @@ class Turns:
     def rate_wait_s(self, pairs: int = 1) -> float:
         """In how many seconds the rate limit would let a new call begin, behind those that wait."""
         return self._rate_limit.wait_s(pairs, pairs_ahead=self.waiting_pairs, requests_ahead=self.waiting_requests)
+
+    def waiting_of(self, tenant: str | None) -> tuple[int, int]:
+        """How many pairs and calls wait of a tenant that has a request now; none if there are no other tenants."""
+        with self._changing:
+            return self._noted(tenant)
+
+    @property
+    def tenant_share(self) -> float:
+        """The share of the line that one tenant may take up while there are others."""
+        return self._limits.tenant_share
+
+    def _noted(self, tenant: str | None) -> tuple[int, int]:
+        now = self._clock()
+        self._recent.note(tenant, now)
+        if not self._recent.has_others(tenant, now):
+            return 0, 0
+        own = [turn.pairs for turn in self._waiting if turn.tenant == tenant]
+        return sum(own), len(own)
 
     @property
     def waiting(self) -> int:

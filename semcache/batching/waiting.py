@@ -23,6 +23,8 @@ def load_of(
     waiting: tuple[int, int],
     merged: tuple[int, int],
     *,
+    own: tuple[int, int] = (0, 0),
+    tenant_share: float = 1.0,
     concurrency: int,
     cost: Cost | None,
     now: float,
@@ -33,12 +35,15 @@ def load_of(
 
     ``waiting`` are pairs and requests that wait, ``merged`` the most of both in one call. ``rate_wait_s`` is in how
     many seconds the rate limit would let a new call begin.
+
+    ``own`` is what waits of the request's tenant, as far as it may only have the share ``tenant_share`` of the wait,
+    because there are others: it counts so many times as much then.
     """
     is_full = len(running) >= concurrency
     left_s = [remaining_s(0.0 if cost is None else cost.seconds(call.pairs), now - call.since) for call in running]
     # The call that ends first makes room for what waits; if there is room already, nothing waits for that.
     first_free_s = min(left_s) if is_full else 0.0
-    queued = queued_s(*waiting, cost, *merged)
+    queued = max(queued_s(*waiting, cost, *merged), queued_s(*own, cost, *merged) / tenant_share)
     oldest = min(running, key=lambda call: call.since, default=None)
     return Load(
         busy=is_full or rate_wait_s > 0,

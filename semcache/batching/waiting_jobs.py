@@ -4,54 +4,67 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from semcache.batching.jobs import Batch, Job
-from semcache.protocols import Pair
+from semcache.batching.plan import PairOf
 
 
 class WaitingJobs:
     """Jobs in order of arrival, and ``pairs``, the number of theirs. It has no lock.
 
-    Single flight: a pair that is in the model already is not asked again for a job that came meanwhile. The job waits
-    for that call, and is asked about what the call did not answer.
+    Single flight: a pair that is in the model already is not asked again for a job of the same tenant that came
+    meanwhile. The job waits for that call, and is asked about what the call did not answer.
     """
 
     def __init__(self) -> None:
         self.pairs = 0
         # A dictionary for its order, and because one from the middle is taken out at once.
         self._jobs: dict[Job, None] = {}
-        self._by_pair: dict[Pair, dict[Job, None]] = {}
+        self._by_pair: dict[PairOf, dict[Job, None]] = {}
+        # Of each tenant that has jobs here, the numbers of pairs and of jobs.
+        self._of_tenant: dict[str | None, tuple[int, int]] = {}
 
     def append(self, job: Job) -> None:
         """Let a job wait behind the others. TypeError, and nothing changed, for pairs that are no pairs of texts."""
         for pair in job.pairs:
             hash(pair)
         self._jobs[job] = None
-        self.pairs += len(job.pairs)
+        self._count(job, 1)
         for pair in job.pairs:
-            self._by_pair.setdefault(pair, {})[job] = None
+            self._by_pair.setdefault((job.tenant, pair), {})[job] = None
 
     def remove(self, job: Job) -> None:
         """Take a job out."""
         del self._jobs[job]
-        self.pairs -= len(job.pairs)
+        self._count(job, -1)
         # Distinct ones, as a job may hold a pair twice.
         for pair in set(job.pairs):
-            jobs = self._by_pair[pair]
+            jobs = self._by_pair[job.tenant, pair]
             del jobs[job]
             if not jobs:
-                del self._by_pair[pair]
+                del self._by_pair[job.tenant, pair]
+
+    def of_tenant(self, tenant: str | None) -> tuple[int, int]:
+        """How many pairs and jobs of a tenant wait."""
+        return self._of_tenant.get(tenant, (0, 0))
 
     def first(self, most: int, running: Sequence[Batch]) -> list[Job]:
         """The first ``most`` jobs that are not answered by a call that is running."""
         return list(islice((job for job in self._jobs if not _is_answered_by(job, running)), most))
 
-    def learn(self, scores: Mapping[Pair, float]) -> list[Job]:
+    def learn(self, scores: Mapping[PairOf, float]) -> list[Job]:
         """Tell the jobs that wait what a call gave, and give those that know all of their scores now."""
         told: dict[Job, None] = {}
-        for pair in scores.keys() & self._by_pair.keys():
-            for job in self._by_pair[pair]:
-                job.known[pair] = scores[pair]
+        for asked in scores.keys() & self._by_pair.keys():
+            for job in self._by_pair[asked]:
+                job.known[asked[1]] = scores[asked]
                 told[job] = None
         return [job for job in self._jobs if job in told and not job.unknown] if told else []
+
+    def _count(self, job: Job, sign: int) -> None:
+        pairs, jobs = self.of_tenant(job.tenant)
+        self.pairs += sign * len(job.pairs)
+        self._of_tenant[job.tenant] = (pairs + sign * len(job.pairs), jobs + sign)
+        if not self._of_tenant[job.tenant][1]:
+            del self._of_tenant[job.tenant]
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs)
@@ -63,11 +76,11 @@ class WaitingJobs:
         return job in self._jobs
 
 
-def distinct(jobs: Iterable[Job]) -> frozenset[Pair]:
+def distinct(jobs: Iterable[Job]) -> frozenset[PairOf]:
     """The pairs that a call for these jobs has to be asked about."""
-    return frozenset(pair for job in jobs for pair in job.unknown)
+    return frozenset(asked for job in jobs for asked in job.asked)
 
 
 def _is_answered_by(job: Job, running: Sequence[Batch]) -> bool:
     # By one call as a whole: a job that waited for several of them would wait for the slowest.
-    return any(all(pair in batch.asked for pair in job.unknown) for batch in running)
+    return any(all((job.tenant, pair) in batch.asked for pair in job.unknown) for batch in running)

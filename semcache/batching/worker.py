@@ -71,7 +71,7 @@ class ModelWorker:
         groups: list[Sequence[Job]] = [tuple(batch.jobs)]
         while groups:
             jobs = groups.pop()
-            plan = plan_alone(jobs[0].pairs) if self._is_listwise() else plan_merged([job.unknown for job in jobs])
+            plan = plan_alone(jobs[0].asked) if self._is_listwise() else plan_merged([job.asked for job in jobs])
             started = self._clock()
             try:
                 scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
@@ -93,7 +93,7 @@ class ModelWorker:
         # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
         # its rate recorded and the event delivered.
         self._queue.record_service(pairs, service_s)
-        shared = None if self._is_listwise() else dict(zip(plan.pairs, scores.tolist(), strict=True))
+        shared = None if self._is_listwise() else dict(zip(plan.asked, scores.tolist(), strict=True))
         answered, cancelled = self._queue.finish(batch, jobs, shared)
         waited_s = batch.since - min(job.arrived for job in jobs)
         notify(self._observers, BatchScored(self._reranker.name, pairs, len(jobs), waited_s, service_s))

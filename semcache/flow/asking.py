@@ -164,7 +164,7 @@ def _known_scores(request: Request, exact: Mapping[bytes, float] | None) -> Floa
 
 def _ask(request: Request, fresh: Floats, ask: Positions) -> Generator[Step, Any, tuple[Scored, Floats]]:
     """The reranker's answer for these texts, and the fresh scores with it; ``fresh`` itself stays as it is."""
-    scored: Scored = yield Score(request.query, request.texts, tuple(ask.tolist()))
+    scored: Scored = yield Score(request.query, request.texts, tuple(ask.tolist()), request.tenant)
     if scored.reason is None:
         fresh = fresh.copy()
         fresh[ask] = scored.scores

@@ -33,6 +33,7 @@ from semcache.flow.steps import (
 )
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 from semcache.runtime.budget import TimeBudget, begin_to_spend, current_budget, end_spending
+from semcache.runtime.tenancy import serve
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -269,10 +270,11 @@ class Calls(Generic[StoreT]):
         if is_patient and self.pairs_at_once is not None:
             left_s = inf
         if self.pairs_at_once is None or left_s is not None or started is None:
-            return lambda: score(step.query, step.texts, step.ask, deadline_s=left_s)
+            return lambda: serve(step.tenant, partial(score, step.query, step.texts, step.ask, deadline_s=left_s))
         # Without a deadline such a ladder has a patience of its own, which is the whole request's.
         spent_s = monotonic() - started
-        return lambda: score(step.query, step.texts, step.ask, spent_s=spent_s)  # type: ignore[call-arg]
+        call = partial(score, step.query, step.texts, step.ask, spent_s=spent_s)  # type: ignore[call-arg]
+        return lambda: serve(step.tenant, call)
 
     def _report_reranker(self, steps: Sequence[Score], error: Exception) -> None:
         """Tell observers of a ladder that could not answer, before its error goes to the caller."""

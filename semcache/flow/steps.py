@@ -63,6 +63,7 @@ class Score:
     # All texts of the request: a lower rung of the ladder ranks all of them.
     texts: tuple[str, ...]
     ask: tuple[int, ...]
+    tenant: str = ""
 
 
 @dataclass(slots=True)

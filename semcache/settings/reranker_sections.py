@@ -215,6 +215,15 @@ class Batching(Section):
         gt=0,
         le=1,
     )
+    tenant_share: float = knob(
+        0.5,
+        "Share of the queue, and of the time that requests may wait, that one tenant may take up while there are "
+        "requests of others; 1: no limit",
+        reason="a tenant that floods the model then leaves others half of the room, and loses nothing while it is "
+        "alone; a queue that is half as long keeps the model as busy",
+        gt=0,
+        le=1,
+    )
     repair: bool = knob(
         True,
         "Whether requests that a lower rung answered are scored by the primary later, in spare time, and remembered",

@@ -5,7 +5,7 @@ The queue, the chain and the breaker are the real ones; only the worker is simul
 
 import heapq
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -26,6 +26,7 @@ from semcache.degradation.shared_breaker import SharedBreaker
 from semcache.errors import DeadlineExceededError
 from semcache.events import BreakerChanged, Event
 from semcache.rerankers.rate_limit import RateLimit
+from semcache.runtime.tenancy import current_tenant, serving
 from tests.scripted import ScriptedClock
 
 THRESHOLD_S = 2.0
@@ -54,16 +55,21 @@ class Simulation:
     """Requests arrive, wait, are scored, or are answered by the retriever's order."""
 
     cost: Cost
+    tenant_of: Callable[[int], str] = lambda number: ""
+    limits: Limits = field(default_factory=Limits)
+    deadline_of: Callable[[int], float | None] = lambda number: None
     clock: ScriptedClock = field(default_factory=ScriptedClock)
     events: list[Event] = field(default_factory=list)
     answers: list[tuple[float, float, str]] = field(default_factory=list)
     """(arrival, latency, reranker or reason) of every request."""
+    of_tenant: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Reranker or reason of every request, by tenant."""
     calls: int = 0
     busy_s: float = 0.0
     wasted: int = 0
 
     def __post_init__(self) -> None:
-        self.queue = BatchQueue(Limits(), 1, RateLimit(clock=self.clock), self.clock)
+        self.queue = BatchQueue(self.limits, 1, RateLimit(clock=self.clock), self.clock)
         machine = Breaker(LatencyMonitor(), BreakerPolicy())
         self.breaker = SharedBreaker(machine, self.clock, random.Random(5).random, self.events.append)
         batcher: Any = SimulatedBatcher(self.queue)
@@ -75,7 +81,7 @@ class Simulation:
 
     def run(self, arrivals: Sequence[float], pairs: Callable[[int], int]) -> "Simulation":
         for number, at in enumerate(arrivals):
-            self._at(self.started + at, lambda number=number: self._arrive(number, pairs(number)))
+            self._at(self.started + at, lambda number=number: self._arrive_as(number, pairs(number)))
         while self._due:
             self.clock.now, _, step = heapq.heappop(self._due)
             step()
@@ -94,41 +100,51 @@ class Simulation:
     def _at(self, time: float, step: Callable[[], None]) -> None:
         heapq.heappush(self._due, (time, next(self._numbers), step))
 
-    def _arrive(self, number: int, pairs: int) -> None:
+    def _arrive_as(self, number: int, pairs: int) -> None:
+        tenant = self.tenant_of(number)
+        with serving(tenant):
+            self._arrive(number, pairs, self.of_tenant[tenant])
+
+    def _arrive(self, number: int, pairs: int, kinds: Counter[str]) -> None:
         arrived = self.clock()
         documents = [f"{number}-{place}" for place in range(pairs)]
-        calls = self.chain.calls(f"q{number}", documents, range(pairs), None)
+        deadline_s = self.deadline_of(number)
+        deadline = None if deadline_s is None else arrived + deadline_s
+        calls = self.chain.calls(f"q{number}", documents, range(pairs), deadline)
         try:
             call = next(calls)
         except StopIteration as done:
             self.answers.append((arrived, 0.0, done.value.reason))
+            kinds[done.value.reason] += 1
             return
         assert call.on_served is not None
-        job = Job(tuple(call.pairs), arrived, call.deadline, call.on_served)
+        job = Job(tuple(call.pairs), arrived, call.deadline, call.on_served, tenant=current_tenant())
         self.queue.put(job)
         assert call.deadline is not None
-        self._at(call.deadline, lambda: self._expire(job, calls, arrived))
-        job.future.add_done_callback(lambda future: self._answer(future, calls, arrived))
+        self._at(call.deadline, lambda: self._expire(job, calls, arrived, kinds))
+        job.future.add_done_callback(lambda future: self._answer(future, calls, arrived, kinds))
         self._work()
 
-    def _expire(self, job: Job, calls: Iterator[Any], arrived: float) -> None:
+    def _expire(self, job: Job, calls: Iterator[Any], arrived: float, kinds: Counter[str]) -> None:
         if not job.future.done():
             self.queue.leave(job)
-            self._end(calls, DeadlineExceededError("late"), arrived)
+            self._end(calls, DeadlineExceededError("late"), arrived, kinds)
 
-    def _answer(self, future: Any, calls: Iterator[Any], arrived: float) -> None:
+    def _answer(self, future: Any, calls: Iterator[Any], arrived: float, kinds: Counter[str]) -> None:
         if future.cancelled() or future.exception() is not None:
             if not future.cancelled():
-                self._end(calls, future.exception(), arrived)
+                self._end(calls, future.exception(), arrived, kinds)
             return
-        self._end(calls, future.result(), arrived)
+        self._end(calls, future.result(), arrived, kinds)
 
-    def _end(self, calls: Any, result: Any, arrived: float) -> None:
+    def _end(self, calls: Any, result: Any, arrived: float, kinds: Counter[str]) -> None:
         try:
             calls.throw(result) if isinstance(result, BaseException) else calls.send(result)
         except StopIteration as done:
             latency = self.clock() - arrived
-            self.answers.append((arrived, latency, done.value.reason or done.value.reranker))
+            kind = done.value.reason or done.value.reranker
+            self.answers.append((arrived, latency, kind))
+            kinds[kind] += 1
 
     def _work(self) -> None:
         while self.queue.waiting_pairs and not self.queue.busy:
@@ -216,6 +232,69 @@ def test_a_burst_on_an_idle_model_is_served_as_far_as_time_allows(is_known: bool
     served = [kind for arrived, _, kind in simulated.answers if arrived - simulated.started >= 100]
     assert Counter(served)["simulated"] >= 17
     assert simulated.later_than_threshold() == 0
+
+
+class TestTenants:
+    """One tenant floods the model, another sends two requests a second among 60."""
+
+    @staticmethod
+    def served_of_the_other(tenant_share: float) -> float:
+        limits = Limits(tenant_share=tenant_share)
+        flood = Simulation(noisy(0.0, 0.005), lambda number: "ab"[number % 30 == 0], limits)
+        flood.run(poisson(60, 30), lambda number: 10)
+        assert flood.later_than_threshold() == 0
+        assert flood.share(since=10) > 0.30  # 20 of 60 is all that it can
+        return flood.of_tenant["b"]["simulated"] / flood.of_tenant["b"].total()
+
+    def test_a_flood_of_one_tenant_leaves_room_for_others(self) -> None:
+        assert self.served_of_the_other(0.5) >= 0.95
+
+    def test_without_a_limit_others_are_refused_like_the_flood(self) -> None:
+        assert self.served_of_the_other(1.0) < 0.6
+
+    def test_a_tenant_that_is_alone_has_the_whole_queue(self) -> None:
+        alone, unlimited = (
+            Simulation(noisy(0.0, 0.005), lambda number: "a", Limits(tenant_share=share)).run(
+                poisson(32, 20), lambda number: 10
+            )
+            for share in (0.5, 1.0)
+        )
+        assert alone.answers == unlimited.answers
+
+
+def test_callers_with_hopeless_deadlines_do_not_make_others_wait() -> None:
+    """Three in ten allow 20 ms for what takes 70."""
+    queue = Simulation(noisy(0.05, 0.002))
+    arrivals = poisson(15, 60)
+    impatient = {number for number in range(len(arrivals)) if random.Random(number).random() < 0.3}
+    queue.deadline_of = lambda number: 0.02 if number in impatient else None
+    queue.tenant_of = lambda number: "impatient" if number in impatient else "patient"
+    queue.run(arrivals, lambda number: 10)
+    patient = queue.of_tenant["patient"]
+    assert patient["simulated"] / patient.total() >= 0.98
+
+
+def test_rare_large_requests_do_not_open_the_breaker() -> None:
+    """A request of 100 documents takes 2.5 s, one of 5 takes 0.13 s."""
+    simulated = Simulation(noisy(0.005, 0.025)).run(
+        [number * 0.5 for number in range(600)], lambda number: 100 if number % 15 == 14 else 5
+    )
+    assert simulated.changes() == []
+    assert simulated.share(since=10) > 0.75
+
+
+@pytest.mark.parametrize("spell_s", [5, 10])
+def test_slow_spells_of_few_calls_make_no_answer_late(spell_s: int) -> None:
+    """A call takes 3 s in every other spell: of five seconds, in which two calls begin, or of ten, in which four do."""
+
+    def cost(pairs: int, at: float) -> float:
+        return 0.02 if int(at / spell_s) % 2 == 0 else 3.0
+
+    simulated = Simulation(cost).run(poisson(15, 60), lambda number: 10)
+    assert simulated.later_than_threshold() == 0
+    opened = [event for event in simulated.events if isinstance(event, BreakerChanged) and event.new == "open"]
+    if spell_s == 10:
+        assert (opened[0].reason, opened[0].slow) == ("slow in a row", 3)
 
 
 @pytest.fixture(scope="module")

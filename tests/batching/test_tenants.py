@@ -1,0 +1,154 @@
+"""Tenants that share a batcher: one neither sees nor takes up what is another's."""
+
+import asyncio
+from concurrent.futures import Future
+
+import pytest
+
+from semcache.batching.batcher import Batcher
+from semcache.batching.limits import Limits
+from semcache.batching.tenants import RecentTenants
+from semcache.errors import ConfigurationError, QueueFullError
+from semcache.protocols import FloatArray, Pair
+from semcache.runtime.tenancy import current_tenant, serving
+from tests.batching.test_awaited import Remote
+from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock
+
+SAME: list[Pair] = [("q", "a"), ("q", "bb")]
+
+
+def submitted(batcher: Batcher, tenant: str | None, pairs: list[Pair]) -> Future[FloatArray]:
+    if tenant is None:
+        return batcher.submit(pairs)
+    with serving(tenant):
+        return batcher.submit(pairs)
+
+
+class TestEqualRequests:
+    def test_of_one_tenant_share_a_call_that_is_running_and_those_of_another_do_not(self) -> None:
+        model = GatedReranker()
+        with Batcher(model) as batcher:
+            running = submitted(batcher, "a", SAME)
+            model.wait_until_inside()
+            futures = [submitted(batcher, tenant, SAME) for tenant in ("a", "b", "", None)]
+            model.let_go(5)
+            for future in (running, *futures):
+                assert future.result(PATIENCE_S).tolist() == [1, 2]
+        assert [len(call) for call in model.calls] == [2, 6]
+
+    async def test_nor_awaited(self) -> None:
+        remote = Remote()
+        remote.gate = asyncio.Event()
+
+        async def ask(tenant: str) -> FloatArray:
+            with serving(tenant):
+                return await batcher.ascore(SAME)
+
+        async with Batcher(remote) as batcher:
+            tasks = [asyncio.create_task(ask(tenant)) for tenant in ("a", "b", "a", "")]
+            while remote.under_way < 3:
+                await asyncio.sleep(0)
+            remote.gate.set()
+            assert [scores.tolist() for scores in await asyncio.gather(*tasks)] == [[1, 2]] * 4
+        assert remote.calls == [2, 2, 2]
+
+
+class TestShareOfTheQueue:
+    """A queue of ten pairs, of which a tenant may have half while there are others."""
+
+    def test_one_tenant_alone_has_all_of_it(self) -> None:
+        self.fill(["a"] * 11, refused_from=10)
+
+    def test_work_of_no_tenant_does_not_count_as_another_one(self) -> None:
+        self.fill([None, *["a"] * 10], refused_from=10)
+
+    def test_while_there_are_others_a_tenant_has_its_share(self) -> None:
+        self.fill(["b", *["a"] * 6], refused_from=6)
+
+    def test_and_leaves_the_rest_to_them(self) -> None:
+        self.fill(["b", *["a"] * 5, *["b"] * 4, "c"], refused_from=10)
+
+    def fill(self, tenants: list[str | None], refused_from: int) -> None:
+        model = GatedReranker()
+        with Batcher(model, max_queue_pairs=10) as batcher:
+            submitted(batcher, None, [("busy", "x")])
+            model.wait_until_inside()
+            for number, tenant in enumerate(tenants[:refused_from]):
+                submitted(batcher, tenant, [("q", str(number))])
+            with pytest.raises(QueueFullError, match="are waiting"):
+                submitted(batcher, tenants[refused_from], [("q", "too many")])
+            model.let_go(100)
+
+    async def test_awaited(self) -> None:
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        async with Batcher(remote, concurrency=1, max_queue_pairs=10) as batcher:
+            tasks = [asyncio.create_task(self.ask(batcher, tenant)) for tenant in ("b", "b", *"aaaaa")]
+            while batcher.waiting_pairs < 6:
+                await asyncio.sleep(0)
+            with pytest.raises(QueueFullError, match="of this tenant"):
+                await self.ask(batcher, "a")
+            with serving("a"):
+                assert batcher.load().busy
+            tasks.append(asyncio.create_task(self.ask(batcher, "b")))
+            remote.gate.set()
+            assert len(await asyncio.gather(*tasks)) == 8
+
+    async def ask(self, batcher: Batcher, tenant: str) -> FloatArray:
+        with serving(tenant):
+            return await batcher.ascore([("q", str(id(object())))])
+
+    def test_what_waits_of_a_tenant_counts_double_for_itself(self) -> None:
+        clock = ScriptedClock()
+        model = GatedReranker(clock=clock, service_s=0.5)
+        with Batcher(model, clock=clock) as batcher:
+            model.let_go()
+            submitted(batcher, "b", [("q", "before")]).result(PATIENCE_S)
+            model.wait_until_inside()
+            submitted(batcher, None, [("busy", "x")])
+            model.wait_until_inside()
+            for number in range(4):
+                submitted(batcher, "a", [("q", str(number))])
+            waits = {}
+            for tenant in ("a", "b"):
+                with serving(tenant):
+                    waits[tenant] = batcher.load().wait_s
+            assert waits == {"b": pytest.approx(0.5 + 4 * 0.5), "a": pytest.approx(0.5 + 8 * 0.5)}
+            model.let_go(10)
+
+    @pytest.mark.parametrize("share", [0, -1, 1.1, float("nan"), "half"])
+    def test_a_share_out_of_range_is_refused(self, share: float) -> None:
+        with pytest.raises(ConfigurationError, match="tenant_share must be a number above 0 and at most 1"):
+            Limits(tenant_share=share)
+
+
+class TestRecentTenants:
+    def test_whether_there_are_others(self) -> None:
+        recent = RecentTenants()
+        assert not recent.has_others("a", 0.0)
+        recent.note("a", 0.0)
+        recent.note("a", 1.0)
+        recent.note(None, 1.0)
+        assert not recent.has_others("a", 1.0)
+        assert recent.has_others("b", 1.0)
+        recent.note("b", 2.0)
+        assert recent.has_others("a", 2.0)
+        assert recent.has_others("b", 2.0)
+        recent.note("b", 31.5)
+        assert not recent.has_others("b", 31.5), "the last of another was 30.5 s ago"
+        assert recent.has_others("a", 61.5)
+        assert not recent.has_others("a", 61.6)
+
+    def test_work_of_no_tenant_is_never_limited(self) -> None:
+        recent = RecentTenants()
+        recent.note("a", 0.0)
+        assert not recent.has_others(None, 0.0)
+
+
+def test_whose_request_it_is_holds_in_the_block_only() -> None:
+    assert current_tenant() is None
+    with serving("a"):
+        with serving(""):
+            assert current_tenant() == ""
+        assert current_tenant() == "a"
+    assert current_tenant() is None
