@@ -40,9 +40,9 @@ class Batcher:
 
     Of a **compute-bound** reranker, such as a local model, one call runs at a time, on a worker thread of its own.
     Work-conserving: an idle model starts at once, with one request; while it is busy, requests wait, and the next call
-    takes them together in order of arrival, equal pairs of a tenant once. If a call fails, its requests are tried in halves, so
-    that only those fail which cannot be scored. Requests of a listwise reranker are never merged. A request is split
-    only where a limit is set for a single call (``Limits``).
+    takes them together in order of arrival, equal pairs of a tenant once. If a call fails, its requests are tried in
+    halves, so that only those fail which cannot be scored. Requests of a listwise reranker are never merged. A request
+    is split only where a limit is set for a single call (``Limits``).
 
     Of a **remote** one, which waits for a service, several calls run at once: as many as ``concurrency`` says, or the
     reranker by an attribute of that name. A blocking one gets as many worker threads, when they are needed. An

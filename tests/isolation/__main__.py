@@ -45,7 +45,7 @@ def main() -> int:
     with EmbeddedRedis() as server:
         run(server.url, options.steps)
     print(f"{steps['all']:,} steps in {monotonic() - began:.0f} s, nothing was served across a wall:")
-    for name, count in steps.most_common():
+    for name, count in sorted(steps.items()):
         if name != "all":
             print(f"  {name:<18} {count:>7,}")
     return 0

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from semcache.events import EntryDamaged
 from semcache.ranking import Ranking, Status
@@ -33,9 +33,13 @@ Query = tuple[int, int]
 """Topic and wording."""
 
 queries = st.tuples(st.integers(0, TOPICS - 1), st.integers(0, len(WORDINGS) - 1))
-documents = st.lists(st.sampled_from(DOCUMENTS), min_size=1, max_size=5)
-places = st.integers(0, 7)
-one_of_few = st.integers(0, 3)
+documents = st.lists(st.sampled_from(DOCUMENTS), min_size=1, max_size=10)
+places = st.integers(0, 5)
+one_of_few = st.integers(0, 2)
+picks = st.integers(0, 999)
+"""A place in what there is. Drawn before it is known what there is, which may depend on which of two threads was first.
+"""
+NOTHING: tuple[Scope, Query] = (Scope("", "", "", ""), (0, 0))
 
 
 @dataclass
@@ -47,7 +51,7 @@ class Entry:
 
 
 class Isolation(RuleBasedStateMachine):
-    """Eight doors, four tenants at a time, and a dictionary of what has to be where."""
+    """Two or three of eight doors, three tenants, and a dictionary of what has to be where."""
 
     world: World
 
@@ -56,28 +60,57 @@ class Isolation(RuleBasedStateMachine):
         self.world.empty()
         self.entries: dict[Scope, dict[Query, Entry]] = {}
         self.tenants: Sequence[str] = ()
+        self.places: Sequence[int] = ()
 
-    @initialize(tenants=st.lists(st.sampled_from(TENANTS), min_size=4, max_size=4, unique=True))
-    def begin(self, tenants: list[str]) -> None:
-        self.tenants = tenants
+    @initialize(
+        tenants=st.lists(st.sampled_from(TENANTS), min_size=3, max_size=3, unique=True),
+        places=st.lists(st.integers(0, 7), min_size=2, max_size=3, unique=True),
+    )
+    def begin(self, tenants: list[str], places: list[int]) -> None:
+        self.tenants, self.places = tenants, places
 
     @rule(place=places, number=one_of_few, query=queries, documents=documents, top_k=st.integers(1, 6))
     def rerank(self, place: int, number: int, query: Query, documents: list[str], top_k: int) -> None:
         steps["rerank"] += 1
-        door, tenant = self.world.doors[place], self.tenants[number]
-        scope = door.scope(tenant)
-        self.world.ledger.scope = scope
-        before = len(self.world.ledger.origins)
-        ranking = door.reranker.rerank(query_of(*query), documents, top_k, tenant=tenant)
-        self._check(ranking, scope, query, documents, top_k)
-        self._expect(ranking, scope, query, documents)
-        self._computed(before)
+        self._rerank(self._door_at(place), self.tenants[number], query, documents, top_k)
+
+    @rule(
+        pick=picks,
+        wording=st.none() | st.integers(0, len(WORDINGS) - 1),
+        place=st.integers(0, 20).map(lambda place: place if place < 6 else None),
+        number=st.integers(0, 11).map(lambda number: number if number < 3 else None),
+        which=st.integers(1, 2 ** len(DOCUMENTS) - 1),
+        more=st.lists(st.sampled_from(DOCUMENTS), max_size=2),
+        top_k=st.integers(1, 6),
+    )
+    def rerank_again(
+        self,
+        pick: int,
+        wording: int | None,
+        place: int | None,
+        number: int | None,
+        which: int,
+        more: list[str],
+        top_k: int,
+    ) -> None:
+        """What is remembered is asked again: in the same words or others, and by the same tenant or another one."""
+        if not (remembered := self._remembered()):
+            return
+        scope, query = remembered[pick % len(remembered)]
+        known = self.entries[scope][query].scores
+        documents = [text for at, text in enumerate(DOCUMENTS) if text in known and which >> at & 1] + more
+        if not documents:
+            return
+        steps["rerank again"] += 1
+        door = self._door(scope) if place is None else self._door_at(place)
+        tenant = scope.tenant if number is None else self.tenants[number]
+        self._rerank(door, tenant, query if wording is None else (query[0], wording), documents, top_k)
 
     @rule(place=places, numbers=st.sets(one_of_few, min_size=2), query=queries, documents=documents)
     def rerank_together(self, place: int, numbers: set[int], query: Query, documents: list[str]) -> None:
         """Several tenants ask the same at once, of one reranker."""
         steps["rerank together"] += 1
-        door, tenants = self.world.doors[place], [self.tenants[number] for number in sorted(numbers)]
+        door, tenants = self._door_at(place), [self.tenants[number] for number in sorted(numbers)]
         ledger, ledger.scope = self.world.ledger, None
         before = len(ledger.origins)
 
@@ -102,7 +135,7 @@ class Isolation(RuleBasedStateMachine):
     @rule(place=places, number=one_of_few, query=queries, documents=documents)
     def look_up(self, place: int, number: int, query: Query, documents: list[str]) -> None:
         steps["look up"] += 1
-        door, tenant = self.world.doors[place], self.tenants[number]
+        door, tenant = self._door_at(place), self.tenants[number]
         found = door.cache.lookup(query_of(*query), documents, tenant=tenant)
         scope = door.scope(tenant)
         for document, score in zip(documents, found.scores, strict=True):
@@ -119,7 +152,7 @@ class Isolation(RuleBasedStateMachine):
     @rule(place=places, number=one_of_few, query=queries, documents=documents)
     def remember(self, place: int, number: int, query: Query, documents: list[str]) -> None:
         steps["remember"] += 1
-        door, tenant = self.world.doors[place], self.tenants[number]
+        door, tenant = self._door_at(place), self.tenants[number]
         scope = door.scope(tenant)
         self.world.ledger.scope = scope
         before = len(self.world.ledger.origins)
@@ -132,7 +165,7 @@ class Isolation(RuleBasedStateMachine):
     def set_and_get(self, place: int, number: int, query: Query, documents: list[str]) -> None:
         """Whole lists are kept beside scores, for the empty tenant; nothing but documents of the caller comes back."""
         steps["set and get"] += 1
-        cache = self.world.doors[place].cache
+        cache = self._door_at(place).cache
         if number:
             distinct = list(dict.fromkeys(documents))
             cache.set(query_of(*query), distinct, distinct[:number])
@@ -141,18 +174,27 @@ class Isolation(RuleBasedStateMachine):
             results = cache.get(query_of(*query), documents)
             assert set(results or ()) <= set(documents)
 
-    @rule(place=places, number=one_of_few, query=queries)
-    def forget_query(self, place: int, number: int, query: Query) -> None:
-        steps["forget a query"] += 1
-        door, tenant = self.world.doors[place], self.tenants[number]
-        door.cache.forget(query=query_of(*query), tenant=tenant)
-        self.entries.get(door.scope(tenant), {}).pop(query, None)
+    @rule(place=places, number=one_of_few, query=queries, what=st.sampled_from(["query", "tenant", "all"]))
+    def forget(self, place: int, number: int, query: Query, what: str) -> None:
+        door, tenant = self._door_at(place), self.tenants[number]
+        steps[f"forget {what}"] += 1
+        if what == "query":
+            door.cache.forget(query=query_of(*query), tenant=tenant)
+            self.entries.get(door.scope(tenant), {}).pop(query, None)
+        elif what == "tenant":
+            door.cache.forget(tenant=tenant)
+            self.entries.pop(door.scope(tenant), None)
+        elif what == "all" and query == (0, 0):  # rarely, or there would be nothing to be served
+            door.cache.clear()
+            for scope in list(self.entries):
+                if scope == door.scope(scope.tenant):
+                    del self.entries[scope]
 
     @rule(place=places, number=st.none() | one_of_few, document=st.sampled_from(DOCUMENTS))
     def forget_document(self, place: int, number: int | None, document: str) -> None:
         """Of one tenant, or of all."""
-        steps["forget a document"] += 1
-        door = self.world.doors[place]
+        steps["forget document"] += 1
+        door = self._door_at(place)
         tenant = None if number is None else self.tenants[number]
         door.cache.forget(document=document, tenant=tenant)
         for scope, entries in self.entries.items():
@@ -162,32 +204,12 @@ class Isolation(RuleBasedStateMachine):
                     if entry.scores.pop(document, None) is not None and not entry.scores:
                         del entries[query]
 
-    @rule(place=places, number=one_of_few)
-    def forget_tenant(self, place: int, number: int) -> None:
-        steps["forget a tenant"] += 1
-        door, tenant = self.world.doors[place], self.tenants[number]
-        door.cache.forget(tenant=tenant)
-        self.entries.pop(door.scope(tenant), None)
-
-    @rule(place=places, is_meant=st.integers(0, 9))
-    def clear(self, place: int, is_meant: int) -> None:
-        """Rarely, or there would be nothing to be served."""
-        if is_meant:
-            return
-        steps["clear"] += 1
-        door = self.world.doors[place]
-        door.cache.clear()
-        for scope in list(self.entries):
-            if scope == door.scope(scope.tenant):
-                del self.entries[scope]
-
-    @precondition(lambda self: sum(map(len, self.entries.values())) > 1)
-    @rule(data=st.data(), documents=documents, is_near=st.booleans())
-    def move_scores(self, data: st.DataObject, documents: list[str], is_near: bool) -> None:
+    @rule(picked=st.tuples(picks, picks), documents=documents, is_near=st.booleans())
+    def move_scores(self, picked: tuple[int, int], documents: list[str], is_near: bool) -> None:
         """The scores of one entry are put under the key of another, as by a restore that went wrong."""
-        source, target = self._two(data)
-        blob = self.world.client.get(self._key(*source, is_vector=False))
-        if blob is None or source == target:
+        source, target = self._two(picked)
+        blob = None if source == target else self.world.client.get(self._key(*source, is_vector=False))
+        if blob is None:
             return
         steps["move scores"] += 1
         scope, query = target
@@ -198,13 +220,12 @@ class Isolation(RuleBasedStateMachine):
         self.look_up_as(scope, query, documents)
         self._drop_damages(scope)
 
-    @precondition(lambda self: sum(map(len, self.entries.values())) > 1)
-    @rule(data=st.data(), documents=documents)
-    def move_vector(self, data: st.DataObject, documents: list[str]) -> None:
+    @rule(picked=st.tuples(picks, picks), documents=documents)
+    def move_vector(self, picked: tuple[int, int], documents: list[str]) -> None:
         """The hash of one entry is put under the key of another."""
-        source, target = self._two(data)
-        flat = self.world.client.hgetall(self._key(*source, is_vector=True))
-        if not flat or source == target:
+        source, target = self._two(picked)
+        flat = None if source == target else self.world.client.hgetall(self._key(*source, is_vector=True))
+        if not flat:
             return
         steps["move a vector"] += 1
         scope, query = target
@@ -231,8 +252,18 @@ class Isolation(RuleBasedStateMachine):
             if score is not None:
                 self._check_origin(score, scope, query, document, found.status)
 
+    def _rerank(self, door: Door, tenant: str, query: Query, documents: Sequence[str], top_k: int) -> None:
+        scope = door.scope(tenant)
+        self.world.ledger.scope = scope
+        before = len(self.world.ledger.origins)
+        ranking = door.reranker.rerank(query_of(*query), documents, top_k, tenant=tenant)
+        self._check(ranking, scope, query, documents, top_k)
+        self._expect(ranking, scope, query, documents)
+        self._computed(before)
+
     def _check(self, ranking: Ranking[str], scope: Scope, query: Query, documents: Sequence[str], top_k: int) -> None:
         """Only documents that were sent, and scores that were computed in this scope."""
+        steps[f"  {ranking.status}"] += 1
         assert len(ranking) == min(top_k, len(documents))
         assert not Counter(ranking) - Counter(documents)
         assert ranking.scores is not None
@@ -292,10 +323,16 @@ class Isolation(RuleBasedStateMachine):
         known = self._known(scope, query).keys()
         return bool(near) and set(documents) <= known | {document for entry in near for document in entry.scores}
 
-    def _two(self, data: st.DataObject) -> tuple[tuple[Scope, Query], tuple[Scope, Query]]:
-        there = [(scope, query) for scope, entries in self.entries.items() for query in entries]
-        chosen = st.sampled_from(there)
-        return data.draw(chosen, label="source"), data.draw(chosen, label="target")
+    def _remembered(self) -> list[tuple[Scope, Query]]:
+        return [(scope, query) for scope, entries in self.entries.items() for query in entries]
+
+    def _two(self, picked: tuple[int, int]) -> list[tuple[Scope, Query]]:
+        """Two entries; the same nothing twice where there is none."""
+        remembered = self._remembered()
+        return [remembered[pick % len(remembered)] if remembered else NOTHING for pick in picked]
+
+    def _door_at(self, place: int) -> Door:
+        return self.world.doors[self.places[place % len(self.places)]]
 
     def _door(self, scope: Scope) -> Door:
         return next(door for door in self.world.doors if door.scope(scope.tenant) == scope)
