@@ -48,7 +48,7 @@ class Target:
 class ExperimentResult:
     """Everything that is saved. ``rows`` are flat mappings with equal keys; durations in ms, sizes in bytes.
 
-    ``more`` has further such tables by their headings.
+    ``more`` has further such tables by their headings. ``series`` is for plots, and in the JSON file alone.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ExperimentResult:
     targets: Sequence[Target] = ()
     notes: Sequence[str] = ()
     more: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    series: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     seed: int = 0
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
