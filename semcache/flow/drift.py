@@ -1,10 +1,11 @@
 """Learns from the scores made for a query how far off the cached scores of near queries are, and how surely."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semcache.flow.kriging import Kriging
 from semcache.ranking import Drift
 
 Floats = NDArray[np.float64]
@@ -32,6 +33,30 @@ Without it, a slope fitted to the dozen best documents swings; without a slope, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """Scores to expect for this query, by document (nan where nothing is known), and their spreads.
+
+    ``distance`` is how far off the cached scores are: the larger of median drift and mean spread, in standard
+    deviations of the cached scores. It and ``drift`` are None until a document has been scored for both queries.
+    """
+
+    scores: Floats
+    spread: Floats
+    drift: Drift | None
+    distance: float | None
+
+
+@dataclass(slots=True, eq=False)
+class _Memory:
+    """What follows from a prior alone, and what was expected last."""
+
+    is_cached: Flags | None = None
+    process: "_Process | None" = None
+    fresh: bytes = b""
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prior:
     """Scores expected of the distinct documents of one request before any of them is scored.
 
@@ -51,6 +76,8 @@ class Prior:
     likeness: Floats | None = None
     confidence: float | None = None
     cached: Floats | None = None
+    # A request asks in several rounds, and most of what each of them works out is the same.
+    memory: _Memory = field(default_factory=_Memory, init=False, repr=False)
 
     @property
     def learned(self) -> int:
@@ -65,21 +92,9 @@ class Prior:
     @property
     def is_cached(self) -> Flags:
         """True for documents whose score a neighbour has."""
-        return np.asarray((self.source != UNKNOWN) & (self.source != self.learned))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Expected:
-    """Scores to expect for this query, by document (nan where nothing is known), and their spreads.
-
-    ``distance`` is how far off the cached scores are: the larger of median drift and mean spread, in standard
-    deviations of the cached scores. It and ``drift`` are None until a document has been scored for both queries.
-    """
-
-    scores: Floats
-    spread: Floats
-    drift: Drift | None
-    distance: float | None
+        if self.memory.is_cached is None:
+            self.memory.is_cached = (self.source != UNKNOWN) & (self.source != self.learned)
+        return self.memory.is_cached
 
 
 def expect(prior: Prior, fresh: Floats) -> Expected:
@@ -96,22 +111,56 @@ def expect(prior: Prior, fresh: Floats) -> Expected:
         >>> expect(cached, np.array([2.0, np.nan])).drift  # document 0 lost a point, so document 1 is expected to
         Drift(median=-1.0, spread=0.0, samples=1)
     """
-    known = np.flatnonzero(prior.source != UNKNOWN)
-    if not known.size:
-        return Expected(prior.scores, prior.scores, None, None)
-    # Equal cached scores have no spread of their own, and nothing may be divided by 0.
-    unit = max(float(prior.scores[known].std()), 1e-12)
-    before = _before(prior, unit)
-    if np.isnan(fresh[known]).all():
-        return Expected(prior.scores, before, None, None)
-    scores, spread = prior.scores.copy(), before.copy()
-    source = prior.source[known]
-    moved, spread[known] = _conditioned(
-        fresh[known] - scores[known], before[known], _covariance(prior, known, unit), source
-    )
-    scores[known] += moved
-    drift, distance = _seen(prior, fresh, spread, unit)
-    return Expected(scores, spread, drift, distance)
+    memory = prior.memory
+    # The bytes, since callers may write the next scores into the same array.
+    asked_for = fresh.tobytes()
+    if memory.expected is None or memory.fresh != asked_for:
+        if memory.process is None:
+            memory.process = _Process.of(prior)
+        memory.fresh, memory.expected = asked_for, memory.process.expect(prior, fresh)
+    return memory.expected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Process:
+    """The Gaussian process of a prior. ``unit`` is the standard deviation of the scores of its ``known`` documents."""
+
+    known: Positions
+    source: Positions
+    unit: float
+    before: Floats
+    kriging: Kriging | None
+
+    @classmethod
+    def of(cls, prior: Prior) -> "_Process":
+        """The process before any score is made for the query."""
+        known = np.flatnonzero(prior.source != UNKNOWN)
+        source = prior.source[known]
+        if not known.size:
+            return cls(known, source, 0.0, prior.scores, None)
+        # Equal cached scores have no spread of their own, and nothing may be divided by 0.
+        unit = max(float(prior.scores[known].std()), 1e-12)
+        before = _before(prior, unit)
+        scale = before[known]
+        covariance = _covariance(prior, known, unit)
+        covariance *= scale[:, None]
+        covariance *= scale
+        return cls(known, source, unit, before, Kriging(covariance))
+
+    def expect(self, prior: Prior, fresh: Floats) -> Expected:
+        """``expect``, when ``prior`` is that of the process."""
+        moved = fresh[self.known] - prior.scores[self.known]
+        if self.kriging is None or np.isnan(moved).all():
+            return Expected(prior.scores, self.before, None, None)
+        # How much each source is off depends on the order in which its documents count.
+        self.kriging.see(moved, in_order=bool((self.source != self.source[0]).any()))
+        expected, variance, squares = self.kriging.expected()
+        growth = _growth(squares, self.source[self.kriging.seen], self.source)
+        scores, spread = prior.scores.copy(), self.before.copy()
+        scores[self.known] += expected
+        spread[self.known] = np.sqrt(variance * growth)
+        drift, distance = _seen(prior, fresh, spread, self.unit)
+        return Expected(scores, spread, drift, distance)
 
 
 def _before(prior: Prior, unit: float) -> Floats:
@@ -127,7 +176,7 @@ def _covariance(prior: Prior, known: Positions, unit: float) -> Floats:
     source = prior.source[known]
     scores = (prior.scores[known] - prior.scores[known].mean()) / unit
     # A neighbour's own offset is worth OFFSET_SAMPLES documents, a slope of one spread per unit SLOPE_SAMPLES.
-    shared = np.outer(scores, scores / SLOPE_SAMPLES)
+    shared = scores[:, None] * (scores / SLOPE_SAMPLES)
     shared += (source[:, None] == source) / OFFSET_SAMPLES
     if prior.likeness is None:
         shared[np.diag_indices(len(known))] += 1
@@ -135,24 +184,6 @@ def _covariance(prior: Prior, known: Positions, unit: float) -> Floats:
         # To pick rows and columns takes longer than all the rest, and mostly every document is known.
         shared += prior.likeness if len(known) == len(prior.scores) else prior.likeness[np.ix_(known, known)]
     return np.asarray(shared)
-
-
-def _conditioned(moved: Floats, before: Floats, covariance: Floats, source: Positions) -> tuple[Floats, Floats]:
-    """Expected differences and their spreads, by document, from those in ``moved`` that are not nan."""
-    seen = np.flatnonzero(~np.isnan(moved))
-    covariance = covariance * np.outer(before, before)
-    # Columns of the inverse factor make what was seen independent, with variance 1 if the prior is right.
-    whiten = np.linalg.inv(np.linalg.cholesky(covariance[np.ix_(seen, seen)]))
-    levels, values = whiten.sum(axis=1), whiten @ moved[seen]
-    reach = whiten @ covariance[seen]
-    precision = float(levels @ levels)
-    offset = float(levels @ values) / precision
-    residuals = values - offset * levels
-    # Of the offset nothing is known before: its own variance is added to what the documents seen leave open.
-    open_offset = 1 - levels @ reach
-    variance = np.diagonal(covariance) - (reach * reach).sum(axis=0) + open_offset**2 / precision
-    growth = _growth(residuals**2, source[seen], source)
-    return offset + residuals @ reach, np.sqrt(np.maximum(variance, 0) * growth)
 
 
 def _growth(squares: Floats, seen: Positions, source: Positions) -> Floats:

@@ -237,6 +237,8 @@ def _is_adrift(expected: Expected, policy: ReusePolicy) -> bool:
 
 def _within_budget(chosen: Positions, prior: Prior, fresh: Floats, policy: ReusePolicy) -> Positions:
     """The first of ``chosen`` that the budget still pays for; unknown documents cost nothing of it."""
+    if policy.max_pairs_share >= 1:
+        return chosen
     known = prior.is_cached
     spent = np.count_nonzero(known & ~np.isnan(fresh))
     room = int(policy.max_pairs_share * len(fresh)) - spent

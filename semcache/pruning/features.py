@@ -94,13 +94,10 @@ def overlap(query: str, texts: Sequence[str]) -> Floats:
         >>> overlap("life of fleas", ["All about FLEAS", "Life"]).round(2)
         array([0.45, 0.36])
     """
-    words = sorted(set(_WORD.findall(query.lower())))
-    weights = np.array([min(len(word), LONG_WORD) for word in words], dtype=float)
-    lowered = [text.lower() for text in texts]
-    found = np.array([[word in text for word in words] for text in lowered], dtype=float).reshape(
-        len(texts), len(words)
-    )
-    return np.asarray(found @ weights / max(float(weights.sum()), 1.0))
+    weights = {word: min(len(word), LONG_WORD) for word in _WORD.findall(query.lower())}
+    words = list(weights.items())
+    found = [sum([weight for word, weight in words if word in text]) for text in map(str.lower, texts)]
+    return np.array(found, dtype=float) / max(sum(weights.values()), 1)
 
 
 def cosines(query_vector: NDArray[np.floating] | None, document_vectors: NDArray[np.floating] | None) -> Floats | None:

@@ -1,7 +1,11 @@
 """What is expected of documents from cached scores of near queries: worked out by hand for small cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from semcache.flow.drift import LEAST_DISTANCE, UNKNOWN, Floats, Prior, expect
 from semcache.ranking import Drift
@@ -55,6 +59,36 @@ def test_the_drift_of_one_document_is_expected_of_the_next() -> None:
     own = (15 * (15 / 16)) / 16
     assert expected.spread == pytest.approx([0, BEFORE * np.sqrt(own * variance)], abs=1e-6)
     assert expected.distance == pytest.approx(1.0), "the median is the larger of the two"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.booleans())
+def test_rounds_expect_what_all_scores_at_once_do(seed: int, sources: int, is_alike: bool) -> None:
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(30, 3))
+    before = Prior(
+        random.normal(0, 3, 30),
+        random.integers(-1, sources, 30),
+        random.uniform(0.6, 1, sources),
+        random.uniform(0.5, 2, 30),
+        np.eye(30) + vectors @ vectors.T if is_alike else None,
+    )
+    truth, seen = random.normal(0, 3, 30), np.full(30, NAN)
+    for asked in np.array_split(random.permutation(30)[:20], 4):
+        seen[asked] = truth[asked]
+        by_rounds, at_once = expect(before, seen), expect(replace(before), seen)
+        np.testing.assert_allclose(by_rounds.scores, at_once.scores, atol=1e-8)
+        np.testing.assert_allclose(by_rounds.spread, at_once.spread, atol=1e-6)
+        assert by_rounds.drift == at_once.drift
+    # Other scores than those of the rounds before begin anew.
+    other = np.where(np.arange(30) % 2, truth, NAN)
+    np.testing.assert_allclose(expect(before, other).scores, expect(replace(before), other).scores, atol=1e-8)
+
+
+def test_what_was_expected_is_not_worked_out_twice() -> None:
+    cached = prior([3.0, 1.0, 0.0], [0, 0, 0], [0.9])
+    assert expect(cached, fresh(2.0, NAN, NAN)) is expect(cached, fresh(2.0, NAN, NAN))
+    assert expect(cached, fresh(2.0, NAN, NAN)) is not expect(cached, fresh(2.0, 1.0, NAN))
 
 
 def test_a_neighbour_without_samples_of_its_own_follows_the_others_and_is_less_sure() -> None:
