@@ -43,7 +43,7 @@ class Row:
     """What requests saw of a fault.
 
     ``unanswered`` are those that had no answer when the row ended. ``recovered_s`` is how long after its end both
-    threads and tasks had hits again; None if they had none. Shares of hits are from 0 to 1.
+    threads and tasks had hits again that need a search; None if they had none. Shares of hits are from 0 to 1.
     """
 
     subject: str
@@ -101,8 +101,6 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
     told_since = subject.told() - told
     records = list(traffic.records)
     between = partial(_between, records)
-    # Hits go on without a reranker, so what shows its return is a miss that it answers.
-    returns = "miss" if fault.strikes == "reranker" else "hit"
     struck = [record for record in records if record.began >= known]
     failed = [record.error for record in struck if record.fate == "failed"]
     return Row(
@@ -120,7 +118,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
         hits_before=_hits(between(known, began)),
         hits_with=_hits(between(began, ended)),
         hits_after=_hits(between(ended + times.after_s / 2, ended + times.after_s)),
-        recovered_s=_recovered(between(ended, float("inf")), ended, returns) if fault.heals else None,
+        recovered_s=_recovered(between(ended, float("inf")), ended, fault.strikes) if fault.heals else None,
         heals=fault.heals,
         events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},
         error=max(set(failed), key=failed.count) if failed else "",
@@ -145,10 +143,16 @@ def _hits(records: Sequence[Record]) -> float | None:
     return round(sum(record.fate == "hit" for record in records) / len(records), 3)
 
 
-def _recovered(records: Sequence[Record], ended: float, fate: str) -> float | None:
-    """Until the end of the first request with this fate, of both kinds of callers."""
+def _recovered(records: Sequence[Record], ended: float, strikes: str) -> float | None:
+    """Until the end of the first request, of both kinds of callers, that shows that all works again."""
+
+    def shows_it(record: Record) -> bool:
+        # Hits go on without a reranker, so what shows its return is a miss that it answers.
+        return record.fate == "miss" if strikes == "reranker" else record.fate == "hit" and record.is_near
+
+    shown = [record for record in records if shows_it(record)]
     first = [
-        min((r.began + r.took_s for r in records if r.fate == fate and r.is_task is is_task), default=None)
+        min((record.began + record.took_s for record in shown if record.is_task is is_task), default=None)
         for is_task in (False, True)
     ]
     return None if None in first else round(max(at for at in first if at is not None) - ended, 3)

@@ -55,16 +55,18 @@ def _markdown(result: Result) -> str:
 _HEAD = """# What requests see of faults
 
 Written by `make faults` (tests/faults). Each row is a real server behind a proxy, and requests of 4 threads and 8 tasks
-that go on before, with and after the fault; a tenth of them is about something new. The reranker takes 10 ms for a
-call, and its right answers are known. The peers stand in front of the same reranker as their documentation shows, and
-get the same candidates each time, while semcache gets others with each request.
+that go on before, with and after the fault; a tenth of them is about something new, and a fifth near to what was asked
+before. The reranker takes 10 ms for a call, and its right answers are known. The peers stand in front of the same
+reranker as their documentation shows, and get the same candidates each time, while semcache gets others with each
+request.
 
 - **failed**: the caller got an exception. **wrong**: the answer was neither the right one nor said to be degraded.
   **unanswered**: no answer when the row ended, seconds after the end of the fault.
 - **added**: what callers waited beyond the time in the reranker, p50 / p99 in ms: before the fault, in its first
   second, and later while it lasted.
 - **hits**: share of requests that the cache saved work: before, with and after the fault.
-- **back**: seconds from the end of the fault until threads and tasks had hits.
+- **back**: seconds from the end of the fault until threads and tasks had hits of near queries, which need all of the
+  cache; for the reranker, until it answered again.
 - **told**: events by kind, and the number of warnings in the log."""
 
 

@@ -112,7 +112,11 @@ def _load(world: World) -> None:
 
 def _be_loaded(world: World) -> None:
     world.admin.config_set("key-load-delay", 0)
-    _lead(world)
+    until = monotonic() + _PATIENCE_S
+    while monotonic() < until:
+        with contextlib.suppress(redis.BusyLoadingError):
+            _lead(world)
+            return
 
 
 def _hold_up(world: World) -> None:

@@ -53,8 +53,8 @@ class Subject(Protocol):
 class Setup:
     """What a subject is made of.
 
-    ``threshold_s`` is how long the reranker may take before it counts as slow. ``guard`` is semcache's: None unless
-    queries are language.
+    ``budget_s`` and ``timeout_s`` are for one request and for one command of Redis. ``threshold_s`` is how long the
+    reranker may take before it counts as slow. ``guard`` is semcache's: None unless queries are language.
     """
 
     url: str
@@ -62,6 +62,7 @@ class Setup:
     reranker: ScriptedReranker
     namespace: str = "faults"
     budget_s: float = 0.05
+    timeout_s: float = 0.25
     threshold_s: float = 2.0
     guard: str | None = None
 
@@ -82,7 +83,9 @@ class Semcache:
             p95_threshold=setup.threshold_s,
             similarity_threshold=TRUST,
             embedding_model=setup.embedder,
-            settings=Settings(redis={"budget_s": setup.budget_s}, cache={"namespace": setup.namespace}),
+            settings=Settings(
+                redis={"budget_s": setup.budget_s, "timeout_s": setup.timeout_s}, cache={"namespace": setup.namespace}
+            ),
             observers=[self._hear],
             guard=setup.guard,
         )

@@ -28,9 +28,9 @@ QUICK = (
     *("raises RuntimeError", "half of the vectors NaN", "raises SystemExit", "raises StopIteration"),
 )
 """Those that are over soon, and one of those that are alike."""
-LOAD = Load(threads=2, tasks=3, think_s=0.002, topics=1, new=0.2, changing=True)
+LOAD = Load(threads=2, tasks=3, think_s=0.002, topics=1, new=0.2, near=0.3, changing=True)
 # On a busy machine an answer of Redis may take long, which is not what is tested here.
-BUDGET_S = 0.5
+KNOBS = {"budget_s": 0.5, "timeout_s": 1.0, "threshold_s": 0.5}
 BACK_S = 5.0
 """Time until hits are back, on a busy machine; `make faults` measures it."""
 
@@ -48,10 +48,11 @@ def test_requests_do_not_suffer(fault: Fault, namespace: str) -> None:
     reranker = ScriptedReranker(service_s=0.001, concurrency=8)
     with a_world(lambda url: Proxy(url).running(), reranker) as world:
         fault.prepare(world)
-        subject = Semcache(Setup(world.proxy.url, world.embedder, reranker, namespace, BUDGET_S, threshold_s=0.5))
+        subject = Semcache(Setup(world.proxy.url, world.embedder, reranker, namespace, **KNOBS))
         traffic = Traffic(subject, reranker, LOAD)
         with traffic:
             traffic.wait_until_known(PATIENCE_S)
+            traffic.wait_for(["hit"], of_each=2, since=0.0, patience_s=PATIENCE_S, near=True)
             told = subject.told()
             began = time.monotonic()
             fault.begin(world)
@@ -67,7 +68,7 @@ def test_requests_do_not_suffer(fault: Fault, namespace: str) -> None:
                 traffic.wait_for(FATES, of_each=40, since=time.monotonic(), patience_s=BACK_S)
             ended = time.monotonic()
             fault.end(world)
-            traffic.wait_for(["hit"], of_each=3, since=ended, patience_s=BACK_S)
+            traffic.wait_for(["hit"], of_each=3, since=ended, patience_s=BACK_S, near=True)
             assert traffic.stop(PATIENCE_S) == 0, "requests without an answer"
         subject.close()
     assert [record.error for record in traffic.records if record.fate == "failed"] == []

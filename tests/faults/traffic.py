@@ -25,9 +25,9 @@ has ``_CANDIDATES`` of them."""
 class Load:
     """Callers, each of which asks, waits ``think_s`` and asks again.
 
-    Each has ``topics`` of its own, in three variants, asked once each at first; afterwards ``new`` is the share of
-    requests about topics that were never asked about. ``changing``: requests about a topic do not have the same
-    candidates each time.
+    Each has ``topics`` of its own, in three variants, asked once each at first. Afterwards ``new`` is the share of
+    requests about topics that were never asked about, and ``near`` that of new variants, for which a search finds the
+    others. ``changing``: requests about a topic do not have the same candidates each time.
     """
 
     threads: int = 4
@@ -35,6 +35,7 @@ class Load:
     think_s: float = 0.04
     topics: int = 6
     new: float = 0.1
+    near: float = 0.2
     changing: bool = False
 
 
@@ -43,10 +44,11 @@ class Record:
     """What became of a request. ``fate`` is hit, miss, degraded or failed; times are in seconds of the monotonic clock.
 
     ``added_s`` is what the caller waited beyond the time in the reranker. ``is_wrong`` where the answer is neither the
-    right one nor said to be degraded.
+    right one nor said to be degraded. ``is_near``: the query was a new variant.
     """
 
     is_task: bool
+    is_near: bool
     began: float
     took_s: float
     added_s: float
@@ -95,11 +97,20 @@ class Traffic:
         callers = self.load.threads + self.load.tasks
         self.wait_until(lambda: self._known == callers, patience_s, "callers ask for the first time still")
 
-    def wait_for(self, fates: Sequence[str], of_each: int, since: float, patience_s: float) -> None:
-        """Until there are so many records of threads and so many of tasks with these fates that began ``since``."""
+    def wait_for(
+        self, fates: Sequence[str], of_each: int, since: float, patience_s: float, *, near: bool = False
+    ) -> None:
+        """Until so many requests of threads and so many of tasks that began ``since`` had these fates.
+
+        With ``near`` only new variants count.
+        """
 
         def enough() -> bool:
-            found = [record.is_task for record in self.records if record.began >= since and record.fate in fates]
+            found = [
+                record.is_task
+                for record in self.records
+                if record.began >= since and record.fate in fates and record.is_near >= near
+            ]
             kinds = [False] * (self.load.threads > 0) + [True] * (self.load.tasks > 0)
             return all(found.count(kind) >= of_each for kind in kinds)
 
@@ -113,9 +124,9 @@ class Traffic:
     def _call(self, caller: int) -> None:
         requests = _Requests(caller, self.load)
         while not self._stop.is_set():
-            query, documents = requests.draw()
-            with _Timed(self, caller, query, documents, is_task=False) as timed:
-                timed.answer = self._subject.rerank(query, documents, TOP_K)
+            request = requests.draw()
+            with _Timed(self, caller, request, is_task=False) as timed:
+                timed.answer = self._subject.rerank(request.query, request.documents, TOP_K)
             self._tell(requests)
             self._stop.wait(requests.think_s())
 
@@ -126,9 +137,9 @@ class Traffic:
     async def _await(self, caller: int) -> None:
         requests = _Requests(caller, self.load)
         while not self._stop.is_set():
-            query, documents = requests.draw()
-            with _Timed(self, caller, query, documents, is_task=True) as timed:
-                timed.answer = await self._subject.arerank(query, documents, TOP_K)
+            request = requests.draw()
+            with _Timed(self, caller, request, is_task=True) as timed:
+                timed.answer = await self._subject.arerank(request.query, request.documents, TOP_K)
             self._tell(requests)
             await asyncio.sleep(requests.think_s())
 
@@ -149,6 +160,13 @@ class Traffic:
             self._news.notify_all()
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    query: str
+    documents: list[str]
+    is_near: bool
+
+
 class _Requests:
     """Which query a caller asks next, with which documents. No two callers ask the same, so none waits for another."""
 
@@ -159,17 +177,21 @@ class _Requests:
         self._asked = 0
         self._first = [(topic, variant) for variant in range(_VARIANTS) for topic in range(load.topics)]
 
-    def draw(self) -> tuple[str, list[str]]:
+    def draw(self) -> _Request:
         self._asked += 1
+        chosen = self._chance.random()
+        topic, variant = self._chance.choice(self._first)
+        is_near = False
         if self._asked <= len(self._first):
             topic, variant = self._first[self._asked - 1]
-        elif self._chance.random() < self._load.new:
+        elif chosen < self._load.new:
             topic, variant = self._load.topics + self._asked, 0
-        else:
-            topic, variant = self._chance.choice(self._first)
+        elif is_near := chosen < self._load.new + self._load.near:
+            variant = _VARIANTS + self._asked
         subject = f"topic {self._caller} {topic}"
         query = f"{subject} {VARIANT} {variant}" if variant else subject
-        return query, self._chance.sample(_POOL, _CANDIDATES) if self._load.changing else _POOL[:_CANDIDATES]
+        documents = self._chance.sample(_POOL, _CANDIDATES) if self._load.changing else _POOL[:_CANDIDATES]
+        return _Request(query, documents, is_near)
 
     def think_s(self) -> float:
         return self._load.think_s * self._chance.uniform(0.5, 1.5)
@@ -181,16 +203,15 @@ class _Requests:
 class _Timed:
     """Makes a Record of the block in which a caller waits, which ends by ``answer`` or by an exception."""
 
-    def __init__(self, traffic: Traffic, caller: int, query: str, documents: list[str], *, is_task: bool) -> None:
+    def __init__(self, traffic: Traffic, caller: int, request: _Request, *, is_task: bool) -> None:
         self._traffic = traffic
         self._caller = caller
-        self._query = query
-        self._documents = documents
+        self._request = request
         self._is_task = is_task
         self.answer: Answer | None = None
 
     def __enter__(self) -> Self:
-        self._traffic.begin(self._caller, self._query)
+        self._traffic.begin(self._caller, self._request.query)
         self._began = time.monotonic()
         return self
 
@@ -198,10 +219,13 @@ class _Timed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         took_s = time.monotonic() - self._began
-        added_s = max(0.0, took_s - self._traffic.end(self._caller, self._query))
-        fate, is_wrong = fate_of(self.answer, self._query, self._documents)
+        request = self._request
+        added_s = max(0.0, took_s - self._traffic.end(self._caller, request.query))
+        fate, is_wrong = fate_of(self.answer, request.query, request.documents)
         told = "" if error is None else f"{type(error).__name__}: {str(error)[:200]}"
-        self._traffic.records.append(Record(self._is_task, self._began, took_s, added_s, fate, is_wrong, told))
+        self._traffic.records.append(
+            Record(self._is_task, request.is_near, self._began, took_s, added_s, fate, is_wrong, told)
+        )
         # Also what ends a program, such as SystemExit: that it came to the caller is what is to be seen.
         return True
 
