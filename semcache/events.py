@@ -67,6 +67,42 @@ class CacheRecovered:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardUnavailable:
+    """A node of a Redis Cluster is left alone from now on, since it failed or is slow: once per outage of that node.
+
+    Until ``ShardRecovered``, or until a replica has its place, what it holds is unknown.
+    """
+
+    node: str  # host:port
+    error: str  # message
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecovered:
+    """A node of a Redis Cluster answers again."""
+
+    node: str
+    after_s: float  # since the failure
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLeftOut:
+    """A read of several shards of a Redis Cluster was answered without one of them: what it knows is missing."""
+
+    node: str
+    error: str  # class and message
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyChanged:
+    """Slots of a Redis Cluster have other primaries now, after a failover or while it is resharded."""
+
+    shards: int  # primaries that serve slots
+    moved: int  # slots with another primary than before
+    unserved: int  # slots without any
+
+
+@dataclass(frozen=True, slots=True)
 class OptionIgnored:
     """An option of the Redis url was left out at the set-up, because semcache decides it itself."""
 
@@ -236,6 +272,10 @@ Event = (
     | CacheFailed
     | CacheUnavailable
     | CacheRecovered
+    | ShardUnavailable
+    | ShardRecovered
+    | ShardLeftOut
+    | TopologyChanged
     | OptionIgnored
     | IndexCreated
     | NeighboursSkipped

@@ -34,6 +34,13 @@ def _patience() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedRedis]:
+    """A Redis Cluster of three shards, shared by all tests of the run: none may harm it."""
+    with EmbeddedRedis(cluster=3, replicas=1) as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def namespace() -> str:
     """A namespace that no other test uses."""

@@ -5,6 +5,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
     request       Reranked, Degraded, Repaired, RepairDropped
     cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
                   EntryDamaged, VectorRefused
+    Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
     trust         TrustRefused, TrustChanged, AuditDropped
     pruning       PruningChanged, PruningMeasured
     rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged

@@ -13,6 +13,8 @@ from semcache.events import (
     NeighboursSkipped,
     Reranked,
     RungFailed,
+    ShardLeftOut,
+    ShardUnavailable,
     TrustRefused,
     VectorRefused,
 )
@@ -30,6 +32,8 @@ _COUNTED: Mapping[type, str] = {
     TrustRefused: "trust_refused",
     EntryDamaged: "entries_damaged",
     VectorRefused: "vectors_refused",
+    ShardUnavailable: "shard_outages",
+    ShardLeftOut: "shards_left_out",
 }
 _ALWAYS_SHOWN = ("cache_failures", "outages", "rung_failures", "neighbours_skipped", *_COUNTED.values())
 

@@ -21,7 +21,10 @@ from semcache.events import (
     PruningMeasured,
     RungFailed,
     RungRecovered,
+    ShardRecovered,
+    ShardUnavailable,
     State,
+    TopologyChanged,
     TrustChanged,
     VectorRefused,
 )
@@ -32,6 +35,9 @@ from semcache.protocols import Clock
 _LEVELS: Mapping[type, int] = {
     CacheUnavailable: logging.WARNING,
     CacheRecovered: logging.INFO,
+    ShardUnavailable: logging.WARNING,
+    ShardRecovered: logging.INFO,
+    TopologyChanged: logging.WARNING,
     IndexCreated: logging.INFO,
     OptionIgnored: logging.WARNING,
     PruningMeasured: logging.INFO,

@@ -18,6 +18,8 @@ from semcache.events import (
     PruningChanged,
     RungFailed,
     RungRecovered,
+    ShardRecovered,
+    ShardUnavailable,
     State,
     TrustChanged,
     VectorRefused,
@@ -95,6 +97,14 @@ class OutageLog:
     def _cache_recovered(self, event: CacheRecovered) -> None:
         if self._ends("redis"):
             self._warn(event, "Redis is back after %.1f s", event.after_s)
+
+    def _shard_unavailable(self, event: ShardUnavailable) -> None:
+        self._begins(f"shard {event.node}", inf)
+        self._warn(event, "shard %s of the Redis Cluster is away, and its entries with it: %s", event.node, event.error)
+
+    def _shard_recovered(self, event: ShardRecovered) -> None:
+        if self._ends(f"shard {event.node}"):
+            self._warn(event, "shard %s of the Redis Cluster is back after %.1f s", event.node, event.after_s)
 
     def _rung_failed(self, event: RungFailed) -> None:
         if self._begins(f"reranker {event.reranker}", QUIET_S):
@@ -174,6 +184,8 @@ _HANDLERS: Mapping[type, Callable[[OutageLog, Any], None]] = {
     CacheFailed: OutageLog._cache_failed,
     CacheUnavailable: OutageLog._cache_unavailable,
     CacheRecovered: OutageLog._cache_recovered,
+    ShardUnavailable: OutageLog._shard_unavailable,
+    ShardRecovered: OutageLog._shard_recovered,
     RungFailed: OutageLog._rung_failed,
     RungRecovered: OutageLog._rung_recovered,
     BreakerChanged: OutageLog._breaker_changed,

@@ -118,6 +118,10 @@ class KeySpace:
         """A key that no index covers; keys of one name share a slot."""
         return f"{self.base}:p{kind}:{{{name}}}".encode()
 
+    def preflight_index(self, name: str) -> bytes:
+        """An index that does not exist. Without braces: in a Redis Cluster the tag of the shard follows."""
+        return f"{self.base}:pi:{name}".encode()
+
     def families(self, tenant: str | None) -> list[tuple[KeyFamily, bytes]]:
         """The families that hold entries of a tenant (None: of all tenants).
 

@@ -2,6 +2,9 @@
 
 from itertools import islice
 
+from redis import Redis
+from redis.exceptions import MovedError
+
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, is_missing_index, translated
 from semcache.redis.keys import namespace_prefix
@@ -14,18 +17,28 @@ def remove_namespace(connection: RedisConnection, namespace: str) -> None:
     Raises StoreUnavailableError or StoreError when Redis does not answer; some of the keys may then still be there.
     """
     prefix = namespace_prefix(namespace).encode()
-    client = connection.client
+    for node in connection.nodes:
+        try:
+            # The indexes go first, so that the server need not take every vector out of a graph on its own.
+            for name in node.client.execute_command("FT._LIST"):  # type: ignore[no-untyped-call]
+                if name.startswith(prefix):
+                    _drop(node.client, name)
+            keys = node.client.scan_iter(match=prefix + b"*", count=PAGE)
+            while page := list(islice(keys, PAGE)):
+                # One command for each: in a cluster they lie in many slots.
+                with node.client.pipeline(transaction=False) as pipeline:
+                    for key in page:
+                        pipeline.unlink(key)
+                    pipeline.execute()
+        except FOREIGN as error:
+            raise translated(error, connection.where) from error
+
+
+def _drop(client: Redis, name: bytes) -> None:
     try:
-        # The indexes go first, so that the server need not take every vector out of a graph on its own.
-        for name in client.execute_command("FT._LIST"):  # type: ignore[no-untyped-call]
-            if name.startswith(prefix):
-                try:
-                    client.execute_command("FT.DROPINDEX", name)  # type: ignore[no-untyped-call]
-                except FOREIGN as error:
-                    if not is_missing_index(error):  # another process may have dropped it since it was listed
-                        raise
-        keys = client.scan_iter(match=prefix + b"*", count=PAGE)
-        while page := list(islice(keys, PAGE)):
-            client.unlink(*page)
+        client.execute_command("FT.DROPINDEX", name)  # type: ignore[no-untyped-call]
+    except MovedError:
+        pass  # one that the slot of its name has left behind in a cluster; no command reaches it
     except FOREIGN as error:
-        raise translated(error, connection.where) from error
+        if not is_missing_index(error):  # another process may have dropped it since it was listed
+            raise

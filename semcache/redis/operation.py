@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar, Unpack
 import numpy as np
 from redis.exceptions import NoScriptError
 
-from semcache.errors import TransientStoreError
+from semcache.errors import StoreError, TransientStoreError
 from semcache.events import Event, VectorRefused
 from semcache.protocols import Clock, FloatArray
 from semcache.redis.client.commands import Command, RedisStep, script
@@ -85,7 +85,9 @@ class StoreState:
 
 
 def value_of(reply: Any, where: str) -> Any:
-    """The reply. Raises StoreError when the reply is an error of the server."""
+    """The reply. Raises StoreError when the reply is an error of the server, or there is none of a shard."""
+    if isinstance(reply, StoreError):
+        raise reply
     if isinstance(reply, Exception):
         raise translated(reply, where) from reply
     return reply

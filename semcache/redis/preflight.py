@@ -35,7 +35,9 @@ def preflight(state: StoreState) -> Operation[None]:
         yield from _explain_read_only(state)
     if errors:
         # What stays comes first: a server that is full, and has no search module either, is not worth waiting for.
-        raise min((translated(error, state.where) for error in errors), key=_may_pass)
+        # Those of a cluster's shards that gave no reply are ours already.
+        ours = (error if isinstance(error, StoreError) else translated(error, state.where) for error in errors)
+        raise min(ours, key=_may_pass)
     if any(replies[place] != reply for place, reply in expected.items()):
         raise TransientStoreError(
             f"{state.where} did not give back what was just written; it evicts keys at once, or something between it "
@@ -47,6 +49,7 @@ def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int
     """What is tried, and the replies to expect by their place."""
     vector_key, scores_key, state_key, other_key = (state.layout.keys.preflight(kind, name) for kind in "vsqo")
     keys = vector_key, scores_key
+    index = state.layout.keys.preflight_index(name)
     block = codec.pack(scores_key, [(bytes(FINGERPRINT_BYTES), 0)])
     vector = state.layout.vectors.example()
     remember, find, replace, discard = map(script, ("remember", "find_document", "replace", "discard"))
@@ -73,9 +76,9 @@ def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int
         # Two slots of a Redis Cluster.
         (("UNLINK", *keys, state_key, state.layout.keys.preflight("o", f"{name}-other")), None),
         # None of these changes anything: there is no such index, and no such kind of keys.
-        (("FT.INFO", other_key), None),
-        (("FT.SEARCH", other_key, "*"), None),
-        (("FT.CREATE", other_key, "ON", "NOTHING", "PREFIX", 1, other_key, "SCHEMA", "tenant", "TAG"), None),
+        (("FT.INFO", index), None),
+        (("FT.SEARCH", index, "*"), None),
+        (("FT.CREATE", index, "ON", "NOTHING", "PREFIX", 1, index, "SCHEMA", "tenant", "TAG"), None),
     ]
     expected = {place: reply for place, (_, reply) in enumerate(tried) if reply is not None}
     return [command for command, _ in tried], expected

@@ -7,8 +7,9 @@ from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
 from semcache.protocols import FloatArray
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
+from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
-from semcache.redis.search import nearest
+from semcache.redis.search import Hit, Unread, nearest
 
 
 def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
@@ -59,16 +60,59 @@ def find_neighbours_many(
     # Scores lie beside the indexed hash, not in it: writing to an indexed hash takes its vector out of the graph and
     # inserts it again. 10 more scores cost 0.26 ms this way, an HSET alone 0.60 ms (benchmarks/results/writes.md).
     family = state.layout.keys.family(tenant)
+    unread = [hit.key for hits in found for hit in hits if isinstance(hit, Unread)]
+    if unread:
+        return (yield from _read_neighbours(state, family, found, unread, damages))
     keys = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
     left_out = len(damages)
     scores = iter((yield from _read_all(state, keys, damages)))
     alive = [
-        [hit.with_scores(known) for hit in hits if hit is not None and (known := next(scores)) is not None]
+        [hit.with_scores(known) for hit in hits if isinstance(hit, Hit) and (known := next(scores)) is not None]
         for hits in found
     ]
-    skipped = sum(map(len, found)) - sum(map(len, alive)) - (len(damages) - left_out)
+    _skip(state, sum(map(len, found)) - sum(map(len, alive)) - (len(damages) - left_out))
+    return alive
+
+
+def _skip(state: StoreState, skipped: int) -> None:
     if skipped:
         state.on_event(NeighboursSkipped(skipped))
+
+
+def _read_neighbours(
+    state: StoreState,
+    family: KeyFamily,
+    found: Sequence[Sequence[Hit | Unread | None]],
+    unread: Sequence[bytes],
+    damages: list[Damage],
+) -> Operation[list[list[Neighbour]]]:
+    """The neighbours of which a search told the keys alone: hashes and scores, in the same round trip."""
+    keys = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
+    left_out = len(damages)
+    replies = yield [*map(read_scores, keys), *(("HGETALL", key) for key in unread)]
+    scores = iter([unpack_scores(state, key, reply, damages) for key, reply in zip(keys, replies, strict=False)])
+    hashes = iter(
+        [unpack_hash(state, family, key, flat, damages) for key, flat in zip(unread, replies[len(keys) :], strict=True)]
+    )
+    yield from discard(state, damages)
+    alive: list[list[Neighbour]] = []
+    expired = sum(hit is None for hits in found for hit in hits)
+    for hits in found:
+        neighbours = []
+        for hit in hits:
+            if hit is None:
+                continue
+            known = next(scores)
+            read = next(hashes) if isinstance(hit, Unread) else (hit.fields, hit.vector)
+            if known is None or read is None:
+                expired += 1
+                continue
+            whole = hit.hit(*read) if isinstance(hit, Unread) else hit
+            if whole is not None:
+                neighbours.append(whole.with_scores(known))
+        # The server's distances may be of rounded vectors.
+        alive.append(sorted(neighbours, key=lambda neighbour: -neighbour.similarity))
+    _skip(state, expired - (len(damages) - left_out))
     return alive
 
 

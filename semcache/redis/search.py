@@ -1,9 +1,9 @@
 """Finds the entries nearest to vectors: builds the KNN command with RedisVL, once, and reads its replies without it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from semcache.entries import fields
 from semcache.entries.checks import Damaged
@@ -33,7 +33,7 @@ def nearest(
     k: int,
     min_similarity: float,
     damages: list[Damage],
-) -> Operation[list[list["Hit | None"]]]:
+) -> Operation[list[list["Hit | Unread | None"]]]:
     """Per vector, at most k entries of at least this similarity, nearest first, as ``hits_in`` gives them."""
     layout, sizes = state.layout, state.sizes
     # Packed before anything is sent, since a vector of another shape is the caller's error.
@@ -102,6 +102,22 @@ def knn_command(
     return KnnCommand(index, str(query), (*rest, "PARAMS", 2 + len(given), *given, "vector"))
 
 
+class Unread(NamedTuple):
+    """An entry of which KNN told the key and ``similarity`` alone; all else is yet to be read.
+
+    That is how a shard of a Redis Cluster tells of it: in a search it reads nothing outside the slot of the index's
+    name.
+    """
+
+    key: bytes
+    similarity: float
+    scope: "_Scope"
+
+    def hit(self, fields: Fields, vector: FloatArray) -> "Hit | None":
+        """The entry with its fields and its vector; None if it is not similar enough."""
+        return _similar(self.key, fields, vector, self.scope)
+
+
 class Hit(NamedTuple):
     """An entry as KNN found it; its scores are yet to be read."""
 
@@ -126,7 +142,7 @@ class Hit(NamedTuple):
 
 def hits_in(
     reply: object, layout: Layout, tenant: str, vector: FloatArray, min_similarity: float, damages: list[Damage]
-) -> list[Hit | None]:
+) -> list[Hit | Unread | None]:
     """The entries of a reply that are similar enough, nearest first; None for one that expired before it was loaded.
 
     What cannot be used is left out and added to ``damages``.
@@ -136,13 +152,18 @@ def hits_in(
         damages.append(Damage(b"", b"", True, "reply"))
         return []
     scope = _Scope(layout, layout.keys.start(tenant), layout.keys.tag(tenant), vector, min_similarity)
-    hits: list[Hit | None] = []
-    for key, flat in zip(reply[1::2], reply[2::2], strict=True):
+    hits = list(_hits(reply[1:], scope, damages))
+    return sorted(hits, key=lambda hit: -2 if hit is None else -hit.similarity)
+
+
+def _hits(found: list[Any], scope: "_Scope", damages: list[Damage]) -> Iterator[Hit | Unread | None]:
+    """The entries that are similar enough of a list of keys and fields in turn."""
+    for key, flat in zip(found[::2], found[1::2], strict=True):
         values: Mapping[bytes, bytes] = {}
         try:
             values = dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
             if b"vector_distance" not in values:
-                hits.append(None)
+                yield None
                 continue
             hit = _hit(key, values, scope)
         except Damaged as damaged:
@@ -152,8 +173,7 @@ def hits_in(
             damages.append(Damage(b"", b"", True, "reply"))
         else:
             if hit is not None:
-                hits.append(hit)
-    return sorted(hits, key=lambda hit: -2 if hit is None else -hit.similarity)
+                yield hit
 
 
 class _Scope(NamedTuple):
@@ -166,16 +186,22 @@ class _Scope(NamedTuple):
     min_similarity: float
 
 
-def _hit(key: bytes, values: Mapping[bytes, bytes], scope: _Scope) -> Hit | None:
+def _hit(key: bytes, values: Mapping[bytes, Any], scope: _Scope) -> Hit | Unread | None:
     """The entry of one result; None if it is not similar enough. Raises Damaged, or anything for a malformed one."""
     # "Distance" is Redis' word for 1 - cosine. It is NaN for vectors that are none, which are found and removed below.
-    if 1.0 - float(values[b"vector_distance"]) < scope.min_similarity - _ROUNDING:
+    theirs = 1.0 - float(values[b"vector_distance"])
+    if theirs < scope.min_similarity - _ROUNDING:
         return None
     # The filter was the server's. A key of another tenant shows that the field it filters by was changed.
     if not key.startswith(scope.start):
         raise Damaged("check")
+    if len(values) == 1:
+        return Unread(key, theirs, scope)
     found = fields.unpack(key, values, scope.tag, scope.layout.signing_key)
     # From the vector that was just checked: the server's number may have been damaged on its way.
-    ours = scope.layout.vectors.unpack(found.vector)
-    similarity = min(1.0, max(-1.0, float(ours @ scope.vector)))
-    return Hit(key, similarity, found, ours) if similarity >= scope.min_similarity else None
+    return _similar(key, found, scope.layout.vectors.unpack(found.vector), scope)
+
+
+def _similar(key: bytes, found: Fields, vector: FloatArray, scope: _Scope) -> Hit | None:
+    similarity = min(1.0, max(-1.0, float(vector @ scope.vector)))
+    return Hit(key, similarity, found, vector) if similarity >= scope.min_similarity else None

@@ -22,9 +22,9 @@ class TestMemoryStore(StoreContract):
 
 class TestRedisStore(StoreContract):
     @pytest.fixture(autouse=True)
-    def _connected(self, redis_url: str, namespace: str) -> Iterator[None]:
+    def _connected(self, deployment_url: str, namespace: str) -> Iterator[None]:
         self.namespace = namespace
-        with RedisConnection(redis_url, timeout_s=10) as self.connection:
+        with RedisConnection(deployment_url, timeout_s=10, connect_timeout_s=10) as self.connection:
             yield
 
     def make_store(self, *, listwise: bool = False) -> Store:
@@ -33,9 +33,9 @@ class TestRedisStore(StoreContract):
 
 class TestAsyncRedisStore(AsyncStoreContract):
     @pytest.fixture(autouse=True)
-    async def _connected(self, redis_url: str, namespace: str) -> AsyncIterator[None]:
+    async def _connected(self, deployment_url: str, namespace: str) -> AsyncIterator[None]:
         self.namespace = namespace
-        async with RedisConnection(redis_url, timeout_s=10) as self.connection:
+        async with RedisConnection(deployment_url, timeout_s=10, connect_timeout_s=10) as self.connection:
             yield
 
     def make_store(self, *, listwise: bool = False) -> AsyncStore:

@@ -76,13 +76,6 @@ def own_server() -> Iterator[EmbeddedRedis]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[EmbeddedRedis]:
-    """A Redis Cluster of three shards, shared by all tests of the run: none may harm it."""
-    with EmbeddedRedis(cluster=3, replicas=1) as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def plain_url(tmp_path: Path) -> Iterator[str]:
     """A Redis without the search module that wants the password ``right``; its url names no password."""

@@ -5,9 +5,11 @@ import contextlib
 import os
 import random
 import socket
+import ssl
 import struct
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote
@@ -36,7 +38,8 @@ class Proxy:
     comes byte by byte, one in so many seconds. ``garbage``: other bytes come instead. ``frozen``: nothing comes, also
     no answer to new connections. ``cut``: half of a reply comes, and then the end of the connection. ``flips``: share
     of replies with one bit changed. ``twice``: so many replies come twice. ``stray``: before so many replies comes
-    one that no command asked for. ``accepted`` counts connections.
+    one that no command asked for. ``accepted`` counts connections. With a ``certificate``, a file with its key, it
+    speaks TLS.
     """
 
     delay_s: float
@@ -49,7 +52,8 @@ class Proxy:
     twice: int
     stray: int
 
-    def __init__(self, server_url: str) -> None:
+    def __init__(self, server_url: str, certificate: Path | None = None) -> None:
+        self._certificate = certificate
         self.upstream = unquote(server_url.removeprefix("unix://"))
         """The path of the server's socket; new connections go there."""
         self.accepted = 0
@@ -97,6 +101,8 @@ class Proxy:
     async def _serve(self) -> None:
         await self._listen("yes")
         self.url = f"redis://127.0.0.1:{self._port}"
+        if self._certificate is not None:
+            self.url = f"rediss://127.0.0.1:{self._port}?ssl_ca_certs={self._certificate}"
         self._started.set()
         await self._stopped.wait()
         await self._stop_listening()
@@ -108,7 +114,11 @@ class Proxy:
     async def _listen(self, how: str) -> None:
         await self._stop_listening()
         if how == "yes":
-            self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+            context = None
+            if self._certificate is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(self._certificate)
+            self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self._port, ssl=context)
             self._port = self._listener.sockets[0].getsockname()[1]
             return
         self._reset_all()

@@ -176,7 +176,7 @@ async def test_a_call_that_is_cancelled_says_nothing_about_redis(redis_url: str)
         waiting.cancel()
         with suppress(asyncio.CancelledError):
             await waiting
-        assert repr(connection.breaker) == "<RedisCircuitBreaker closed>"
+        assert repr(connection.node.breaker) == "<RedisCircuitBreaker closed>"
         assert await connection.aexecute(PING) == [b"PONG"]
 
 

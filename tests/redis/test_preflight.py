@@ -250,7 +250,7 @@ def _is_busy(client: redis.Redis) -> bool:
 
 
 class TestOtherServers:
-    def test_cluster_mode_is_refused_also_with_one_shard(self, tmp_path: Path) -> None:
+    def test_a_cluster_that_does_not_serve_yet_is_waited_for(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
             port, bus = one.getsockname()[1], other.getsockname()[1]
         files = find_server_files()
@@ -263,9 +263,12 @@ class TestOtherServers:
             assert any(b"Ready to accept connections" in line for line in process.stdout)
             with redis.Redis(port=port) as node:
                 node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            with pytest.raises(StoreError, match="runs in cluster mode, which is not supported yet"):
-                cache_at(f"redis://127.0.0.1:{port}")
+            events: list[Event] = []
+            cache_at(f"redis://127.0.0.1:{port}", events).close()
             process.kill()
+        (event,) = [event for event in events if isinstance(event, CacheFailed)]
+        assert event.step == "Connect"
+        assert "the Redis Cluster is down, or has lost this shard" in event.error
 
     def test_a_sentinel_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "sentinel.conf").write_text(f"port 0\nunixsocket {tmp_path}/s\n")
@@ -325,7 +328,7 @@ READ_ONLY = exceptions.ReadOnlyError("no")
             TransientStoreError,
             "here refuses writes: NOREPLICAS no",
         ),
-        ({"UNLINK": exceptions.MovedError("1 h:1")}, StoreError, "here runs in cluster mode"),
+        ({"UNLINK": exceptions.MovedError("1 h:1")}, StoreError, "here was one server when it was first asked"),
         ({"GET": exceptions.MasterDownError("no link")}, TransientStoreError, "here is a replica that has lost its"),
         ({"EVAL": exceptions.ResponseError("unknown command 'EVAL'")}, StoreError, "here has no scripting"),
         (
@@ -336,7 +339,7 @@ READ_ONLY = exceptions.ReadOnlyError("no")
         (
             {"EVAL": exceptions.OutOfMemoryError("full"), "UNLINK": exceptions.ClusterCrossSlotError("two slots")},
             StoreError,
-            "here runs in cluster mode",
+            "here was one server when it was first asked",
         ),
         (
             {

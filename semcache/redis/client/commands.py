@@ -25,6 +25,11 @@ class CreateIndex:
 
     schema: "IndexSchema"
 
+    def named(self, name: str) -> "CreateIndex":
+        """The same for an index of another name."""
+        index = self.schema.index.model_copy(update={"name": name})
+        return CreateIndex(self.schema.model_copy(update={"index": index}))
+
     def create(self, client: redis.Redis) -> ResponseError | None:
         """None, or the error that the server answered with. Raises what redis-py raises for a connection."""
         from redisvl.exceptions import RedisSearchError

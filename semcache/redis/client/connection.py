@@ -1,50 +1,29 @@
-"""The connection to one Redis: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
+"""The connection to one Redis, which may be a server or a whole cluster."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Literal, Self
 
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from semcache.errors import (
-    ConfigurationError,
-    StoreError,
-    StoreTooSlowError,
-    StoreUnavailableError,
-)
+from semcache.errors import ConfigurationError
 from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
-from semcache.redis.client.address import ASYNC, SYNC, Address
-from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
-from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
-from semcache.redis.client.failures import FOREIGN, translated
-from semcache.redis.client.index_creation import IndexCreation
+from semcache.redis.client.address import Address
+from semcache.redis.client.commands import Command, RedisStep, Replies
 from semcache.redis.client.lent_client import address_of_client
-from semcache.redis.client.pipelined_pool import PipelinedPool
-from semcache.redis.client.pool import ConnectionPool
-from semcache.redis.client.prober import Prober, quickest_answer_s
-from semcache.redis.client.timed_socket import bounded
+from semcache.redis.client.node import NodeConnection
 from semcache.redis.client.url import address_of_url
+from semcache.redis.cluster.connection import ClusterConnection
 from semcache.redis.server.shared import SHARED_SERVER, Lease
-from semcache.runtime.budget import current_budget
-from semcache.runtime.loops import PerLoop
+from semcache.runtime.forking import ForkSafeLock
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 DEFAULT_URL = _DEFAULTS.url.get_secret_value()
-
-_BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
-
-_ROUND_TRIPS = 5
-"""Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
-longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
 
 
 def server_of(redis_url: object, redis_client: object | None = None) -> "Address | Literal['embedded']":
@@ -63,11 +42,10 @@ class RedisConnection:
     """One Redis, for any number of threads and event loops.
 
     ``url`` is ``redis://``, ``rediss://``, ``unix://``, or ``embedded`` for a private server that all such connections
-    of the process share and that ends with the last of them; or it is the ``Address`` of a server. No command waits
-    longer than ``timeout_s``, opening a connection no longer than ``connect_timeout_s``, and all commands of a request
-    together no longer than ``budget_s`` (seconds, see ``TimeBudget``). After a failure, and while it is slow, Redis is
-    left alone and asked in the background, every ``retry_after_s`` seconds (``RedisCircuitBreaker``), until it answers
-    again. Nothing is opened until the first command. Raises ConfigurationError for an address that cannot be used.
+    of the process share and that ends with the last of them; or it is the ``Address`` of a server. A server that is a
+    node of a Redis Cluster stands for all of it, which is found out with the first command. For the times, all in
+    seconds, see ``NodeConnection``. Nothing is opened until the first command. Raises ConfigurationError for an address
+    that cannot be used.
 
     Example:
         with RedisConnection("redis://localhost:6379", timeout_s=0.1) as connection:
@@ -87,43 +65,30 @@ class RedisConnection:
         clock: Clock = monotonic,
     ) -> None:
         self.budget_s = budget_s
-        self._slow_s = budget_s / _ROUND_TRIPS
-        self._timeout_s = timeout_s
-        self._prober = Prober(self._probe)
-        self.breaker = RedisCircuitBreaker(
-            retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start
-        )
-        server = url if isinstance(url, Address) else server_of(url)
+        self._on_event = on_event
         self._lease: Lease | None = None
-        if isinstance(server, Address):
-            self._address = server
-        else:
+        server = url if isinstance(url, Address) else server_of(url)
+        if not isinstance(server, Address):
             self._lease = SHARED_SERVER.acquire()
-            self._address = address_of_url(self._lease.url)
-        self.where = self._address.where
-        for option, instead in self._address.ignored.items():
+            server = address_of_url(self._lease.url)
+        for option, instead in server.ignored.items():
             on_event(OptionIgnored(option, instead))
-        self._options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": connect_timeout_s,
-            "decode_responses": False,
-            # In version 2 of the protocol replies of the search module have the same shape on every server; version 3
-            # gives mappings. All code that reads replies counts on version 2.
-            "protocol": 2,
-        }
-        # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
-        if self._address.kind != "unix":
-            self._options["socket_keepalive"] = True
-        pool = self._redis_pool(redis.ConnectionPool, _BOUNDED, Retry)
-        self.client: redis.Redis = redis.Redis.from_pool(pool)
-        """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
-        self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
-        # No timeout per read: the pools bound whole batches, which costs less.
-        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
-        self._indexes = IndexCreation(
-            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
+        self._open_node = partial(
+            NodeConnection,
+            budget_s=budget_s,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            retry_after_s=retry_after_s,
+            max_retry_after_s=max_retry_after_s,
+            clock=clock,
         )
-        self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
+        self._address = server
+        revive = (lambda: None) if self._lease is None else self._lease.revive
+        self.node = self._open_node(server, on_event=on_event, revive=revive)
+        """The server that the url names."""
+        # None until the first command has found out what the server is. An embedded one of this process is known.
+        self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node
+        self._lock = ForkSafeLock()
 
     @classmethod
     def of(cls, server: str | Address, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
@@ -138,21 +103,21 @@ class RedisConnection:
             on_event=on_event,
         )
 
-    def _redis_pool(self, kind: Any, connections: Mapping[Any, Any], retry: Any, **options: Any) -> Any:
-        # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
-        # server that hangs would cost it twice.
-        once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
-        # Our own options come last: an address never changes how replies are read, or how long is waited.
-        arguments = {**self._address.parameters, "retry": once, **self._options, **options}
-        try:
-            pool = kind(connection_class=connections[self._address.kind], **arguments)
-            _connect_like(pool)()  # opens nothing, but checks the arguments
-        except (ValueError, TypeError, redis.RedisError) as error:
-            # Not chained: redis-py's message may quote the password.
-            raise ConfigurationError(
-                f"the connection parameters of {self.where} cannot be used ({type(error).__name__})"
-            ) from None
-        return pool
+    @property
+    def where(self) -> str:
+        """The Redis in words, without user or password."""
+        return self.node.where if self._reached is None else self._reached.where
+
+    @property
+    def client(self) -> redis.Redis:
+        """redis-py's own client of the server that the url names, for what is not on the path of a request."""
+        return self.node.client
+
+    @property
+    def nodes(self) -> Sequence[NodeConnection]:
+        """The server, or the primaries of the cluster. Asks it what it is, unless that is known."""
+        reached = self._reached or self._reach()
+        return (reached,) if isinstance(reached, NodeConnection) else reached.primaries
 
     def execute(self, step: RedisStep) -> Any:
         """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
@@ -161,120 +126,58 @@ class RedisConnection:
         StoreLeftAloneError). Raises StoreError when it refuses the connection, and StoreTooSlowError when the time is
         over that the request may wait (``TimeBudget``).
         """
-        epoch = self.breaker.admit()
-        budget, began = current_budget(), monotonic()
-        left_s = None if budget is None else budget.left_s
-        if left_s is not None and left_s <= 0:
-            raise self._too_slow()
-        try:
-            if isinstance(step, CreateIndex):
-                return self._indexes.create(step, left_s)
-            return self._pool.close() if isinstance(step, Reconnect) else self._pool.exchange(step, left_s, began)
-        except FOREIGN as error:
-            raise self._failure(error, left_s, began, epoch) from error
-        finally:
-            if budget is not None:
-                seconds = monotonic() - began
-                budget.left_s -= seconds
-                if seconds > self._slow_s or self.breaker.slow_in_a_row:
-                    self.breaker.took(seconds > self._slow_s)
+        return (self._reached or self._reach()).execute(step)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
-        epoch = self.breaker.admit()
-        budget, began = current_budget(), monotonic()
-        left_s = None if budget is None else budget.left_s
-        if left_s is not None and left_s <= 0:
-            raise self._too_slow()
-        try:
-            if isinstance(step, CreateIndex):
-                return await self._indexes.acreate(step, left_s)
-            if isinstance(step, Reconnect):
-                return (await self._loop_pool()).renew()
-            return await self.aexchange(step, left_s)
-        except FOREIGN as error:
-            raise self._failure(error, left_s, began, epoch) from error
-        finally:
-            if budget is not None:
-                seconds = monotonic() - began
-                budget.left_s -= seconds
-                if seconds > self._slow_s or self.breaker.slow_in_a_row:
-                    self.breaker.took(seconds > self._slow_s)
+        return await (self._reached or await self._areach()).aexecute(step)
 
-    def _failure(self, error: BaseException, left_s: float | None, began: float, epoch: int) -> StoreError:
-        # Of a request that could wait longer, the command took its own whole time.
-        if left_s is None or left_s >= self._timeout_s or not isinstance(error, redis.TimeoutError):
-            failure = self._translated(error)
-            # A server that cannot be reached, refuses the password or sends garbage. An error that a command is
-            # answered with is a reply, and raises nothing.
-            self.breaker.failed(epoch, str(failure))
-            return failure
-        # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
-        seconds = monotonic() - began
-        if seconds >= self.budget_s / 2:
-            self.breaker.waited_in_vain(seconds, self.where)
-        return self._too_slow()
+    def _reach(self) -> "NodeConnection | ClusterConnection":
+        return self._reached_by(self.node.execute(_WHAT_IT_IS)[0])
 
-    def _translated(self, error: BaseException) -> StoreError:
-        failure = translated(error, self.where)
-        # The breaker lets few calls come this far, so a server that cannot be started is not tried all the time.
-        if self._lease is not None and isinstance(failure, StoreUnavailableError):
-            self._lease.revive()
-        return failure
+    async def _areach(self) -> "NodeConnection | ClusterConnection":
+        reply = (await self.node.aexecute(_WHAT_IT_IS))[0]
+        if not _is_of_cluster(reply):
+            return self._reached_by(reply)
+        return await asyncio.to_thread(self._reached_by, reply)
 
-    def _too_slow(self) -> StoreTooSlowError:
-        return StoreTooSlowError(
-            f"{self.where} took all the time that the request may wait for it (redis.budget_s, {self.budget_s:g} s, or "
-            "half of its deadline); the rest of the request goes on without the cache"
-        )
+    def _reached_by(self, reply: object) -> "NodeConnection | ClusterConnection":
+        """What is reached, by what the server said that it is."""
+        with self._lock:  # a cluster is asked for its topology, once
+            if self._reached is None:
+                is_cluster = _is_of_cluster(reply)
+                self._reached = (
+                    ClusterConnection(self._address, self._open_node, self._on_event) if is_cluster else self.node
+                )
+            return self._reached
 
-    def _probe(self) -> str:
-        """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
-        try:
-            connection = self._pool.opened()
-            try:
-                quickest_s = quickest_answer_s(connection, self._timeout_s, self._slow_s)
-            finally:
-                connection.disconnect()
-        except FOREIGN as error:
-            return str(self._translated(error))
-        if quickest_s <= self._slow_s:
-            return ""
-        return (
-            f"{self.where} is slow: it takes {quickest_s * 1000:.0f} ms to answer, and more than "
-            f"{self._slow_s * 1000:.0f} ms would hold requests up; if that is usual, raise redis.budget_s "
-            f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {_ROUND_TRIPS} times as much as it takes"
-        )
+    def exchange(self, commands: Sequence[Command]) -> Replies:
+        """Send commands to the server of the url in one round trip, without its breaker.
 
-    def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
-        """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection.
-
-        ``left_s`` are the seconds that the caller can wait, for the opening of a connection as well.
+        Raises what redis-py raises for a connection.
         """
-        return self._pool.exchange(commands, left_s)
+        return self.node.exchange(commands)
 
-    async def aexchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
+    async def aexchange(self, commands: Sequence[Command]) -> Replies:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
-        return await (await self._loop_pool()).exchange(commands, left_s)
-
-    async def _loop_pool(self) -> PipelinedPool:
-        return self._loops.of_running_loop() or await self._loops.open()
+        return await self.node.aexchange(commands)
 
     def close(self) -> None:
         """Close the connections of threads, and the embedded server if this was its last user. Twice is harmless.
 
         Those of an event loop are closed by ``aclose`` in that loop, or when the loop ends.
         """
-        self._prober.stop()
-        self._pool.close()
-        self._loops.abandon_closed_loops()
-        self.client.close()
+        self.node.close()
+        if isinstance(self._reached, ClusterConnection):
+            self._reached.close()
         if self._lease is not None:
             self._lease.end()
 
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
-        await self._loops.close_running()
+        await self.node.aclose()
+        if isinstance(self._reached, ClusterConnection):
+            await self._reached.aclose()
         # In a thread: the end of an embedded server is waited for.
         await asyncio.to_thread(self.close)
 
@@ -294,9 +197,10 @@ class RedisConnection:
         return f"<RedisConnection to {self.where}>"
 
 
-def _connect_like(pool: Any) -> Callable[[], Any]:
-    """A function that makes connections as redis-py's pool would.
+# Every user may send HELLO, whatever rights there are. Without arguments it only asks.
+_WHAT_IT_IS = (("HELLO",),)
 
-    The pool's own ``make_connection`` counts every connection and refuses beyond a maximum, but never counts down.
-    """
-    return lambda: pool.connection_class(**pool.connection_kwargs)
+
+def _is_of_cluster(reply: object) -> bool:
+    """Whether a server's reply to HELLO says that it is a node of a cluster. What knows no HELLO is none."""
+    return isinstance(reply, list) and (b"mode", b"cluster") in zip(reply[::2], reply[1::2], strict=False)

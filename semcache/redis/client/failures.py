@@ -79,8 +79,8 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
     (
         CLUSTER,
         StoreError,
-        "{where} runs in cluster mode, which is not supported yet: {message}; use one Redis without cluster mode, with "
-        "replicas if you like",
+        "{where} was one server when it was first asked, and is a node of a Redis Cluster now: {message}; start this "
+        "process anew, so that it asks the whole cluster",
     ),
 )
 

@@ -34,12 +34,13 @@ _TAKEN = frozenset(
 def address_of_client(client: object) -> Address:
     """The address of a redis-py client or connection pool, for threads or for event loops.
 
-    Nothing is sent over the client. Raises ConfigurationError for a client whose connections cannot be made anew: of a
-    Redis Cluster or Sentinel, of a class that redis-py does not know (a fake, for one), with a ``redis_connect_func``.
+    Nothing is sent over the client. Of a Redis Cluster it is the address of one node. Raises ConfigurationError for a
+    client whose connections cannot be made anew: of Sentinel, of a class that redis-py does not know (a fake, for one),
+    with a ``redis_connect_func``.
     """
     pool = client if isinstance(client, _POOLS) else getattr(client, "connection_pool", None)
     if isinstance(client, _CLUSTERS):
-        raise _refused(client, "a Redis Cluster is not supported yet; use one Redis without cluster mode")
+        return _node_of(client)
     if isinstance(client, _SENTINELS) or isinstance(pool, _SENTINELS):
         raise _refused(client, "Sentinel is not supported yet; pass a client or the url of the primary itself")
     if not isinstance(client, (*_CLIENTS, *_POOLS)) or not isinstance(pool, _POOLS):
@@ -49,6 +50,17 @@ def address_of_client(client: object) -> Address:
     if pool.connection_class not in kinds:
         raise _refused(client, f"connections of class {pool.connection_class.__name__} cannot be made anew")
     return Address(kinds[pool.connection_class], _taken(client, pool.connection_kwargs))
+
+
+def _node_of(client: Any) -> Address:
+    """The address of one node that a client of a cluster knows."""
+    node = next(iter(client.nodes_manager.startup_nodes.values()))
+    # Each of redis-py's two clients keeps them in a place of its own.
+    arguments = getattr(client, "connection_kwargs", None) or client.nodes_manager.connection_kwargs
+    is_tls = arguments.get("ssl") or arguments.get("connection_class") is ASYNC["tls"]
+    # The client calls a function of its own, and that one the user's.
+    own = {"redis_connect_func": getattr(client, "user_on_connect_func", None), "host": node.host, "port": node.port}
+    return Address("tls" if is_tls else "tcp", _taken(client, {**arguments, **own}))
 
 
 def _taken(client: object, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,32 @@ class ConnectionPool:
             timeout_s = max(until - monotonic(), _LEAST_S)
         return self._exchange(connection, commands, until, timeout_s)
 
+    def send(self, commands: Sequence[Command], left_s: float | None) -> "Sent":
+        """Send commands without waiting for their replies; see ``exchange``."""
+        timeout_s = self._timeout_s if left_s is None else min(left_s, self._timeout_s)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = None
+        if connection is not None and has_left_over(connection):
+            connection.disconnect()
+            connection = None
+        if connection is not None:
+            connection.limit.begin(monotonic() + timeout_s, timeout_s)
+            try:
+                connection.send_packed_command([packed(commands)], check_health=False)
+            except RedisConnectionError:  # it was closed while it was idle, see ``exchange``
+                connection.disconnect()
+                connection = None
+            except BaseException:
+                connection.disconnect()
+                raise
+        return Sent(self, commands, connection, monotonic() + timeout_s, left_s is None)
+
+    def give_back(self, connection: Any) -> None:
+        """Keep a connection for later calls, whose replies have all been read."""
+        self._idle.append(connection)
+
     def opened(self) -> Any:
         """A new connection, which the caller closes."""
         connection = self._connect()
@@ -131,9 +157,52 @@ class ConnectionPool:
             self._idle.pop().disconnect()
 
 
+class Sent:
+    """Commands whose replies are to be read, by ``until``, or that are to be sent yet, where no connection was open."""
+
+    __slots__ = ("_commands", "_connection", "_is_patient", "_pool", "_until")
+
+    def __init__(
+        self, pool: ConnectionPool, commands: Sequence[Command], connection: Any, until: float, is_patient: bool
+    ) -> None:
+        self._pool = pool
+        self._commands = commands
+        self._connection = connection
+        self._until = until
+        self._is_patient = is_patient
+
+    def replies(self) -> Replies:
+        """Wait for the replies. Raises what redis-py raises for a connection."""
+        # Also where others were waited for until now: what has come meanwhile is read.
+        left_s = max(self._until - monotonic(), _LEAST_S)
+        if self._connection is not None:
+            self._connection.limit.begin(monotonic() + left_s, left_s)
+            try:
+                replies = read_replies(self._connection, self._commands)
+            except RedisConnectionError:  # see ``ConnectionPool.exchange``
+                self.abandon()
+            except BaseException:
+                self.abandon()
+                raise
+            else:
+                self._pool.give_back(self._connection)
+                return replies
+        return self._pool.exchange(self._commands, None if self._is_patient else left_s)
+
+    def abandon(self) -> None:
+        """Close the connection: its replies would be taken for those of the next call."""
+        if self._connection is not None:
+            self._connection.disconnect()
+
+
 def exchange_on(connection: Any, commands: Sequence[Command]) -> Replies:
     """Send commands on an open connection for threads, and read their replies."""
     connection.send_packed_command([packed(commands)], check_health=False)
+    return read_replies(connection, commands)
+
+
+def read_replies(connection: Any, commands: Sequence[Command]) -> Replies:
+    """Read the replies to commands that were sent."""
     replies: Replies = []
     for _ in commands:
         try:

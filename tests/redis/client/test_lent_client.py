@@ -17,6 +17,7 @@ from semcache.errors import ConfigurationError, StoreUnavailableError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
+from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import AsyncRedisStore, RedisStore
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
@@ -102,8 +103,6 @@ class Elsewhere(redis.Connection):
 @pytest.mark.parametrize(
     ("client", "message"),
     [
-        (object.__new__(redis.cluster.RedisCluster), "RedisCluster: a Redis Cluster is not supported yet"),
-        (object.__new__(redis.asyncio.RedisCluster), "RedisCluster: a Redis Cluster is not supported yet"),
         (redis.sentinel.Sentinel([("h", 1)]), "Sentinel: Sentinel is not supported yet; pass .* the primary itself"),
         (redis.sentinel.Sentinel([("h", 1)]).master_for("m"), "Sentinel is not supported yet"),
         (redis.asyncio.sentinel.Sentinel([("h", 1)]).master_for("m"), "Sentinel is not supported yet"),
@@ -119,6 +118,18 @@ def test_a_client_that_cannot_be_followed_is_refused_by_name(client: object, mes
     with pytest.raises(ConfigurationError, match=message) as caught:
         RedisSemanticCache(embedding_model=WordEmbedder(), redis_client=client)
     assert "secret" not in str(caught.value)
+
+
+async def test_that_of_a_cluster_stands_for_all_of_it(cluster: EmbeddedRedis) -> None:
+    with redis.RedisCluster.from_url(cluster.url) as lent:
+        addresses = [address_of_client(lent)]
+    async with redis.asyncio.RedisCluster.from_url(cluster.url) as lent_to_loops:
+        addresses.append(address_of_client(lent_to_loops))
+    for address in addresses:
+        with RedisConnection(address, timeout_s=5, connect_timeout_s=5) as connection:
+            assert len(connection.nodes) == 3
+    tls = redis.asyncio.RedisCluster(host="localhost", ssl=True, ssl_ca_certs=__file__)
+    assert address_of_client(tls).where == "Redis at rediss://127.0.0.1:6379"
 
 
 def test_a_url_and_a_client_together_are_an_error() -> None:

@@ -46,12 +46,12 @@ def busy_process() -> Iterator[None]:
 def after_a_failure(url: str) -> Iterator[RedisConnection]:
     """A connection whose breaker has just opened."""
     with RedisConnection(url, budget_s=5 * SLOW_S, retry_after_s=0.01) as connection:
-        connection.breaker.failed(0, "made up")
+        connection.node.breaker.failed(0, "made up")
         yield connection
 
 
 def is_open(connection: RedisConnection) -> bool:
-    return "open" in repr(connection.breaker)
+    return "open" in repr(connection.node.breaker)
 
 
 class RemoteServer:

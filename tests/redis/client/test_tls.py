@@ -15,26 +15,7 @@ from semcache.errors import StoreError, TransientStoreError
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
 from tests.fakes import WordEmbedder
-
-# Made for this test alone: for localhost, signed by itself, valid for a hundred years.
-CERTIFICATE = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJ5ytkoygJBaNu8Oc
-bZs9R2t4GMXUq1GFYJAz8SNhii+hRANCAAQeB2epS3kvvff090OQtV+YL/O0e+h/
-z6+i0sLYTWC6sRLyJTnDFkPy37zzjNvXhUkYG5dcT224JY84JVXZgN+x
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUdaqYwNh7BbKzPUEM1KY/4byfWIgwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzIyMjkzOFoYDzIxMjYxMTAz
-MjIyOTM4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAQeB2epS3kvvff090OQtV+YL/O0e+h/z6+i0sLYTWC6sRLyJTnDFkPy
-37zzjNvXhUkYG5dcT224JY84JVXZgN+xo28wbTAdBgNVHQ4EFgQUOx+nd9QJfkU4
-8fzgo7J08J3WfwUwHwYDVR0jBBgwFoAUOx+nd9QJfkU48fzgo7J08J3WfwUwDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDSAAwRQIgXKYAW9g5yeW6SPAAmosAnTFWpNTBuyze1JeK0/KLfmACIQC6
-GjQcG0Gv8PTqdyjQmnMbizkufNd2zaXg/27EsGc+6Q==
------END CERTIFICATE-----
-"""
+from tests.redis.certificate import CERTIFICATE
 
 
 @pytest.fixture

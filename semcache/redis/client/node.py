@@ -1,0 +1,283 @@
+"""The connection to one server: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from semcache.errors import (
+    ConfigurationError,
+    StoreError,
+    StoreTooSlowError,
+    StoreUnavailableError,
+)
+from semcache.events import Event
+from semcache.protocols import Clock
+from semcache.redis.client.address import ASYNC, SYNC, Address
+from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
+from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
+from semcache.redis.client.failures import FOREIGN, translated
+from semcache.redis.client.index_creation import IndexCreation
+from semcache.redis.client.pipelined_pool import PipelinedPool
+from semcache.redis.client.pool import ConnectionPool
+from semcache.redis.client.prober import Prober, quickest_answer_s
+from semcache.redis.client.timed_socket import bounded
+from semcache.runtime.budget import current_budget
+from semcache.runtime.loops import PerLoop
+from semcache.settings import Redis as RedisKnobs
+
+_DEFAULTS = RedisKnobs()
+"""The defaults stand in the settings, each with its reason."""
+
+_BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
+
+_ROUND_TRIPS = 5
+"""Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
+longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
+
+_IN_VAIN = 0.25
+"""Of the budget: a wait that says something about the server. Shards of a cluster that are asked at once have half of
+what is left of it."""
+
+
+class NodeConnection:
+    """One server, for any number of threads and event loops.
+
+    No command waits longer than ``timeout_s``, opening a connection no longer than ``connect_timeout_s``, and all
+    commands of a request together no longer than ``budget_s`` (seconds, see ``TimeBudget``). After a failure, and while
+    it is slow, the server is left alone and asked in the background, every ``retry_after_s`` seconds
+    (``RedisCircuitBreaker``), until it answers again. ``revive`` is called when it does not answer, and must not wait.
+    Nothing is opened until the first command. Raises ConfigurationError for an address that cannot be used.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        budget_s: float = _DEFAULTS.budget_s,
+        timeout_s: float = _DEFAULTS.timeout_s,
+        connect_timeout_s: float = _DEFAULTS.connect_timeout_s,
+        retry_after_s: float = _DEFAULTS.retry_after_s,
+        max_retry_after_s: float = _DEFAULTS.max_retry_after_s,
+        on_event: Callable[[Event], None] = lambda event: None,
+        clock: Clock = monotonic,
+        revive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.budget_s = budget_s
+        self._slow_s = budget_s / _ROUND_TRIPS
+        self._timeout_s = timeout_s
+        self._prober = Prober(self._probe)
+        self.breaker = RedisCircuitBreaker(
+            retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start
+        )
+        self._revive = revive
+        self._address = address
+        self.where = address.where
+        self._options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": connect_timeout_s,
+            "decode_responses": False,
+            # In version 2 of the protocol replies of the search module have the same shape on every server; version 3
+            # gives mappings. All code that reads replies counts on version 2.
+            "protocol": 2,
+        }
+        # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
+        if self._address.kind != "unix":
+            self._options["socket_keepalive"] = True
+        pool = self._redis_pool(redis.ConnectionPool, _BOUNDED, Retry)
+        self.client: redis.Redis = redis.Redis.from_pool(pool)
+        """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
+        self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
+        # No timeout per read: the pools bound whole batches, which costs less.
+        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
+        self._indexes = IndexCreation(
+            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
+        )
+        self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
+
+    def _redis_pool(self, kind: Any, connections: Mapping[Any, Any], retry: Any, **options: Any) -> Any:
+        # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
+        # server that hangs would cost it twice.
+        once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
+        # Our own options come last: an address never changes how replies are read, or how long is waited.
+        arguments = {**self._address.parameters, "retry": once, **self._options, **options}
+        try:
+            pool = kind(connection_class=connections[self._address.kind], **arguments)
+            _connect_like(pool)()  # opens nothing, but checks the arguments
+        except (ValueError, TypeError, redis.RedisError) as error:
+            # Not chained: redis-py's message may quote the password.
+            raise ConfigurationError(
+                f"the connection parameters of {self.where} cannot be used ({type(error).__name__})"
+            ) from None
+        return pool
+
+    def execute(self, step: RedisStep) -> Any:
+        """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
+
+        Raises StoreUnavailableError when Redis does not answer, at once while the breaker is open (its
+        StoreLeftAloneError). Raises StoreError when it refuses the connection, and StoreTooSlowError when the time is
+        over that the request may wait (``TimeBudget``).
+        """
+        epoch = self.breaker.admit()
+        budget, began = current_budget(), monotonic()
+        left_s = None if budget is None else budget.left_s
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
+        try:
+            if isinstance(step, CreateIndex):
+                return self._indexes.create(step, left_s)
+            return self._pool.close() if isinstance(step, Reconnect) else self._pool.exchange(step, left_s, began)
+        except FOREIGN as error:
+            raise self._failure(error, left_s, began, epoch) from error
+        finally:
+            if budget is not None:
+                seconds = monotonic() - began
+                budget.left_s -= seconds
+                if seconds > self._slow_s or self.breaker.slow_in_a_row:
+                    self.breaker.took(seconds > self._slow_s)
+
+    async def aexecute(self, step: RedisStep) -> Any:
+        """``execute``, awaited."""
+        epoch = self.breaker.admit()
+        budget, began = current_budget(), monotonic()
+        left_s = None if budget is None else budget.left_s
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
+        try:
+            if isinstance(step, CreateIndex):
+                return await self._indexes.acreate(step, left_s)
+            if isinstance(step, Reconnect):
+                return (await self._loop_pool()).renew()
+            return await self.aexchange(step, left_s)
+        except FOREIGN as error:
+            raise self._failure(error, left_s, began, epoch) from error
+        finally:
+            if budget is not None:
+                seconds = monotonic() - began
+                budget.left_s -= seconds
+                if seconds > self._slow_s or self.breaker.slow_in_a_row:
+                    self.breaker.took(seconds > self._slow_s)
+
+    def begin(self, commands: Sequence[Command], left_s: float | None) -> Callable[[], Replies]:
+        """Send commands; what it returns waits for their replies, ``left_s`` seconds from now at most.
+
+        So that several servers can be asked at once. Both raise what ``execute`` raises; the second must be called.
+        """
+        sending = self._exchange_in_two(commands, left_s)
+        next(sending)
+        return partial(_finish, sending)
+
+    def _exchange_in_two(self, commands: Sequence[Command], left_s: float | None) -> Generator[None, None, Replies]:
+        epoch = self.breaker.admit()
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
+        began = monotonic()
+        try:
+            sent = self._pool.send(commands, left_s)
+            try:
+                yield
+            except BaseException:  # the caller gives up, and nothing reads the replies
+                sent.abandon()
+                raise
+            return sent.replies()
+        except FOREIGN as error:
+            raise self._failure(error, left_s, began, epoch) from error
+
+    def _failure(self, error: BaseException, left_s: float | None, began: float, epoch: int) -> StoreError:
+        # Of a request that could wait longer, the command took its own whole time.
+        if left_s is None or left_s >= self._timeout_s or not isinstance(error, redis.TimeoutError):
+            failure = self._translated(error)
+            # A server that cannot be reached, refuses the password or sends garbage. An error that a command is
+            # answered with is a reply, and raises nothing.
+            self.breaker.failed(epoch, str(failure))
+            return failure
+        # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
+        seconds = monotonic() - began
+        if seconds >= self.budget_s * _IN_VAIN:
+            self.breaker.waited_in_vain(seconds, self.where)
+        return self._too_slow()
+
+    def _translated(self, error: BaseException) -> StoreError:
+        failure = translated(error, self.where)
+        # The breaker lets few calls come this far, so a server that cannot be started is not tried all the time.
+        if isinstance(failure, StoreUnavailableError):
+            self._revive()
+        return failure
+
+    def _too_slow(self) -> StoreTooSlowError:
+        return StoreTooSlowError(
+            f"{self.where} took all the time that the request may wait for it (redis.budget_s, {self.budget_s:g} s, or "
+            "half of its deadline); the rest of the request goes on without the cache"
+        )
+
+    def _probe(self) -> str:
+        """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
+        try:
+            connection = self._pool.opened()
+            try:
+                quickest_s = quickest_answer_s(connection, self._timeout_s, self._slow_s)
+            finally:
+                connection.disconnect()
+        except FOREIGN as error:
+            return str(self._translated(error))
+        if quickest_s <= self._slow_s:
+            return ""
+        return (
+            f"{self.where} is slow: it takes {quickest_s * 1000:.0f} ms to answer, and more than "
+            f"{self._slow_s * 1000:.0f} ms would hold requests up; if that is usual, raise redis.budget_s "
+            f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {_ROUND_TRIPS} times as much as it takes"
+        )
+
+    def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
+        """Send commands in one round trip, without the breaker. Raises what redis-py raises for a connection.
+
+        ``left_s`` are the seconds that the caller can wait, for the opening of a connection as well.
+        """
+        return self._pool.exchange(commands, left_s)
+
+    async def aexchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
+        """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
+        return await (await self._loop_pool()).exchange(commands, left_s)
+
+    async def _loop_pool(self) -> PipelinedPool:
+        return self._loops.of_running_loop() or await self._loops.open()
+
+    def close(self) -> None:
+        """Close the connections of threads. Twice is harmless.
+
+        Those of an event loop are closed by ``aclose`` in that loop, or when the loop ends.
+        """
+        self._prober.stop()
+        self._pool.close()
+        self._loops.abandon_closed_loops()
+        self.client.close()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections, and everything that ``close`` does."""
+        await self._loops.close_running()
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<NodeConnection to {self.where}>"
+
+
+def _finish(sending: Generator[None, None, Replies]) -> Replies:
+    try:
+        next(sending)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    raise RuntimeError("an exchange has two parts only")
+
+
+def _connect_like(pool: Any) -> Callable[[], Any]:
+    """A function that makes connections as redis-py's pool would.
+
+    The pool's own ``make_connection`` counts every connection and refuses beyond a maximum, but never counts down.
+    """
+    return lambda: pool.connection_class(**pool.connection_kwargs)

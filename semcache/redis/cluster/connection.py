@@ -1,0 +1,219 @@
+"""The connection to a Redis Cluster: carries out steps on its nodes, and follows its changes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from semcache.causes import cause_of
+from semcache.errors import DeadlineExceededError, StoreError, StoreTooSlowError
+from semcache.events import CacheRecovered, CacheUnavailable, Event, ShardLeftOut, ShardRecovered, ShardUnavailable
+from semcache.flow.drive import adrive, drive
+from semcache.redis.client.address import Address, Kind
+from semcache.redis.client.commands import CreateIndex, Reconnect, RedisStep, Replies
+from semcache.redis.client.node import NodeConnection
+from semcache.redis.cluster.discovery import Discovery
+from semcache.redis.cluster.keeper import TopologyKeeper
+from semcache.redis.cluster.routing import Pause, Refresh, Round, carry_out
+from semcache.redis.cluster.topology import Node, Topology
+from semcache.runtime.budget import TimeBudget, current_budget
+from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.threads import ThreadPool
+
+_SHARE = 0.5
+"""Of the time that a request has left, where several shards are asked at once. The slowest of them may not use up what
+the answers of the others need after that."""
+_DISCOVERY_TIMEOUT_S = 1.0
+"""For the answer of one node; then another one is asked."""
+
+
+class ClusterConnection:
+    """All nodes of the cluster that a server belongs to, as if they were one server.
+
+    ``address`` is that of one node; the others are reached with the same login. ``open_node`` makes the connection to
+    one. Each has pools and a circuit breaker of its own: what one shard cannot answer is missing, and the others
+    answer. Raises StoreError when the cluster does not tell its topology.
+    """
+
+    def __init__(
+        self, address: Address, open_node: Callable[..., NodeConnection], on_event: Callable[[Event], None]
+    ) -> None:
+        self.where = address.where.replace("Redis at", "Redis Cluster at", 1)
+        self._address = address
+        self._open_node = open_node
+        self._on_event = on_event
+        # Those of nodes that left stay: most come back, after a failover as a replica.
+        self._nodes: dict[Node, NodeConnection] = {}
+        self._lock = ForkSafeLock()
+        self._threads = ThreadPool(1, "semcache-redis-topology", idle_s=0)
+        discovery = Discovery(address, self.where, _DISCOVERY_TIMEOUT_S, self._connection_to)
+        self._keeper = TopologyKeeper(discovery, on_event)
+
+    @property
+    def topology(self) -> Topology:
+        """The topology that was seen last."""
+        return self._keeper.current
+
+    @property
+    def primaries(self) -> Sequence[NodeConnection]:
+        """The connections to the primary of each shard."""
+        return [self._connection_to(node) for node in self.topology.tags]
+
+    def _connection_to(self, node: Node) -> NodeConnection:
+        connection = self._nodes.get(node)
+        if connection is not None:
+            return connection
+        with self._lock:
+            if node not in self._nodes:
+                parameters = {**self._address.parameters, "host": node.host, "port": node.port}
+                parameters.pop("path", None)
+                kind: Kind = "tls" if self._address.kind == "tls" else "tcp"
+                self._nodes[node] = self._open_node(
+                    replace(self._address, kind=kind, parameters=parameters), on_event=partial(self._of_node, node)
+                )
+            return self._nodes[node]
+
+    def _of_node(self, node: Node, event: Event) -> None:
+        """Tell of what happened to a node: one that is away is not the whole cache."""
+        if isinstance(event, CacheUnavailable | CacheRecovered):
+            self.suspect()
+        match event:
+            case CacheUnavailable(error):
+                event = ShardUnavailable(str(node), error)
+            case CacheRecovered(after_s):
+                event = ShardRecovered(str(node), after_s)
+        self._on_event(event)
+
+    def left_out(self, node: Node, error: StoreError) -> None:
+        """Tell that an answer lacks what this node would have said."""
+        self._on_event(ShardLeftOut(str(node), cause_of(error)))
+
+    def suspect(self) -> None:
+        """Look soon whether the topology has changed."""
+        self._keeper.suspect()
+
+    def execute(self, step: RedisStep) -> Any:
+        """See ``RedisConnection.execute``. Raises StoreError only where no node that was asked answers."""
+        return drive(carry_out(step, self.topology, self), self._perform)
+
+    async def aexecute(self, step: RedisStep) -> Any:
+        """``execute``, awaited."""
+        return await adrive(carry_out(step, self.topology, self), self._aperform)
+
+    def _perform(self, step: Round | Pause | Refresh) -> Any:
+        if isinstance(step, Round) and len(step.asked) == 1:
+            ((node, asked),) = step.asked.items()
+            try:
+                return {node: self._connection_to(node).execute(asked)}
+            except StoreError as error:
+                return {node: error}
+        # What several nodes are waited for at the same time is spent once.
+        with _spending() as left_s:
+            if isinstance(step, Round):
+                return self._at_once(step.asked, left_s and left_s * _SHARE)
+            if isinstance(step, Refresh):
+                return self._refreshed(left_s)
+            time.sleep(self._pause_s(step, left_s))
+        return None
+
+    def _at_once(self, asked: Mapping[Node, RedisStep], share_s: float | None) -> dict[Node, Any]:
+        # All are sent before the first reply is waited for, so that no thread has to be woken for each of them.
+        answers: dict[Node, Any] = {}
+        sent: dict[Node, Callable[[], Replies]] = {}
+        for node, step in asked.items():
+            connection = self._connection_to(node)
+            try:
+                if isinstance(step, CreateIndex | Reconnect):
+                    with _budget(share_s):
+                        answers[node] = connection.execute(step)
+                else:
+                    sent[node] = connection.begin(step, share_s)
+            except StoreError as error:
+                answers[node] = error
+        for node, finish in sent.items():
+            try:
+                answers[node] = finish()
+            except StoreError as error:
+                answers[node] = error
+        return answers
+
+    async def _aperform(self, step: Round | Pause | Refresh) -> Any:
+        if isinstance(step, Round) and len(step.asked) == 1:
+            ((node, alone),) = step.asked.items()
+            return {node: await self._answer_of(node, alone)}
+        with _spending() as left_s:
+            if isinstance(step, Round):
+                share_s = left_s and left_s * _SHARE
+                answers = await asyncio.gather(
+                    *(self._share_of(node, one, share_s) for node, one in step.asked.items())
+                )
+                return dict(zip(step.asked, answers, strict=True))
+            if isinstance(step, Refresh):
+                return await asyncio.to_thread(self._refreshed, left_s)
+            await asyncio.sleep(self._pause_s(step, left_s))
+        return None
+
+    async def _share_of(self, node: Node, step: RedisStep, share_s: float | None) -> Any:
+        # In a task of its own, and so in a copy of the request's context.
+        with _budget(share_s):
+            return await self._answer_of(node, step)
+
+    async def _answer_of(self, node: Node, step: RedisStep) -> Any:
+        try:
+            return await self._connection_to(node).aexecute(step)
+        except StoreError as error:
+            return error
+
+    def _pause_s(self, pause: Pause, left_s: float | None) -> float:
+        if left_s is not None and left_s <= pause.seconds:
+            raise self._too_slow()
+        return pause.seconds
+
+    def _refreshed(self, left_s: float | None) -> Topology:
+        if left_s is None:
+            return self._keeper.refresh()
+        try:
+            return self._threads.call(self._keeper.refresh, "the topology of the Redis Cluster", left_s)
+        except (DeadlineExceededError, RuntimeError):  # RuntimeError: the system gives no more threads
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> StoreTooSlowError:
+        return StoreTooSlowError(f"slots of the {self.where} are moving for longer than the request may wait for it")
+
+    def close(self) -> None:
+        """See ``RedisConnection.close``."""
+        self._keeper.stop()
+        for connection in list(self._nodes.values()):
+            connection.close()
+
+    async def aclose(self) -> None:
+        """See ``RedisConnection.aclose``."""
+        for connection in list(self._nodes.values()):
+            await connection.aclose()
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ClusterConnection to {self.where}: {self._keeper!r}>"
+
+
+def _budget(left_s: float | None) -> AbstractContextManager[object]:
+    """The time that one node may be waited for."""
+    return nullcontext() if left_s is None else TimeBudget(left_s)
+
+
+@contextmanager
+def _spending() -> Iterator[float | None]:
+    """What is left of the request's time, from which what happens inside is spent; None for no limit."""
+    budget = current_budget()
+    if budget is None:
+        yield None
+        return
+    began = monotonic()
+    try:
+        yield budget.left_s
+    finally:
+        budget.left_s -= monotonic() - began
