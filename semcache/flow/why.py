@@ -79,9 +79,14 @@ def not_trusted(
     if alike:
         return f"the trusted queries know {_known(request, alike)} of {len(request.fingerprints)} documents"
     if refusal is not None:
-        return f"guard: {refusal.difference} (similarity {refusal.similarity:.3f})"
+        return refused(refusal.difference, refusal.similarity)
     raised = f" ({withdrawn(policy)})" if policy.withdrawn else ""
     return f"below the trust threshold: {_shown(near[0])} < {rule.trust_threshold:g}{raised}"
+
+
+def refused(difference: str, similarity: float) -> str:
+    """In what the guard sees that a near query differs."""
+    return f"guard: {difference} (similarity {similarity:.3f})"
 
 
 def nothing_skipped(request: Request, neighbours: Sequence[Neighbour], learned: Learned | None = None) -> str:

@@ -68,6 +68,40 @@ def test_a_guard_turns_trust_into_verification() -> None:
     assert [outcome.scores[place] for place in outcome.order[:5]] == [fresh[place] for place in outcome.order[:5]]
 
 
+class Opposites(CountingReranker):
+    """Likes the passages of one half for a question and those of the other half for its opposite."""
+
+    def score_of(self, query: str, text: str) -> float:
+        return 5 + len(text) / 100 if (" not " in query) == (" not " in text) else -5 - len(text) / 100
+
+
+BOTH_SIDES = [
+    *(f"why you can take medicine {n}{'.' * n}" for n in range(10)),
+    *(f"why you can not take medicine {n}{'.' * n}" for n in range(10)),
+]
+
+
+@pytest.mark.parametrize("max_rounds", [1, None])
+def test_scores_of_the_opposite_question_hide_no_document(max_rounds: int | None) -> None:
+    policy = FlowPolicy(ReusePolicy(trust_threshold=0.8, max_rounds=max_rounds), guard=ScriptedGuard())
+    runner = FlowRunner(Opposites(), policy)
+    runner.ask("can I take this with my warm milk", BOTH_SIDES)
+    outcome = runner.ask("can I not take this with my warm milk", BOTH_SIDES)
+    assert outcome.order[:5] == [19, 18, 17, 16, 15]
+    assert (outcome.status, outcome.asked) == (Status.FRESH, 20)
+    assert "guard: negation (similarity 0.9" in outcome.why
+
+
+def test_a_near_query_that_asks_the_same_is_used_beside_one_that_asks_the_opposite() -> None:
+    runner = FlowRunner(Opposites(), FlowPolicy(ReusePolicy(), guard=ScriptedGuard()))
+    runner.ask("can I not take this with my warm milk", BOTH_SIDES)
+    runner.ask("can I take this with my warm oat milk", BOTH_SIDES)
+    outcome = runner.ask("can I take this with my warm milk", BOTH_SIDES)
+    assert outcome.order[:5] == [9, 8, 7, 6, 5]
+    assert outcome.status is Status.VERIFIED
+    assert outcome.drift is not None and outcome.drift.median == 0
+
+
 def test_its_own_entry_is_not_taken_for_a_neighbour_without_drift() -> None:
     runner = FlowRunner()
     runner.ask("how far is the moon", DOCUMENTS)
