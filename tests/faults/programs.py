@@ -108,7 +108,7 @@ def _descriptors() -> int:
 
 
 def _poisoned(make: Make, world: World) -> Tally:
-    """A tenant sends what the reranker cannot read, in bursts; the requests of another one are counted."""
+    """A tenant sends what the reranker cannot read, in bursts, after a while; requests of another one are counted."""
     tally, harm = Tally(), Tally()
     reranker = ScriptedReranker()
 
@@ -119,7 +119,7 @@ def _poisoned(make: Make, world: World) -> Tally:
     reranker.fault = refuse
     with closing(make(replace(setup_of(world), reranker=reranker))) as subject, ThreadPoolExecutor(8) as pool:
         for number in range(100):
-            if number % 25 == 0:
+            if number % 25 == 20:
                 burst = [[f"{_POISON} {number} {n}", *_DOCUMENTS] for n in range(8)]
                 harmful = [pool.submit(harm.ask, subject, f"bad {number}", texts, "mallory") for texts in burst]
             tally.ask(subject, f"question {number}", _DOCUMENTS, "alice")

@@ -18,6 +18,7 @@ _GROUPS = {
     "embedder": "The embedder",
     "reranker": "The reranker",
     "isolation": "Isolation",
+    "near": "Near queries of other meaning",
     "programs": "Programs",
 }
 _DELAY_S = {"before": "before", "first_second": "first second", "later": "later"}
@@ -46,6 +47,7 @@ def _markdown(result: Result) -> str:
     for strikes, heading in _GROUPS.items():
         if rows := [row for row in result.rows if row["strikes"] == strikes]:
             sections.append(f"## {heading}")
+            sections += [_NEAR] if strikes == "near" else []
             tables = (_own if "before" in rows[0] else _cases)(rows), _beside(rows)
             sections += [_table(table) for table in tables if table]
     sections.append("Machine: " + ", ".join(f"{name} {value}" for name, value in result.machine.items()) + ".")
@@ -72,6 +74,14 @@ request.
 
 _PROMISES = """What semcache promises, and its worst row. "Added" is counted from the p99 of the same callers before the
 fault: of some 200 requests a row, so the worst of several rows is mostly chance, and the median is not."""
+
+
+_NEAR = """Pairs of queries that an embedder takes for the same (similarity 0.985) and that ask something else, such as
+"Windows 10 boots slowly" and "Windows 11 boots slowly" (tests/data/guard_pairs.jsonl). The candidates are shared
+passages, whose scores differ as those of near queries do, or passages of which one half answers the one query and one
+half the other. Where semcache's guard sees the difference, scores are not trusted but verified, by a bound that is
+statistical; wrong is each order that is not exactly the right one. Where passages answer one of two near queries only,
+`reuse.drift_limit` has all of them scored."""
 
 
 def _totals(rows: Iterable[Figures]) -> list[dict[str, str]]:
