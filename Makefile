@@ -43,6 +43,7 @@ audit: $(VENV)/.installed
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.mutants --walls
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz

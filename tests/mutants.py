@@ -2,6 +2,9 @@
 
 Mistakes (mutants) are drawn at random, made one at a time in a copy of the package, and count as caught when the tests
 of their room fail or take longer than the timeout. Each survivor is a test to write, or a change that alters nothing.
+
+``python -m tests.mutants --walls`` takes away what keeps tenants apart, one wall at a time, and fails unless the random
+steps of ``tests/isolation`` notice each.
 """
 
 import argparse
@@ -45,14 +48,31 @@ PURE_ROOMS: Mapping[str, tuple[str, ...]] = {
     "semcache/guards/reading.py": ("tests/guards/test_reading.py",),
     "semcache/guards/stems.py": ("tests/guards/test_stems.py",),
     "semcache/degradation/breaker.py": ("tests/degradation/test_breaker.py",),
+    "semcache/degradation/health_check.py": ("tests/degradation/test_breaker.py",),
     "semcache/degradation/monitor.py": ("tests/degradation/test_monitor.py", "tests/degradation/test_breaker.py"),
     "semcache/batching/plan.py": ("tests/batching/test_plan.py",),
     "semcache/batching/admission.py": ("tests/batching/test_admission.py",),
+    "semcache/batching/tenants.py": ("tests/batching/test_tenants.py",),
+    "semcache/quality/consensus.py": ("tests/quality/test_consensus.py",),
     "semcache/quality/sequential_test.py": ("tests/quality/test_sequential_test.py",),
     "semcache/quality/statistics.py": ("tests/quality/test_statistics.py",),
     "semcache/quality/trust.py": ("tests/quality/test_trust.py",),
 }
 """Modules that only decide, each with the test files that should notice a mistake in it."""
+
+WALLS: Mapping[str, tuple[str, str, str]] = {
+    "the tenant's filter of the KNN query": (
+        "semcache/redis/search.py",
+        "self.query.replace(_ANY_TAG, tenant_tag(tenant))",
+        'self.query.replace("@tenant:{" + _ANY_TAG + "}", "*")',
+    ),
+    "the check whose an entry is": (
+        "semcache/entries/checks.py",
+        "not compare_digest(check, check_of(owner, content, key))",
+        "False",
+    ),
+}
+"""What keeps tenants apart: the module, the expression, and what stands there once it is taken away."""
 
 _PAIRS = (
     "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, And Or, Add Sub, Mult Div, min max, minimum maximum, nanmin nanmax"
@@ -147,8 +167,13 @@ def _changed(node: ast.AST, **fields: object) -> str:
 
 def _verdict(tests: Sequence[str], timeout_s: float, folder: Path) -> str:
     """What the tests say about the copy in a folder. Their output is in its ``output.txt``."""
-    # The seed gives each mutant the same examples. Bytecode of the mutant before could pass for this one's.
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
+    # The seed gives each mutant the same examples.
+    return _run(["pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests], timeout_s, folder)
+
+
+def _run(module: Sequence[str], timeout_s: float, folder: Path) -> str:
+    # Bytecode of the mutant before could pass for this one's.
+    command = [sys.executable, "-m", *module]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "output.txt").open("wb") as out:
         process = subprocess.Popen(
@@ -200,6 +225,27 @@ def run(root: Path, rooms: Mapping[str, Sequence[str]], options: argparse.Namesp
     return 0
 
 
+def run_walls(root: Path, options: argparse.Namespace) -> int:
+    """Take each wall away, and give the exit status: 1 when that is not noticed."""
+    steps = ["tests.isolation", "--steps=3000", "--no-shrink"]
+    verdicts = []
+    with tempfile.TemporaryDirectory() as parent:
+        folder = _copied(root, Path(parent, "0"))
+        if _run(steps, options.timeout, folder) != "survived":
+            print((folder / "output.txt").read_text())
+            return 2
+        for wall, (module, expression, text) in WALLS.items():
+            source = (root / module).read_bytes()
+            start = source.index(expression.encode())
+            mutant = Mutant(module, source, start, start + len(expression.encode()), text)
+            (folder / module).write_bytes(mutant.mutated())
+            verdicts.append(_run(steps, options.timeout, folder))
+            (folder / module).write_bytes(source)
+            said = [line for line in (folder / "output.txt").read_text().splitlines() if line.startswith("found first")]
+            print(f"{verdicts[-1]:<9} without {wall}\n    {mutant.difference()}\n    {' '.join(said[:1])}", flush=True)
+    return int(set(verdicts) != {"caught"})
+
+
 def _copied(root: Path, folder: Path) -> Path:
     for name in ("semcache", "schemas", "tests"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -217,12 +263,15 @@ def _room(argument: str) -> tuple[str, tuple[str, ...]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Whether the tests of the pure rooms notice small mistakes.")
     parser.add_argument("rooms", nargs="*", type=_room, metavar="MODULE[=TESTFILE[,TESTFILE]]", help="default: all")
+    parser.add_argument("--walls", action="store_true", help="take away what keeps tenants apart, and nothing else")
     parser.add_argument("--count", type=int, default=60, help="how many mutants to draw")
     parser.add_argument("--seed", type=int, default=1, help="another seed draws other mutants")
     parser.add_argument("--timeout", type=float, default=120, help="seconds after which a mutant counts as caught")
     parser.add_argument("--workers", type=int, default=2, help="mutants tried at the same time")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help="default: this checkout")
     options = parser.parse_args()
+    if options.walls:
+        return run_walls(options.root, options)
     rooms = dict(options.rooms or PURE_ROOMS)
     gone = [path for path in sorted({*rooms, *sum(rooms.values(), ())}) if not (options.root / path).exists()]
     if gone:

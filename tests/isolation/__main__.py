@@ -14,8 +14,11 @@ from tests.isolation.world import World
 _STEPS_OF_A_RUN = 50
 
 
-def run(url: str, least: int) -> None:
-    """Take at least so many steps on this Redis. Raises what was found, after the shortest steps that lead to it."""
+def run(url: str, least: int, *, shrinks: bool = True) -> None:
+    """Take at least so many steps on this Redis. Raises what was found, after the shortest steps that lead to it.
+
+    Without ``shrinks`` it is raised at once.
+    """
     world = World(url)
     machine = type("OnThisServer", (Isolation,), {"world": world})
     begun = steps["all"]
@@ -29,10 +32,13 @@ def run(url: str, least: int) -> None:
                     stateful_step_count=_STEPS_OF_A_RUN,
                     deadline=None,
                     database=None,
-                    phases=[Phase.generate, Phase.shrink],
+                    phases=[Phase.generate, Phase.shrink] if shrinks else [Phase.generate],
                     suppress_health_check=list(HealthCheck),
                 ),
             )
+    except BaseException:
+        print(f"found first: {world.found[:1]}")
+        raise
     finally:
         world.close()
 
@@ -40,10 +46,11 @@ def run(url: str, least: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Random steps of tenants on a real Redis, against a plain model.")
     parser.add_argument("--steps", type=int, default=20_000, help="how many at least")
+    parser.add_argument("--no-shrink", action="store_true", help="do not look for the shortest steps that fail")
     options = parser.parse_args()
     began = monotonic()
     with EmbeddedRedis() as server:
-        run(server.url, options.steps)
+        run(server.url, options.steps, shrinks=not options.no_shrink)
     print(f"{steps['all']:,} steps in {monotonic() - began:.0f} s, nothing was served across a wall:")
     for name, count in sorted(steps.items()):
         if name != "all":

@@ -136,11 +136,16 @@ class Door(NamedTuple):
 
 @dataclass
 class World:
-    """All doors, made once; every run begins with empty caches. ``events`` are those that must not be."""
+    """All doors, made once; every run begins with empty caches.
+
+    ``events`` are those that must not be. ``found`` is what was wrong, in the order in which it was seen: Hypothesis
+    does not say it where a repetition of the steps comes out otherwise, as threads and server may have it.
+    """
 
     url: str
     ledger: Ledger = field(default_factory=Ledger)
     events: list[Event] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = redis.Redis.from_url(self.url)
