@@ -17,6 +17,10 @@ _METADATA_NAMES = ("metadata", "meta")
 # into the metadata, its compressors "relevance_score". "distance" is left out: it falls where a document is better.
 _SCORE_NAMES = ("score", "relevance_score")
 
+# LlamaIndex's nodes and Haystack's documents have the first as an attribute; vector stores of LangChain put either into
+# the metadata.
+_VECTOR_NAMES = ("embedding", "vector")
+
 TextOf = Callable[[Any], str] | Sequence[str]
 """Says what of a document is scored: a function that gives its text, or the names of the fields that make it up."""
 
@@ -123,6 +127,28 @@ def _retriever_score(document: object, name: str) -> float | None:
     # A method called score, or a text, is no score, and neither is True.
     numbers = (one for one in found if isinstance(one, Real) and not isinstance(one, bool))
     return next((float(number) for number in numbers if isfinite(number)), None)
+
+
+def carried_vectors(documents: Iterable[object]) -> list[Any]:
+    """The vectors that a retriever left in documents, as they are; None for a document that has none.
+
+    They are looked for as an attribute or key ``embedding`` or ``vector``, of the document, its metadata, or the node
+    inside (LlamaIndex's NodeWithScore).
+    """
+    return [None if isinstance(document, str) else _carried_vector(document) for document in documents]
+
+
+def _carried_vector(document: object) -> Any:
+    names = (*_METADATA_NAMES, "node")
+    holders = [document]
+    holders += [document.get(name) if isinstance(document, Mapping) else _attribute(document, name) for name in names]
+    for holder in holders:
+        for name in _VECTOR_NAMES:
+            value = holder.get(name) if isinstance(holder, Mapping) else _attribute(holder, name)
+            # A list, a tuple, or an array of any library; a text or a method of that name is none.
+            if value is not None and hasattr(value, "__len__") and not isinstance(value, str | bytes | Mapping):
+                return value
+    return None
 
 
 def _by_function(function: Callable[[Any], str], document: object) -> str:

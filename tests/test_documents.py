@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semcache.documents import Document, reader_of, retriever_scores, text_of
+from semcache.documents import Document, carried_vectors, reader_of, retriever_scores, text_of
 from semcache.errors import ConfigurationError, InvalidInputError
 
 
@@ -139,3 +139,21 @@ def test_scores_of_a_retriever_are_found_if_all_documents_have_one(
     documents: list[object], expected: list[float] | None
 ) -> None:
     assert retriever_scores(documents) == (None if expected is None else pytest.approx(expected))
+
+
+def test_vectors_of_a_retriever_are_found_where_libraries_leave_them() -> None:
+    inside = SimpleNamespace(embedding=[1.0, 0.0], metadata={})
+    documents = [
+        SimpleNamespace(node=inside, metadata={}),
+        inside,
+        SimpleNamespace(content="a passage", meta={}, embedding=(0.5, 0.5)),
+        langchain(vector=[0.0, 1.0]),
+        langchain(embedding=np.array([3.0, 4.0])),
+        {"text": "a", "embedding": [2.0]},
+        SimpleNamespace(content="a passage", meta={}, embedding=None),
+        langchain(vector="of a name", embedding=len),
+        langchain(),
+        "a plain text",
+    ]
+    found = [None if vector is None else list(vector) for vector in carried_vectors(documents)]
+    assert found == [[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [3.0, 4.0], [2.0], None, None, None, None]

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.reranker import DegradableReranker
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
@@ -37,6 +40,24 @@ async def test_documents_below_the_least_score_are_left_out_fresh_and_exact(rera
     assert (fresh.status, exact.status) == ("fresh", "exact")
     # Another limit is another answer, and all scores are remembered.
     assert len(reranker.rerank(QUERY, DOCUMENTS, 6)) == 6
+
+
+async def test_the_classes_below_the_cache_leave_out_documents_below_the_least_score_too() -> None:
+    model = CountingReranker()
+    with AsyncBatchReranker(model) as batched, DegradableReranker(model, None, LatencyMonitor()) as ladder:
+        rankings = [
+            batched.rerank(QUERY, DOCUMENTS, 6, min_score=MIDDLE),
+            await batched.rerank_async(QUERY, DOCUMENTS, 6, min_score=MIDDLE),
+            *batched.batch_rerank([QUERY], [DOCUMENTS], 6, min_score=MIDDLE),
+            *await batched.batch_rerank_async([QUERY], [DOCUMENTS], 6, min_score=MIDDLE),
+            ladder.rerank(QUERY, DOCUMENTS, 6, min_score=MIDDLE),
+            await ladder.arerank(QUERY, DOCUMENTS, 6, min_score=MIDDLE),
+        ]
+        assert [len(ranking) for ranking in rankings] == [3] * 6
+        with pytest.raises(InvalidInputError, match="min_score is 'high'"):
+            ladder.rerank(QUERY, DOCUMENTS, min_score="high")  # type: ignore[arg-type]
+        ladder.force_open()
+        assert len(ladder.rerank(QUERY, DOCUMENTS, 6, min_score=MIDDLE)) == 6
 
 
 async def test_many_requests_take_one_item_each(reranker: CachedReranker) -> None:

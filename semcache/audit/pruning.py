@@ -15,7 +15,7 @@ from semcache.causes import cause_of
 from semcache.events import CacheFailed, PruningChanged, PruningMeasured
 from semcache.flow.outcome import Outcome, Whole
 from semcache.flow.policy import PrunePolicy
-from semcache.flow.prune import described
+from semcache.flow.prune import described, vectors_at_hand
 from semcache.flow.requests import Request
 from semcache.protocols import Clock
 from semcache.pruning.surrogate import Surrogate
@@ -101,7 +101,8 @@ class PruningWatch:
         """What pruning would save and cost by confidence, and what is in force, as of the last look at Redis.
 
         ``confidence`` is that in force, None while nothing is skipped. ``requests``, ``avoided`` (share of the pairs),
-        ``loss`` and its bounds are of the confidence that is, or would be, in force.
+        ``loss`` and its bounds are of the confidence that is, or would be, in force. ``features``: what share of the
+        documents learned from had each feature, such as ``cosine``, for which vectors are needed.
         """
         if not self.is_on:
             return {"mode": "off"}
@@ -112,6 +113,7 @@ class PruningWatch:
             "confidence": in_force if self._prune.mode == "on" and in_force < ASK_ALL else None,
             "reason": state.pruning.reason or None,
             "learned_from": round(learner.known.requests),
+            "features": {name: round(share, 3) for name, share in learner.known.feature_shares.items()},
             **({"n": 0} if shown is None else shown.summary()),
             "by_confidence": {level: seen.summary() for level, seen in sorted(state.statistics.items())},
         }
@@ -174,10 +176,11 @@ class PruningWatch:
     def _learn(self, request: Request, outcome: Outcome, whole: Whole) -> None:
         if outcome.scores is None or not self._shares.admits(request.tenant):
             return
-        vectors = request.document_vectors
+        policy = self._cache.backend.policy
+        vectors = vectors_at_hand(request, policy, whole.vector)
         if vectors is None and self._prune.document_vectors == "embed":
             vectors = self._cache.store.read_document_vectors(request.tenant, request.fingerprints)
-        features = described(request, self._cache.backend.policy, request.query, whole.vector, vectors)
+        features = described(request, policy, request.query, whole.vector, vectors)
         scores = np.array(outcome.scores, dtype=float)
         self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)
 

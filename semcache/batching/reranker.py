@@ -12,6 +12,7 @@ from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.errors import InvalidInputError
+from semcache.flow.hints import with_hints
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import Request, check_count, checked_request
 from semcache.identity.kinds import IdentifiedBy, identified_by
@@ -148,34 +149,51 @@ class AsyncBatchReranker:
         return self.batcher.score(pairs)
 
     def rerank(
-        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[D],
+        top_k: int = 5,
+        *,
+        deadline_s: float | None = None,
+        min_score: float | None = None,
     ) -> Ranking[D]:
-        """The best ``top_k`` documents, best first.
+        """The best ``top_k`` documents, best first; those that score below ``min_score`` are left out.
 
         Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError if too many pairs wait already, and
         what the reranker raised.
         """
-        request = checked_request(query, documents, top_k, read=self._read)
+        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
         scores = self.batcher.score(_pairs(request), deadline=self._deadline(deadline_s))
         return self._ranking(request, documents, scores)
 
     async def rerank_async(
-        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[D],
+        top_k: int = 5,
+        *,
+        deadline_s: float | None = None,
+        min_score: float | None = None,
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = checked_request(query, documents, top_k, read=self._read)
+        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
         scores = await self.batcher.ascore(_pairs(request), deadline=self._deadline(deadline_s))
         return self._ranking(request, documents, scores)
 
     def batch_rerank(
-        self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
+        self,
+        queries: Sequence[str],
+        documents_list: Sequence[Sequence[D]],
+        top_k: int = 5,
+        *,
+        min_score: float | None = None,
     ) -> list[Ranking[D]]:
         """One ranking per query, the documents of each in the list at the same position.
 
         Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not. Raises what the reranker raised
         for the first request that it could not score.
         """
-        requests = _requests(queries, documents_list, top_k, self._read)
+        requests = _requests(queries, documents_list, top_k, self._read, min_score)
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
@@ -183,10 +201,15 @@ class AsyncBatchReranker:
         return list(map(self._ranking, requests, documents_list, scores))
 
     async def batch_rerank_async(
-        self, queries: Sequence[str], documents_list: Sequence[Sequence[D]], top_k: int = 5
+        self,
+        queries: Sequence[str],
+        documents_list: Sequence[Sequence[D]],
+        top_k: int = 5,
+        *,
+        min_score: float | None = None,
     ) -> list[Ranking[D]]:
         """``batch_rerank`` without blocking the event loop."""
-        requests = _requests(queries, documents_list, top_k, self._read)
+        requests = _requests(queries, documents_list, top_k, self._read, min_score)
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             if is_awaited(self.batcher.reranker):
@@ -258,14 +281,18 @@ async def _all_awaited(calls: Iterable[Coroutine[Any, Any, FloatArray]]) -> list
 
 
 def _requests(
-    queries: Sequence[str], documents_list: Sequence[Sequence[object]], top_k: int, read: Reader
+    queries: Sequence[str],
+    documents_list: Sequence[Sequence[object]],
+    top_k: int,
+    read: Reader,
+    min_score: float | None,
 ) -> list[Request]:
     if len(queries) != len(documents_list):
         raise InvalidInputError(
             f"{len(queries)} queries but {len(documents_list)} lists of documents; pass one list per query"
         )
     return [
-        checked_request(query, documents, top_k, read=read)
+        with_hints(checked_request(query, documents, top_k, read=read), None, None, min_score)
         for query, documents in zip(queries, documents_list, strict=True)
     ]
 

@@ -17,6 +17,7 @@ from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
 from semcache.errors import InvalidInputError
 from semcache.flow.drive import adrive, drive
+from semcache.flow.hints import with_hints
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request
 from semcache.observers import OutageLog, notify
@@ -129,21 +130,35 @@ class DegradableReranker:
         return self._primary.kind.kind is Kind.REMOTE
 
     def rerank(
-        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[D],
+        top_k: int = 5,
+        *,
+        deadline_s: float | None = None,
+        min_score: float | None = None,
     ) -> Ranking[D]:
         """The best ``top_k`` documents, best first, within ``deadline_s`` seconds if given.
 
-        Raises only InvalidInputError.
+        ``min_score``, in the units of the primary's scores, leaves documents below it out, unless a lower rung
+        answered. What lets a CachedReranker skip documents (``retrieval_scores``, ``document_vectors``) has no use
+        here. Raises only InvalidInputError.
         """
-        request = checked_request(query, documents, top_k, read=self._read)
+        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
         scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 
     async def arerank(
-        self, query: str, documents: Sequence[D], top_k: int = 5, *, deadline_s: float | None = None
+        self,
+        query: str,
+        documents: Sequence[D],
+        top_k: int = 5,
+        *,
+        deadline_s: float | None = None,
+        min_score: float | None = None,
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = checked_request(query, documents, top_k, read=self._read)
+        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
         scored = await self.ascore(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 

@@ -1,12 +1,14 @@
 """Reads what a caller or its retriever knows of documents beside their texts: scores of the retriever, and vectors."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from typing import TypeVar
 
 import numpy as np
 
+from semcache.documents import carried_vectors as found_vectors
 from semcache.documents import retriever_scores
 from semcache.errors import InvalidInputError, described
 from semcache.flow.drift import Floats
@@ -60,6 +62,25 @@ def retrieval_scores(request: Request) -> Floats | None:
         return request.retrieval_scores
     found = retriever_scores(request.documents)
     return None if found is None else np.array(found)[_first_documents(request)]
+
+
+def carried_vectors(request: Request, dims: int) -> FloatArray | None:
+    """Unit vectors that the caller's documents carry, a row of nan for a text without one of ``dims`` finite numbers.
+
+    None if no document carries one.
+    """
+    rows = np.full((len(request.texts), dims), np.nan, dtype=np.float32)
+    documents = list(request.documents)
+    places = np.arange(len(documents))[_first_documents(request)].tolist()
+    for row, vector in zip(rows, found_vectors(documents[place] for place in places), strict=True):
+        with suppress(TypeError, ValueError):  # whatever a store keeps under that name
+            if vector is not None and len(vector) == dims:
+                row[:] = vector
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    # One number that is not finite, or a length of 0, makes the whole row useless.
+    rows[~np.isfinite(rows).all(axis=1)] = np.nan
+    return None if np.isnan(rows).all() else rows
 
 
 def check_min_score(min_score: object) -> None:

@@ -63,7 +63,7 @@ class ReusePolicy:
 
 
 PruneMode = Literal["off", "measure", "on"]
-DocumentVectors = Literal["off", "given", "embed"]
+DocumentVectors = Literal["off", "given", "documents", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ class PrunePolicy:
     "off" does not even learn. A document is skipped when its expected score, raised by ``confidence`` spreads, does not
     reach the top k. The reranker is asked at most ``max_rounds`` times (None: five times, and a service once). The
     share ``explore`` of the requests is scored whole all the same, so that the loss stays measured.
-    ``document_vectors`` says whose vectors are used: of no document, those that callers give, or also vectors that are
-    embedded in spare time and kept. Raises ConfigurationError for values out of range.
+    ``document_vectors`` says whose vectors are used: of no document, those that callers give, also those that their
+    documents carry, or also vectors that are embedded in spare time and kept. Raises ConfigurationError for values out
+    of range.
     """
 
     # The reasons stand with the knobs of the same names in semcache/settings/prune_section.py.

@@ -9,7 +9,7 @@ import numpy as np
 
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import entry_id
-from semcache.flow.hints import retrieval_scores
+from semcache.flow.hints import carried_vectors, retrieval_scores
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request
 from semcache.flow.reuse import FIRST_ROUND_EXTRA, Learned
@@ -45,7 +45,7 @@ def learned(
     """
     if policy.surrogate is None or policy.prune is None:
         return None
-    vectors = request.document_vectors
+    vectors = vectors_at_hand(request, policy, vector)
     if vectors is None and policy.prune.document_vectors == "embed":
         vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
     known = described(request, policy, request.query, vector, vectors)
@@ -58,6 +58,14 @@ def learned(
     # A spread that is no number would leave a document out without a reason.
     numbers = found.predicted.scores, found.predicted.spread, found.likeness, *changes.values()
     return found if all(part is not None and np.isfinite(part).all() for part in numbers) else None
+
+
+def vectors_at_hand(request: Request, policy: FlowPolicy, vector: FloatArray | None) -> FloatArray | None:
+    """The vectors of documents that came with a request, as far as they may be used."""
+    kind = "off" if policy.prune is None else policy.prune.document_vectors
+    if kind == "off" or request.document_vectors is not None:
+        return None if kind == "off" else request.document_vectors
+    return carried_vectors(request, len(vector)) if kind == "documents" and vector is not None else None
 
 
 def expected(surrogate: Surrogate, known: Features, document_vectors: FloatArray | None, confidence: float) -> Learned:
@@ -76,11 +84,10 @@ def described(
 
     ``document_vectors`` are by document, a row of nan where there is none.
     """
-    takes_vectors = policy.prune is not None and policy.prune.document_vectors != "off"
     return features(
         query,
         request.texts,
         retrieval_scores=retrieval_scores(request),
         query_vector=vector,
-        document_vectors=document_vectors if takes_vectors else None,
+        document_vectors=document_vectors,
     )

@@ -92,6 +92,13 @@ class Statistics:
         raise KeyError(name)
 
     @property
+    def feature_shares(self) -> dict[str, float]:
+        """By name of a feature, what share of the documents came in requests that had it; without those of share 0."""
+        counts = self.part("rows").reshape(_WIDTH, _WIDTH).diagonal()
+        total = max(float(counts[-1]), 1e-12)
+        return {name: float(count) / total for name, count in zip(FEATURES, counts[:-1], strict=True) if count > 0}
+
+    @property
     def requests(self) -> float:
         """How many requests, less what was forgotten."""
         return float(self.sums[0])

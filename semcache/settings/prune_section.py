@@ -49,9 +49,11 @@ class Prune(Section):
     document_vectors: DocumentVectors = knob(
         _PRUNE.document_vectors,
         "Vectors that the similarity of query and document is taken from. off: none; given: those that callers pass; "
-        "embed: others are embedded in spare time, once per document, and kept in Redis for cache.ttl_s",
-        reason="to embed a passage takes a CPU some milliseconds and Redis about a kilobyte, which is to be decided by "
-        "the user",
+        "documents: also those that documents carry (embedding or vector, as an attribute or in the metadata), which "
+        "have to be of the cache's embedder; embed: others are embedded in spare time, once per document, and kept in "
+        "Redis for cache.ttl_s",
+        reason="nothing tells which model made the vectors that documents carry; to embed a passage takes a CPU some "
+        "milliseconds and Redis about a kilobyte, which is to be decided by the user",
     )
     max_document_vectors: int = knob(
         _PRUNE.max_document_vectors,

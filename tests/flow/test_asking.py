@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semcache.documents import Document
 from semcache.entries.entry import Neighbour
 from semcache.flow.drive import run
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
-from semcache.flow.prune import is_explored, learned
+from semcache.flow.prune import is_explored, learned, vectors_at_hand
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import rerank
 from semcache.flow.reuse import Learned
@@ -250,6 +251,27 @@ def test_an_answer_of_the_surrogate_is_completed_by_what_near_queries_are_known_
     assert (outcome.status, outcome.reranker, outcome.reason) == (Status.DEGRADED, "learned", "busy")
     assert top(outcome, 2) == [49, 0]
     assert runner.store.read_exact("", "how far is the moon tonight") is None
+
+
+@pytest.mark.parametrize(("kind", "taken"), [("off", None), ("given", "given"), ("documents", "given")])
+def test_vectors_that_callers_give_come_first(kind: Any, taken: str | None, runner: FlowRunner) -> None:
+    carrying = [Document(text, {"embedding": [0.0, 1.0]}) for text in DOCUMENTS]
+    given = np.tile(np.array([1, 0], dtype=np.float32), (50, 1))
+    policy = replace(runner.policy, prune=replace(PRUNE, document_vectors=kind))
+    request = replace(checked_request("q", carrying, 5), document_vectors=given)
+    found = vectors_at_hand(request, policy, given[0])
+    assert found is (given if taken else None)
+
+
+@pytest.mark.parametrize(("kind", "are_taken"), [("off", False), ("given", False), ("documents", True)])
+def test_vectors_that_documents_carry_are_taken_where_the_user_says_so(
+    kind: Any, are_taken: bool, runner: FlowRunner
+) -> None:
+    carrying = [Document(text, {"embedding": [0.0, 2.0]}) for text in DOCUMENTS]
+    policy = replace(runner.policy, prune=replace(PRUNE, document_vectors=kind))
+    found = vectors_at_hand(checked_request("q", carrying, 5), policy, np.array([1, 0], dtype=np.float32))
+    assert (found is not None) is are_taken
+    assert found is None or (found == [0, 1]).all()
 
 
 def test_a_listwise_reranker_is_never_pruned() -> None:

@@ -8,7 +8,7 @@ import pytest
 from semcache.documents import Document
 from semcache.embedders.checked import given_vectors
 from semcache.errors import InvalidInputError
-from semcache.flow.hints import one_per_query, retrieval_scores, with_hints
+from semcache.flow.hints import carried_vectors, one_per_query, retrieval_scores, with_hints
 from semcache.flow.outcome import Outcome, ranking
 from semcache.flow.requests import checked_request
 from semcache.ranking import Status
@@ -22,6 +22,17 @@ def test_equal_texts_have_the_score_and_the_vector_of_the_first() -> None:
     assert hinted.retrieval_scores is not None and hinted.retrieval_scores.tolist() == [0.9, 0.5]
     assert hinted.document_vectors is not None and hinted.document_vectors.tolist() == np.eye(3)[:2].tolist()
     assert hinted.min_score == 2.0
+
+
+def test_vectors_that_documents_carry_are_made_unit_vectors_where_they_can_be() -> None:
+    useless: list[Any] = [[3, 4, 5], [0, 0], [1, float("nan")], ["a", "b"], [[1], [2]], None]
+    vectors = [[3, 4], *useless, np.array([0, 2.0])]
+    documents = [Document(f"text {n}", {"embedding": vector}) for n, vector in enumerate(vectors)]
+    found = carried_vectors(checked_request("q", [*documents, documents[7], "a plain text"], 1), 2)
+    assert found is not None and found.dtype == np.float32
+    assert found[0].tolist() == pytest.approx([0.6, 0.8]) and found[7].tolist() == [0, 1]
+    assert np.isnan(found[[1, 2, 3, 4, 5, 6, 8]]).all()
+    assert carried_vectors(checked_request("q", ["a plain text"], 1), 2) is None
 
 
 def test_given_scores_come_before_those_in_the_documents() -> None:

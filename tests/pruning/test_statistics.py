@@ -38,3 +38,12 @@ def test_too_few_requests_make_no_surrogate() -> None:
     assert Surrogate.of(Statistics.empty()) is None
     assert Surrogate.of(request(1).scaled(29)) is None
     assert Surrogate.of(request(1).scaled(31)) is not None
+
+
+def test_they_say_what_share_of_the_documents_had_a_feature() -> None:
+    with_scores = request(1)
+    without = Statistics.of(features("flea", TEXTS), np.arange(4.0))
+    shares = (with_scores + without + without + without).feature_shares
+    assert set(shares) == {"log_rank", "retrieval_score", "overlap", "log_length"}
+    assert (shares["log_rank"], shares["retrieval_score"]) == (1.0, 0.25)
+    assert Statistics.empty().feature_shares == {}
