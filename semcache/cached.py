@@ -1,6 +1,5 @@
 """A reranker behind a cache: asks the reranker only what the cache does not know."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,6 +30,7 @@ from semcache.observers.dispatch import checked_observers
 from semcache.protocols import FloatArray, Guard, Ladder, Observer, Reranker
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
+from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
@@ -383,9 +383,9 @@ class CachedReranker:
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
-        await asyncio.to_thread(self.forced.close)
-        await asyncio.to_thread(self.repairs.close)
-        await asyncio.to_thread(self.audit.close)
+        # Not in the loop's own threads, which the application may need for itself, or keep busy.
+        for close in (self.forced.close, self.repairs.close, self.audit.close):
+            await in_own_thread(close, "semcache-close")
         closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:
             await closing()

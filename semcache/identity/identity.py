@@ -22,7 +22,7 @@ from semcache.identity.subjects import Subject
 from semcache.protocols import Clock
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.futures import auntil_done, until_done
-from semcache.runtime.threads import MOST_THREADS, ThreadPool, start_thread
+from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_own_thread, start_thread
 
 # Answers to requests prove that a scorer works, so a probe that fails meanwhile fails for good.
 _MOST_FAILURES = 3
@@ -183,7 +183,10 @@ class Identity:
                 return self._variants.add(base, record)
 
     async def _aperform(self, step: Step) -> Any:
-        return await (self._subject.aask() if isinstance(step, Ask) else asyncio.to_thread(self._perform, step))
+        if isinstance(step, Ask):
+            return await self._subject.aask()
+        # Not in the loop's own threads: requests wait for this, and the application may keep those busy.
+        return await in_own_thread(partial(self._perform, step), "semcache-identity")
 
     def _follow(self, verdict: Verdict) -> None:
         self._answers = verdict.answers

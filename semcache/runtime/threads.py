@@ -63,7 +63,8 @@ def _stop_threads() -> None:
 async def in_own_thread(call: Callable[[], T], name: str) -> T:
     """The result of a call in a thread that ends with it, without blocking the event loop.
 
-    For the end of things, after which no idle thread is to be left. The thread goes on if its caller is cancelled.
+    For what is rare, such as the end of things, and is to leave no idle thread behind. The thread goes on if its caller
+    is cancelled.
     """
     job = _Job(call)
     Thread(target=job.run, name=name, daemon=True).start()

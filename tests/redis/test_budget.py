@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from threading import Event
@@ -178,6 +179,24 @@ async def test_a_call_that_is_cancelled_says_nothing_about_redis(redis_url: str)
             await waiting
         assert repr(connection.node.breaker) == "<RedisCircuitBreaker closed>"
         assert await connection.aexecute(PING) == [b"PONG"]
+
+
+async def test_an_application_that_keeps_the_threads_of_its_loop_busy_holds_nothing_up(
+    redis_url: str, namespace: str
+) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    done = Event()
+    busy = asyncio.create_task(asyncio.to_thread(done.wait))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace})
+            cache = RedisSemanticCache(embedding_model=WordEmbedder(), settings=settings)
+            async with CachedReranker(CountingReranker(), cache) as reranker:
+                assert [(await reranker.arerank("q", DOCUMENTS)).status for _ in range(2)] == ["fresh", "exact"]
+            await cache.aclose()
+    finally:
+        done.set()
+        await busy
 
 
 def test_garbage_opens_no_connection_per_request(scene: Scene) -> None:

@@ -83,6 +83,11 @@ class RedisCircuitBreaker:
         self._lock = threading.Lock()
         self._is_watched = self._is_suspected = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether Redis is left alone."""
+        return self._failed_at is not None
+
     def admit(self) -> int:
         """Let one call pass, with the epoch that its failure counts in. Raises StoreLeftAloneError while it is open."""
         # The closed breaker is the path of every request, so it takes no lock. The epoch is read before ``_failed_at``:

@@ -1,6 +1,5 @@
 """The connection to one Redis, which may be a server or a whole cluster."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -19,6 +18,7 @@ from semcache.redis.client.url import address_of_url
 from semcache.redis.cluster.connection import ClusterConnection
 from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.runtime.forking import ForkSafeLock
+from semcache.runtime.threads import in_own_thread
 from semcache.settings import Redis as RedisKnobs
 
 _DEFAULTS = RedisKnobs()
@@ -139,7 +139,7 @@ class RedisConnection:
         reply = (await self.node.aexecute(_WHAT_IT_IS))[0]
         if not _is_of_cluster(reply):
             return self._reached_by(reply)
-        return await asyncio.to_thread(self._reached_by, reply)
+        return await in_own_thread(partial(self._reached_by, reply), "semcache-redis-cluster")
 
     def _reached_by(self, reply: object) -> "NodeConnection | ClusterConnection":
         """What is reached, by what the server said that it is."""
@@ -179,7 +179,7 @@ class RedisConnection:
         if isinstance(self._reached, ClusterConnection):
             await self._reached.aclose()
         # In a thread: the end of an embedded server is waited for.
-        await asyncio.to_thread(self.close)
+        await in_own_thread(self.close, "semcache-close")
 
     def __enter__(self) -> Self:
         return self

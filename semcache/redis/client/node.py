@@ -40,6 +40,10 @@ _BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
 _ROUND_TRIPS = 5
 """Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
 longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
+_QUICK_AGAIN = 0.9
+"""Part of the time that counts as slow within which a Redis that is left alone must answer, so that one that takes just
+that long is not taken up and left alone again and again. Not much less: one that always took a little less before it
+failed once must be taken up again."""
 
 _IN_VAIN = 0.25
 """Of the budget: a wait that says something about the server. Shards of a cluster that are asked at once have half of
@@ -218,15 +222,16 @@ class NodeConnection:
 
     def _probe(self) -> str:
         """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
+        slow_s = self._slow_s * (_QUICK_AGAIN if self.breaker.is_open else 1)
         try:
             connection = self._pool.opened()
             try:
-                quickest_s = quickest_answer_s(connection, self._timeout_s, self._slow_s)
+                quickest_s = quickest_answer_s(connection, self._timeout_s, slow_s)
             finally:
                 connection.disconnect()
         except FOREIGN as error:
             return str(self._translated(error))
-        if quickest_s <= self._slow_s:
+        if quickest_s <= slow_s:
             return ""
         return (
             f"{self.where} is slow: it takes {quickest_s * 1000:.0f} ms to answer, and more than "

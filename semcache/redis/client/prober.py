@@ -66,16 +66,16 @@ def quickest_answer_s(connection: Any, timeout_s: float, enough_s: float) -> flo
     ``connection`` is of a ``bounded`` kind. Each answer takes ``timeout_s`` at most. Raises what redis-py raises for a
     connection, and the error that the server answered with.
     """
-    quickest_s = inf
+    quickest_s = late_s = inf
     for _ in range(_TIMES):
-        # In a process with busy threads, whatever blocks waits for Python's lock afterwards, 5 ms and more. A short
-        # sleep says how long that takes at the moment, which is no fault of the server.
-        late_s = _seconds(partial(sleep, _MOMENT_S)) - _MOMENT_S
+        late_s = min(late_s, _seconds(partial(sleep, _MOMENT_S)) - _MOMENT_S)
         connection.limit.begin(monotonic() + timeout_s, timeout_s)
-        quickest_s = min(quickest_s, max(0.0, _seconds(partial(_ping, connection)) - late_s))
+        quickest_s = min(quickest_s, _seconds(partial(_ping, connection)))
         if quickest_s <= enough_s:
-            break
-    return quickest_s
+            return quickest_s
+    # In a process with busy threads, whatever blocks waits for Python's lock afterwards, 5 ms and more. A short sleep
+    # says how long that takes at least, which is no fault of the server.
+    return max(0.0, quickest_s - late_s)
 
 
 def _seconds(call: Callable[[], None]) -> float:

@@ -50,10 +50,6 @@ def after_a_failure(url: str) -> Iterator[RedisConnection]:
         yield connection
 
 
-def is_open(connection: RedisConnection) -> bool:
-    return "open" in repr(connection.node.breaker)
-
-
 class RemoteServer:
     """A connection to a server that is 1 ms away: a thread that waits for it gives Python's lock to others."""
 
@@ -75,7 +71,7 @@ def test_waiting_for_other_threads_is_no_fault_of_the_server() -> None:
 def test_a_busy_process_finds_a_server_that_is_back(redis_url: str) -> None:
     with after_a_failure(redis_url) as connection:
         until = monotonic() + PATIENCE_S
-        while is_open(connection):
+        while connection.node.breaker.is_open:
             assert monotonic() < until
 
 
@@ -86,7 +82,20 @@ def test_a_busy_process_still_sees_that_a_server_is_slow(redis_url: str) -> None
         with after_a_failure(proxy.url) as connection:
             until = monotonic() + 0.5
             while monotonic() < until:
-                assert is_open(connection)
+                assert connection.node.breaker.is_open
+
+
+def test_a_server_that_takes_just_as_long_as_it_may_is_not_taken_up_again_and_again(redis_url: str) -> None:
+    with Proxy(redis_url).running() as proxy:
+        proxy.delay_s = 0.9 * SLOW_S
+        with after_a_failure(proxy.url) as connection:
+            until = monotonic() + 0.3
+            while monotonic() < until:
+                assert connection.node.breaker.is_open
+            proxy.heal()
+            until = monotonic() + PATIENCE_S
+            while connection.node.breaker.is_open:
+                assert monotonic() < until
 
 
 def test_what_has_come_is_read_also_by_a_thread_that_is_late() -> None:
