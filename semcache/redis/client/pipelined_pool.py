@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, cast
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -9,7 +10,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.redis.client.commands import Command, Replies
-from semcache.redis.client.wire import as_reply, has_left_over, packed
+from semcache.redis.client.wire import RENEWAL_S, as_reply, is_of_replica, is_used_up, packed
 
 _MAX_CONNECTIONS = 4
 """Connections of an event loop. More than one, so that a slow reply does not hold up the others; few, so that calls
@@ -44,6 +45,8 @@ class PipelinedPool:
         long before."""
         self._suspects: set[Any] = set()
         """Connections that are closed before they are used again."""
+        self._renewed_at = -inf
+        """When that was so since the server is a replica."""
 
     async def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
         """See ConnectionPool."""
@@ -105,7 +108,7 @@ class PipelinedPool:
 
     async def _send_batch(self, connection: Any, batch: "list[_Call]") -> None:
         was_open = connection.is_connected
-        if was_open and (connection in self._suspects or has_left_over(connection)):
+        if was_open and (connection in self._suspects or is_used_up(connection)):
             await connection.disconnect(nowait=True)
             self._suspects.discard(connection)
         try:
@@ -127,11 +130,14 @@ class PipelinedPool:
                 await self._open(connection, under_way.calls)
             # It is set only when no call waits any more: a time of its own would be one more timer for each batch.
             async with asyncio.timeout(None) as under_way.limit:
-                await _answer(connection, under_way.calls)
+                is_replica = await _answer(connection, under_way.calls)
         except TimeoutError:
             raise RedisTimeoutError("no reply in time") from None  # the calls have been told already
         finally:
             self._under_way.discard(under_way)
+        if is_replica and (now := asyncio.get_running_loop().time()) > self._renewed_at + RENEWAL_S:
+            self._renewed_at = now
+            self.renew()
 
     async def _open(self, connection: Any, calls: "list[_Call]") -> None:
         """Open a connection. It takes the time it takes: calls that can wait no longer leave it to later ones."""
@@ -251,16 +257,20 @@ def _close_socket(connection: Any) -> None:
         sock.close()
 
 
-async def _answer(connection: Any, calls: Sequence[_Call]) -> None:
+async def _answer(connection: Any, calls: Sequence[_Call]) -> bool:
+    """Send the calls' commands and read their replies. Whether the server says that it is a replica."""
     commands = [command for call in calls for command in call.commands]
     await connection.send_packed_command([packed(commands)], check_health=False)
+    is_replica = False
     for call in calls:
         replies: Replies = []
         for _ in call.commands:
             try:
                 replies.append(await connection.read_response())
             except ResponseError as error:
+                is_replica = is_replica or is_of_replica(error)
                 replies.append(as_reply(error))
         # The replies of a call that was cancelled meanwhile are read all the same: those of the next call lie behind.
         if not call.replies.done():
             call.replies.set_result(replies)
+    return is_replica

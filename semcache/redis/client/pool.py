@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.errors import DeadlineExceededError
 from semcache.redis.client.commands import Command, Replies
-from semcache.redis.client.wire import as_reply, has_left_over, packed
+from semcache.redis.client.wire import RENEWAL_S, as_reply, is_of_replica, is_used_up, packed
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.threads import ThreadPool
 
@@ -66,7 +66,7 @@ class ConnectionPool:
             connection = None
         if connection is not None:
             try:
-                if not has_left_over(connection):
+                if not is_used_up(connection):
                     return self._exchange(connection, commands, until, timeout_s)
                 connection.disconnect()
             except RedisConnectionError:
@@ -196,7 +196,7 @@ class Sent:
 
 
 def exchange_on(connection: Any, commands: Sequence[Command]) -> Replies:
-    """Send commands on an open connection for threads, and read their replies."""
+    """Send commands on an open connection for threads, and read their replies. Closes one that leads to a replica."""
     connection.send_packed_command([packed(commands)], check_health=False)
     return read_replies(connection, commands)
 
@@ -204,9 +204,13 @@ def exchange_on(connection: Any, commands: Sequence[Command]) -> Replies:
 def read_replies(connection: Any, commands: Sequence[Command]) -> Replies:
     """Read the replies to commands that were sent."""
     replies: Replies = []
+    is_replica = False
     for _ in commands:
         try:
             replies.append(connection.read_response())
         except ResponseError as error:
+            is_replica = is_replica or is_of_replica(error)
             replies.append(as_reply(error))
+    if is_replica and monotonic() - connection.limit.opened_at > RENEWAL_S:
+        connection.disconnect()
     return replies

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from sys import getswitchinterval
 from threading import Event
 from time import monotonic, sleep
 from typing import Any
@@ -73,9 +74,9 @@ def quickest_answer_s(connection: Any, timeout_s: float, enough_s: float) -> flo
         quickest_s = min(quickest_s, _seconds(partial(_ping, connection)))
         if quickest_s <= enough_s:
             return quickest_s
-    # In a process with busy threads, whatever blocks waits for Python's lock afterwards, 5 ms and more. A short sleep
-    # says how long that takes at least, which is no fault of the server.
-    return max(0.0, quickest_s - late_s)
+    # In a process with busy threads, whatever blocks waits for Python's lock afterwards: for one interval at least, of
+    # 5 ms. A short sleep says how long that takes, which is no fault of the server.
+    return quickest_s if late_s < getswitchinterval() else max(0.0, quickest_s - late_s)
 
 
 def _seconds(call: Callable[[], None]) -> float:

@@ -14,10 +14,11 @@ from typing import Any
 class Limit:
     """The time by which a connection must have done what it is doing; none before ``begin``."""
 
-    __slots__ = ("_grace_s", "_set_timeout", "_timeout_s", "is_new", "until")
+    __slots__ = ("_grace_s", "_set_timeout", "_timeout_s", "is_new", "opened_at", "until")
 
     def __init__(self) -> None:
         self.until = inf
+        self.opened_at = 0.0
         self._grace_s = 0.0
         self._timeout_s = 0.0
         self._set_timeout: Callable[[float], None] | None = None
@@ -26,6 +27,7 @@ class Limit:
 
     def of_socket(self, set_timeout: Callable[[float], None]) -> None:
         """The connection was opened, with a socket that this sets the timeout of."""
+        self.opened_at = monotonic()
         self._set_timeout = set_timeout
         self._timeout_s = 0.0
 

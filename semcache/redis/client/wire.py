@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 
 from semcache.redis.client.commands import Command
 
+RENEWAL_S = 0.5
+"""A connection to a server that says that it is a replica is opened anew this often, in seconds."""
 
-def has_left_over(connection: Any) -> bool:
-    """Whether something was received behind the last reply. Then all later replies would be off by one.
+
+def is_used_up(connection: Any) -> bool:
+    """Whether a connection was closed, or received something behind the last reply: later replies would be off by one.
 
     What the server sends later is not seen: to look at the socket, as redis-py's ``can_read`` does, takes a tenth of a
     whole exchange. Then the check of an entry fails, and the connection is not used again either.
@@ -18,8 +21,16 @@ def has_left_over(connection: Any) -> bool:
     # Of redis-py's parser and of hiredis' reader below it; redis-py itself asks it in the same way.
     try:
         return connection._parser._reader.has_data()  # type: ignore[no-any-return]
-    except AttributeError:  # a parser without it
-        return False
+    except AttributeError:  # a parser of another kind, or one whose connection was closed
+        return not connection.is_connected
+
+
+def is_of_replica(error: ResponseError) -> bool:
+    """Whether a server says that it is a replica. After a failover its address may lead to another one by now.
+
+    No server closes its connections when it becomes a replica, so that they would lead there for ever.
+    """
+    return isinstance(error, ReadOnlyError | MasterDownError)
 
 
 def as_reply(error: ResponseError) -> ResponseError:

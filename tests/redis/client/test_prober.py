@@ -64,7 +64,9 @@ class RemoteServer:
 
 @pytest.mark.usefixtures("busy_process")
 def test_waiting_for_other_threads_is_no_fault_of_the_server() -> None:
-    assert quickest_answer_s(RemoteServer(), PATIENCE_S, SLOW_S) < HOLD_S / 2
+    until = monotonic() + PATIENCE_S
+    while quickest_answer_s(RemoteServer(), PATIENCE_S, SLOW_S) >= HOLD_S / 2:
+        assert monotonic() < until
 
 
 @pytest.mark.usefixtures("busy_process")
@@ -87,7 +89,7 @@ def test_a_busy_process_still_sees_that_a_server_is_slow(redis_url: str) -> None
 
 def test_a_server_that_takes_just_as_long_as_it_may_is_not_taken_up_again_and_again(redis_url: str) -> None:
     with Proxy(redis_url).running() as proxy:
-        proxy.delay_s = 0.9 * SLOW_S
+        proxy.delay_s = 0.93 * SLOW_S
         with after_a_failure(proxy.url) as connection:
             until = monotonic() + 0.3
             while monotonic() < until:
