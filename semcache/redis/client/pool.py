@@ -90,7 +90,7 @@ class ConnectionPool:
             connection = self._idle.pop()
         except IndexError:
             connection = None
-        if connection is not None and has_left_over(connection):
+        if connection is not None and is_used_up(connection):
             connection.disconnect()
             connection = None
         if connection is not None:
@@ -196,13 +196,13 @@ class Sent:
 
 
 def exchange_on(connection: Any, commands: Sequence[Command]) -> Replies:
-    """Send commands on an open connection for threads, and read their replies. Closes one that leads to a replica."""
+    """Send commands on an open connection for threads, and read their replies."""
     connection.send_packed_command([packed(commands)], check_health=False)
     return read_replies(connection, commands)
 
 
 def read_replies(connection: Any, commands: Sequence[Command]) -> Replies:
-    """Read the replies to commands that were sent."""
+    """Read the replies to commands that were sent. Closes a connection that leads to a replica, unless it is new."""
     replies: Replies = []
     is_replica = False
     for _ in commands:
