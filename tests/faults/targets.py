@@ -18,17 +18,16 @@ def targets(rows: Iterable[Figures]) -> list[dict[str, str]]:
     own = [row for row in rows if row["subject"] == Semcache.name and row["strikes"] != "near"]
     waiting = [row for row in own if _is_of_waiting(row)]
     returning = [row for row in own if row.get("heals") and row["strikes"] in ("network", "server")]
-    lines = []
-    for name in ("failed", "wrong", "unanswered"):
-        lines.append(_line(f"{name} requests", "0", own, lambda row, name=name: float(row[name]), "{:.0f}"))
+    lines = [
+        _line(f"{name} requests", 0.0, "", own, lambda row, name=name: float(row[name]))
+        for name in ("failed", "wrong", "unanswered")
+    ]
     if waiting:
-        first = _line(
-            "p99 of added, first second, frozen or slow", f"< {_FIRST_MS:g} ms", waiting, _more_ms("first_second")
-        )
-        later = _line("the same, later", f"< {_LATER_MS:g} ms", waiting, _more_ms("later"))
-        lines += [first, later]
+        first, later = _more_ms("first_second"), _more_ms("later")
+        lines.append(_line("p99 of added, first second, frozen or slow", _FIRST_MS, " ms", waiting, first))
+        lines.append(_line("the same, later", _LATER_MS, " ms", waiting, later))
     if returning:
-        lines.append(_line("back after the end", f"< {_BACK_S:g} s", returning, _back_s, "{:.2f}"))
+        lines.append(_line("back after the end", _BACK_S, " s", returning, _back_s))
     return lines
 
 
@@ -47,14 +46,19 @@ def _back_s(row: Figures) -> float:
 
 
 def _line(
-    figure: str, bound: str, rows: Sequence[Figures], value: Callable[[Figures], float], form: str = "{:.1f}"
+    figure: str, most: float, unit: str, rows: Sequence[Figures], value: Callable[[Figures], float]
 ) -> dict[str, str]:
     worst = max(rows, key=value)
     return {
         "figure": figure,
-        "target": bound,
-        "worst": form.format(value(worst)),
+        "at most": f"{most:g}{unit}",
+        "worst": _digits(value(worst)),
         "where": worst["fault"] if value(worst) > 0 else "",
-        "median": form.format(median(map(value, rows))),
+        "median": _digits(median(map(value, rows))),
         "rows": str(len(rows)),
+        "kept": "yes" if value(worst) <= most else "**no**",
     }
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}"
