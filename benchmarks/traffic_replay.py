@@ -180,7 +180,7 @@ def _used_s(client: redis.Redis) -> float:
 def pipeline(url: str, reranker: Reranker, embedder: Embedder, mode: Mode) -> OptimizedRerankerPipeline:
     """The pipeline with default settings but for the mode, and no limits on time."""
     settings = Settings(
-        redis={"url": url, "timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S},
+        redis={"url": url, "timeout_s": TIMEOUT_S, "connect_timeout_s": TIMEOUT_S, "budget_s": TIMEOUT_S},
         monitor={"p95_threshold_s": P95_S},
         # The given reranker takes the place of the first rung.
         rerankers=[{"kind": "embedding"}, {"kind": "embedding"}],

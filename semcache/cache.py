@@ -214,16 +214,18 @@ class RedisSemanticCache:
     ) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        read = self.store.read_document_vectors
-        return Calls(self.store, self.backend.embed, score, neighbours, self.on_event, self.reranker, read, budget_s)
+        store, embed, on_event = self.store, self.backend.embed, self.on_event
+        read, near = store.read_document_vectors, store.find_near
+        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near)
 
     def async_calls(
         self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
     ) -> Calls[AsyncStore]:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
-        read, embed = self.async_store.read_document_vectors, self.backend.aembed
-        return Calls(self.async_store, embed, score, neighbours, self.on_event, self.reranker, read, budget_s)
+        store, embed, on_event = self.async_store, self.backend.aembed, self.on_event
+        read, near = store.read_document_vectors, store.find_near
+        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near)
 
     @property
     def _budget_s(self) -> float:

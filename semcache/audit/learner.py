@@ -96,14 +96,19 @@ class PruningLearner:
         document_vectors: FloatArray | None = None,
         fingerprints: Sequence[bytes] = (),
         neighbours: Sequence[Neighbour] = (),
-    ) -> None:
+    ) -> Floats | None:
         """Count a request whose documents have these features, and these true scores for its query.
 
         ``neighbours`` are the near queries that could have helped, which know documents by their ``fingerprints``.
+        Returns how much better each document scored than was expected without knowing its earlier scores, which is what
+        it teaches for other queries; None while too little is known.
         """
+        better = None
         if self.surrogate is None:
             self._pending += Statistics.of(features, scores)
         else:
+            better = scores - self.surrogate.predict(features.without("earlier")).scores
+            better -= better.mean()
             learned = expected(self.surrogate, features, document_vectors, self._prune.confidence)
             self._pending += Statistics.of(features, scores, learned.predicted.scores, learned.predicted.spread)
             if len(scores) > top_k + FIRST_ROUND_EXTRA:
@@ -113,6 +118,7 @@ class PruningLearner:
                 if seen[0].confidence == self.in_force:
                     self._doubt = self._doubt.after(seen[0].loss, self._budget)
         self.surrogate = Surrogate.of(self.known + self._pending)
+        return better
 
     def share(self) -> Pruning:
         """Add what is new to what the others know, and decide by all of it; gives the decision before.

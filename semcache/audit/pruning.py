@@ -12,6 +12,8 @@ from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
+from semcache.entries.fingerprint import entry_id
+from semcache.errors import StoreError
 from semcache.events import CacheFailed, PruningChanged, PruningMeasured
 from semcache.flow.outcome import Outcome, Whole
 from semcache.flow.policy import PrunePolicy
@@ -21,6 +23,7 @@ from semcache.protocols import Clock
 from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Pruning
 from semcache.ranking import Status
+from semcache.redis.earlier import Taught
 from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
@@ -140,12 +143,14 @@ class PruningWatch:
     def after_fork_in_child(self) -> None:
         """Leave to the parent what it has learned and not shared yet."""
         self._waiting.clear()
+        self._taught.clear()
         self._learner.drop()
 
     def _begin(self) -> PruningLearner:
         """Begin anew, with what is known in the present scope."""
         self._scope = self._scope_now()
         self._is_new = True
+        self._taught: dict[str, list[Taught]] = {}
         backend = self._cache.backend
         store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
         return PruningLearner(store, self._prune, self._reuse, self._budget)
@@ -180,13 +185,26 @@ class PruningWatch:
         vectors = vectors_at_hand(request, policy, whole.vector)
         if vectors is None and self._prune.document_vectors == "embed":
             vectors = self._cache.store.read_document_vectors(request.tenant, request.fingerprints)
-        features = described(request, policy, request.query, whole.vector, vectors)
+        query, names = entry_id(request.tenant, request.query), request.fingerprints
+        try:
+            # As it was before this request, and without its own scores: they would foretell themselves.
+            earlier = self._cache.store.read_earlier(request.tenant, query, names)
+        except StoreError:
+            # To share what was learned will fail just as well, and tells of it.
+            earlier = None
+        features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier)
         scores = np.array(outcome.scores, dtype=float)
-        self._learner.learn(features, scores, request.top_k, vectors, request.fingerprints, whole.neighbours)
+        better = self._learner.learn(features, scores, request.top_k, vectors, names, whole.neighbours)
+        if better is not None and np.isfinite(better).all():
+            self._taught.setdefault(request.tenant, []).append(Taught(query, names, better))
 
     def _share(self) -> None:
         """Share what was learned, and put in force what all of it says."""
         self._due = self._clock() + _FLUSH_S
+        # What cannot be added now is let go: it is only a help, and there is more of it all the time.
+        taught, self._taught = self._taught, {}
+        for tenant, queries in taught.items():
+            self._cache.store.add_earlier(tenant, queries, self._prune.max_document_vectors)
         before = self._learner.share()
         self._cache.backend.restrict(self._cache.reranker, self._learner.restricted)
         self._tell(before)

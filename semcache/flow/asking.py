@@ -41,7 +41,9 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
     if rule is not None and prune is not None and is_helped and is_prunable(request):
         if policy.is_pruning and is_explored(request, prune.explore):
             return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
-        expected = yield from learned(request, policy, found.vector, found.neighbours, completes=policy.is_pruning)
+        expected = yield from learned(
+            request, policy, found.vector, found.neighbours, completes=policy.is_pruning, earlier=found.earlier
+        )
         if expected is not None and not found.neighbours:
             # What a near query's drift has to do with it says nothing here.
             rule = prune.rule()
@@ -130,7 +132,7 @@ def _degraded(request: Request, policy: FlowPolicy, found: Found, fresh: Floats,
     near = [neighbour for neighbour in found.neighbours if _is_alike(request, policy, neighbour)]
     expected = None
     if scored.reranker == LEARNED:
-        expected = yield from learned(request, policy, found.vector, near)
+        expected = yield from learned(request, policy, found.vector, near, earlier=found.earlier)
     prior = reuse.prior(request.fingerprints, near, expected)
     # Scores of this very query say how far off the others are; where they are known, they stand.
     scores = np.where(np.isnan(fresh), expect(prior, fresh).scores, fresh)

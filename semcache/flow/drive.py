@@ -138,13 +138,27 @@ class ScoreDocuments(Protocol):
     ) -> Scored | Awaitable[Scored]: ...
 
 
+class FindNear(Protocol):
+    """``find_near`` of a store; of one for event loops it is awaited."""
+
+    def __call__(
+        self,
+        tenant: str,
+        vectors: Sequence[FloatArray],
+        k: int,
+        min_similarity: float,
+        documents: Sequence[Sequence[bytes]],
+    ) -> Any: ...
+
+
 @dataclass(slots=True)
 class Calls(Generic[StoreT]):
     """Says which call performs which step of a flow: ordinary calls with a Store, awaited ones with an AsyncStore.
 
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
     ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
-    ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept.
+    ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept;
+    ``near`` reads with the neighbours what is known of documents from earlier queries, as ``find_near`` of RedisStore.
     ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit. A
     request that has used up half of that hands over what it has to store to ``write_later``.
     """
@@ -159,6 +173,7 @@ class Calls(Generic[StoreT]):
     budget_s: float | None = None
     pairs_at_once: Callable[[], int] | None = None
     write_later: Callable[[Remember], None] | None = None
+    near: FindNear | None = None
 
     def budget(self, deadline: float | None) -> TimeBudget | None:
         """The time that a request may wait for the store."""
@@ -188,6 +203,8 @@ class Calls(Generic[StoreT]):
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
+                if isinstance(step, FindNeighbours) and step.documents and self.near is not None:
+                    return _read_beside([step], (yield self._near_call([step], self.near)))[0]
                 answer = yield self._cache_call(step, deadline)
                 return answer[0] if isinstance(step, Embed) else answer
             except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; it becomes an event
@@ -211,14 +228,17 @@ class Calls(Generic[StoreT]):
                     self._report_reranker(part, error)
                     raise
             return scored
-        together = self._joint_call(steps)
+        is_near = isinstance(steps[0], FindNeighbours) and any(step.documents for step in steps)
+        near = self.near if is_near else None
+        together = self._joint_call(steps) if near is None else self._near_call(steps, near)
         if together is None:
             answers = []
             for step in steps:
                 answers.append((yield from self.answer(step)))
             return answers
         try:
-            return list((yield together))
+            found = list((yield together))
+            return found if near is None else _read_beside(steps, found)
         except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; it becomes an event
             self._report(steps, error)
             return [_miss(step) for step in steps]
@@ -258,6 +278,11 @@ class Calls(Generic[StoreT]):
             vectors = [step.vector for step in steps]
             return lambda: self.store.find_neighbours_many(first.tenant, vectors, self.neighbours, lowest)
         return None
+
+    def _near_call(self, steps: Sequence[FindNeighbours], near: FindNear) -> Call:
+        tenant, lowest = steps[0].tenant, min(step.min_similarity for step in steps)
+        vectors, documents = [step.vector for step in steps], [step.documents for step in steps]
+        return partial(near, tenant, vectors, self.neighbours, lowest, documents)
 
     def _score_call(
         self, step: Score, deadline: float | None, started: float | None = None, *, is_patient: bool = False
@@ -302,6 +327,13 @@ def _is_late(deadline: float | None) -> bool:
         return True
     budget = current_budget()
     return budget is not None and budget.left_s <= budget.whole_s / 2
+
+
+def _read_beside(steps: Sequence[FindNeighbours], found: Sequence[Any]) -> list[Any]:
+    """The neighbours of each step, of what was read together; the rest is written to the steps."""
+    for step, (_, earlier) in zip(steps, found, strict=True):
+        step.earlier = earlier
+    return [neighbours for neighbours, _ in found]
 
 
 def _miss(step: Step) -> Any:

@@ -70,6 +70,7 @@ class Found:
     """The result of a look-up. ``outcome`` is set when no reranker needs to be asked; else ``why`` says why not.
 
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
+    ``earlier`` is how much better than expected each document scored for other queries, where that was read.
     """
 
     exact: Scores | None
@@ -77,6 +78,7 @@ class Found:
     neighbours: tuple[Neighbour, ...] = ()
     outcome: Outcome | None = None
     why: str = ""
+    earlier: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import entry_id
+from semcache.flow.drift import Floats
 from semcache.flow.hints import carried_vectors, retrieval_scores
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request
@@ -38,20 +39,24 @@ def learned(
     neighbours: Sequence[Neighbour] = (),
     *,
     completes: bool = True,
+    earlier: Floats | None = None,
 ) -> Generator[Step, Any, Learned | None]:
     """Scores that the surrogate expects of the documents, and how much more than for the queries of the neighbours.
 
-    None while too little was learned. ``vector`` is the query's; ``completes`` is that of ``Learned``.
+    None while too little was learned. ``vector`` is the query's; ``completes`` is that of ``Learned``, ``earlier`` that
+    of ``described``.
     """
     if policy.surrogate is None or policy.prune is None:
         return None
     vectors = vectors_at_hand(request, policy, vector)
     if vectors is None and policy.prune.document_vectors == "embed":
         vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
-    known = described(request, policy, request.query, vector, vectors)
+    known = described(request, policy, request.query, vector, vectors, earlier=earlier)
     found = expected(policy.surrogate, known, vectors, policy.prune.confidence)
     changes = {
-        index: policy.surrogate.change(known, described(request, policy, near.query, near.vector, vectors))
+        index: policy.surrogate.change(
+            known, described(request, policy, near.query, near.vector, vectors, earlier=earlier)
+        )
         for index, near in enumerate(neighbours)
     }
     found = replace(found, changes=changes, completes=completes)
@@ -79,10 +84,13 @@ def described(
     query: str | None,
     vector: FloatArray | None,
     document_vectors: FloatArray | None,
+    *,
+    earlier: Floats | None = None,
 ) -> Features:
     """The features of a request's documents for its own query or, of a neighbour, for what is known of another one.
 
-    ``document_vectors`` are by document, a row of nan where there is none.
+    ``document_vectors`` are by document, a row of nan where there is none; ``earlier`` says how much better than
+    expected each document scored for other queries, nan where nothing is known.
     """
     return features(
         query,
@@ -90,4 +98,5 @@ def described(
         retrieval_scores=retrieval_scores(request),
         query_vector=vector,
         document_vectors=document_vectors,
+        earlier=earlier,
     )

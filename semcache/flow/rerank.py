@@ -19,6 +19,7 @@ from semcache.flow import why
 from semcache.flow.asking import Flow, ask_about_all, ask_as_needed
 from semcache.flow.outcome import Found, Outcome, best_first
 from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.flow.prune import is_prunable
 from semcache.flow.requests import Request
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Step
 from semcache.protocols import FloatArray
@@ -98,13 +99,14 @@ def _find_near(
     listwise: bool,
 ) -> FindFlow:
     """The neighbours of a query of which ``exact`` is known, and whether they answer by themselves."""
-    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold)
+    # Read with the neighbours, since a round trip of its own would be longer than the search.
+    documents = request.fingerprints if policy.is_pruning and not listwise and is_prunable(request) else ()
+    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents)
     near: Sequence[Neighbour] = yield searching
     near = _other_entries(request, near, rule.reuse_threshold, is_exact_known=exact is not None)
     if not near:
-        return Found(
-            exact, vector, why=why.unavailable(searching.failure) if searching.failure else why.none_near(rule)
-        )
+        unfound = why.unavailable(searching.failure) if searching.failure else why.none_near(rule)
+        return Found(exact, vector, why=unfound, earlier=searching.earlier)
     # A guard is asked only about neighbours that would be trusted otherwise: each of its refusals is an event.
     alike: list[Neighbour] = []
     refusal: Refuse | None = None
@@ -115,8 +117,9 @@ def _find_near(
         return Found(exact, vector, outcome=outcome)
     sharing = _sharing(request, near)
     if not sharing:
-        return Found(exact, vector, why=why.none_shared(near[0]))
-    return Found(exact, vector, sharing, why=why.not_trusted(request, policy, rule, near, alike, refusal))
+        return Found(exact, vector, why=why.none_shared(near[0]), earlier=searching.earlier)
+    untrusted = why.not_trusted(request, policy, rule, near, alike, refusal)
+    return Found(exact, vector, sharing, why=untrusted, earlier=searching.earlier)
 
 
 def _other_entries(

@@ -2,11 +2,13 @@
 
 Treat steps as immutable. They are not frozen because constructing a frozen dataclass takes twice as long, and every
 request constructs some. Only the driver writes to one: a cache step that failed is answered as if nothing had been
-found, and its ``failure`` says why, for flows that explain themselves. The answer of a hit thus carries nothing extra.
+found, and its ``failure`` says why, for flows that explain themselves; what a search reads beside the neighbours stands
+on it, too. The answer of a hit thus carries nothing extra.
 """
 
 from dataclasses import dataclass, field
 
+from semcache.flow.drift import Floats
 from semcache.protocols import FloatArray
 
 
@@ -38,11 +40,17 @@ class ReadVector:
 
 @dataclass(slots=True)
 class FindNeighbours:
-    """Answered by entries near the vector, nearest first. The flow has no use for any below ``min_similarity``."""
+    """Answered by entries near the vector, nearest first. The flow has no use for any below ``min_similarity``.
+
+    In the same round trip the driver reads into ``earlier`` how much better than expected ``documents``, given by their
+    fingerprints, scored for earlier queries; nan where nothing is known, None without any.
+    """
 
     tenant: str
     vector: FloatArray
     min_similarity: float = -1.0
+    documents: tuple[bytes, ...] = ()
+    earlier: Floats | None = field(default=None, init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 

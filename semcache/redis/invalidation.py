@@ -8,6 +8,7 @@ from semcache.errors import InvalidInputError
 from semcache.redis.client.commands import Command, script
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.document_vectors import forget_document_vectors
+from semcache.redis.earlier import forget_earlier
 from semcache.redis.operation import Operation, StoreState, scan
 from semcache.redis.rewriting import EntryKeys, rewrite
 
@@ -18,9 +19,9 @@ def forget(
     """Remove one query's entry, one document's scores (by fingerprint), or all of a tenant; how many entries changed.
 
     With a query, no tenant means the empty one; with a document, it means all tenants. Query and document together
-    remove that document from that entry. Entries left without scores are removed. Kept vectors of documents go, too,
-    and are not counted. Looking for a document or a tenant
-    goes through all keys of the server.
+    remove that document from that entry. Entries left without scores are removed. Kept vectors of documents, and
+    what their scores for earlier queries were, go, too, and are not counted. Looking for a document or a tenant goes
+    through all keys of the server.
 
     Example:
         store.forget(query="how far is the moon")
@@ -38,6 +39,7 @@ def forget(
         return int(state.value(removed) > 0)
     if document is not None:
         yield from forget_document_vectors(state, tenant, document)
+        yield from forget_earlier(state, tenant, document)
         return (yield from _forget_document(state, tenant, document))
     if tenant is not None:
         return (yield from _forget_all(state, tenant))
@@ -83,6 +85,7 @@ def _remove_document(state: StoreState, entries: Sequence[EntryKeys], document: 
 
 def _forget_all(state: StoreState, tenant: str | None) -> Operation[int]:
     yield from forget_document_vectors(state, tenant)
+    yield from forget_earlier(state, tenant)
     count = 0
     for family, tail in state.layout.keys.families(tenant):
         # Scores are counted, since an entry without scores is a miss. Vectors are looked for as well and not derived

@@ -47,7 +47,9 @@ class KeySpace:
     ``{base}:ts:<tag>:{<id>}``    STRING
     ``{base}:d:{<document>}``     STRING  the vector of a document, see document_vectors.py
     ``{base}:td:<tag>:{<doc.>}``  STRING  the same of a tenant
-    ``{base}:n``                  HASH    how many of these vectors were written lately
+    ``{base}:e:{<scope>}:<n>``    HASH    how far documents' scores were from what was expected, see earlier.py
+    ``{base}:te:{<tag>}:<n>``     HASH    the same of a tenant
+    ``{base}:n``                  HASH    how many of these vectors and differences were written lately
     ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py
     ``{base}:z``, ``{base}:l``    both    what pruning was seen to cost, and sums it is learned from; pruning_state.py
     ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
@@ -109,9 +111,19 @@ class KeySpace:
         """How the keys of the vectors of documents begin: without a tenant, and with one."""
         return f"{self.base}:d:".encode(), f"{self.base}:td:".encode()
 
+    def earlier(self, tenant: str) -> bytes:
+        """How the keys of what is known of a tenant's documents from earlier queries begin; a period follows."""
+        if tenant:
+            return f"{self.base}:te:{{{tenant_tag(tenant)}}}:".encode()
+        return f"{self.base}:e:{{{self.base.rpartition(':')[2]}}}:".encode()
+
+    def all_earlier(self) -> tuple[bytes, bytes]:
+        """How the keys of what is known of documents from earlier queries begin: without a tenant, and with one."""
+        return f"{self.base}:e:".encode(), f"{self.base}:te:".encode()
+
     @property
     def document_counts(self) -> bytes:
-        """The key of the numbers of vectors that were written."""
+        """The key of the numbers of vectors and of documents known from earlier queries that were written."""
         return f"{self.base}:n".encode()
 
     def preflight(self, kind: str, name: str) -> bytes:

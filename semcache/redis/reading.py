@@ -6,6 +6,8 @@ from semcache.entries.entry import Neighbour, Scores
 from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
 from semcache.protocols import FloatArray
+from semcache.pruning.features import Floats
+from semcache.redis import earlier
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
@@ -53,10 +55,41 @@ def find_neighbours_many(
     state: StoreState, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
 ) -> Operation[list[list[Neighbour]]]:
     """``find_neighbours`` for several vectors, in two round trips together."""
+    near = yield from find_near(state, tenant, vectors, k, min_similarity, [()] * len(vectors))
+    return [neighbours for neighbours, _ in near]
+
+
+def find_near(
+    state: StoreState,
+    tenant: str,
+    vectors: Sequence[FloatArray],
+    k: int,
+    min_similarity: float,
+    documents: Sequence[Sequence[bytes]],
+) -> Operation[list[tuple[list[Neighbour], Floats | None]]]:
+    """``find_neighbours_many`` with what is known from earlier queries of some documents of each, by fingerprint.
+
+    That is what ``read_earlier`` gives. It takes no further round trip, and where it cannot be read, it is missing.
+    """
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
     damages: list[Damage] = []
-    found = yield from nearest(state, tenant, vectors, k, min_similarity, damages)
+    beside = [earlier.reading(state, tenant, fingerprints) for fingerprints in documents if fingerprints]
+    found, replies = yield from nearest(state, tenant, vectors, k, min_similarity, damages, beside)
+    neighbours = yield from _alive(state, tenant, found, damages)
+    # An error of the server is one of the background, too, which learns from the same keys and tells of it; a script
+    # that the server has not seen since it started is sent from there.
+    answers = iter(replies)
+    return [
+        (near, earlier.read_in(next(answers, None), len(fingerprints)) if fingerprints else None)
+        for near, fingerprints in zip(neighbours, documents, strict=True)
+    ]
+
+
+def _alive(
+    state: StoreState, tenant: str, found: Sequence[Sequence[Hit | Unread | None]], damages: list[Damage]
+) -> Operation[list[list[Neighbour]]]:
+    """What a search found, with its scores, without what expired in between."""
     # Scores lie beside the indexed hash, not in it: writing to an indexed hash takes its vector out of the graph and
     # inserts it again. 10 more scores cost 0.26 ms this way, an HSET alone 0.60 ms (benchmarks/results/writes.md).
     family = state.layout.keys.family(tenant)

@@ -33,13 +33,18 @@ def nearest(
     k: int,
     min_similarity: float,
     damages: list[Damage],
-) -> Operation[list[list["Hit | Unread | None"]]]:
-    """Per vector, at most k entries of at least this similarity, nearest first, as ``hits_in`` gives them."""
+    beside: Sequence[Command] = (),
+) -> Operation[tuple[list[list["Hit | Unread | None"]], list[Any]]]:
+    """Per vector, at most k entries of at least this similarity, nearest first, as ``hits_in`` gives them.
+
+    With them come the replies to the commands ``beside``, which are sent in the same round trip; none where nothing is
+    searched.
+    """
     layout, sizes = state.layout, state.sizes
     # Packed before anything is sent, since a vector of another shape is the caller's error.
     blobs = [packed_vector(state, vector) for vector in vectors]
     if not any(blobs):
-        return [[] for _ in vectors]
+        return [[] for _ in vectors], []
     index = layout.keys.family(tenant).index
     yield from ensure_index(state, tenant)
     policy = sizes.policy(index, tenant) if tenant else None
@@ -48,20 +53,22 @@ def nearest(
     datatype, dims = layout.attributes["datatype"], layout.vectors.dims
     knn = knn_command(index, k, datatype, dims, is_named=tenant != "", ef=ef, policy=policy)
     searches = [knn.near(tenant, blob) for blob in blobs if blob is not None]
-    commands = [*searches, *sizes.commands_if_due(index, tenant)]
+    commands = [*searches, *beside, *sizes.commands_if_due(index, tenant)]
     replies = yield commands
     if any(map(is_missing_index, replies)):  # dropped or flushed away since it was checked
         state.checked_indexes.discard(index)
         yield from ensure_index(state, tenant)
         replies = yield commands
-    sizes.record(index, tenant, replies[len(searches) :])
+    end = len(searches) + len(beside)
+    sizes.record(index, tenant, replies[end:])
     if all(reply == [0] for reply in replies[: len(searches)]) and sizes.is_doubtful(index):
         state.checked_indexes.discard(index)
     found = iter(replies)
-    return [
+    hits = [
         [] if blob is None else hits_in(state.value(next(found)), layout, tenant, vector, min_similarity, damages)
         for blob, vector in zip(blobs, vectors, strict=True)
     ]
+    return hits, replies[len(searches) : end]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from semcache.events import Event
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock
-from semcache.redis import document_vectors, ensure, inspection, invalidation, reading, writing
+from semcache.redis import document_vectors, earlier, ensure, inspection, invalidation, reading, writing
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
@@ -79,6 +79,7 @@ class RedisStore:
     read_vector = _blocking(reading.read_vector)
     find_neighbours = _blocking(reading.find_neighbours)
     find_neighbours_many = _blocking(reading.find_neighbours_many)
+    find_near = _blocking(reading.find_near)
     remember = _blocking(writing.remember)
     remember_many = _blocking(writing.remember_many)
     forget = _blocking(invalidation.forget)
@@ -87,6 +88,8 @@ class RedisStore:
     sample = _blocking(inspection.sample)
     read_document_vectors = _blocking(document_vectors.read_document_vectors)
     keep_document_vectors = _blocking(document_vectors.keep_document_vectors)
+    read_earlier = _blocking(earlier.read_earlier)
+    add_earlier = _blocking(earlier.add_earlier)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
@@ -105,6 +108,7 @@ class AsyncRedisStore:
     read_vector = _awaited(reading.read_vector)
     find_neighbours = _awaited(reading.find_neighbours)
     find_neighbours_many = _awaited(reading.find_neighbours_many)
+    find_near = _awaited(reading.find_near)
     remember = _awaited(writing.remember)
     remember_many = _awaited(writing.remember_many)
     forget = _awaited(invalidation.forget)
@@ -113,6 +117,8 @@ class AsyncRedisStore:
     sample = _awaited(inspection.sample)
     read_document_vectors = _awaited(document_vectors.read_document_vectors)
     keep_document_vectors = _awaited(document_vectors.keep_document_vectors)
+    read_earlier = _awaited(earlier.read_earlier)
+    add_earlier = _awaited(earlier.add_earlier)
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"

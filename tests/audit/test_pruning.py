@@ -11,6 +11,7 @@ import pytest
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
+from semcache.entries.fingerprint import document_fingerprint
 from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
 from semcache.flow.policy import PrunePolicy
 from semcache.protocols import FloatArray
@@ -60,6 +61,13 @@ class Model(CountingReranker):
         place = int(text.removeprefix("passage "))
         bonus = 10 if self.has_changed and place > 24 else 0
         return bonus - place / 5 + 0.2 * noise(query, text)
+
+
+class Partial(CountingReranker):
+    """Likes the same documents best for every query, wherever the retriever puts them, but for some noise."""
+
+    def score_of(self, query: str, text: str) -> float:
+        return noise(text) + 0.05 * noise(query, text)
 
 
 class Process:
@@ -153,6 +161,32 @@ def test_measuring_changes_no_answer_and_says_what_would_have_been(start: Any) -
     measured = process.events_of(PruningMeasured)
     assert measured and measured[0].confidence == Z
     assert not process.events_of(PruningChanged)
+
+
+def test_what_documents_scored_for_earlier_queries_tells_all_processes_what_need_not_be_asked(start: Any) -> None:
+    first, second = start(model=Partial("partial")), start(model=Partial("partial"))
+    first.learn(ENOUGH)
+    # From the surrogate's first prediction on, a request says how documents differ; then their weight is learned.
+    first.learn(40, start=ENOUGH)
+    second.drain()
+    pruned = [second.ask(number) for number in range(1000, 1010)]
+    assert {answer.status for answer in pruned} == {Status.PRUNED}
+    assert sum(answer.asked for answer in pruned) < 0.5 * len(pruned) * len(DOCUMENTS)
+    best = sorted(DOCUMENTS, key=noise, reverse=True)[:3]
+    assert all(set(best) <= set(answer) for answer in pruned)
+    # What one tenant's documents scored is not known to another: all of them look alike there.
+    stranger = second.ask(2000, tenant="another")
+    assert stranger.asked > max(answer.asked for answer in pruned)
+
+
+def test_a_query_that_was_scored_whole_before_teaches_nothing_of_its_own_scores(start: Any) -> None:
+    process = start(model=Partial("partial"), mode="measure")
+    process.learn(ENOUGH)
+    known = process.reranker.cache.store.read_earlier("", "", [document_fingerprint(text) for text in DOCUMENTS])
+    process.reranker.cache.forget(query="question 59 413")
+    process.learn(1, start=59)
+    again = process.reranker.cache.store.read_earlier("", "", [document_fingerprint(text) for text in DOCUMENTS])
+    assert again.tolist() == known.tolist()
 
 
 def test_off_learns_nothing(start: Any) -> None:
