@@ -5,8 +5,11 @@ BIN    := $(VENV)/bin
 # Real libraries whose rerankers and documents the tests use; apart from $(VENV), since the package must not need them.
 EXTRAS := .integrations
 EXTRAS_FILE := tests/integrations/requirements.txt
+# The oldest versions that semcache.integrations supports.
+OLDEST := .integrations-oldest
+OLDEST_FILE := tests/integrations/requirements-oldest.txt
 
-.PHONY: demo test lint audit mutants fuzz isolation faults bench bench-quick clean
+.PHONY: demo test test-oldest lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -27,6 +30,15 @@ $(EXTRAS)/.installed: $(EXTRAS_FILE) $(VENV)/.installed
 	@rm -rf $(EXTRAS)
 	@$(BIN)/pip install --quiet --no-deps --target $(EXTRAS) --requirement $(EXTRAS_FILE) && touch $@ \
 		|| { rm -rf $(EXTRAS); echo "They could not be installed, see above; their tests are left out."; }
+
+test-oldest: $(OLDEST)/.installed
+	INTEGRATIONS_FOLDER=$(OLDEST) $(BIN)/pytest -W ignore tests/integrations/test_langchain_compressor.py \
+		tests/integrations/test_llama_index_rerank.py tests/integrations/test_haystack_ranker.py
+
+$(OLDEST)/.installed: $(OLDEST_FILE) $(VENV)/.installed
+	@rm -rf $(OLDEST)
+	$(BIN)/pip install --quiet --no-deps --target $(OLDEST) --requirement $(OLDEST_FILE)
+	@touch $@
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -61,5 +73,5 @@ bench-quick: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(OLDEST) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,8 +12,11 @@ from semcache import CachedReranker, RedisSemanticCache
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
-_FOLDER = Path(__file__).parents[2] / ".integrations"
-"""Where `make test` installs them: not into .venv, since the package itself must not come to need them."""
+_FOLDER = Path(__file__).parents[2] / os.environ.get("INTEGRATIONS_FOLDER", ".integrations")
+"""Where `make test` installs them: not into .venv, since the package itself must not come to need them.
+
+`make test-oldest` names the folder with the oldest versions that semcache supports.
+"""
 
 # Last, so that nothing in .venv is replaced by what is installed there.
 sys.path.append(str(_FOLDER))
@@ -29,7 +32,7 @@ _LIBRARIES = {
     "test_haystack.py": "haystack",
     "test_haystack_ranker.py": "haystack",
     "test_langchain.py": "langchain_core",
-    "test_langchain_compressor.py": "langchain_classic",
+    "test_langchain_compressor.py": "langchain_core",
     "test_langchain_standard.py": "langchain_tests",
     "test_llama_index.py": "llama_index",
     "test_llama_index_rerank.py": "llama_index",

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from langchain_classic.retrievers import ContextualCompressionRetriever
-from langchain_classic.retrievers.document_compressors import CrossEncoderReranker, DocumentCompressorPipeline
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -19,6 +17,13 @@ from semcache.integrations.langchain import SemcacheCompressor, SemcacheCrossEnc
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.integrations.waiting import WaitingReranker, beside
+
+try:
+    from langchain_classic.retrievers import ContextualCompressionRetriever
+    from langchain_classic.retrievers.document_compressors import CrossEncoderReranker, DocumentCompressorPipeline
+except ImportError:  # before LangChain 1.0
+    from langchain.retrievers import ContextualCompressionRetriever
+    from langchain.retrievers.document_compressors import CrossEncoderReranker, DocumentCompressorPipeline
 
 QUERY = "the moon"
 DOCUMENTS = [
