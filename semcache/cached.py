@@ -30,11 +30,14 @@ from semcache.observers.dispatch import checked_observers
 from semcache.protocols import FloatArray, Guard, Ladder, Observer, Reranker
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
 _WARM_CHUNK = 32
+# What the background does is only a help, so that closing waits for the piece under way alone, and not long.
+_BACKGROUND_S = 5.0
 
 
 class CachedReranker:
@@ -367,28 +370,32 @@ class CachedReranker:
             "forced": self.forced.snapshot(),
         }
 
-    def close(self) -> None:
+    def close(self, timeout_s: float | None = None) -> None:
         """Close the ladder, and a cache that is used nowhere else: one that the caller still holds stays open.
 
-        Can be repeated.
+        Requests that are under way or wait are answered first. After ``timeout_s`` seconds those that are left fail,
+        and a warning of the logger says how many; None waits as long as calls of the reranker come to their end. A
+        ladder of the caller's own gets the seconds that are left as an argument of its ``close``, if there is a
+        timeout. Can be repeated.
         """
+        countdown = Countdown(timeout_s)
         # In this order: an audit under way asks the ladder and writes to the cache.
-        self.forced.close()
-        self.repairs.close()
-        self.audit.close()
-        closing: Callable[[], None] = getattr(self.ladder, "close", lambda: None)
-        closing()
+        for background in (self.forced, self.repairs, self.audit):
+            background.close(countdown.left_s(_BACKGROUND_S))
+        closing: Callable[..., None] = getattr(self.ladder, "close", lambda *_: None)
+        closing(*_left(timeout_s, countdown))
         if self.cache.backend.leave(self):
             self.cache.backend.close()
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout_s: float | None = None) -> None:
         """``close`` for the running event loop's connections too."""
+        countdown = Countdown(timeout_s)
         # Not in the loop's own threads, which the application may need for itself, or keep busy.
-        for close in (self.forced.close, self.repairs.close, self.audit.close):
-            await in_own_thread(close, "semcache-close")
-        closing: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
+        for background in (self.forced, self.repairs, self.audit):
+            await in_own_thread(partial(background.close, countdown.left_s(_BACKGROUND_S)), "semcache-closing")
+        closing: Callable[..., Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:
-            await closing()
+            await closing(*_left(timeout_s, countdown))
         if self.cache.backend.leave(self):
             await self.cache.backend.aclose()
 
@@ -416,6 +423,11 @@ def _asked_directly(primary: Reranker | Ladder) -> Reranker | Ladder:
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:
     """Serve another scope of the same ladder from now on."""
     cache.move(scope, listwise=ladder.listwise, is_private=is_private)
+
+
+def _left(timeout_s: float | None, countdown: Countdown) -> tuple[float, ...]:
+    """The argument of a ladder's ``close``: none without a timeout, which ladders of callers need not know."""
+    return () if timeout_s is None else (countdown.left_s(timeout_s),)
 
 
 def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:

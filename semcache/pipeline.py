@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, Self
 
 from semcache.backend import cache_arguments
@@ -19,6 +20,7 @@ from semcache.embedders.adapt import adapt_embedder
 from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
+from semcache.runtime.countdown import Countdown
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 from semcache.settings import Rung as RungKnobs
 
@@ -166,18 +168,27 @@ class OptimizedRerankerPipeline(CachedReranker):
         """``{"cache": counts of requests and pairs, "reranker": state of the breakers and the queues}``."""
         return {"cache": super().get_stats(), "reranker": self._degradable.get_stats()}
 
-    def close(self) -> None:
-        """Score what waits, then end the threads; and the connections, unless another reranker uses the cache."""
-        super().close()
+    def close(self, timeout_s: float | None = None) -> None:
+        """Answer what waits, then end the threads; and the connections, unless another reranker uses the cache.
+
+        After ``timeout_s`` seconds the requests that are left fail, and a warning of the logger says how many. None
+        waits as long as calls of the rerankers come to their end.
+
+        Example:
+            >>> pipeline.close(timeout_s=10)  # less than the supervisor gives the process before it kills it
+        """
+        countdown = Countdown(timeout_s)
+        super().close(timeout_s)
         # DegradableReranker leaves it open, as one that callers share.
-        self._primary.close()
+        self._primary.close(countdown.left_s(inf))
         # What was passed in is closed by its owner.
         self._builder.close()
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout_s: float | None = None) -> None:
         """``close`` without blocking the event loop."""
-        await super().aclose()
-        await self._primary.aclose()
+        countdown = Countdown(timeout_s)
+        await super().aclose(timeout_s)
+        await self._primary.aclose(countdown.left_s(inf))
         await self._builder.aclose()
 
 

@@ -1,6 +1,7 @@
 """Calls of an asynchronous reranker: each request by itself, as soon as concurrency and rate limit let it."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from semcache.protocols import Clock, FloatArray, Observer, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.rerankers.checked import checked_scores
 from semcache.rerankers.rate_limit import say_turn_taken
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.foreign_errors import awaited
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, is_given_up, is_in_loop, until_done
@@ -30,6 +32,8 @@ from semcache.runtime.tenancy import current_tenant
 
 Settle = Callable[..., None]
 """Ends a call with its report, and with the scores by pair if there are any. Only the first time counts."""
+
+_log = logging.getLogger("semcache")
 
 
 class AwaitedCalls:
@@ -157,18 +161,22 @@ class AwaitedCalls:
         self._cancel(hung)
         return len(hung)
 
-    def close(self, *, drain: bool, stuck_after_s: float) -> None:
+    def close(self, *, drain: bool, stuck_after_s: float, countdown: Countdown) -> None:
         """Take no more requests; let those in the line have their turn, or fail those that wait without ``drain``.
 
         Waits for them, but not in a running event loop, which they need themselves. If no call ends for
-        ``stuck_after_s`` seconds, those that are left are cancelled.
+        ``stuck_after_s`` seconds, or the countdown ends, those that are left are cancelled.
         """
         self._line.close(drain=drain)
         # Nothing waits for these any more.
         self._cancel(turn for turn in self._line.under_way if turn.is_abandoned)
-        if not is_in_loop() and not self._line.wait_until_empty(stuck_after_s):
-            self._line.close(drain=False)
-            self._cancel(self._line.under_way)
+        if not is_in_loop() and not self._line.wait_until_empty(stuck_after_s, countdown):
+            waited, under_way = self._line.close(drain=False), self._line.under_way
+            self._cancel(under_way)
+            _log.warning(
+                "%s was closed, and calls that do not end were cancelled: %d; requests that waited and failed: %d",
+                *(self._reranker.name, len(under_way), waited),
+            )
 
     def _cancel(self, turns: Iterable[Turn]) -> None:
         for turn in turns:

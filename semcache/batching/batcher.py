@@ -25,6 +25,7 @@ from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
 from semcache.rerankers.kind import CallKind, Kind, call_kind, has_one_query_per_call
 from semcache.rerankers.rate_limit import RateLimit
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings.reranker_sections import OnFull, Workers
 
@@ -228,21 +229,26 @@ class Batcher:
             **self._statistics.snapshot(),
         }
 
-    def close(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
+    def close(
+        self, timeout_s: float | None = None, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S
+    ) -> None:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
-        Can be repeated. If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the
-        thread is left to its call, which a warning of the logger says. A call that no caller waits for any more has one
-        second, and one that is awaited is cancelled.
+        Can be repeated. After ``timeout_s`` seconds, or if no call of the model ends for ``stuck_after_s`` seconds, all
+        callers fail with SemcacheError, and the threads are left to their calls; a warning of the logger says how many.
+        A call that no caller waits for any more has one second, and one that is awaited is cancelled.
         """
-        self._calls.close(drain=drain, stuck_after_s=stuck_after_s)
+        self._calls.close(drain=drain, stuck_after_s=stuck_after_s, countdown=Countdown(timeout_s))
         if self._processes is not None:
             self._processes.close()
 
-    async def aclose(self, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S) -> None:
+    async def aclose(
+        self, timeout_s: float | None = None, *, drain: bool = True, stuck_after_s: float = _STUCK_AFTER_S
+    ) -> None:
         """``close`` without blocking the event loop."""
         # Not in the loop's own executor, which calls of the application may occupy.
-        await in_own_thread(partial(self.close, drain=drain, stuck_after_s=stuck_after_s), "semcache-closing")
+        close = partial(self.close, timeout_s, drain=drain, stuck_after_s=stuck_after_s)
+        await in_own_thread(close, "semcache-closing")
 
     def __enter__(self) -> Self:
         return self

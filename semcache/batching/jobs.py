@@ -30,6 +30,7 @@ class Served:
 NEVER_RUN = Served()
 
 CLOSED_BEFORE = "the batcher was closed before this request was scored"
+CLOSED_DURING = "the batcher was closed while this request was scored, by a call that did not end"
 
 OnServed = Callable[[Served], None]
 """Is told once how a request ended in the model. It must neither wait nor raise."""

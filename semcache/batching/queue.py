@@ -191,8 +191,11 @@ class BatchQueue:
                 abandoned=self.abandoned,
             )
 
-    def close(self, *, drain: bool) -> None:
-        """Take no more jobs. Those that wait are still scored with ``drain``, and fail without. Can be repeated."""
+    def close(self, *, drain: bool) -> int:
+        """Take no more jobs. Those that wait are still scored with ``drain``, and fail without. Can be repeated.
+
+        Gives the number of those that failed.
+        """
         with self._changed:
             self._is_closed = True
             dropped, cancelled = ([], []) if drain else self._dequeue(self._waiting)
@@ -202,6 +205,7 @@ class BatchQueue:
             job.fail(SemcacheError(CLOSED_BEFORE))
         for job in cancelled:
             job.on_served(NEVER_RUN)
+        return len(dropped)
 
     # The three properties are read without the lock, for statistics and for decisions that may be wrong by one request:
     # each reads one number or copies one list, which no other thread can interrupt.

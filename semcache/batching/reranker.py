@@ -223,13 +223,13 @@ class AsyncBatchReranker:
         """Kind, queue, outcomes and times, see ``Batcher.get_stats``."""
         return self.batcher.get_stats()
 
-    def close(self) -> None:
-        """Score what waits, then end the worker. Can be repeated."""
-        self.batcher.close()
+    def close(self, timeout_s: float | None = None) -> None:
+        """Score what waits, then end the worker; after ``timeout_s`` seconds see ``Batcher.close``. Can be repeated."""
+        self.batcher.close(timeout_s)
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout_s: float | None = None) -> None:
         """``close`` without blocking the event loop."""
-        await self.batcher.aclose()
+        await self.batcher.aclose(timeout_s)
 
     def __enter__(self) -> Self:
         return self

@@ -6,11 +6,12 @@ from concurrent.futures import Future
 from threading import Lock, Thread, current_thread
 
 from semcache.batching.admission import Load
-from semcache.batching.jobs import NEVER_RUN, Job, OnServed
+from semcache.batching.jobs import CLOSED_DURING, NEVER_RUN, Job, OnServed
 from semcache.batching.queue import BatchQueue
 from semcache.batching.worker import ModelWorker
-from semcache.errors import DeadlineExceededError, RerankerHungError
+from semcache.errors import DeadlineExceededError, RerankerHungError, SemcacheError
 from semcache.protocols import Clock, FloatArray, Pair
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.futures import auntil_done, until_done
 from semcache.runtime.tenancy import current_tenant
@@ -126,19 +127,31 @@ class ThreadedCalls:
             self._start_worker()
         return len(hung)
 
-    def close(self, *, drain: bool, stuck_after_s: float) -> None:
+    def close(self, *, drain: bool, stuck_after_s: float, countdown: Countdown) -> None:
         """Take no more requests; score those that wait, or fail them without ``drain``; end the threads.
 
-        If no call of the model ends for ``stuck_after_s`` seconds, those that wait are failed, and the thread is left
-        to its call; so it is after a second if no caller waits for that call any more.
+        If no call of the model ends for ``stuck_after_s`` seconds, or the countdown ends, the callers are failed, and
+        the threads are left to their calls; so they are after a second if no caller waits for those any more.
         """
         self._queue.close(drain=drain)
         for thread in tuple(self._started):
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
-            if thread is not current_thread() and not self._joined(thread, stuck_after_s):
-                self._queue.close(drain=False)
-                _log.warning("%s was closed in a call that does not end, and to which its thread is left", self._name)
+            if thread is not current_thread() and not self._joined(thread, stuck_after_s, countdown):
+                self._abandon()
                 return
+
+    def _abandon(self) -> None:
+        """Fail all callers, and leave the threads to their calls."""
+        waited = self._queue.close(drain=False)
+        calls = self._queue.give_up(0.0)
+        inside = [job for batch in calls for job in batch.jobs]
+        for job in inside:
+            job.fail(SemcacheError(CLOSED_DURING))
+        _log.warning(
+            "%s was closed, and its threads are left to calls that do not end: %d; requests that failed: %d in these "
+            "calls, and %d that waited",
+            *(self._name, len(calls), sum(not job.has_left for job in inside), waited),
+        )
 
     def _submit(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> Job:
         job = Job(tuple(pairs), self._clock(), deadline, on_served, tenant=current_tenant())
@@ -160,12 +173,13 @@ class ThreadedCalls:
                 if len(self._started) < self._concurrency:
                     self._started.append(self._worker.start())
 
-    def _joined(self, thread: Thread, stuck_after_s: float) -> bool:
-        """Wait for the end of a worker; False if its model makes no progress."""
+    def _joined(self, thread: Thread, stuck_after_s: float, countdown: Countdown) -> bool:
+        """Wait for the end of a worker; False if its model makes no progress, or the countdown ends."""
         while thread.is_alive():
             finished = self._queue.finished
-            thread.join(stuck_after_s if self._queue.is_needed else min(_UNNEEDED_S, stuck_after_s))
-            if thread.is_alive() and self._queue.finished == finished:
+            patience_s = stuck_after_s if self._queue.is_needed else min(_UNNEEDED_S, stuck_after_s)
+            thread.join(countdown.left_s(patience_s))
+            if thread.is_alive() and (self._queue.finished == finished or countdown.is_over):
                 return False
         return True
 

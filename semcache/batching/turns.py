@@ -13,6 +13,7 @@ from semcache.batching.tenants import RecentTenants
 from semcache.errors import SemcacheError
 from semcache.protocols import Clock
 from semcache.rerankers.rate_limit import RateLimit
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
 
 
@@ -168,8 +169,11 @@ class Turns:
                 self._changing.notify_all()
         self.advance()
 
-    def close(self, *, drain: bool) -> None:
-        """Take no more calls. Those in the line still have their turn with ``drain``, else those that wait fail."""
+    def close(self, *, drain: bool) -> int:
+        """Take no more calls. Those in the line still have their turn with ``drain``, else those that wait fail.
+
+        Gives the number of those.
+        """
         with self._changing:
             self._is_closed = True
             dropped = [] if drain else list(self._waiting)
@@ -178,14 +182,15 @@ class Turns:
                 self._remove(turn)
         for turn in dropped:
             turn.wake()
+        return len(dropped)
 
-    def wait_until_empty(self, stuck_after_s: float) -> bool:
-        """Wait until no call is in the line; False if none leaves it for so many seconds."""
+    def wait_until_empty(self, stuck_after_s: float, countdown: Countdown) -> bool:
+        """Wait until no call is in the line; False if none leaves it for so many seconds, or the countdown ends."""
         with self._changing:
             while not self.is_empty:
                 left = self._left
-                self._changing.wait(stuck_after_s)
-                if self._left == left and not self.is_empty:
+                self._changing.wait(countdown.left_s(stuck_after_s))
+                if not self.is_empty and (self._left == left or countdown.is_over):
                     return False
             return True
 

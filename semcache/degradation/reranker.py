@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from math import isnan
+from math import inf, isnan
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -27,6 +27,7 @@ from semcache.ranking import Ranking
 from semcache.rerankers.kind import Kind
 from semcache.rerankers.learned import LearnedReranker
 from semcache.rerankers.retrieval_order import RetrievalOrder
+from semcache.runtime.countdown import Countdown
 from semcache.settings import Batching
 
 D = TypeVar("D")
@@ -284,15 +285,20 @@ class DegradableReranker:
         # The breaker first: without traffic it stays open, and there are no answers to judge by.
         return "open" if self._breaker.is_degraded else self._tally.degraded_for()
 
-    def close(self) -> None:
-        """Score what waits, then end the workers of the batchers made here. Can be repeated."""
-        for batcher in self._own:
-            batcher.close()
+    def close(self, timeout_s: float | None = None) -> None:
+        """Score what waits, then end the workers of the batchers made here. Can be repeated.
 
-    async def aclose(self) -> None:
-        """``close`` without blocking the event loop."""
+        After ``timeout_s`` seconds in all, what is left is given up, see ``Batcher.close``.
+        """
+        countdown = Countdown(timeout_s)
         for batcher in self._own:
-            await batcher.aclose()
+            batcher.close(countdown.left_s(inf))
+
+    async def aclose(self, timeout_s: float | None = None) -> None:
+        """``close`` without blocking the event loop."""
+        countdown = Countdown(timeout_s)
+        for batcher in self._own:
+            await batcher.aclose(countdown.left_s(inf))
 
     def __enter__(self) -> Self:
         return self

@@ -29,10 +29,10 @@ EXIT_WAIT_S = 10.0
 _IDLE_S = 10.0
 
 # Weak, so that a thread that has ended is forgotten. Read once, at exit.
-_running: WeakKeyDictionary[Thread, Callable[[], None]] = WeakKeyDictionary()
+_running: WeakKeyDictionary[Thread, Callable[[], object]] = WeakKeyDictionary()
 
 
-def start_thread(work: Callable[[], None], name: str, stop: Callable[[], None]) -> Thread:
+def start_thread(work: Callable[[], None], name: str, stop: Callable[[], object]) -> Thread:
     """Start a thread that is told to ``stop`` when the interpreter exits, and is waited for then, but not for ever.
 
     ``stop`` must neither wait nor raise.

@@ -414,6 +414,20 @@ async def test_a_service_that_hangs_is_given_up_and_its_callers_are_told() -> No
     assert remote.cancelled.is_set()
 
 
+async def test_close_says_what_it_gave_up_when_its_time_was_over(caplog: pytest.LogCaptureFixture) -> None:
+    remote = Remote()
+    remote.gate = asyncio.Event()
+    batcher = Batcher(remote, concurrency=1)
+    requests = [asyncio.create_task(batcher.ascore(pairs(text))) for text in ("a", "bb", "ccc")]
+    while not remote.under_way:
+        await asyncio.sleep(0)
+    await batcher.aclose(timeout_s=0.02)
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [type(result) for result in results] == [SemcacheError] * 3
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.endswith("closed, and calls that do not end were cancelled: 1; requests that waited and failed: 2")
+
+
 async def test_close_in_a_running_loop_leaves_those_in_the_line_to_it() -> None:
     remote = Remote()
     remote.gate = asyncio.Event()

@@ -620,7 +620,7 @@ class TestEnd:
         began = monotonic()
         batcher.close()
         assert monotonic() - began < PATIENCE_S / 2
-        assert "gated was closed in a call that does not end" in caplog.text
+        assert "requests that failed: 0 in these calls, and 0 that waited" in caplog.text
         model.let_go()
 
     def test_close_waits_for_a_slow_model_as_long_as_its_calls_come_to_an_end(self) -> None:
@@ -638,6 +638,41 @@ class TestEnd:
         batcher.close(stuck_after_s=SOON_S)  # shorter than all calls together
         assert [scores(future) for future in waiting] == [[1], [2], [3]]
         letting.join()
+
+    def test_close_says_what_it_gave_up_when_its_time_was_over(self, caplog: pytest.LogCaptureFixture) -> None:
+        model = GatedReranker()
+        batcher = Batcher(model)
+        inside = batcher.submit(pairs("a"))
+        model.wait_until_inside()
+        waiting = [batcher.submit(pairs(f"text {n}")) for n in range(30)]
+        batcher.close(timeout_s=SOON_S)
+        for future, message in ((inside, "by a call that did not end"), *((each, "closed before") for each in waiting)):
+            with pytest.raises(SemcacheError, match=message):
+                scores(future)
+        [line] = [record.getMessage() for record in caplog.records]
+        assert line == (
+            "gated was closed, and its threads are left to calls that do not end: 1; requests that failed: 1 in these "
+            "calls, and 30 that waited"
+        )
+        model.let_go()
+
+    def test_the_time_to_close_is_for_all_calls_together(self) -> None:
+        model = GatedReranker()
+        batcher = busy(model, max_requests=1)
+        waiting = [batcher.submit(pairs(f"text {n}")) for n in range(1000)]
+        stop = Gate()
+
+        def go_on() -> None:
+            while not stop.wait(SOON_S / 20):
+                model.let_go()
+
+        going = Thread(target=go_on)
+        going.start()
+        batcher.close(timeout_s=SOON_S)
+        assert any(isinstance(future.exception(PATIENCE_S), SemcacheError) for future in waiting)
+        stop.set()
+        going.join()
+        model.let_go(1000)
 
     async def test_aclose_does_not_wait_for_ever_either(self) -> None:
         model = GatedReranker()
