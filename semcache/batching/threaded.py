@@ -134,7 +134,12 @@ class ThreadedCalls:
         the threads are left to their calls; so they are after a second if no caller waits for those any more.
         """
         self._queue.close(drain=drain)
-        for thread in tuple(self._started):
+        # A request that came just before may not have started its thread yet, or not noted it.
+        if self._queue.waiting_pairs:
+            self._start_worker()
+        with self._starting:
+            started = tuple(self._started)
+        for thread in started:
             # An observer or a future's callback may close the batcher from its own worker, which cannot join itself.
             if thread is not current_thread() and not self._joined(thread, stuck_after_s, countdown):
                 self._abandon()
@@ -160,8 +165,7 @@ class ThreadedCalls:
         except BaseException:  # full, closed or interrupted: on_served returns the breaker's ticket
             job.on_served(NEVER_RUN)
             raise
-        # After put(), so that a refused request starts no thread. Most requests find a worker that is idle. A thread
-        # that starts while close() runs is not joined, but it ends as soon as the queue is empty.
+        # After put(), so that a refused request starts no thread. Most requests find a worker that is idle.
         if lacks_workers:
             self._start_worker()
         return job
