@@ -110,7 +110,7 @@ class TestCalls:
         closing.start()
         closing.join(PATIENCE_S)
         assert not closing.is_alive()
-        with pytest.raises(WorkerCrashedError):
+        with pytest.raises(SemcacheError, match="closed while this request was scored"):
             hanging.result(PATIENCE_S)
 
 
