@@ -93,7 +93,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
     told = subject.told()
     began = time.monotonic()
     fault.begin(world)
-    time.sleep(max(0.0, began + times.with_s - time.monotonic()))
+    time.sleep(max(0.0, began + max(times.with_s, fault.lasts_s) - time.monotonic()))
     ended = time.monotonic()
     fault.end(world)
     time.sleep(times.after_s)

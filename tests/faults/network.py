@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.faults.fault import AWAY, Fault
+from tests.faults.fault import AWAY, LONG_S, Fault
 from tests.faults.world import World
 
 _SEEN = ("CacheUnavailable", "CacheFailed", "EntryDamaged")
 
 
 def _changed(name: str, tells: tuple[str, ...], **fields: Any) -> Fault:
-    return Fault(name, "network", lambda world: world.proxy.change(**fields), _heal, tells=tells)
+    lasts_s = LONG_S if {"frozen", "delay_s", "byte_s", "jitter_s"} & set(fields) else 0.0
+    return Fault(name, "network", lambda world: world.proxy.change(**fields), _heal, tells=tells, lasts_s=lasts_s)
 
 
 def _heal(world: World) -> None:
@@ -24,6 +25,7 @@ def _listens(name: str, how: str) -> Fault:
         lambda world: world.proxy.listen(how),
         lambda world: world.proxy.listen("yes"),
         tells=AWAY,
+        lasts_s=LONG_S if how == "wait" else 0.0,
     )
 
 

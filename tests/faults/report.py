@@ -73,7 +73,7 @@ request.
 
 
 _PROMISES = """What semcache promises, and its worst row. "Added" is counted from the p99 of the same callers before the
-fault: of some 200 requests a row, so the worst of several rows is mostly chance, and the median is not."""
+fault, which is of some 200 requests a row: the worst row is partly chance, the median is not."""
 
 
 _NEAR = """Pairs of queries that an embedder takes for the same (similarity 0.985) and that ask something else, such as

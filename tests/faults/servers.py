@@ -10,7 +10,7 @@ from time import monotonic
 
 import redis
 
-from tests.faults.fault import AWAY, Fault, Strike
+from tests.faults.fault import AWAY, LONG_S, Fault, Strike
 from tests.faults.world import World
 from tests.redis.conftest import wait_for_end
 
@@ -164,6 +164,7 @@ def server_faults() -> Iterator[Fault]:
         lambda world: world.stop_server(signal.SIGSTOP),
         World.continue_server,
         tells=AWAY,
+        lasts_s=LONG_S,
     )
     yield Fault(
         "out of memory (noeviction)",
