@@ -7,9 +7,12 @@ import argparse
 import faulthandler
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -41,7 +44,7 @@ def main() -> None:
     if options.rows:
         for row in rows_of(subjects[0], options.only):
             print(json.dumps(row), flush=True)
-        return
+        os._exit(0)  # threads of clients that hang would be waited for
     began = monotonic()
     left_out = {subject: why for subject in subjects if (why := missing(subject))}
     for subject, why in left_out.items():
@@ -57,16 +60,22 @@ def main() -> None:
 
 def _run(subjects: Sequence[str], only: str) -> list[dict[str, Any]]:
     """Each subject in a process of its own: what a fault leaves behind ends with it."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.faults", "--rows", "--only", only, "--subject"]
-    processes = [subprocess.Popen([*command, subject], stdout=subprocess.PIPE, text=True) for subject in subjects]
+    if not subjects:
+        return []
+    with ThreadPoolExecutor(len(subjects)) as pool:
+        return [row for rows in pool.map(partial(_rows_in_process, only), subjects) for row in rows]
+
+
+def _rows_in_process(only: str, subject: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.faults", "--rows", "--only", only, "--subject", subject]
     rows = []
-    for process in processes:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             rows.append(json.loads(line))
             print(_shown(rows[-1]), file=sys.stderr, flush=True)
-        if process.wait():
-            sys.exit(f"the process of {process.args[-1]} ended with status {process.returncode}")  # type: ignore[index]
+    if process.returncode:
+        raise RuntimeError(f"the process of {subject} ended with status {process.returncode}, see above")
     return rows
 
 
