@@ -28,7 +28,7 @@ class _GivenVectors(UnusedModel):
 
 def opened(url: str, *, namespace: str = "default", timeout_s: float = 30.0) -> RedisSemanticCache:
     """A cache whose vectors are all given. The timeout is long, because a benchmark measures slow answers too."""
-    settings = Settings(redis={"timeout_s": timeout_s}, cache={"namespace": namespace})
+    settings = Settings(redis={"timeout_s": timeout_s, "budget_s": timeout_s}, cache={"namespace": namespace})
     return RedisSemanticCache(url, _GivenVectors(), THRESHOLD, ttl=None, guard=None, settings=settings)
 
 

@@ -1,7 +1,7 @@
 """Where a Redis is and how to log in there, whether that came from a url or from a redis-py client."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Address:
     """A Redis, and what redis-py needs to connect and log in: ``parameters``, as its connections name them.
 
     They hold nothing that decides how replies are read or how long is waited: that is semcache's own. ``ignored`` holds
-    the options that were left out for this reason, each with what to do instead.
+    the options that were left out for this reason, each with what to do instead. ``others`` are further nodes of a
+    cluster, host and port, to be asked if this one does not answer.
 
     Raises ConfigurationError for a database other than 0, and for certificates that are not where they should be.
     """
@@ -51,6 +52,7 @@ class Address:
     kind: Kind
     parameters: Mapping[str, Any] = field(repr=False)  # a password may be among them
     ignored: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         database = str(self.parameters.get("db") or 0)
@@ -64,6 +66,11 @@ class Address:
             path = self.parameters.get(name)
             if path and not Path(path).exists():
                 raise ConfigurationError(f"{name} of the Redis connection names {path}, which does not exist")
+
+    def each(self) -> Sequence["Address"]:
+        """The addresses of all nodes that are named, each alone."""
+        alone = replace(self, others=())
+        return [alone, *(replace(alone, parameters={**self.parameters, "host": h, "port": p}) for h, p in self.others)]
 
     @property
     def where(self) -> str:

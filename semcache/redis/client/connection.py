@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import redis
 
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError
 from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
 from semcache.redis.client.address import Address
@@ -16,6 +16,7 @@ from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.node import NodeConnection
 from semcache.redis.client.url import address_of_url
 from semcache.redis.cluster.connection import ClusterConnection
+from semcache.redis.cluster.topology import Topology
 from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import in_own_thread
@@ -43,9 +44,10 @@ class RedisConnection:
 
     ``url`` is ``redis://``, ``rediss://``, ``unix://``, or ``embedded`` for a private server that all such connections
     of the process share and that ends with the last of them; or it is the ``Address`` of a server. A server that is a
-    node of a Redis Cluster stands for all of it, which is found out with the first command. For the times, all in
-    seconds, see ``NodeConnection``. Nothing is opened until the first command. Raises ConfigurationError for an address
-    that cannot be used.
+    node of a Redis Cluster stands for all of it, which is found out with the first command; a url may name several of
+    its nodes, ``redis://host:port,host:port``, of which one has to answer then. For the times, all in seconds, see
+    ``NodeConnection``. Nothing is opened until the first command. Raises ConfigurationError for an address that cannot
+    be used.
 
     Example:
         with RedisConnection("redis://localhost:6379", timeout_s=0.1) as connection:
@@ -82,10 +84,10 @@ class RedisConnection:
             max_retry_after_s=max_retry_after_s,
             clock=clock,
         )
-        self._address = server
         revive = (lambda: None) if self._lease is None else self._lease.revive
-        self.node = self._open_node(server, on_event=on_event, revive=revive)
-        """The server that the url names."""
+        self._seeds = [(one, self._open_node(one, on_event=on_event, revive=revive)) for one in server.each()]
+        self.node = self._seeds[0][1]
+        """The server that the url names; of several the first that has answered."""
         # None until the first command has found out what the server is. An embedded one of this process is known.
         self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node
         self._lock = ForkSafeLock()
@@ -119,6 +121,11 @@ class RedisConnection:
         reached = self._reached or self._reach()
         return (reached,) if isinstance(reached, NodeConnection) else reached.primaries
 
+    @property
+    def topology(self) -> Topology | None:
+        """Which node of a cluster serves what, as seen last; None for a server, and before the first command."""
+        return self._reached.topology if isinstance(self._reached, ClusterConnection) else None
+
     def execute(self, step: RedisStep) -> Any:
         """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
 
@@ -133,22 +140,47 @@ class RedisConnection:
         return await (self._reached or await self._areach()).aexecute(step)
 
     def _reach(self) -> "NodeConnection | ClusterConnection":
-        return self._reached_by(self.node.execute(_WHAT_IT_IS)[0])
+        failure = StoreUnavailableError(f"{self.where} was not asked")
+        for address, node in self._seeds:
+            try:
+                (reply,) = node.execute(_WHAT_IT_IS)
+            except StoreUnavailableError as error:
+                failure = error
+            else:
+                return self._reached_by(address, node, reply)
+        raise failure
 
     async def _areach(self) -> "NodeConnection | ClusterConnection":
-        reply = (await self.node.aexecute(_WHAT_IT_IS))[0]
-        if not _is_of_cluster(reply):
-            return self._reached_by(reply)
-        return await in_own_thread(partial(self._reached_by, reply), "semcache-redis-cluster")
+        failure = StoreUnavailableError(f"{self.where} was not asked")
+        for address, node in self._seeds:
+            try:
+                (reply,) = await node.aexecute(_WHAT_IT_IS)
+            except StoreUnavailableError as error:
+                failure = error
+            else:
+                # A cluster is asked for its topology, by means that would block the loop.
+                reached = partial(self._reached_by, address, node, reply)
+                if not _is_of_cluster(reply):
+                    return reached()
+                return await in_own_thread(reached, "semcache-redis-cluster")
+        raise failure
 
-    def _reached_by(self, reply: object) -> "NodeConnection | ClusterConnection":
-        """What is reached, by what the server said that it is."""
-        with self._lock:  # a cluster is asked for its topology, once
+    def _reached_by(
+        self, address: Address, node: NodeConnection, reply: object
+    ) -> "NodeConnection | ClusterConnection":
+        """What is reached, by what a server said that it is."""
+        with self._lock:  # a cluster is asked for its topology once
             if self._reached is None:
-                is_cluster = _is_of_cluster(reply)
-                self._reached = (
-                    ClusterConnection(self._address, self._open_node, self._on_event) if is_cluster else self.node
-                )
+                if _is_of_cluster(reply):
+                    self._reached = ClusterConnection(address, self._open_node, self._on_event)
+                elif len(self._seeds) > 1:
+                    raise StoreError(
+                        f"the Redis url names {len(self._seeds)} hosts, as the nodes of a Redis Cluster, and "
+                        f"{node.where} is none; name one host"
+                    )
+                else:
+                    self._reached = node
+                self.node = node
             return self._reached
 
     def exchange(self, commands: Sequence[Command]) -> Replies:
@@ -167,7 +199,8 @@ class RedisConnection:
 
         Those of an event loop are closed by ``aclose`` in that loop, or when the loop ends.
         """
-        self.node.close()
+        for _, node in self._seeds:
+            node.close()
         if isinstance(self._reached, ClusterConnection):
             self._reached.close()
         if self._lease is not None:
@@ -175,7 +208,8 @@ class RedisConnection:
 
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
-        await self.node.aclose()
+        for _, node in self._seeds:
+            await node.aclose()
         if isinstance(self._reached, ClusterConnection):
             await self._reached.aclose()
         # In a thread: the end of an embedded server is waited for.

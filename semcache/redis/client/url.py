@@ -54,6 +54,7 @@ def address_of_url(url: object) -> Address:
     try:
         parts = urlsplit(url)
         kind = _KINDS[parts.scheme]
+        parts, others = _split_hosts(parts) if kind != "unix" else (parts, ())
         _ = parts.port  # raises ValueError unless it is a number
     except (KeyError, ValueError):
         raise _unreadable() from None
@@ -69,7 +70,17 @@ def address_of_url(url: object) -> Address:
     parameters = _parsed(parts, taken)
     if kind != "unix" and int(parts.path.strip("/") or 0):
         parameters["db"] = int(parts.path.strip("/"))  # refused, also where redis-py would prefer a "?db=0"
-    return Address(kind, parameters, {name: _OURS[name] for name in given if name in _OURS})
+    return Address(kind, parameters, {name: _OURS[name] for name in given if name in _OURS}, others)
+
+
+def _split_hosts(parts: SplitResult) -> tuple[SplitResult, tuple[tuple[str, int], ...]]:
+    """The url with the first of its hosts alone, and the others. Raises ValueError."""
+    login, at, hosts = parts.netloc.rpartition("@")
+    first, *others = hosts.split(",")
+    read = [urlsplit(f"//{host}") for host in others]
+    if not all(one.hostname for one in read):
+        raise ValueError("a comma without a host behind it")
+    return parts._replace(netloc=f"{login}{at}{first}"), tuple((one.hostname or "", one.port or 6379) for one in read)
 
 
 def _check_options(kind: Kind, given: Mapping[str, str]) -> None:
