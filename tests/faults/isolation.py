@@ -35,8 +35,8 @@ class Case:
 
 
 def setup_of(world: World, namespace: str = "faults") -> Setup:
-    """The models of a world, without the proxy."""
-    return Setup(world.server.url, world.embedder, world.reranker, namespace)
+    """What the cases have in common. By TCP, as users have it."""
+    return Setup(world.proxy.url, world.embedder, world.reranker, namespace)
 
 
 def _passages(owner: str, count: int = 8) -> list[str]:

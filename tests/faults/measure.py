@@ -16,6 +16,8 @@ from tests.faults.traffic import Load, Record, Traffic
 from tests.faults.world import World, a_world
 
 _PATIENCE_S = 20.0
+_BREAKER_S = 4.0
+"""A reranker that has failed for two seconds is tried again within so many."""
 _QUIET = ("Reranked", "BatchScored", "AuditDropped", "PruningMeasured")
 """Events that have nothing to do with faults."""
 
@@ -96,7 +98,8 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
     time.sleep(max(0.0, began + max(times.with_s, fault.lasts_s) - time.monotonic()))
     ended = time.monotonic()
     fault.end(world)
-    time.sleep(times.after_s)
+    after_s = max(times.after_s, _BREAKER_S) if fault.strikes == "reranker" else times.after_s
+    time.sleep(after_s)
     unanswered = traffic.stop(times.patience_s)
     told_since = subject.told() - told
     records = list(traffic.records)
@@ -117,7 +120,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
         later=_delay(between(began + 1.0, ended)),
         hits_before=_hits(between(known, began)),
         hits_with=_hits(between(began, ended)),
-        hits_after=_hits(between(ended + times.after_s / 2, ended + times.after_s)),
+        hits_after=_hits(between(ended + after_s / 2, ended + after_s)),
         recovered_s=_recovered(between(ended, float("inf")), ended, fault.strikes) if fault.heals else None,
         heals=fault.heals,
         events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},

@@ -94,6 +94,7 @@ def _loops(make: Make, world: World) -> Tally:
     tally = Tally()
     with closing(make(setup_of(world))) as subject:
         asyncio.run(tally.await_(subject, "question 0", _DOCUMENTS))
+        gc.collect()
         before = _descriptors(), len(world.admin.client_list())
         for number in range(60):
             asyncio.run(tally.await_(subject, f"question {number % 5}", _DOCUMENTS))

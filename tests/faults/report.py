@@ -179,7 +179,7 @@ def _share(share: float | None) -> str:
 def _back(row: Figures) -> str:
     if not row["heals"]:
         return "stays away"
-    return "never" if row["recovered_s"] is None else f"{row['recovered_s']:.2f}"
+    return "not seen" if row["recovered_s"] is None else f"{row['recovered_s']:.2f}"
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
