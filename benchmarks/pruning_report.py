@@ -122,16 +122,18 @@ def _rounds(pruning: Row) -> str:
 
 def _cascade(pruning: Row) -> str:
     lines = [
-        "The cross-encoder cut to 32 tokens scores every candidate first. A pair of it costs "
-        f"{pruning['cheap_cost']:.0%} of the time of a whole one, and that share is taken off what is saved.\n",
-        "| top k | setting | requests | change of nDCG | worst 5 % | pairs avoided | saved, cost of both counted |",
-        "|---|---|---|---|---|---|---|",
+        "A cheap reranker scores every candidate first, and its score is one more feature (setting `prune.cascade`). "
+        "*Cost*: a pair of it, as a share of a whole pair's time; it is taken off what is *saved*. *Gained* is what it "
+        "adds to the pairs avoided without it: a scorer that costs more than that does not pay.\n",
+        "| cheap reranker | top k | setting | requests | change of nDCG | worst 5 % | pairs avoided | without it "
+        "| gained | cost | saved, cost of both counted |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in pruning["cascade"]:
         lines.append(
-            f"| {row['top_k']} of {row['candidates']} | {row['setting']} | {row['requests']} "
+            f"| {row['cheap']} | {row['top_k']} of {row['candidates']} | {row['setting']} | {row['requests']} "
             f"| {interval(row['change'], '+.4f')} | {row['worst']:+.3f} | {interval(row['avoided'], '.1%')} "
-            f"| {row['saved']:.1%} |"
+            f"| {row['without']:.1%} | {row['gained']:+.1%} | {row['cost']:.0%} | {row['saved']:.1%} |"
         )
     return "\n".join(lines) + "\n"
 

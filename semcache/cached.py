@@ -12,6 +12,7 @@ from semcache.audit.forced import ForcedWatch
 from semcache.audit.repairer import Repairer
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
+from semcache.degradation.cascade import Cascade
 from semcache.documents import TextOf, reader_of
 from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
@@ -92,6 +93,7 @@ class CachedReranker:
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
         backend = cache.backend
+        cascade = _cascade_of(self.ladder, backend.policy)
         self.cache = cache.for_reranker(
             self.ladder.name,
             observers=(self.counters, *observers),
@@ -116,10 +118,17 @@ class CachedReranker:
             "pairs_at_once": identified.pairs_at_once,
             "write_later": written_later(self.cache.calls(), backend.writes.submit),
         }
-        self._calls = replace(self.cache.calls(identified.score), **options)
-        self._async_calls = replace(self.cache.async_calls(identified.ascore), **options)
+        cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
+        self._calls = replace(self.cache.calls(identified.score), score_cheaply=cheap, **options)
+        self._async_calls = replace(self.cache.async_calls(identified.ascore), score_cheaply=acheap, **options)
         knobs = backend.reuse_knobs
-        self.audit = Auditor(self.cache, identified, audit_rate=knobs.audit_rate, quality_budget=knobs.quality_budget)
+        self.audit = Auditor(
+            self.cache,
+            identified,
+            audit_rate=knobs.audit_rate,
+            quality_budget=knobs.quality_budget,
+            score_cheaply=cheap,
+        )
         # A ladder of the caller's own need not have it.
         following: Callable[[Callable[[], Any]], None] = getattr(self.ladder, "follow_learned", lambda _: None)
         following(partial(getattr, self.audit.pruning, "surrogate"))
@@ -418,6 +427,21 @@ class CachedReranker:
 def _asked_directly(primary: Reranker | Ladder) -> Reranker | Ladder:
     """The reranker inside of a batcher: the probes are no part of its traffic, and belong to no batch."""
     return primary.primary if isinstance(primary, AsyncBatchReranker) else primary
+
+
+def _cascade_of(ladder: Ladder, policy: FlowPolicy) -> Cascade | None:
+    """The rung that scores all documents first; None where the settings name none. Raises ConfigurationError."""
+    name = None if policy.prune is None else policy.prune.cascade
+    if name is None:
+        return None
+    # A ladder of one rung, or of the caller's own, has none.
+    making: Callable[[str], Cascade] | None = getattr(ladder, "cascade", None)
+    if making is None:
+        raise ConfigurationError(
+            f"prune.cascade is {name!r}, and this reranker has no rungs below it; use a pipeline or a "
+            "DegradableReranker, or leave prune.cascade out"
+        )
+    return making(name)
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

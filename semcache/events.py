@@ -38,6 +38,7 @@ class Reranked:
     duration_s: float  # of the whole call
     why: str = ""  # the status is no better
     skipped: int = 0  # pairs that were neither known nor asked about, by what earlier scores taught
+    cheap_asked: int = 0  # pairs sent to a cheaper reranker, which says what need not be asked (prune.cascade)
 
 
 @dataclass(frozen=True, slots=True)

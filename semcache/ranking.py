@@ -46,9 +46,10 @@ class Ranking(Sequence[D], Generic[D]):
     ``similarity`` is the cosine of the nearest similar query used, None without one. ``asked`` and ``reused`` count
     (query, document) pairs: sent to a reranker now; answered from the cache or skipped thanks to it. ``skipped`` counts
     the others: the cache knows no score of them, and what it learned from earlier scores says that they cannot be among
-    the best. ``rounds`` is the number of times that the reranker was asked. ``reason`` is a word for programs: why an
-    answer is degraded, or a verification stopped early. ``why`` is for people: why the status is no better, such as
-    "guard: negation (similarity 0.981)"; it is empty for exact and semantic answers, and without a cache.
+    the best; ``cheap_asked`` counts pairs that a cheaper reranker scored to tell that. ``rounds`` is the number of
+    times that the reranker was asked. ``reason`` is a word for programs: why an answer is degraded, or a verification
+    stopped early. ``why`` is for people: why the status is no better, such as "guard: negation (similarity 0.981)"; it
+    is empty for exact and semantic answers, and without a cache.
 
     Example:
         >>> ranking = pipeline.rerank("how to reset a password", documents, top_k=5)
@@ -68,6 +69,7 @@ class Ranking(Sequence[D], Generic[D]):
     drift: Drift | None = None
     why: str = ""
     skipped: int = 0
+    cheap_asked: int = 0
 
     def to_list(self) -> list[D]:
         """The documents as a list of the caller's own, best first."""
@@ -92,6 +94,7 @@ class Ranking(Sequence[D], Generic[D]):
             "asked": self.asked,
             "reused": self.reused,
             "skipped": self.skipped,
+            "cheap_asked": self.cheap_asked,
             "rounds": self.rounds,
             "drift": None
             if self.drift is None

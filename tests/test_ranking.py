@@ -47,6 +47,7 @@ def test_a_dict_has_everything_but_the_documents_and_is_json() -> None:
         "asked": 4,
         "reused": 6,
         "skipped": 0,
+        "cheap_asked": 0,
         "rounds": 2,
         "drift": {"median": -0.5, "spread": 0.2, "samples": 4},
     }

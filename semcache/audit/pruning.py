@@ -1,6 +1,7 @@
 """Lets one process learn, in the background, from requests that were scored whole what need not be asked."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any
@@ -19,7 +20,7 @@ from semcache.flow.outcome import Outcome, Whole
 from semcache.flow.policy import PrunePolicy
 from semcache.flow.prune import described, vectors_at_hand
 from semcache.flow.requests import Request
-from semcache.protocols import Clock
+from semcache.protocols import Clock, FloatArray
 from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Pruning
 from semcache.ranking import Status
@@ -27,6 +28,9 @@ from semcache.redis.earlier import Taught
 from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
+
+ScoreCheaply = Callable[[str, Sequence[str]], FloatArray | None]
+"""Scores of a cheap reranker for the texts of a query; None where it does not answer."""
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
 _MOST_WAITING = 256
@@ -44,7 +48,8 @@ class PruningWatch:
     """Learns in a background thread from what one reranker says, and puts in force the pruning that follows.
 
     ``budget`` is the mean loss that pruning may cost. Sums and losses are shared with the other processes of the scope
-    every few seconds; while Redis is away, a process goes on with what it knows. ``share_of_time`` is how much of the
+    every few seconds; while Redis is away, a process goes on with what it knows. ``score_cheaply`` is the scorer of a
+    cascade. ``share_of_time`` is how much of the
     time learning may take. ``documents`` embeds those that callers pass no vectors of; None where that is not set.
     """
 
@@ -53,11 +58,14 @@ class PruningWatch:
         cache: RedisSemanticCache,
         budget: float,
         *,
+        score_cheaply: ScoreCheaply | None = None,
         clock: Clock = monotonic,
         share_of_time: float = _SHARE_OF_TIME,
     ) -> None:
         self._cache = cache
         self._budget = budget
+        self._score_cheaply = score_cheaply
+        self._cheap_pairs = 0
         self._clock = clock
         self.share_of_time = share_of_time
         policy = cache.backend.policy.for_service() if cache.is_remote else cache.backend.policy
@@ -105,7 +113,8 @@ class PruningWatch:
 
         ``confidence`` is that in force, None while nothing is skipped. ``requests``, ``avoided`` (share of the pairs),
         ``loss`` and its bounds are of the confidence that is, or would be, in force. ``features``: what share of the
-        documents learned from had each feature, such as ``cosine``, for which vectors are needed.
+        documents learned from had each feature, such as ``cosine``, for which vectors are needed. ``cheap_pairs`` are
+        those that this process asked a cheap reranker about (``prune.cascade``) to learn from them.
         """
         if not self.is_on:
             return {"mode": "off"}
@@ -116,6 +125,7 @@ class PruningWatch:
             "confidence": in_force if self._prune.mode == "on" and in_force < ASK_ALL else None,
             "reason": state.pruning.reason or None,
             "learned_from": round(learner.known.requests),
+            "cheap_pairs": self._cheap_pairs,
             "features": {name: round(share, 3) for name, share in learner.known.feature_shares.items()},
             **({"n": 0} if shown is None else shown.summary()),
             "by_confidence": {level: seen.summary() for level, seen in sorted(state.statistics.items())},
@@ -152,7 +162,7 @@ class PruningWatch:
         self._is_new = True
         self._taught: dict[str, list[Taught]] = {}
         backend = self._cache.backend
-        store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope)
+        store = PruningStore(backend.connection, backend.knobs.namespace, *self._scope, self._prune.cascade or "")
         return PruningLearner(store, self._prune, self._reuse, self._budget)
 
     def _scope_now(self) -> tuple[str, str]:
@@ -192,7 +202,11 @@ class PruningWatch:
         except StoreError:
             # To share what was learned will fail just as well, and tells of it.
             earlier = None
-        features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier)
+        cheap = None
+        if self._score_cheaply is not None:
+            cheap = self._score_cheaply(request.query, request.texts)
+            self._cheap_pairs += 0 if cheap is None else len(cheap)
+        features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier, cheap_scores=cheap)
         scores = np.array(outcome.scores, dtype=float)
         better = self._learner.learn(features, scores, request.top_k, vectors, names, whole.neighbours)
         if better is not None and np.isfinite(better).all():

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 from semcache.degradation.breaker import BreakerPolicy
+from semcache.degradation.cascade import Cascade
 from semcache.degradation.fallback_chain import FallbackChain, acall_rung, call_rung
 from semcache.degradation.idle import IdlePrimary
 from semcache.degradation.ladder import RungDefaults, as_rung, build_rungs, ladder_rungs
@@ -207,6 +208,13 @@ class DegradableReranker:
         As many as the primary scores in a quarter of the threshold. Such work should set a deadline of infinity.
         """
         return self._chain.rungs[0].pairs_within(_UNHURRIED_SHARE)
+
+    def cascade(self, reranker: str) -> Cascade:
+        """The rung of that name as one that scores all documents before the primary is asked (setting prune.cascade).
+
+        Raises ConfigurationError if it cannot be that.
+        """
+        return Cascade(self._chain, reranker)
 
     def follow_learned(self, surrogate: Callable[[], Surrogate | None]) -> None:
         """Let rungs of kind learned order by what this gives; None while too little is known."""

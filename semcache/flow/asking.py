@@ -12,11 +12,11 @@ from semcache.entries.fingerprint import settled_fingerprint
 from semcache.flow import reuse, why
 from semcache.flow.drift import Floats, Positions, expect
 from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
-from semcache.flow.policy import FlowPolicy, ReusePolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.flow.prune import is_explored, is_prunable, learned
 from semcache.flow.requests import Request
 from semcache.flow.stand_in import Remembered, stand_in
-from semcache.flow.steps import Remember, Score, Step
+from semcache.flow.steps import Remember, Score, ScoreCheaply, Step
 from semcache.protocols import FloatArray, Scored
 from semcache.pruning.surrogate import LEARNED
 from semcache.ranking import Status
@@ -34,22 +34,31 @@ def ask_as_needed(request: Request, policy: FlowPolicy, found: Found, reranker: 
     rule, prune = policy.reuse, policy.prune
     if rule is not None and found.neighbours:
         rule, found = _without_doubted(request, policy, rule, found)
-    expected = None
+    expected = cheap = None
     # Near hits are corrected by what was learned also while pruning is only measured, or not proven yet: by the cached
     # scores alone, those of another question of the same subject lose a tenth (benchmarks/results/traffic.md).
     is_helped = policy.is_pruning or bool(found.neighbours)
     if rule is not None and prune is not None and is_helped and is_prunable(request):
         if policy.is_pruning and is_explored(request, prune.explore):
             return (yield from ask_about_all(request, policy, replace(found, why=why.EXPLORED), reranker))
+        if policy.is_pruning and prune.cascade is not None and not _was_settled(request, prune, rule, found):
+            cheap = yield ScoreCheaply(request.query, request.texts)
         expected = yield from learned(
-            request, policy, found.vector, found.neighbours, completes=policy.is_pruning, earlier=found.earlier
+            request,
+            policy,
+            found.vector,
+            found.neighbours,
+            completes=policy.is_pruning,
+            earlier=found.earlier,
+            cheap_scores=cheap,
         )
         if expected is not None and not found.neighbours:
             # What a near query's drift has to do with it says nothing here.
             rule = prune.rule()
     if rule is None or (expected is None and not found.neighbours):
         return (yield from ask_about_all(request, policy, found, reranker))
-    return (yield from _ask_by_rounds(request, policy, rule, found, expected, reranker))
+    outcome = yield from _ask_by_rounds(request, policy, rule, found, expected, reranker)
+    return outcome if cheap is None else replace(outcome, cheap_asked=len(request.texts))
 
 
 def ask_about_all(request: Request, policy: FlowPolicy, found: Found, reranker: str, *, listwise: bool = False) -> Flow:
@@ -90,7 +99,8 @@ def _ask_by_rounds(
     least = -inf if request.min_score is None else request.min_score
     known = fresh = _known_scores(request, found.exact)
     rounds = 0
-    mark = _settled_mark(request, rule, learned)
+    surely = (-1.0, 0.0) if learned is None else (learned.confidence or 0.0, float(learned.completes))
+    mark = _settled_mark(request, rule, *surely)
     # A repetition costs nothing, although the rule, which has learned meanwhile, might ask about some more.
     is_repeated = _is_settled(found.exact, mark, known)
     while not is_repeated and (ask := reuse.next_to_ask(prior, fresh, request.top_k, rounds, rule, least)).size:
@@ -203,16 +213,22 @@ def _ask(request: Request, fresh: Floats, ask: Positions) -> Generator[Step, Any
     return scored, fresh
 
 
-def _settled_mark(request: Request, rule: ReusePolicy, learned: reuse.Learned | None) -> bytes:
+def _settled_mark(request: Request, rule: ReusePolicy, confidence: float, completes: float) -> bytes:
     """Stands for this request in the entry of its query, beside the scores, once it was answered by this rule.
 
     An answer at a lower confidence, or by what may not be pruned by any more, is not repeated.
     """
-    surely = (-1.0, 0.0) if learned is None else (learned.confidence or 0.0, float(learned.completes))
     least = -inf if request.min_score is None else request.min_score
+    rounds = float(rule.most_rounds)
     return settled_fingerprint(
-        request.fingerprints, request.top_k, least, rule.confidence, float(rule.most_rounds), *surely
+        request.fingerprints, request.top_k, least, rule.confidence, rounds, confidence, completes
     )
+
+
+def _was_settled(request: Request, prune: PrunePolicy, rule: ReusePolicy, found: Found) -> bool:
+    """Whether pruning this request again would ask about nothing."""
+    mark = _settled_mark(request, rule if found.neighbours else prune.rule(), prune.confidence, 1.0)
+    return _is_settled(found.exact, mark, _known_scores(request, found.exact))
 
 
 def _is_settled(exact: Mapping[bytes, float] | None, mark: bytes, known: Floats) -> bool:

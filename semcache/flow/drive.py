@@ -29,6 +29,7 @@ from semcache.flow.steps import (
     Refuse,
     Remember,
     Score,
+    ScoreCheaply,
     Step,
 )
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
@@ -48,6 +49,10 @@ _EMBEDDING_SHARE = 0.5
 
 # How much of it the store may take of a request at most, if that is less than its budget.
 _STORE_SHARE = 0.5
+
+# How much of it a cheaper reranker may take to say what need not be asked. It is used where it costs a fifth of the
+# primary or less, which has most of the time left when that was in vain.
+_CHEAP_SHARE = 0.2
 
 # More threads than the batcher merges into one run gain nothing: they only wait.
 _SCORING_THREADS = 16
@@ -160,7 +165,8 @@ class Calls(Generic[StoreT]):
     ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept;
     ``near`` reads with the neighbours what is known of documents from earlier queries, as ``find_near`` of RedisStore.
     ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit. A
-    request that has used up half of that hands over what it has to store to ``write_later``.
+    request that has used up half of that hands over what it has to store to ``write_later``. ``score_cheaply`` is the
+    scorer of a ``Cascade``, or its ``ascore``.
     """
 
     store: StoreT
@@ -174,6 +180,7 @@ class Calls(Generic[StoreT]):
     pairs_at_once: Callable[[], int] | None = None
     write_later: Callable[[Remember], None] | None = None
     near: FindNear | None = None
+    score_cheaply: Callable[..., Any] | None = None
 
     def budget(self, deadline: float | None) -> TimeBudget | None:
         """The time that a request may wait for the store."""
@@ -258,6 +265,9 @@ class Calls(Generic[StoreT]):
                 call = partial(self.store.read_vector, tenant, query)
             case ReadDocumentVectors(tenant, fingerprints) if self.document_vectors is not None:
                 call = partial(self.document_vectors, tenant, fingerprints)
+            case ScoreCheaply(query, texts) if self.score_cheaply is not None:
+                left_s = None if deadline is None else (deadline - monotonic()) * _CHEAP_SHARE
+                call = partial(self.score_cheaply, query, texts, deadline_s=left_s)
             case Remember(tenant, query):
                 call = partial(
                     self.store.remember, tenant, query, step.vector, step.scores, cues=step.cues, ttl_s=step.ttl_s

@@ -60,6 +60,7 @@ class Outcome:
     drift: Drift | None = None
     why: str = ""
     skipped: int = 0
+    cheap_asked: int = 0
     # For the audit only; a caller never sees them.
     evidence: Evidence | None = field(default=None, repr=False)
     whole: Whole | None = field(default=None, repr=False)
@@ -175,6 +176,7 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
         drift=outcome.drift,
         why=outcome.why,
         skipped=outcome.skipped,
+        cheap_asked=outcome.cheap_asked,
     )
 
 
@@ -194,4 +196,5 @@ def reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
         duration_s=duration_s,
         why=outcome.why,
         skipped=outcome.skipped,
+        cheap_asked=outcome.cheap_asked,
     )

@@ -75,8 +75,9 @@ class PrunePolicy:
     reach the top k. The reranker is asked at most ``max_rounds`` times (None: five times, and a service once). The
     share ``explore`` of the requests is scored whole all the same, so that the loss stays measured.
     ``document_vectors`` says whose vectors are used: of no document, those that callers give, also those that their
-    documents carry, or also vectors that are embedded in spare time and kept. Raises ConfigurationError for values out
-    of range.
+    documents carry, or also vectors that are embedded in spare time and kept. ``cascade`` names a cheaper reranker of
+    the ladder that scores every document first, since that tells much about the primary's scores. Raises
+    ConfigurationError for values out of range.
     """
 
     # The reasons stand with the knobs of the same names in semcache/settings/prune_section.py.
@@ -86,6 +87,7 @@ class PrunePolicy:
     explore: float = 0.02
     document_vectors: DocumentVectors = "given"
     max_document_vectors: int = 50_000
+    cascade: str | None = None
 
     def __post_init__(self) -> None:
         for name, kinds in (("mode", PruneMode), ("document_vectors", DocumentVectors)):

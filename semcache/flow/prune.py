@@ -40,18 +40,19 @@ def learned(
     *,
     completes: bool = True,
     earlier: Floats | None = None,
+    cheap_scores: FloatArray | None = None,
 ) -> Generator[Step, Any, Learned | None]:
     """Scores that the surrogate expects of the documents, and how much more than for the queries of the neighbours.
 
-    None while too little was learned. ``vector`` is the query's; ``completes`` is that of ``Learned``, ``earlier`` that
-    of ``described``.
+    None while too little was learned. ``vector`` is the query's; ``completes`` is that of ``Learned``; ``earlier`` and
+    ``cheap_scores`` are those of ``described``.
     """
     if policy.surrogate is None or policy.prune is None:
         return None
     vectors = vectors_at_hand(request, policy, vector)
     if vectors is None and policy.prune.document_vectors == "embed":
         vectors = yield ReadDocumentVectors(request.tenant, request.fingerprints)
-    known = described(request, policy, request.query, vector, vectors, earlier=earlier)
+    known = described(request, policy, request.query, vector, vectors, earlier=earlier, cheap_scores=cheap_scores)
     found = expected(policy.surrogate, known, vectors, policy.prune.confidence)
     changes = {
         index: policy.surrogate.change(
@@ -86,11 +87,12 @@ def described(
     document_vectors: FloatArray | None,
     *,
     earlier: Floats | None = None,
+    cheap_scores: FloatArray | None = None,
 ) -> Features:
     """The features of a request's documents for its own query or, of a neighbour, for what is known of another one.
 
     ``document_vectors`` are by document, a row of nan where there is none; ``earlier`` says how much better than
-    expected each document scored for other queries, nan where nothing is known.
+    expected each document scored for other queries, nan where nothing is known; ``cheap_scores`` are of a cascade.
     """
     return features(
         query,
@@ -99,4 +101,5 @@ def described(
         query_vector=vector,
         document_vectors=document_vectors,
         earlier=earlier,
+        cheap_scores=cheap_scores,
     )

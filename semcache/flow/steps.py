@@ -75,6 +75,15 @@ class Score:
 
 
 @dataclass(slots=True)
+class ScoreCheaply:
+    """Answered by one score per text from a cheaper reranker than the primary (setting prune.cascade), or None."""
+
+    query: str
+    texts: tuple[str, ...]
+    failure: str = field(default="", init=False, compare=False, repr=False)
+
+
+@dataclass(slots=True)
 class Remember:
     """Store true scores of this query, as (document fingerprint, score). Answered by True if they were stored."""
 
@@ -95,4 +104,4 @@ class Refuse:
     similarity: float
 
 
-Step = ReadExact | Embed | ReadVector | FindNeighbours | ReadDocumentVectors | Score | Remember | Refuse
+Step = ReadExact | Embed | ReadVector | FindNeighbours | ReadDocumentVectors | Score | ScoreCheaply | Remember | Refuse

@@ -48,7 +48,7 @@ class Counters:
         self._statuses: Counter[str] = Counter()
         self._empty: Counter[str] = Counter()
         """Those of the above without documents: there was nothing to find or to miss."""
-        self._asked = self._reused = self._skipped = self._pruned_hits = 0
+        self._asked = self._reused = self._skipped = self._cheap = self._pruned_hits = 0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -66,6 +66,7 @@ class Counters:
                     self._asked += event.asked
                     self._reused += event.reused
                     self._skipped += event.skipped
+                    self._cheap += event.cheap_asked
                 case CacheFailed():
                     self._errors(event)
                     self._counts["cache_failures"] += 1
@@ -84,7 +85,8 @@ class Counters:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.
 
         ``pairs_asked`` went to a reranker; ``pairs_reused`` were answered from the cache or skipped thanks to it;
-        ``pairs_skipped`` were neither known nor asked about, by what earlier scores taught.
+        ``pairs_skipped`` were neither known nor asked about, by what earlier scores taught; ``pairs_cheap_asked`` went
+        to a cheaper reranker that helps to tell.
         ``last_error`` is that of the cache, of the embedder, and of each reranker, see LastErrors.
         """
         with self._lock:
@@ -101,6 +103,7 @@ class Counters:
                 "pairs_asked": self._asked,
                 "pairs_reused": self._reused,
                 "pairs_skipped": self._skipped,
+                "pairs_cheap_asked": self._cheap,
                 **{name: self._counts[name] for name in _ALWAYS_SHOWN},
                 "last_error": self._errors.snapshot(),
             }

@@ -51,7 +51,11 @@ _PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 # By key in this module: name, description, labels.
 _COUNTERS = {
     "requests": ("requests", "Answered requests", ("status", "reason")),
-    "pairs": ("pairs", "(query, document) pairs: asked of a reranker, reused or skipped", ("source",)),
+    "pairs": (
+        "pairs",
+        "(query, document) pairs: asked of a reranker, reused, skipped, or asked of a cheaper one",
+        ("source",),
+    ),
     "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
     "outages": ("cache_outages", "Times that Redis was left alone, since it failed or was slow", ()),
     "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
@@ -162,6 +166,7 @@ class PrometheusObserver:
                 self._metrics["pairs"].labels("asked").inc(event.asked)
                 self._metrics["pairs"].labels("reused").inc(event.reused)
                 self._metrics["pairs"].labels("skipped").inc(event.skipped)
+                self._metrics["pairs"].labels("cheap").inc(event.cheap_asked)
                 if event.similarity is not None:
                     self._metrics["similarity"].observe(event.similarity)
                 if event.drift is not None:

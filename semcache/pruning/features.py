@@ -61,7 +61,7 @@ def features(
     query_vector: NDArray[np.floating] | None = None,
     document_vectors: NDArray[np.floating] | None = None,
     earlier: Sequence[float] | Floats | None = None,
-    cheap_scores: Sequence[float] | Floats | None = None,
+    cheap_scores: Sequence[float] | NDArray[np.floating] | None = None,
 ) -> Features:
     """Features of the documents ``texts``, in the retriever's order, for ``query`` (None if its text is not known).
 
@@ -114,7 +114,7 @@ def cosines(query_vector: NDArray[np.floating] | None, document_vectors: NDArray
     return np.asarray(document_vectors @ query_vector, dtype=float)
 
 
-def _floats(values: Sequence[float | None] | Floats | None) -> Floats | None:
+def _floats(values: Sequence[float | None] | NDArray[np.floating] | None) -> Floats | None:
     return None if values is None else np.array(values, dtype=float)
 
 

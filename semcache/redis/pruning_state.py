@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from semcache.entries.fingerprint import tenant_tag
 from semcache.flow.drive import drive
 from semcache.pruning.statistics import Statistics
 from semcache.quality.pruning import ASK_ALL, LevelStatistics, Pruned, PruneStatistics, Pruning, is_anew
@@ -33,17 +34,23 @@ class PruningState:
 
 
 class PruningStore:
-    """The state of one namespace, reranker and embedder. Raises StoreError when Redis cannot be asked.
+    """The state of one namespace, reranker and embedder; ``cascade`` names the cheap reranker, if there is one.
+
+    Raises StoreError when Redis cannot be asked.
 
     It takes about 2 KB for the sums and at most 10 KB for losses; it holds no texts, and no tenant's name. Every method
     is one round trip.
     """
 
-    def __init__(self, connection: RedisConnection, namespace: str, reranker: str, embedder: str) -> None:
+    def __init__(
+        self, connection: RedisConnection, namespace: str, reranker: str, embedder: str, cascade: str = ""
+    ) -> None:
         base = KeySpace.of(namespace, reranker, embedder).base
+        # Sums with the scores of one cheap reranker say nothing about those of another.
+        tail = f":{tenant_tag(cascade)}" if cascade else ""
         self._connection = connection
-        self.key = f"{base}:l".encode()
-        self._shared = SharedState(connection, f"{base}:z".encode(), MAX_RECENT, MAX_OLDER)
+        self.key = f"{base}:l{tail}".encode()
+        self._shared = SharedState(connection, f"{base}:z{tail}".encode(), MAX_RECENT, MAX_OLDER)
 
     def read_sums(self) -> Statistics:
         """What the surrogate is fitted from; empty where there is nothing, or of another version."""

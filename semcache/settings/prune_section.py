@@ -64,3 +64,12 @@ class Prune(Section):
         ge=1,
         le=100_000_000,
     )
+    cascade: str | None = knob(
+        _PRUNE.cascade,
+        "Name of a rung below the primary that scores every document of a request first, so that the primary is asked "
+        "about fewer; learned from in spare time. none: no such rung",
+        reason="pays where the primary is much slower, such as a language model: the packaged cross-encoder on 32 "
+        "tokens lets 3 to 5 % more of the pairs be avoided, and costs half of one for every pair (top 5 and 10 of 50 "
+        "and 100, benchmarks/results/quality.md)",
+        min_length=1,
+    )

@@ -11,6 +11,8 @@ import pytest
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.reranker import DegradableReranker
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.events import CacheFailed, Event, PruningChanged, PruningMeasured
 from semcache.flow.policy import PrunePolicy
@@ -148,6 +150,37 @@ def test_what_is_learned_is_proven_before_it_is_used_and_other_processes_share_i
     assert figures["avoided"] > 0.3 and figures["loss"] < 0.01 and figures["loss_high"] < 0.12
     assert first.reranker.get_stats()["pairs_skipped"] > 0
     assert not first.events_of(CacheFailed)
+
+
+class Hasty(Model):
+    """A cheap model that nearly agrees."""
+
+    def score_of(self, query: str, text: str) -> float:
+        return super().score_of(query, text) + 0.1 * noise(text)
+
+
+def test_what_a_cheap_rung_says_is_learned_in_spare_time_and_counted_where_it_helps(
+    redis_url: str, namespace: str
+) -> None:
+    settings = Settings(
+        cache={"namespace": namespace},
+        reuse={"audit_rate": 0, "quality_budget": BUDGET},
+        prune={"mode": "on", "explore": 0.0, "cascade": "hasty"},
+    )
+    cache = RedisSemanticCache(redis_url, ChanceEmbedder(), settings=settings)
+    ladder = DegradableReranker(Model("model"), Hasty("hasty"), LatencyMonitor(p95_threshold=30))
+    with ladder, CachedReranker(ladder, cache, repair=False) as reranker:
+        reranker.audit.pruning.share_of_time = inf
+        for number in range(ENOUGH):
+            assert reranker.rerank(f"question {number} {number * 7}", DOCUMENTS, 5).cheap_asked == 0
+            if number % 20 == 19:
+                assert reranker.audit.drain(PATIENCE_S)
+        figures = reranker.get_stats()["quality"]["pruning"]
+        assert figures["features"]["cheap_score"] == 1.0
+        assert figures["cheap_pairs"] == 30 * ENOUGH
+        ranking = reranker.rerank("a new question", DOCUMENTS, 5)
+        assert (ranking.status, ranking.cheap_asked) == (Status.PRUNED, 30)
+        assert reranker.get_stats()["pairs_cheap_asked"] == 30
 
 
 def test_measuring_changes_no_answer_and_says_what_would_have_been(start: Any) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from semcache.documents import Document
 from semcache.entries.entry import Neighbour
-from semcache.flow.drive import run
+from semcache.flow.drive import run, run_many
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.flow.prune import is_explored, learned, vectors_at_hand
@@ -251,6 +252,68 @@ def test_an_answer_of_the_surrogate_is_completed_by_what_near_queries_are_known_
     assert (outcome.status, outcome.reranker, outcome.reason) == (Status.DEGRADED, "learned", "busy")
     assert top(outcome, 2) == [49, 0]
     assert runner.store.read_exact("", "how far is the moon tonight") is None
+
+
+class Cheap:
+    """Nearly the scores of a reranker, with a count of its calls."""
+
+    def __init__(self, reranker: CountingReranker, *, is_failing: bool = False) -> None:
+        self.reranker = reranker
+        self.is_failing = is_failing
+        self.calls: list[tuple[str, int]] = []
+
+    def __call__(
+        self, query: str, texts: Sequence[str], *, deadline_s: float | None = None
+    ) -> NDArray[np.float32] | None:
+        self.calls.append((query, len(texts)))
+        scores = [self.reranker.score_of(query, text) + 0.1 * (sum(text.encode()) % 7) for text in texts]
+        return None if self.is_failing else np.array(scores, dtype=np.float32)
+
+
+def cascading(*, is_failing: bool = False) -> tuple[FlowRunner, Cheap]:
+    """A runner whose surrogate has learned what a cheap reranker's scores tell."""
+    reranker = Doubtful()
+    cheap = Cheap(reranker, is_failing=is_failing)
+    sums = Statistics.empty()
+    for number in range(40):
+        query = f"learned {number}"
+        truth = np.array([reranker.score_of(query, text) for text in DOCUMENTS])
+        said = Cheap(reranker)(query, DOCUMENTS)
+        sums += Statistics.of(features(query, DOCUMENTS, cheap_scores=said), truth)
+    prune = replace(PRUNE, cascade="cheap")
+    runner = FlowRunner(reranker, FlowPolicy(ReusePolicy(), prune=prune, surrogate=Surrogate.of(sums)))
+    runner.calls = replace(runner.calls, score_cheaply=cheap)
+    return runner, cheap
+
+
+def test_a_cheap_reranker_sees_all_documents_so_that_the_primary_is_asked_about_fewer() -> None:
+    runner, cheap = cascading()
+    without, silent = cascading(is_failing=True)
+    outcome, unhelped = runner.ask("a new question", DOCUMENTS), without.ask("a new question", DOCUMENTS)
+    assert cheap.calls == silent.calls == [("a new question", 50)]
+    assert (outcome.status, outcome.cheap_asked) == (Status.PRUNED, 50)
+    assert outcome.asked < 15 < unhelped.asked and unhelped.cheap_asked == 0
+    fresh = runner.fresh("a new question", DOCUMENTS)
+    assert top(outcome) == sorted(range(50), key=lambda n: -fresh[n])[:5]
+    # A repetition asks neither.
+    assert (runner.ask("a new question", DOCUMENTS).cheap_asked, len(cheap.calls)) == (0, 1)
+
+
+@pytest.mark.parametrize("change", [{"mode": "measure"}, {"explore": 1.0}, {"cascade": None}])
+def test_a_cheap_reranker_is_asked_where_that_may_save_something_alone(change: dict[str, Any]) -> None:
+    runner, cheap = cascading()
+    assert runner.policy.prune is not None
+    runner.policy = replace(runner.policy, prune=replace(runner.policy.prune, **change))
+    assert runner.ask("a new question", DOCUMENTS).cheap_asked == 0
+    assert runner.ask("a short list", DOCUMENTS[:6]).cheap_asked == 0
+    assert not cheap.calls
+
+
+def test_flows_in_lockstep_have_cheap_scores_of_their_own() -> None:
+    runner, cheap = cascading()
+    flows = [runner.flow(query, DOCUMENTS) for query in ("a new question", "another one entirely")]
+    assert [outcome.cheap_asked for outcome in run_many(flows, runner.calls)] == [50, 50]
+    assert [query for query, _ in cheap.calls] == ["a new question", "another one entirely"]
 
 
 @pytest.mark.parametrize(("kind", "taken"), [("off", None), ("given", "given"), ("documents", "given")])

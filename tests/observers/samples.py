@@ -52,7 +52,7 @@ def reranked(status: str = "fresh", **changed: Any) -> Reranked:
 
 
 ONE_OF_EACH: list[Event] = [
-    reranked("verified", asked=4, reused=5, skipped=1, similarity=0.83, drift=-1.5),
+    reranked("verified", asked=4, reused=5, skipped=1, cheap_asked=6, similarity=0.83, drift=-1.5),
     CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
     CacheUnavailable("Redis at h:1 did not answer in time"),
     CacheRecovered(3.0),

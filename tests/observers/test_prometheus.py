@@ -32,6 +32,7 @@ def test_every_event_changes_a_metric(registry: CollectorRegistry) -> None:
         ("semcache_pairs_total", {"source": "asked"}, 4),
         ("semcache_pairs_total", {"source": "reused"}, 5),
         ("semcache_pairs_total", {"source": "skipped"}, 1),
+        ("semcache_pairs_total", {"source": "cheap"}, 6),
         ("semcache_similarity_bucket", {"le": "0.8"}, 0),
         ("semcache_similarity_bucket", {"le": "0.85"}, 1),
         ("semcache_drift_bucket", {"le": "-2.0"}, 0),

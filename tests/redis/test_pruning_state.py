@@ -35,6 +35,15 @@ def test_nothing_learned_is_nothing_skipped(store: PruningStore) -> None:
     assert store.read_sums().requests == 0
 
 
+def test_what_was_learned_with_a_cheap_reranker_stands_apart(connection: RedisConnection, namespace: str) -> None:
+    stores = [PruningStore(connection, namespace, "model", "words", *cascade) for cascade in ((), ("a",), ("b",))]
+    for number, one in enumerate(stores, 1):
+        one.add_sums(sums(float(number)))
+        one.add([GOOD] * number)
+    assert [one.read_sums().requests for one in stores] == [1, 2, 3]
+    assert [one.read().statistics[1.5].summary()["n"] for one in stores] == [1, 2, 3]
+
+
 def test_processes_add_to_one_state(store: PruningStore, redis_url: str, namespace: str) -> None:
     with RedisConnection(redis_url) as elsewhere:
         other = PruningStore(elsewhere, namespace, "model", "words")

@@ -1,0 +1,45 @@
+"""A rung of the ladder that scores all documents of a request, so that the primary need not be asked about most."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from semcache.degradation.fallback_chain import FallbackChain, RungCall, acall_rung, call_rung
+from semcache.errors import ConfigurationError
+from semcache.flow.drive import adrive, drive
+from semcache.protocols import FloatArray
+from semcache.rerankers.learned import LearnedReranker
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Scores by the rung called ``reranker`` of a chain, for what they tell about those of its primary.
+
+    It never raises: without an answer in time the primary is asked as if there were no such rung. A failure is the
+    rung's own event. Raises ConfigurationError when it is made for a rung that cannot serve.
+    """
+
+    chain: FallbackChain
+    reranker: str
+
+    def __post_init__(self) -> None:
+        below = self.chain.rungs[1:]
+        usable = [rung.name for rung in below if not isinstance(rung.batcher.reranker, LearnedReranker)]
+        if self.reranker not in usable:
+            names = ", ".join(usable) or "there is none that computes scores of its own"
+            raise ConfigurationError(
+                f"prune.cascade is {self.reranker!r}; name a rung below the primary ({names}), or leave it out"
+            )
+
+    def score(self, query: str, texts: Sequence[str], *, deadline_s: float | None = None) -> FloatArray | None:
+        """One score per text; None when the rung is busy, late, failing or left alone."""
+        return drive(self._calls(query, texts, deadline_s), call_rung)
+
+    async def ascore(self, query: str, texts: Sequence[str], *, deadline_s: float | None = None) -> FloatArray | None:
+        """``score`` without blocking the event loop."""
+        return await adrive(self._calls(query, texts, deadline_s), acall_rung)
+
+    def _calls(
+        self, query: str, texts: Sequence[str], deadline_s: float | None
+    ) -> Generator[RungCall, FloatArray, FloatArray | None]:
+        deadline = None if deadline_s is None else self.chain.clock() + deadline_s
+        return (yield from self.chain.call_of(self.reranker, query, texts, deadline))
