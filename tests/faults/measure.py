@@ -45,7 +45,8 @@ class Row:
     """What requests saw of a fault.
 
     ``unanswered`` are those that had no answer when the row ended. ``recovered_s`` is how long after its end both
-    threads and tasks had hits again that need a search; None if they had none. Shares of hits are from 0 to 1.
+    threads and tasks had hits again that need a search; None if they had none. ``is_told`` is False where no event told
+    of a fault that one should tell of. Shares of hits are from 0 to 1.
     """
 
     subject: str
@@ -64,6 +65,7 @@ class Row:
     hits_after: float | None = None
     recovered_s: float | None = None
     heals: bool = True
+    is_told: bool = True
     events: dict[str, int] = field(default_factory=dict)
     error: str = ""
 
@@ -123,6 +125,7 @@ def _observe(fault: Fault, world: World, subject: Subject, traffic: Traffic, tim
         hits_after=_hits(between(ended + after_s / 2, ended + after_s)),
         recovered_s=_recovered(between(ended, float("inf")), ended, fault.strikes) if fault.heals else None,
         heals=fault.heals,
+        is_told=not fault.tells or any(told_since[name] for name in fault.tells),
         events={name: count for name, count in sorted(told_since.items()) if name not in _QUIET},
         error=max(set(failed), key=failed.count) if failed else "",
     )

@@ -113,7 +113,8 @@ def _own(rows: Iterable[Figures]) -> list[dict[str, str]]:
             **{f"added, {name}": _delay(row[key]) for key, name in _DELAY_S.items()},
             "hits": " / ".join(_share(row[name]) for name in ("hits_before", "hits_with", "hits_after")),
             "back": _back(row),
-            "told": ", ".join(f"{name} {count}" for name, count in row["events"].items()),
+            "told": ", ".join(f"{name} {count}" for name, count in row["events"].items())
+            + ("" if row["is_told"] else " **not enough**"),
         }
         for row in rows
         if row["subject"] == Semcache.name

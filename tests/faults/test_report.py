@@ -75,6 +75,11 @@ def test_a_peers_failures_are_not_ours() -> None:
     assert worst([GOOD, replace(GOOD, subject=RedisVL.name, failed=50)])["failed requests"] == "0"
 
 
+def test_what_nothing_told_of_is_marked(tmp_path: Path) -> None:
+    save(Result({}, [replace(GOOD, is_told=False).as_dict()], {}), tmp_path)
+    assert "| CacheUnavailable 1 **not enough** |" in (tmp_path / "faults.md").read_text()
+
+
 def test_the_files(tmp_path: Path) -> None:
     case = {"subject": Semcache.name, "strikes": "isolation", "fault": "two tenants", **Tally(10, wrong=2).as_dict()}
     peer = replace(GOOD, subject=RedisVL.name, failed=50)
