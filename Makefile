@@ -9,7 +9,7 @@ EXTRAS_FILE := tests/integrations/requirements.txt
 OLDEST := .integrations-oldest
 OLDEST_FILE := tests/integrations/requirements-oldest.txt
 
-.PHONY: demo test test-oldest lint audit mutants fuzz isolation faults bench bench-quick clean
+.PHONY: demo dist test test-oldest types lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -53,6 +53,23 @@ audit: $(VENV)/.installed
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner=off --requirement constraints.txt \
 		|| { echo "A package above is vulnerable, or its advisories could not be read from the package index."; exit 1; }
 
+# The ten lines of the README, in an environment that has nothing but the wheel and what it needs: 1 GB, three minutes.
+dist: $(VENV)/.installed
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[embedded,offline,onnx,cli]"
+	cd dist && venv/bin/semcache config > /dev/null
+	awk '/^```python/ {on = 1; next} /^```/ && on {exit} on' README.md > dist/ten_lines.py
+	cd dist && venv/bin/python ten_lines.py
+	rm -rf dist/venv dist/ten_lines.py
+
+# The share of public names whose types are known to callers, also those of the integrations.
+types: $(VENV)/.installed $(EXTRAS)/.installed
+	test -d .pyright || $(PYTHON) -m venv .pyright
+	.pyright/bin/pip install --quiet basedpyright==1.40.2
+	PYTHONPATH=$(CURDIR)/$(EXTRAS) .pyright/bin/basedpyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes semcache
+
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants
 	$(BIN)/python -m tests.mutants --walls
@@ -73,5 +90,5 @@ bench-quick: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) $(OLDEST) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(OLDEST) .pyright dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

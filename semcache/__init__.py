@@ -1,6 +1,8 @@
 """A semantic rerank cache for RAG: reuses reranker scores across repeated and reworded queries."""
 
 import logging
+import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 # Outages are warnings on this logger (observers/outages.py). An application that has not set up logging is left in
 # peace, as of every library: https://docs.python.org/3/howto/logging.html#configuring-logging-for-a-library
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+# https://pypi.org/project/semcache/ is another package of the same import name: the two write into one folder, and the
+# one that is installed last has the other's files between its own. Only ours lacks this file.
+if os.path.exists(os.path.join(__path__[0], "client.py")):  # noqa: PTH110, PTH118 - pathlib would double the time of this import
+    warnings.warn(
+        "the package 'semcache', a client of semcache.io, is installed beside redis-semcache, and both are imported as "
+        "semcache; run: pip uninstall semcache redis-semcache, then install redis-semcache again",
+        stacklevel=2,
+    )
 
 # Public names and where they live. They are imported when first used: redis, redisvl and pydantic take half a second.
 _ROOMS = {
