@@ -171,16 +171,16 @@ class PruningLearner:
         return replace(policy, prune=prune, surrogate=self.surrogate, unpruned=unpruned)
 
     def _next_levels(self) -> list[float]:
-        """The confidences to replay the next request at: all until one is proven, then that one and the others in turn.
+        """The confidences to replay the next request at: all until one is proven, then that one and the user's.
 
-        Each replay takes a millisecond of the background.
+        The others are tried in turn. Each replay takes a millisecond of the background.
         """
         self._number += 1
         if self.in_force == ASK_ALL and self._number <= _HURRIED:
             return list(self._levels)
-        first = self.shown_level
-        others = [level for level in self._levels if level != first]
-        return [first, others[self._number % len(others)]] if others else [first]
+        chosen = list(dict.fromkeys((self.shown_level, self._prune.confidence)))
+        others = [level for level in self._levels if level not in chosen]
+        return [*chosen, others[self._number % len(others)]] if others else chosen
 
     def _pruned(
         self,

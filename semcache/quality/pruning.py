@@ -34,6 +34,9 @@ MOST_LEVELS = 4
 # A scope whose mean loss is above the budget is pruned all the same with a chance of at most one in ten. With losses of
 # next to nothing and a budget of 0.01 the proof takes about 240 requests, at 5 % it would take 310.
 _LOG_E_VALUE_OF_PROOF = math.log(10)
+# How far the user's confidence has to be when a higher one is proven, so that nothing is skipped until it is proven,
+# too: at a third as many requests again. After that, only few requests are scored whole, and it would take thousands.
+_WORTH_WAITING = 0.75
 # Withdrawn at level 1 %, as trust is.
 _LOG_E_VALUE_OF_ALARM = math.log(100)
 LATEST = 10
@@ -95,12 +98,16 @@ class PruneStatistics:
         """Histogram of all losses, recent and older."""
         return self.recent + self.older
 
+    def log_e_value_below(self, budget: float) -> float:
+        """That of ``sequential_test``, of all losses against the budget."""
+        return sequential_test.log_e_value_below(self.losses, budget, self.loss)
+
     def summary(self) -> dict[str, Any]:
         """For display: ``n`` requests, pairs avoided (share), mean loss and its 95 % bounds; only ``n`` without any."""
         n = float(self.losses.sum())
         if not n or not self.documents:
             return {"n": 0}
-        low, high = sequential_test.bounds(self.losses)
+        low, high = sequential_test.bounds(self.losses, total=self.loss)
         return {
             "n": round(n),
             "avoided": self.avoided / self.documents,
@@ -220,16 +227,16 @@ class Doubt:
 
 
 def _is_nearly_proven(statistics: PruneStatistics | None, budget: float) -> bool:
-    """Whether a confidence is at least half way to its proof."""
+    """Whether a confidence has come at least ``_WORTH_WAITING`` of the way to its proof."""
     if statistics is None or _is_over(statistics, budget):
         return False
-    return sequential_test.log_e_value_below(statistics.losses, budget) >= _LOG_E_VALUE_OF_PROOF / 2
+    return statistics.log_e_value_below(budget) >= _WORTH_WAITING * _LOG_E_VALUE_OF_PROOF
 
 
 def _is_proven(statistics: PruneStatistics | None, budget: float) -> bool:
     if statistics is None:
         return False
-    is_below = sequential_test.log_e_value_below(statistics.losses, budget) >= _LOG_E_VALUE_OF_PROOF
+    is_below = statistics.log_e_value_below(budget) >= _LOG_E_VALUE_OF_PROOF
     return is_below and not _is_over(statistics, budget)
 
 

@@ -56,8 +56,8 @@ def test_enough_evidence_puts_the_users_confidence_in_force() -> None:
     assert decide(Pruning(), all_levels(seen(GOOD * 140)), 1.5, 2 * BUDGET).confidence == 1.5
 
 
-@pytest.mark.parametrize(("losses", "in_force"), [(GOOD * 100, 2.0), (GOOD * 150, ASK_ALL), (GOOD * 280, 1.5)])
-def test_half_way_to_the_proof_of_the_users_confidence_a_higher_one_waits(losses: list[float], in_force: float) -> None:
+@pytest.mark.parametrize(("losses", "in_force"), [(GOOD * 150, 2.0), (GOOD * 200, ASK_ALL), (GOOD * 280, 1.5)])
+def test_near_to_the_proof_of_the_users_confidence_a_higher_one_waits(losses: list[float], in_force: float) -> None:
     statistics = {**all_levels(seen(GOOD * 280)), 1.5: seen(losses)}
     assert decide(Pruning(), statistics, 1.5, BUDGET).confidence == in_force
 

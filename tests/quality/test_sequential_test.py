@@ -75,9 +75,27 @@ def test_the_e_value_above_is_the_mean_wealth_of_bets_on_the_lower_edges(limit: 
 
 
 def test_the_e_value_below_is_the_wealth_of_bets_on_the_upper_edges() -> None:
-    sizes, shares = np.array([0.95, 0.5, 0.2]) / 0.9, np.array([0.8, 0.1, 0.1])
+    sizes, shares = np.array([0.99, 0.5, 0.2]) / 0.9, np.array([0.9, 0.05, 0.05])
     wealth = shares @ ((1 + sizes * (0.1 - 10**-0.5)) * (1 + sizes * (0.1 - 1e-4)) ** 2)
     assert sequential_test.log_e_value_below(histogram([0.3, 0.0, 0.0]), 0.1) == pytest.approx(math.log(wealth))
+
+
+@given(LOSSES, st.floats(0.001, 0.9))
+def test_the_sum_of_the_values_proves_more_than_their_bins_and_less_than_the_values(
+    losses: list[float], limit: float
+) -> None:
+    sizes, shares = np.array([0.99, 0.5, 0.2]) / (1 - limit), np.array([0.9, 0.05, 0.05])
+    wealth = np.log1p(sizes[:, None] * (limit - np.array(losses))).sum(axis=1)
+    by_values = np.logaddexp.reduce(wealth + np.log(shares))
+    by_bins = sequential_test.log_e_value_below(histogram(losses), limit)
+    by_sum = sequential_test.log_e_value_below(histogram(losses), limit, sum(losses))
+    assert by_bins - 1e-9 <= by_sum <= by_values + 1e-9
+
+
+def test_a_sum_that_the_values_cannot_have_proves_no_more_than_their_bins() -> None:
+    counts = histogram([0.05] * 100)
+    expected = sequential_test.log_e_value_below(counts, 0.1)
+    assert sequential_test.log_e_value_below(counts, 0.1, 0.0) == expected
 
 
 @pytest.mark.parametrize("losses", [[0.05] * 300, [0.0, 0.4] * 200])
