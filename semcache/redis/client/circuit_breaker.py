@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from semcache.errors import StoreLeftAloneError
 from semcache.events import CacheRecovered, CacheUnavailable
@@ -14,6 +15,11 @@ _SLOW_IN_A_ROW = 8
 snapshot of the server, or a pause of this process."""
 _CALM_S = 1.0
 """A probe that was answered quickly speaks for so long against slow answers: then it is this process that is busy."""
+_VAIN_BESIDE = 2
+"""Requests that wait in vain while a probe does so. One alone may have met a moment of the network."""
+_LATE_S = 0.005
+_LONGEST_IN_VAIN_S = 1.0
+"""A server that is slow now and then, since others keep it busy, is looked at again as soon as that."""
 _VAIN = 5
 _RELAPSE_S = 10.0
 """So many requests that waited in vain within this time are a failure, also if probes are answered; and a failure so
@@ -72,6 +78,8 @@ class RedisCircuitBreaker:
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""
         self._suspected_at = 0.0
+        self._vain_beside = 0
+        """Requests that began since then and waited in vain."""
         self._calm_until = 0.0
         self._vain: deque[float] = deque(maxlen=_VAIN)
         """When requests waited in vain."""
@@ -128,15 +136,21 @@ class RedisCircuitBreaker:
             self._suspect(now)
         self._begin_to_watch()
 
-    def waited_in_vain(self, seconds: float, where: str) -> None:
-        """A request used up its time in one call that took so long; ``where`` names the server."""
+    def waited_in_vain(self, seconds: float, late_s: float, where: str) -> None:
+        """A request used up its time in one call that took ``seconds``, ``late_s`` of them longer than it should wait.
+
+        ``where`` names the server. One that comes late is on a busy machine, where Redis may be just as late, and where
+        it is better to wait for it than to do all the work that it saves: then a probe alone decides.
+        """
+        failure = ""
         with self._lock:
             if self._failed_at is not None:
                 return
             now = self._clock()
-            failure = self._failure_in_vain(now, seconds, where)
+            if late_s < _LATE_S:
+                failure = self._failure_in_vain(now, seconds, where)
             if failure:
-                self._open(failure)
+                self._open(failure, _LONGEST_IN_VAIN_S)
             elif not self._is_suspected:
                 self._suspect(now)
         if failure:
@@ -145,10 +159,11 @@ class RedisCircuitBreaker:
 
     def _failure_in_vain(self, now: float, seconds: float, where: str) -> str:
         if self._is_suspected:
-            if now - seconds < self._suspected_at:
+            # Only requests that began when the probe was on its way already.
+            self._vain_beside += now - seconds >= self._suspected_at
+            if self._vain_beside < _VAIN_BESIDE:
                 return ""
-            # A request that began when the probe was on its way already, and there is no answer to either of them.
-            return f"{where} did not answer in time: a request waited in vain for {seconds:.3f} s, and so does a probe"
+            return f"{where} did not answer in time: requests wait in vain for {seconds:.3f} s, and so does a probe"
         self._vain.append(now)
         if len(self._vain) < _VAIN or now - self._vain[0] >= _RELAPSE_S:
             return ""
@@ -177,7 +192,7 @@ class RedisCircuitBreaker:
         with self._lock:
             self._is_suspected, self.slow_in_a_row = False, 0
             if failure and self._failed_at is None:
-                self._open(failure)
+                self._open(failure, _LONGEST_IN_VAIN_S)
                 event = CacheUnavailable(failure)
             elif failure:
                 self._failure = failure
@@ -193,11 +208,15 @@ class RedisCircuitBreaker:
 
     def _suspect(self, now: float) -> None:
         self._is_suspected, self._suspected_at, self._next_probe = True, now, now
+        self._vain_beside = 0
 
-    def _open(self, failure: str) -> None:
+    def _open(self, failure: str, longest_s: float = inf) -> None:
         now = self._clock()
-        has_relapsed = self._recovered_at is not None and now - self._recovered_at < _RELAPSE_S
-        self._delay_s = min(self._delay_s * 2, self._max_retry_after_s) if has_relapsed else self._retry_after_s
+        if self._recovered_at is not None and now - self._recovered_at < _RELAPSE_S:
+            longest_s = min(self._max_retry_after_s, max(longest_s, self._retry_after_s))
+            self._delay_s = min(self._delay_s * 2, longest_s)
+        else:
+            self._delay_s = self._retry_after_s
         self._next_probe = now + self._delay_s
         self._failed_at = now
         self._epoch += 1

@@ -204,7 +204,7 @@ class NodeConnection:
         # A request that had little time left, by its deadline or after other calls, says nothing about Redis.
         seconds = monotonic() - began
         if seconds >= self.budget_s * _IN_VAIN:
-            self.breaker.waited_in_vain(seconds, self.where)
+            self.breaker.waited_in_vain(seconds, seconds - left_s, self.where)
         return self._too_slow()
 
     def _translated(self, error: BaseException) -> StoreError:

@@ -29,10 +29,11 @@ class BreakerInTime:
     def fail(self) -> None:
         self.breaker.failed(self.breaker.admit(), "frozen")
 
-    def wait_in_vain(self) -> None:
-        """A request begins now and uses up its time, which is 0.05 s."""
+    def wait_in_vain(self, times: int = 1, late_s: float = 0.001) -> None:
+        """Requests begin now and use up their time, which is 0.05 s."""
         self.now += 0.05
-        self.breaker.waited_in_vain(0.05, "Redis")
+        for _ in range(times):
+            self.breaker.waited_in_vain(0.05, late_s, "Redis")
 
     def is_refused(self) -> bool:
         try:
@@ -140,18 +141,34 @@ def test_a_request_that_waited_in_vain_wants_a_probe(timed: BreakerInTime) -> No
     assert timed.is_refused()
 
 
-def test_a_request_that_waits_in_vain_beside_a_probe_opens_it(timed: BreakerInTime) -> None:
+def test_requests_that_wait_in_vain_beside_a_probe_open_it(timed: BreakerInTime) -> None:
+    timed.wait_in_vain(times=5)
+    assert not timed.is_refused(), "they began before the probe did"
     timed.wait_in_vain()
-    timed.breaker.waited_in_vain(0.05, "Redis")
-    assert not timed.is_refused(), "it began before the probe did"
+    assert not timed.is_refused()
     timed.wait_in_vain()
     assert timed.is_refused()
     assert [event.error for event in timed.events] == [
-        "Redis did not answer in time: a request waited in vain for 0.050 s, and so does a probe"
+        "Redis did not answer in time: requests wait in vain for 0.050 s, and so does a probe"
     ]
     timed.breaker.probed("no reply")
     assert timed.probe() == 1
     assert not timed.is_refused()
+
+
+def test_on_a_machine_that_is_late_itself_a_probe_decides(timed: BreakerInTime) -> None:
+    for _ in range(20):
+        timed.wait_in_vain(late_s=0.01)
+    assert not timed.is_refused()
+    assert timed.probe("no reply") == 0
+    assert timed.is_refused()
+
+
+def test_a_server_that_is_slow_now_and_then_is_looked_at_soon(timed: BreakerInTime) -> None:
+    for _ in range(9):
+        timed.wait_in_vain()
+        timed.probe("no reply")
+        assert timed.probe() == 1
 
 
 def test_many_requests_that_waited_in_vain_are_a_failure_although_probes_are_answered(timed: BreakerInTime) -> None:
