@@ -99,16 +99,14 @@ def _shorter_answers(make: Make, world: World) -> Tally:
     return tally
 
 
-def _near_queries(
-    documents_of: Callable[[str, str], list[str]], drift_limit: float | None = None
-) -> Callable[[Make, World], Tally]:
+def _near_queries(documents_of: Callable[[str, str], list[str]]) -> Callable[[Make, World], Tally]:
     """Queries that an embedder takes for the same, and that ask something else (tests/data/guard_pairs.jsonl)."""
 
     def run(make: Make, world: World) -> Tally:
         tally = Tally()
         lines = map(json.loads, _GUARD_PAIRS.read_text().splitlines())
         pairs = islice((line for line in lines if not line["trust_ok"]), _PAIRS)
-        with closing(make(replace(setup_of(world), guard="facts", drift_limit=drift_limit))) as subject:
+        with closing(make(replace(setup_of(world), guard="facts"))) as subject:
             for pair in pairs:
                 world.embedder.same_place[pair["b"]] = pair["a"]
                 documents = documents_of(pair["a"], pair["b"])
@@ -162,4 +160,3 @@ def near_query_cases() -> Iterator[Case]:
     """What is reused of near queries is a matter of statistics, and not of walls."""
     yield Case("shared passages", _near_queries(_shared))
     yield Case("passages of each", _near_queries(_of_each))
-    yield Case("passages of each, reuse.drift_limit 1", _near_queries(_of_each, 1.0), own=True)

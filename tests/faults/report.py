@@ -79,9 +79,8 @@ fault, which is of some 200 requests a row: the worst row is partly chance, the 
 _NEAR = """Pairs of queries that an embedder takes for the same (similarity 0.985) and that ask something else, such as
 "Windows 10 boots slowly" and "Windows 11 boots slowly" (tests/data/guard_pairs.jsonl). The candidates are shared
 passages, whose scores differ as those of near queries do, or passages of which one half answers the one query and one
-half the other. Where semcache's guard sees the difference, scores are not trusted but verified, by a bound that is
-statistical; wrong is each order that is not exactly the right one. Where passages answer one of two near queries only,
-`reuse.drift_limit` has all of them scored."""
+half the other. What semcache's guard does not see is trusted; where it sees a difference, scores are verified, by a
+bound that is statistical, or not used. Wrong is each order that is not exactly the right one."""
 
 
 def _totals(rows: Iterable[Figures]) -> list[dict[str, str]]:

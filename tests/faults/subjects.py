@@ -54,8 +54,7 @@ class Setup:
     """What a subject is made of.
 
     ``budget_s`` and ``timeout_s`` are for one request and for one command of Redis. ``threshold_s`` is how long the
-    reranker may take before it counts as slow. ``guard`` and ``drift_limit`` are semcache's; there
-    is no guard unless queries are language.
+    reranker may take before it counts as slow. ``guard`` is semcache's: None unless queries are language.
     """
 
     url: str
@@ -66,7 +65,6 @@ class Setup:
     timeout_s: float = 0.25
     threshold_s: float = 2.0
     guard: str | None = None
-    drift_limit: float | None = None
 
 
 class Semcache:
@@ -88,7 +86,6 @@ class Semcache:
             settings=Settings(
                 redis={"budget_s": setup.budget_s, "timeout_s": setup.timeout_s},
                 cache={"namespace": setup.namespace},
-                reuse={"drift_limit": setup.drift_limit},
             ),
             observers=[self._hear],
             guard=setup.guard,
