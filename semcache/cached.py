@@ -127,7 +127,7 @@ class CachedReranker:
             identified,
             audit_rate=knobs.audit_rate,
             quality_budget=knobs.quality_budget,
-            score_cheaply=cheap,
+            cascade=cascade,
         )
         # A ladder of the caller's own need not have it.
         following: Callable[[Callable[[], Any]], None] = getattr(self.ladder, "follow_learned", lambda _: None)

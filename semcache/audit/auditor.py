@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from semcache.audit.pruning import PruningWatch, ScoreCheaply
+from semcache.audit.pruning import PruningWatch
 from semcache.audit.watch import QualityWatch
 from semcache.cache import RedisSemanticCache
+from semcache.degradation.cascade import Cascade
 from semcache.entries.fingerprint import entry_id, tenant_group
 from semcache.events import AuditDropped
 from semcache.flow.drive import run
@@ -44,7 +45,7 @@ class Auditor:
     ``audit_rate`` is the share of answers without a model call that are scored afresh; 0 turns all watching of reuse
     off. What is learned from requests that were scored whole depends on the setting ``prune.mode`` alone.
     ``quality_budget`` is the mean ``order_loss`` that trusted near queries may cost before they are trusted less.
-    ``score_cheaply`` is the scorer of a cascade (setting ``prune.cascade``). ``rng`` gives numbers from 0 to 1. Orders
+    ``cascade`` scores all documents first (setting ``prune.cascade``). ``rng`` gives numbers from 0 to 1. Orders
     of a listwise reranker are not watched: such models (often language models) answer differently from call to call,
     which says nothing about the cache.
     """
@@ -56,7 +57,7 @@ class Auditor:
         *,
         audit_rate: float,
         quality_budget: float,
-        score_cheaply: ScoreCheaply | None = None,
+        cascade: Cascade | None = None,
         rng: Callable[[], float] = random.random,
         clock: Clock = monotonic,
     ) -> None:
@@ -68,7 +69,7 @@ class Auditor:
         self.is_closed = False
         self._thread = Background(_MOST_WAITING, "semcache-audit")
         self.watch = QualityWatch(cache, quality_budget, clock=clock)
-        self.pruning = PruningWatch(cache, quality_budget, score_cheaply=score_cheaply, clock=clock)
+        self.pruning = PruningWatch(cache, quality_budget, cascade=cascade, clock=clock)
         if self._rate:
             # Trust that other processes have withdrawn must not wait for the first request here.
             self.watch.keep_up()

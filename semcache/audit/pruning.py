@@ -1,7 +1,6 @@
 """Lets one process learn, in the background, from requests that were scored whole what need not be asked."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any
@@ -13,6 +12,7 @@ from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
 from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
+from semcache.degradation.cascade import Cascade
 from semcache.entries.fingerprint import entry_id
 from semcache.errors import StoreError
 from semcache.events import CacheFailed, PruningChanged, PruningMeasured
@@ -20,7 +20,7 @@ from semcache.flow.outcome import Outcome, Whole
 from semcache.flow.policy import PrunePolicy
 from semcache.flow.prune import described, vectors_at_hand
 from semcache.flow.requests import Request
-from semcache.protocols import Clock, FloatArray
+from semcache.protocols import Clock
 from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Pruning
 from semcache.ranking import Status
@@ -28,9 +28,6 @@ from semcache.redis.earlier import Taught
 from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
-
-ScoreCheaply = Callable[[str, Sequence[str]], FloatArray | None]
-"""Scores of a cheap reranker for the texts of a query; None where it does not answer."""
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
 _MOST_WAITING = 256
@@ -48,8 +45,8 @@ class PruningWatch:
     """Learns in a background thread from what one reranker says, and puts in force the pruning that follows.
 
     ``budget`` is the mean loss that pruning may cost. Sums and losses are shared with the other processes of the scope
-    every few seconds; while Redis is away, a process goes on with what it knows. ``score_cheaply`` is the scorer of a
-    cascade. ``share_of_time`` is how much of the
+    every few seconds; while Redis is away, a process goes on with what it knows. ``cascade`` scores
+    all documents first. ``share_of_time`` is how much of the
     time learning may take. ``documents`` embeds those that callers pass no vectors of; None where that is not set.
     """
 
@@ -58,13 +55,13 @@ class PruningWatch:
         cache: RedisSemanticCache,
         budget: float,
         *,
-        score_cheaply: ScoreCheaply | None = None,
+        cascade: Cascade | None = None,
         clock: Clock = monotonic,
         share_of_time: float = _SHARE_OF_TIME,
     ) -> None:
         self._cache = cache
         self._budget = budget
-        self._score_cheaply = score_cheaply
+        self._cascade = cascade
         self._cheap_pairs = 0
         self._clock = clock
         self.share_of_time = share_of_time
@@ -113,8 +110,10 @@ class PruningWatch:
 
         ``confidence`` is that in force, None while nothing is skipped. ``requests``, ``avoided`` (share of the pairs),
         ``loss`` and its bounds are of the confidence that is, or would be, in force. ``features``: what share of the
-        documents learned from had each feature, such as ``cosine``, for which vectors are needed. ``cheap_pairs`` are
-        those that this process asked a cheap reranker about (``prune.cascade``) to learn from them.
+        documents learned from had each feature, such as ``cosine``, for which vectors are needed. ``cascade``, with
+        that setting: the cheap reranker, how many pairs this process asked it about to learn from them, and
+        ``cost_share``, the time of its pair as a share of a whole one. It sees every pair, so that what is saved is
+        ``avoided`` less that share.
         """
         if not self.is_on:
             return {"mode": "off"}
@@ -125,11 +124,17 @@ class PruningWatch:
             "confidence": in_force if self._prune.mode == "on" and in_force < ASK_ALL else None,
             "reason": state.pruning.reason or None,
             "learned_from": round(learner.known.requests),
-            "cheap_pairs": self._cheap_pairs,
             "features": {name: round(share, 3) for name, share in learner.known.feature_shares.items()},
+            **self._cascade_figures(),
             **({"n": 0} if shown is None else shown.summary()),
             "by_confidence": {level: seen.summary() for level, seen in sorted(state.statistics.items())},
         }
+
+    def _cascade_figures(self) -> dict[str, Any]:
+        if self._cascade is None:
+            return {}
+        name, share = self._cascade.reranker, self._cascade.cost_share()
+        return {"cascade": {"reranker": name, "pairs_learned": self._cheap_pairs, "cost_share": share}}
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until everything considered so far is counted and shared. False if that takes longer."""
@@ -203,8 +208,8 @@ class PruningWatch:
             # To share what was learned will fail just as well, and tells of it.
             earlier = None
         cheap = None
-        if self._score_cheaply is not None:
-            cheap = self._score_cheaply(request.query, request.texts)
+        if self._cascade is not None:
+            cheap = self._cascade.score(request.query, request.texts)
             self._cheap_pairs += 0 if cheap is None else len(cheap)
         features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier, cheap_scores=cheap)
         scores = np.array(outcome.scores, dtype=float)

@@ -9,6 +9,9 @@ from semcache.flow.drive import adrive, drive
 from semcache.protocols import FloatArray
 from semcache.rerankers.learned import LearnedReranker
 
+# The documents of a usual request: a call has costs of its own, which its pairs share.
+_COMPARED_PAIRS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
@@ -30,6 +33,13 @@ class Cascade:
                 f"prune.cascade is {self.reranker!r}; name a rung below the primary ({names}), or leave it out"
             )
 
+    def cost_share(self) -> float | None:
+        """The time of a pair of this rung, as a share of the primary's; None before both were called."""
+        rungs = [self.chain.rungs[0], self.chain.rungs[self.chain.number_of(self.reranker)]]
+        costs = [rung.batcher.load().cost for rung in rungs]
+        primary, cheap = (None if cost is None else cost.seconds(_COMPARED_PAIRS) for cost in costs)
+        return None if primary is None or cheap is None else cheap / max(primary, 1e-9)
+
     def score(self, query: str, texts: Sequence[str], *, deadline_s: float | None = None) -> FloatArray | None:
         """One score per text; None when the rung is busy, late, failing or left alone."""
         return drive(self._calls(query, texts, deadline_s), call_rung)
@@ -42,4 +52,4 @@ class Cascade:
         self, query: str, texts: Sequence[str], deadline_s: float | None
     ) -> Generator[RungCall, FloatArray, FloatArray | None]:
         deadline = None if deadline_s is None else self.chain.clock() + deadline_s
-        return (yield from self.chain.call_of(self.reranker, query, texts, deadline))
+        return (yield from self.chain.call_of(self.chain.number_of(self.reranker), query, texts, deadline))

@@ -123,15 +123,18 @@ class FallbackChain:
         return Scored(None, RetrievalOrder.name, *(first or ()))
 
     def call_of(
-        self, reranker: str, query: str, texts: Sequence[str], deadline: float | None
+        self, number: int, query: str, texts: Sequence[str], deadline: float | None
     ) -> Generator[RungCall, FloatArray, FloatArray | None]:
-        """Call the one rung of this name with all texts; None where it does not answer."""
-        number = next(number for number, rung in enumerate(self.rungs) if number and rung.name == reranker)
+        """Call one rung with all texts; None where it does not answer."""
         try:
             return (yield from self._call(number, [(query, text) for text in texts], len(texts), deadline, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the primary is asked without its help
             self._reason(self.rungs[number], error, (query, *texts))
             return None
+
+    def number_of(self, reranker: str) -> int:
+        """The place of the rung of this name below the primary."""
+        return next(number for number, rung in enumerate(self.rungs) if number and rung.name == reranker)
 
     def breaker_of(self, reranker: str | None) -> SharedBreaker:
         """The breaker of the rung of this name, for None the primary's. Raises ConfigurationError without one."""

@@ -177,7 +177,9 @@ def test_what_a_cheap_rung_says_is_learned_in_spare_time_and_counted_where_it_he
                 assert reranker.audit.drain(PATIENCE_S)
         figures = reranker.get_stats()["quality"]["pruning"]
         assert figures["features"]["cheap_score"] == 1.0
-        assert figures["cheap_pairs"] == 30 * ENOUGH
+        cascade = figures["cascade"]
+        assert (cascade["reranker"], cascade["pairs_learned"]) == ("hasty", 30 * ENOUGH)
+        assert cascade["cost_share"] > 0
         ranking = reranker.rerank("a new question", DOCUMENTS, 5)
         assert (ranking.status, ranking.cheap_asked) == (Status.PRUNED, 30)
         assert reranker.get_stats()["pairs_cheap_asked"] == 30

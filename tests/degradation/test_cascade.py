@@ -55,6 +55,15 @@ def test_only_a_rung_below_the_primary_that_scores_by_itself_will_do(cascading: 
         cascading.ladder.cascade(name)
 
 
+def test_its_cost_is_that_of_a_pair_as_a_share_of_the_primarys(cascading: Cascading) -> None:
+    cascade = cascading.ladder.cascade("cheap")
+    cascading.primary.service_s = 0.5
+    cascade.score("q", TEXTS)
+    assert cascade.cost_share() is None
+    cascading.ladder.score("q", TEXTS, range(3))
+    assert cascade.cost_share() == pytest.approx(0.2, rel=0.5)
+
+
 def test_a_rung_that_fails_is_an_event_and_no_answer(cascading: Cascading) -> None:
     cascading.cheap.fail = lambda pairs: RuntimeError("scripted")
     assert cascading.ladder.cascade("cheap").score("q", TEXTS) is None
