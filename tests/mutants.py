@@ -64,7 +64,7 @@ WALLS: Mapping[str, tuple[str, str, str]] = {
     "the tenant's filter of the KNN query": (
         "semcache/redis/search.py",
         "self.query.replace(_ANY_TAG, tenant_tag(tenant))",
-        'self.query.replace("@tenant:{" + _ANY_TAG + "}", "*")',
+        'self.query.replace("@tenant", "-@tenant")',  # of all, as no tenant has that tag
     ),
     "the check whose an entry is": (
         "semcache/entries/checks.py",
