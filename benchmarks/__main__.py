@@ -9,6 +9,7 @@ QUESTIONS = (
     "embedding",
     "startup",
     "size",
+    "isolation",
     "throughput",
     "load",
     "writes",

@@ -103,6 +103,11 @@ class Batch:
     is_given_up: bool = False
 
     @property
+    def tenants(self) -> set[str | None]:
+        """Whose jobs they are."""
+        return {job.tenant for job in self.jobs}
+
+    @property
     def pairs(self) -> int:
         """Number of distinct pairs."""
         return len(self.asked)

@@ -37,7 +37,8 @@ class Limits:
     refused, and a ladder answers it by the next rung (``fallback``) or raises QueueFullError (``reject``).
 
     ``tenant_share`` is the share (above 0, at most 1) of the queue, and of the time that requests may wait, that one
-    tenant may take up while there are requests of others.
+    tenant may take up while there are requests of others. One that holds this share of the calls that may run at once
+    lets others go first.
     """
 
     max_requests: int = 10  # the batch_size of AsyncBatchReranker, which its users rely on

@@ -18,7 +18,7 @@ from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Jo
 from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import PairOf, count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
-from semcache.batching.tenants import RecentTenants
+from semcache.batching.tenants import RecentTenants, over_their_share
 from semcache.batching.waiting import is_late, load_of
 from semcache.batching.waiting_jobs import WaitingJobs, distinct
 from semcache.errors import InvalidInputError, SemcacheError
@@ -74,10 +74,8 @@ class BatchQueue:
         with self._changed:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            now = self._clock()
-            self._recent.note(job.tenant, now)
-            own = self._waiting.of_tenant(job.tenant)[0] if self._recent.has_others(job.tenant, now) else 0
-            self._limits.check_room(self._waiting.pairs, pairs, self._workers, own_pairs=own)
+            own_pairs, _ = self._own(job.tenant)
+            self._limits.check_room(self._waiting.pairs, pairs, self._workers, own_pairs=own_pairs)
             check_in_time(self._rate_wait_s(pairs), job.deadline, self._clock)
             try:
                 self._waiting.append(job)
@@ -170,19 +168,15 @@ class BatchQueue:
 
     def load(self) -> Load:
         """The work that a new request of the current tenant would find before it."""
-        tenant = current_tenant()
         with self._changed:
             now = self._clock()
             cost = self._service.cost(now)
             merged = pairs_within(self._limits.max_batch_s, cost, self._limits.pairs_merged)
-            # Noted here, too: one whose requests are refused because another holds the queue is there all the same.
-            self._recent.note(tenant, now)
-            has_others = self._recent.has_others(tenant, now)
             return load_of(
                 self._running,
                 (self._waiting.pairs, len(self._waiting)),
                 (merged, 1 if self._one_query else self._limits.max_requests),
-                own=self._waiting.of_tenant(tenant) if has_others else (0, 0),
+                own=self._own(current_tenant()),
                 tenant_share=self._limits.tenant_share,
                 concurrency=self._workers,
                 cost=cost,
@@ -230,6 +224,13 @@ class BatchQueue:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)
 
+    def _own(self, tenant: str | None) -> tuple[int, int]:
+        """How many pairs and jobs wait of a tenant that has a request now; none if there are no other tenants."""
+        now = self._clock()
+        # Also for a load: one whose requests are refused because another holds the queue is there all the same.
+        self._recent.note(tenant, now)
+        return self._waiting.of_tenant(tenant) if self._recent.has_others(tenant, now) else (0, 0)
+
     def _sleep(self, timeout_s: float | None = None) -> None:
         """Wait for jobs, or as one of the workers for the rate limit; the others need not wake up for nothing."""
         self._idle += 1
@@ -243,9 +244,11 @@ class BatchQueue:
 
     def _next(self, merged: bool, cost: Cost | None, now: float) -> list[Job]:
         """The jobs of the next call."""
+        holding = (tenant for batch in self._running for tenant in batch.tenants)
+        later = over_their_share(holding, self._workers, self._limits.tenant_share)
         if not merged:
-            return self._waiting.first(1, ())
-        jobs = self._waiting.first(self._limits.max_requests, self._running)
+            return self._waiting.first(1, (), later)
+        jobs = self._waiting.first(self._limits.max_requests, self._running, later)
         # No job that joins a call may make another one late.
         deadlines = [job.deadline for job in jobs if job.deadline is not None]
         seconds = min([self._limits.max_batch_s, *((deadline - now) / CALL_MARGIN for deadline in deadlines)])

@@ -1,10 +1,26 @@
 """How much of a queue one tenant may hold: a share of it, while there are requests of others."""
 
+from collections import Counter
+from collections.abc import Iterable
 from math import inf
 
 _LATELY_S = 30.0
 """Requests of others that came so long ago still count. A tenant that sends one every few seconds is about all the
 time; and half a minute after the last one the whole queue belongs to those that are left."""
+
+
+def over_their_share(holding: Iterable[str | None], calls: int, share: float) -> frozenset[str | None]:
+    """The tenants that hold at least that share of the calls that may run at once; ``holding`` names one for each call.
+
+    Others that wait go before them. With one call at a time there is nothing to divide.
+
+    Example:
+        >>> over_their_share(["a", "a", "b", None, None], calls=4, share=0.5)
+        frozenset({'a'})
+    """
+    most = max(1.0, share * calls)
+    held = Counter(holding)
+    return frozenset(tenant for tenant, count in held.items() if tenant is not None and count >= most)
 
 
 class RecentTenants:

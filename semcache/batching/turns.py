@@ -1,4 +1,7 @@
-"""Turns of asynchronous calls: first come, first served, so many at once, and not sooner than a rate limit allows."""
+"""Turns of asynchronous calls: first come, first served, so many at once, and not sooner than a rate limit allows.
+
+A tenant that holds its share of the calls lets others go first.
+"""
 
 import asyncio
 from collections import deque
@@ -9,7 +12,7 @@ from threading import Condition
 
 from semcache.batching.jobs import CLOSED_BEFORE
 from semcache.batching.limits import Limits, check_in_time
-from semcache.batching.tenants import RecentTenants
+from semcache.batching.tenants import RecentTenants, over_their_share
 from semcache.errors import SemcacheError
 from semcache.protocols import Clock
 from semcache.rerankers.rate_limit import RateLimit
@@ -139,7 +142,7 @@ class Turns:
         delay_s: float | None = None
         with self._changing:
             while self._waiting and len(self._under_way) < self._concurrency:
-                first = self._waiting[0]
+                first = self._next()
                 left_s = self._rate_limit.try_take(first.pairs)
                 if left_s > 0:
                     delay_s = left_s if first is caller else None
@@ -207,6 +210,11 @@ class Turns:
     def tenant_share(self) -> float:
         """The share of the line that one tenant may take up while there are others."""
         return self._limits.tenant_share
+
+    def _next(self) -> Turn:
+        """The first in the line, but for tenants that hold their share of the calls while others wait."""
+        over = over_their_share((turn.tenant for turn in self._under_way), self._concurrency, self.tenant_share)
+        return next((turn for turn in self._waiting if turn.tenant not in over), self._waiting[0])
 
     def _noted(self, tenant: str | None) -> tuple[int, int]:
         now = self._clock()

@@ -1,6 +1,6 @@
 """The jobs that wait for a model, in order of arrival, and found by their pairs when a call gives scores of these."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from semcache.batching.jobs import Batch, Job
@@ -46,9 +46,13 @@ class WaitingJobs:
         """How many pairs and jobs of a tenant wait."""
         return self._of_tenant.get(tenant, (0, 0))
 
-    def first(self, most: int, running: Sequence[Batch]) -> list[Job]:
-        """The first ``most`` jobs that are not answered by a call that is running."""
-        return list(islice((job for job in self._jobs if not _is_answered_by(job, running)), most))
+    def first(self, most: int, running: Sequence[Batch], later: Collection[str | None] = ()) -> list[Job]:
+        """The first ``most`` jobs that are not answered by a call that is running.
+
+        Those of the tenants in ``later`` come only when there are no others.
+        """
+        jobs = [job for job in self._jobs if job.tenant not in later] if later else self._jobs
+        return list(islice((job for job in jobs or self._jobs if not _is_answered_by(job, running)), most))
 
     def learn(self, scores: Mapping[PairOf, float]) -> list[Job]:
         """Tell the jobs that wait what a call gave, and give those that know all of their scores now."""

@@ -14,6 +14,8 @@ from semcache.events import BreakerChanged, Event, State
 from semcache.protocols import Clock, Pair
 from semcache.runtime.forking import renew_in_child
 
+# A check costs a call; a request of that many pairs is large enough to be like the others.
+_LARGEST_CHECK = 32
 # More calls than a reranker has under way at once.
 _MOST_COUNTED = 64
 
@@ -34,7 +36,8 @@ class SharedBreaker:
         self.last_change: BreakerChanged | None = None
         """The latest transition, None before the first. Replaced as a whole, and read without the lock."""
         self._known_good: Sequence[Pair] | None = None
-        """The latest request that was scored, for health checks. Replaced as a whole, and read without the lock."""
+        """The latest request of usual size that was scored, for health checks. Replaced as a whole, and read without
+        the lock."""
         self._lock = Lock()
         """Guards the machine and its monitor. No other lock is taken while it is held: the clock, the random numbers
         and the machine take none, and observers are called after it is released."""
@@ -61,7 +64,9 @@ class SharedBreaker:
         shared is counted once.
         """
         if served.service_s is not None and pairs is not None:
-            self._known_good = pairs
+            known = self._known_good
+            if known is None or len(pairs) <= max(_LARGEST_CHECK, len(known)):
+                self._known_good = pairs
         with self._step() as now:
             if served.since in self._counted_running or any(served is counted for counted in self._counted):
                 self._breaker.cancel(ticket)

@@ -217,8 +217,8 @@ class Batching(Section):
     )
     tenant_share: float = knob(
         0.5,
-        "Share of the queue, and of the time that requests may wait, that one tenant may take up while there are "
-        "requests of others; 1: no limit",
+        "Share of the queue, of the time that requests may wait, and of the calls at once, that one tenant may take "
+        "up while there are requests of others; 1: no limit",
         reason="a tenant that floods the model then leaves others half of the room, and loses nothing while it is "
         "alone; a queue that is half as long keeps the model as busy",
         gt=0,

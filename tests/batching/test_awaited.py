@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
@@ -39,12 +39,14 @@ class Remote:
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
         self.cancelled = threading.Event()
+        self.asked: Callable[[Sequence[Pair]], object] = len
 
     def score(self, pairs: Sequence[Pair]) -> FloatArray:
         raise AssertionError("only awaited")
 
     async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
         self.calls.append(len(pairs))
+        self.asked(pairs)
         self.loops.append(asyncio.get_running_loop())
         self.under_way += 1
         self.most = max(self.most, self.under_way)

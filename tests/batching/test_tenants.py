@@ -1,13 +1,14 @@
 """Tenants that share a batcher: one neither sees nor takes up what is another's."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
 
 from semcache.batching.batcher import Batcher
 from semcache.batching.limits import Limits
-from semcache.batching.tenants import RecentTenants
+from semcache.batching.tenants import RecentTenants, over_their_share
 from semcache.errors import ConfigurationError, QueueFullError
 from semcache.protocols import FloatArray, Pair
 from semcache.runtime.tenancy import current_tenant, serving
@@ -120,6 +121,59 @@ class TestShareOfTheQueue:
     def test_a_share_out_of_range_is_refused(self, share: float) -> None:
         with pytest.raises(ConfigurationError, match="tenant_share must be a number above 0 and at most 1"):
             Limits(tenant_share=share)
+
+
+class TestShareOfTheCalls:
+    """Four calls at once, of which a tenant may hold two while others wait."""
+
+    async def test_others_go_first_once_a_tenant_holds_its_share(self) -> None:
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        begun: list[str] = []
+
+        async def ask(tenant: str, number: int) -> None:
+            with serving(tenant):
+                await batcher.ascore([(tenant, str(number))])
+
+        remote.asked = lambda pairs: begun.append(pairs[0][0])
+        async with Batcher(remote, concurrency=4) as batcher:
+            tasks = [asyncio.create_task(ask("a", number)) for number in range(8)]
+            while remote.under_way < 4:
+                await asyncio.sleep(0)
+            tasks += [asyncio.create_task(ask("b", number)) for number in range(2)]
+            while batcher.waiting_pairs < 6:
+                await asyncio.sleep(0)
+            remote.gate.set()
+            await asyncio.gather(*tasks)
+        assert "".join(begun) == "aaaabbaaaa", "alone it held all four; then the two of the other came first"
+
+    def test_so_they_do_in_threads(self) -> None:
+        entered: list[str] = []
+
+        class Noted(GatedReranker):
+            def score(self, pairs: Sequence[Pair]) -> FloatArray:
+                entered.append(pairs[0][0])
+                return super().score(pairs)
+
+        model = Noted(concurrency=2)
+        with Batcher(model, max_requests=1) as batcher:
+            futures = [submitted(batcher, "a", [("a", str(number))]) for number in range(2)]
+            for _ in range(2):
+                model.wait_until_inside()
+            futures += [submitted(batcher, "a", [("a", "later")]), submitted(batcher, "b", [("b", "first")])]
+            model.let_go()
+            model.wait_until_inside()
+            model.let_go(3)
+            for future in futures:
+                future.result(PATIENCE_S)
+        assert entered == ["a", "a", "b", "a"]
+
+    def test_with_one_call_at_a_time_there_is_nothing_to_divide(self) -> None:
+        assert over_their_share(["a"], 1, 0.5) == {"a"}
+        assert over_their_share([], 1, 0.5) == frozenset()
+        assert over_their_share(["a", "a"], 5, 0.5) == frozenset()
+        assert over_their_share(["a", "a", "a", None, None, None], 5, 0.5) == {"a"}
+        assert over_their_share(["a", "a"], 2, 1.0) == {"a"}
 
 
 class TestRecentTenants:

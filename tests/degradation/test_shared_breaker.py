@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from semcache.batching.jobs import NEVER_RUN, Served
 from semcache.degradation.breaker import Breaker, BreakerPolicy, Ticket
 from semcache.degradation.monitor import LatencyMonitor
@@ -47,6 +49,25 @@ def test_errors_of_the_model_open_it_but_not_mistakes_of_callers_nor_a_rate_limi
         breaker.settle(admitted(breaker), Served(error=ConnectionError("down")))
     assert breaker.is_degraded
     assert len(events) == 1
+
+
+def test_a_health_check_is_the_latest_request_that_is_not_large() -> None:
+    breaker = shared([], errors=1)
+    large, small, later = ([("q", str(number)) for number in range(size)] for size in (100, 32, 3))
+    for scored, checked in ((large, large), (small, small), (large, small), (later, later)):
+        breaker.settle(admitted(breaker), Served(0.1, len(scored)), scored)
+        breaker.settle(admitted(breaker), Served(error=ConnectionError("down")), [("q", "unreadable")])
+        ticket, pairs = breaker.take_check() or pytest.fail()
+        assert pairs == checked
+        breaker.settle(ticket, Served(0.1, 1), pairs)
+        breaker.reset()
+
+
+def test_without_a_request_that_was_scored_there_is_no_check() -> None:
+    breaker = shared([], errors=1)
+    breaker.settle(admitted(breaker), Served(error=ConnectionError("down")), [("q", "a")])
+    assert breaker.take_check() is None
+    assert breaker.is_degraded
 
 
 def test_calls_that_never_ran_are_not_recorded() -> None:
