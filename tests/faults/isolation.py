@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from semcache.protocols import FloatArray, Pair
 from tests.faults.models import SHARED, ScriptedReranker
 from tests.faults.subjects import Setup, Subject
 from tests.faults.tally import Tally
@@ -134,7 +135,7 @@ def _two_rerankers(make: Make, world: World) -> Tally:
     class Opposite(ScriptedReranker):
         name = "another"
 
-        def score(self, pairs):  # type: ignore[no-untyped-def]
+        def score(self, pairs: Sequence[Pair]) -> FloatArray:
             return -super().score(pairs)
 
     with closing(make(replace(setup_of(world), reranker=Opposite()))) as before:

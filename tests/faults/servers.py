@@ -153,52 +153,37 @@ def _acl(*rules: str) -> Strike:
     return lambda world: world.admin.execute_command("ACL", "SETUSER", "default", *rules)
 
 
+def _set(name: str, value: object) -> Strike:
+    return lambda world: world.admin.config_set(name, value)
+
+
+def _stop(world: World) -> None:
+    world.stop_server(signal.SIGSTOP)
+
+
+def _flush_scripts(world: World) -> None:
+    world.again_and_again(lambda client: client.script_flush(), 0.02)
+
+
+def _leave_alone(world: World) -> None:
+    world.later.close()
+
+
 def server_faults() -> Iterator[Fault]:
     """All of them."""
-    strikes = "server"
-    yield Fault("killed", strikes, _kill, tells=AWAY, heals=False)
-    yield Fault("killed, and started again without data", strikes, _kill, _revive, tells=_FAILED)
-    yield Fault(
-        "stopped (SIGSTOP)",
-        strikes,
-        lambda world: world.stop_server(signal.SIGSTOP),
-        World.continue_server,
-        tells=AWAY,
-        lasts_s=LONG_S,
-    )
-    yield Fault(
-        "out of memory (noeviction)",
-        strikes,
-        _fill,
-        lambda world: world.admin.config_set("maxmemory", 0),
-        tells=_FAILED,
-    )
-    yield Fault("evicting (allkeys-lru), others write", strikes, _evict, _empty_others)
-    yield Fault("read-only", strikes, _follow_nobody_there, _lead, tells=_FAILED)
-    yield Fault("failover: killed, then the replica promoted", strikes, _fail_over, _promote, _have_replica, _FAILED)
-    yield Fault("LOADING", strikes, _load, _be_loaded, _have_much_to_load, _FAILED)
-    yield Fault("BUSY with a script", strikes, _hold_up, _kill_script, tells=_FAILED)
-    yield Fault(
-        "another password",
-        strikes,
-        _change_password,
-        lambda world: world.admin.config_set("requirepass", ""),
-        tells=AWAY,
-    )
-    yield Fault(
-        "no right to expire keys", strikes, _acl("-pexpire", "-expire", "-expireat"), _acl("+@all"), tells=_FAILED
-    )
-    yield Fault("no right to search", strikes, _acl("-ft.search"), _acl("+@all"), tells=_FAILED)
-    yield Fault(
-        "too many clients",
-        strikes,
-        _allow_few,
-        lambda world: world.admin.config_set("maxclients", 10_000),
-        tells=_FAILED,
-    )
-    yield Fault(
-        "scripts flushed all the time",
-        strikes,
-        lambda world: world.again_and_again(lambda client: client.script_flush(), 0.02),
-        lambda world: world.later.close(),
-    )
+    of = "server"
+    no_expiry, no_search, all_rights = _acl("-pexpire", "-expire", "-expireat"), _acl("-ft.search"), _acl("+@all")
+    yield Fault("killed", of, _kill, tells=AWAY, heals=False)
+    yield Fault("killed, and started again without data", of, _kill, _revive, tells=_FAILED)
+    yield Fault("stopped (SIGSTOP)", of, _stop, World.continue_server, tells=AWAY, lasts_s=LONG_S)
+    yield Fault("out of memory (noeviction)", of, _fill, _set("maxmemory", 0), tells=_FAILED)
+    yield Fault("evicting (allkeys-lru), others write", of, _evict, _empty_others)
+    yield Fault("read-only", of, _follow_nobody_there, _lead, tells=_FAILED)
+    yield Fault("failover: killed, then the replica promoted", of, _fail_over, _promote, _have_replica, _FAILED)
+    yield Fault("LOADING", of, _load, _be_loaded, _have_much_to_load, _FAILED)
+    yield Fault("BUSY with a script", of, _hold_up, _kill_script, tells=_FAILED)
+    yield Fault("another password", of, _change_password, _set("requirepass", ""), tells=AWAY)
+    yield Fault("no right to expire keys", of, no_expiry, all_rights, tells=_FAILED)
+    yield Fault("no right to search", of, no_search, all_rights, tells=_FAILED)
+    yield Fault("too many clients", of, _allow_few, _set("maxclients", 10_000), tells=_FAILED)
+    yield Fault("scripts flushed all the time", of, _flush_scripts, _leave_alone)
