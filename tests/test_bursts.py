@@ -84,3 +84,29 @@ async def test_a_rate_limit_is_kept_and_those_it_makes_late_are_told_at_once(red
     assert sorted(str(ranking.reason) for ranking in rankings) == ["None", *["deadline"] * 4]
     assert service.calls == 1
     assert monotonic() - began < 10
+
+
+@pytest.mark.parametrize("how", ["rerank_many", "arerank_many", "warm", "awarm"])
+async def test_calls_for_many_requests_turn_none_of_their_own_away(how: str, redis_url: str, namespace: str) -> None:
+    knobs = Settings(cache={"namespace": namespace}, monitor={"p95_threshold_s": 0.3}, batching={"repair": False})
+    queries = [f"question {number} {number * number}" for number in range(12)]
+
+    def model(query: str, texts: list[str]) -> list[float]:
+        Event().wait(0.005 * len(texts))  # all of them take 0.5 s, and a request waits for 0.24 s at most
+        return [float(len(text)) for text in texts]
+
+    with pipeline_of(model, redis_url, knobs) as pipeline:
+        pipeline.rerank("what the model takes for a pair is known from this one", DOCUMENTS)
+        log = [(query, DOCUMENTS) for query in queries]
+        match how:
+            case "rerank_many":
+                rankings = await asyncio.to_thread(pipeline.rerank_many, queries, [DOCUMENTS] * len(queries))
+                assert {ranking.status for ranking in rankings} == {"fresh"}
+            case "arerank_many":
+                rankings = await pipeline.arerank_many(queries, [DOCUMENTS] * len(queries))
+                assert {ranking.status for ranking in rankings} == {"fresh"}
+            case "warm":
+                assert await asyncio.to_thread(pipeline.warm, log) == len(queries) * len(DOCUMENTS)
+            case "awarm":
+                assert await pipeline.awarm(log) == len(queries) * len(DOCUMENTS)
+        assert {pipeline.rerank(query, DOCUMENTS).status for query in queries} == {"exact"}
