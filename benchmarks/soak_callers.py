@@ -1,7 +1,9 @@
 """The callers of the soak: threads, tasks, batches, and pipelines, event loops and tenants that come and go."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -16,7 +18,7 @@ import numpy as np
 from benchmarks.soak_record import Record
 from benchmarks.soak_requests import TOP_K, ScriptedReranker, Work, Workload, not_own
 from semcache import CachedReranker, OptimizedRerankerPipeline, Ranking, Settings, Status
-from semcache.commands.models import packaged_models
+from semcache.commands.models import Models, packaged_models
 from semcache.errors import StoreError
 from semcache.protocols import Embedder, Reranker
 
@@ -25,6 +27,9 @@ _TTL_S = 45.0
 _TRUST = 0.95
 _TASKS = 8
 _TENANTS = 3
+_AT_ONCE = 8
+_EMBEDDED = 6
+"""Threads that may use a model at the same time, and queries that are embedded together."""
 _SETTINGS: dict[str, Any] = {"prune": {"mode": "on"}, "cache": {"namespace": "soak"}}
 
 
@@ -45,6 +50,17 @@ class Callers:
         self._pipeline = self._made(self._reranker)
         self._real = self._made(models.reranker)
         self._work.fill_caches(self._pipeline.cache.policy().guard)
+        self._fill_buffers(models)
+
+    def _fill_buffers(self, models: Models) -> None:
+        """Use the models as the callers will: onnxruntime's buffers grow with what runs at once, and never shrink."""
+        random = Random(0)
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            batches = [self._work.queries(random, _EMBEDDED) for _ in range(30 * _AT_ONCE)]
+            deque(threads.map(models.embedder.embed, batches), maxlen=0)
+        for _ in range(30):
+            work = self._work.work(random)
+            models.reranker.score([(work.query, document) for document in work.documents])
 
     def _made(self, reranker: Reranker, url: str = "") -> OptimizedRerankerPipeline:
         return OptimizedRerankerPipeline(
@@ -121,7 +137,7 @@ class Callers:
 
     def batch(self, random: Random) -> None:
         """Several queries in one call, of a thread or in an event loop."""
-        works, tenant = [self._work.work(random) for _ in range(6)], self._tenant(random)
+        works, tenant = [self._work.work(random) for _ in range(_EMBEDDED)], self._tenant(random)
         queries, documents = [work.query for work in works], [work.documents for work in works]
         scores = [work.scores for work in works]
         started = monotonic()

@@ -18,6 +18,7 @@ from typing import Any
 from weakref import WeakSet
 
 from benchmarks.soak_callers import Callers
+from benchmarks.soak_process import allocated
 from benchmarks.soak_record import Record
 
 _REPORT_S = 5.0
@@ -74,7 +75,7 @@ def _state(loops: WeakSet[asyncio.AbstractEventLoop]) -> dict[str, Any]:
     # Loops that have ended are in cycles, and stay until Python's collector comes by.
     is_open = [loop for loop in list(loops) if not loop.is_closed()]
     tasks = sum(len(asyncio.all_tasks(loop)) for loop in is_open)
-    return {"threads": dict(names), "loops": len(is_open), "tasks": tasks}
+    return {"threads": dict(names), "loops": len(is_open), "tasks": tasks, **allocated()}
 
 
 def _types() -> dict[str, int]:

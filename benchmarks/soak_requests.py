@@ -62,6 +62,10 @@ class Workload:
         for number in range(1000):
             document_fingerprints([self._document(number, at) for at in range(CANDIDATES)])
 
+    def queries(self, random: Random, many: int) -> list[str]:
+        """Some of the queries."""
+        return random.sample(self._queries, many)
+
     def work(self, random: Random) -> Work:
         """A request of a random kind."""
         kind = random.random()

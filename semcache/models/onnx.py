@@ -149,6 +149,9 @@ def _session(graph: Path, threads: int | None, unused_optimizers: Sequence[str])
         raise MissingExtraError("onnxruntime", "onnx") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
+    # onnxruntime would keep a plan of its memory for each shape of a batch, 11 KB for ever, and there are thousands of
+    # shapes. Without plans 264 of them take as long.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors only: warnings about foldable constants are of no use to a caller
     try:
         return onnxruntime.InferenceSession(
