@@ -62,7 +62,7 @@ class Backend:
         reuse_knobs: ReuseKnobs,
     ) -> None:
         self.connection = connection
-        self.observers = tuple(observers)
+        self.observers: tuple[Observer, ...] = tuple(observers)
         self.embedder = embedder
         self.policy = policy
         self.knobs = knobs
@@ -73,16 +73,16 @@ class Backend:
         self._lock = ForkSafeLock()
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
-        self.writes = Background(_MOST_WRITES, "semcache-write")
+        self.writes: Background = Background(_MOST_WRITES, "semcache-write")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
         self._owner: ref[object] | None = None
         self._users: WeakKeyDictionary[object, tuple[_Scope, Observer]] = WeakKeyDictionary()
         # By name of a reranker; None where several rerankers of one name have scopes of their own.
         self._scopes: dict[str, str | None] = {}
-        self.variants = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
-        self.settled = SettledScopes()
-        self.embedder_name = embedder.name
+        self.variants: VariantStore = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
+        self.settled: SettledScopes = SettledScopes()
+        self.embedder_name: str = embedder.name
         self._embedder_identity = Identity(
             EmbedderSubject(embedder),
             VariantStore(connection, knobs.namespace, "embedder", ttl_s),

@@ -27,7 +27,7 @@ from semcache.guards import guard_of
 from semcache.observers import OutageLog, checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
-from semcache.redis.store import follow
+from semcache.redis.store import AsyncRedisStore, RedisStore, follow
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
@@ -78,7 +78,7 @@ class RedisSemanticCache:
         )
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
-        self.read = reader_of(text)
+        self.read: Reader = reader_of(text)
         self.is_remote = False
         self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
         observers = (OutageLog(), *checked_observers(observers))
@@ -90,7 +90,9 @@ class RedisSemanticCache:
         embedder = adapt_embedder(model, backend=settings.embedder.backend)
         connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))
         try:
-            self.backend = Backend(connection, embedder, policy, settings.cache, lifetime_s, observers, settings.reuse)
+            self.backend: Backend = Backend(
+                connection, embedder, policy, settings.cache, lifetime_s, observers, settings.reuse
+            )
             self.backend.belong_to(self)
             self._owns_backend = True
             self._serve(reranker, listwise=False)
@@ -162,13 +164,14 @@ class RedisSemanticCache:
         return other
 
     def _serve(self, reranker: str, *, listwise: bool, observers: Sequence[Observer] = ()) -> None:
-        self.reranker = reranker
-        self.listwise = listwise
-        self.is_private = False
+        self.reranker: str = reranker
+        self.listwise: bool = listwise
+        self.is_private: bool = False
         self._name = reranker
         # Copies, which can be moved without the others of this name.
         store, async_store = self.backend.stores(reranker, listwise=listwise)
-        self.store, self.async_store = copy(store), copy(async_store)
+        self.store: RedisStore = copy(store)
+        self.async_store: AsyncRedisStore = copy(async_store)
         # An observer that was given to both the cache and a reranker over it is told once. Compared by equality, as
         # Python makes a new bound method, such as ``events.append``, each time that one is named.
         shared = self.backend.observers

@@ -86,15 +86,15 @@ class CachedReranker:
             raise ConfigurationError(f"cache is a {type(cache).__name__}; pass a RedisSemanticCache")
         observers = checked_observers(observers)
         self._given = reranker
-        self.ladder = as_ladder(reranker, name=name, version=version, probe=probe)
+        self.ladder: Ladder = as_ladder(reranker, name=name, version=version, probe=probe)
         # Read once: a ladder asks rung by rung for it, and every ranking carries it.
         self._name = self.ladder.name
-        self.counters = Counters() if counters is None else counters
+        self.counters: Counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
         backend = cache.backend
         cascade = _cascade_of(self.ladder, backend.policy)
-        self.cache = cache.for_reranker(
+        self.cache: RedisSemanticCache = cache.for_reranker(
             self.ladder.name,
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),
@@ -102,7 +102,7 @@ class CachedReranker:
             # A ladder of the caller's own need not say.
             is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
-        self.identity = Identity(
+        self.identity: Identity = Identity(
             RerankerSubject(_asked_directly(primary_of(self.ladder))),
             backend.variants,
             on_event=self.cache.on_event,
@@ -122,7 +122,7 @@ class CachedReranker:
         self._calls = replace(self.cache.calls(identified.score), score_cheaply=cheap, **options)
         self._async_calls = replace(self.cache.async_calls(identified.ascore), score_cheaply=acheap, **options)
         knobs = backend.reuse_knobs
-        self.audit = Auditor(
+        self.audit: Auditor = Auditor(
             self.cache,
             identified,
             audit_rate=knobs.audit_rate,
@@ -132,8 +132,8 @@ class CachedReranker:
         # A ladder of the caller's own need not have it.
         following: Callable[[Callable[[], Any]], None] = getattr(self.ladder, "follow_learned", lambda _: None)
         following(partial(getattr, self.audit.pruning, "surrogate"))
-        self.forced = ForcedWatch(self.cache, self.ladder)
-        self.repairs = Repairer(self.cache, identified, is_on=repair)
+        self.forced: ForcedWatch = ForcedWatch(self.cache, self.ladder)
+        self.repairs: Repairer = Repairer(self.cache, identified, is_on=repair)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
         if eager:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import isfinite
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from semcache.documents import text_of
 
@@ -126,7 +126,7 @@ class Ranking(Sequence[D], Generic[D]):
         return isinstance(other, (list, tuple)) and list(self.documents) == list(other)
 
     # Documents need not be hashable, and an equal list never is.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""

@@ -66,10 +66,10 @@ class Auditor:
         self._score_when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
         self._rate = 0.0 if cache.listwise else audit_rate
         self._rng = rng
-        self.is_closed = False
+        self.is_closed: bool = False
         self._thread = Background(_MOST_WAITING, "semcache-audit")
-        self.watch = QualityWatch(cache, quality_budget, clock=clock)
-        self.pruning = PruningWatch(cache, quality_budget, cascade=cascade, clock=clock)
+        self.watch: QualityWatch = QualityWatch(cache, quality_budget, clock=clock)
+        self.pruning: PruningWatch = PruningWatch(cache, quality_budget, cascade=cascade, clock=clock)
         if self._rate:
             # Trust that other processes have withdrawn must not wait for the first request here.
             self.watch.keep_up()

@@ -73,8 +73,8 @@ class PruningLearner:
         self._levels = levels(prune.confidence)
         self._number = 0
         self._doubt = Doubt()
-        self.known = Statistics.empty()
-        self.state = PruningState(Pruning(), {})
+        self.known: Statistics = Statistics.empty()
+        self.state: PruningState = PruningState(Pruning(), {})
         self.surrogate: Surrogate | None = None
         self.drop()
 

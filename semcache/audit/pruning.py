@@ -68,10 +68,12 @@ class PruningWatch:
         policy = cache.backend.policy.for_service() if cache.is_remote else cache.backend.policy
         prune, self._reuse = policy.prune, policy.reuse
         # Orders of a listwise reranker say nothing about single documents.
-        self.is_on = prune is not None and not cache.listwise
+        self.is_on: bool = prune is not None and not cache.listwise
         self._prune = prune or PrunePolicy()
         embeds = self.is_on and self._prune.document_vectors == "embed"
-        self.documents = DocumentEmbedder(cache, self._prune.max_document_vectors) if embeds else None
+        self.documents: DocumentEmbedder | None = (
+            DocumentEmbedder(cache, self._prune.max_document_vectors) if embeds else None
+        )
         # Appending and popping at opposite ends of a deque needs no lock.
         self._waiting: deque[tuple[Request, Outcome, Whole]] = deque(maxlen=_MOST_WAITING)
         self._thread = Background(1, "semcache-pruning")

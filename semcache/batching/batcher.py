@@ -93,7 +93,7 @@ class Batcher:
             on_full,
             tenant_share,
         )
-        self.kind = call_kind(reranker, concurrency)
+        self.kind: CallKind = call_kind(reranker, concurrency)
         split = limits.splitting(reranker)
         self._processes: ProcessPool | None = None
         if checked_workers(workers) == "processes":

@@ -16,8 +16,8 @@ class Flight:
     __slots__ = ("over", "pairs", "tenant")
 
     def __init__(self, tenant: str | None, pairs: frozenset[Pair]) -> None:
-        self.tenant = tenant
-        self.pairs = pairs
+        self.tenant: str | None = tenant
+        self.pairs: frozenset[Pair] = pairs
         self.over: Future[dict[Pair, float] | None] = Future()
 
     def scores_of(self, pairs: Sequence[Pair]) -> FloatArray | None:

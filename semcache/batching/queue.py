@@ -47,7 +47,7 @@ class BatchQueue:
         self._clock = clock
         self._service = ServiceTime()
         self._is_closed = False
-        self.finished = 0
+        self.finished: int = 0
         """Number of calls that are over. Read without the lock, to see whether the model makes progress."""
         self.after_fork_in_child()
         renew_in_child(self)

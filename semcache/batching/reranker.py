@@ -92,8 +92,10 @@ class AsyncBatchReranker:
             # Asynchronous ones have no threads.
             calls = calls if is_awaited(adapted) else min(calls, max_workers)
         # As given, under the names that users of the classes replaced here read.
-        self.reranker, self.batch_size, self.max_workers = reranker, batch_size, max_workers or calls
-        self.batcher = Batcher(
+        self.reranker: Any = reranker
+        self.batch_size: int = batch_size
+        self.max_workers: int = max_workers or calls
+        self.batcher: Batcher = Batcher(
             adapted,
             concurrency=calls,
             requests_per_minute=requests_per_minute,

@@ -33,18 +33,18 @@ class Turn:
     )  # fmt: skip
 
     def __init__(self, line: "Turns", pairs: int, requests: int, arrived: float, tenant: str | None) -> None:
-        self.tenant = tenant
-        self.pairs = pairs
-        self.requests = requests
-        self.arrived = arrived
-        self.since = inf
-        self.is_abandoned = False
-        self.is_dropped = False
-        self.is_hung = False
+        self.tenant: str | None = tenant
+        self.pairs: int = pairs
+        self.requests: int = requests
+        self.arrived: float = arrived
+        self.since: float = inf
+        self.is_abandoned: bool = False
+        self.is_dropped: bool = False
+        self.is_hung: bool = False
         # Cancels its call, from any thread.
         self.cancel: Callable[[], object] = bool
         # Whether its task will look again by itself when the rate limit allows the next call.
-        self.is_timed = False
+        self.is_timed: bool = False
         self._line = line
         self._wake: Callable[[], object] = bool
 
@@ -105,10 +105,10 @@ class Turns:
         self._recent = RecentTenants()
         self._left = 0
         """Number of calls that have left the line."""
-        self.waiting_pairs = 0
+        self.waiting_pairs: int = 0
         """Number of pairs whose calls wait. Read without the lock, as are the properties below: for statistics and
         estimates, which are others a moment later anyway."""
-        self.waiting_requests = 0
+        self.waiting_requests: int = 0
         """Number of requests to the service that wait."""
 
     def enter(self, pairs: int, deadline: float | None, tenant: str | None = None) -> Turn:

@@ -15,7 +15,7 @@ class WaitingJobs:
     """
 
     def __init__(self) -> None:
-        self.pairs = 0
+        self.pairs: int = 0
         # A dictionary for its order, and because one from the middle is taken out at once.
         self._jobs: dict[Job, None] = {}
         self._by_pair: dict[PairOf, dict[Job, None]] = {}

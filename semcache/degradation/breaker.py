@@ -71,8 +71,8 @@ class Breaker:
         self.monitor = monitor
         self.reranker = reranker
         self.is_primary = is_primary
-        self.policy = BreakerPolicy() if policy is None else policy
-        self.state = State.CLOSED
+        self.policy: BreakerPolicy = BreakerPolicy() if policy is None else policy
+        self.state: State = State.CLOSED
         self._generation = 0
         self._tickets = 0
         self._open_until = 0.0

@@ -20,8 +20,8 @@ class HealthCheck(Generic[T]):
     __slots__ = ("_since", "_ticket", "excused_until", "is_wanted")
 
     def __init__(self) -> None:
-        self.is_wanted = False
-        self.excused_until = -inf
+        self.is_wanted: bool = False
+        self.excused_until: float = -inf
         self._ticket: T | None = None
         self._since = inf
 

@@ -40,8 +40,8 @@ class LatencyMonitor:
         check_count("min_samples", min_samples, InvalidInputError)
         if not _is_duration(p95_threshold) or p95_threshold == 0:
             raise InvalidInputError(f"p95_threshold must be a number of seconds above 0, got {p95_threshold!r}")
-        self.p95_threshold = float(p95_threshold)
-        self.min_samples = min(min_samples, window_size)
+        self.p95_threshold: float = float(p95_threshold)
+        self.min_samples: int = min(min_samples, window_size)
         self._latencies: deque[float] = deque(maxlen=window_size)
         self._slow = 0
 

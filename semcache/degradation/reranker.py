@@ -91,8 +91,8 @@ class DegradableReranker:
         on_event: Observer | None = None,
     ) -> None:
         # As given, under the names that users of the class replaced here read.
-        self.primary_reranker = as_rung(primary_reranker).reranker
-        self.fallback_reranker = as_rung(fallback_reranker).reranker
+        self.primary_reranker: Any = as_rung(primary_reranker).reranker
+        self.fallback_reranker: Any = as_rung(fallback_reranker).reranker
         self._read = reader_of(text)
         self._clock = clock
         defaults = RungDefaults(monitor, breaker or BreakerPolicy(), admission_factor, max_wait_s, clock, rng, on_event)
@@ -107,7 +107,7 @@ class DegradableReranker:
         # Batchers made here are closed here; those of an AsyncBatchReranker belong to the caller.
         built, self._own = build_rungs(asked, defaults, self._notify)
         self._primary, self._breaker = built[0].batcher, built[0].breaker
-        self.monitor = self._breaker.monitor
+        self.monitor: LatencyMonitor = self._breaker.monitor
         self._chain = FallbackChain(tuple(built), clock, self._notify)
         self._idle = IdlePrimary(built[0], self._tally, clock)
 

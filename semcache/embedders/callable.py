@@ -44,7 +44,7 @@ class CallableEmbedder:
         self._function = function
         self._name = name
         reading = read_function(function)
-        self.content = reading.digest
+        self.content: str = reading.digest
         # A function may hold a model that threads cannot share, or a client that they can; it does not say.
         self._lock = ForkSafeLock()
         self._per_text = self._takes_one_text() if per_text is None else per_text

@@ -74,9 +74,9 @@ class Identity:
         self._kind = subject.kind
         self._base = subject.base
         self._is_probed = self._kind is IdentifiedBy.PROBE
-        self.scope = private_scope(self._base) if self._is_probed else self._base
-        self.is_private = self._is_probed
-        self.is_settled = self._kind in (IdentifiedBy.NAME, IdentifiedBy.CODE)
+        self.scope: str = private_scope(self._base) if self._is_probed else self._base
+        self.is_private: bool = self._is_probed
+        self.is_settled: bool = self._kind in (IdentifiedBy.NAME, IdentifiedBy.CODE)
         self._subject = subject
         self._variants = variants
         self._on_event = on_event

@@ -25,7 +25,9 @@ class IdentifiedLadder:
         self._identity = identity
         self.pairs_at_once: Callable[[], int] | None = getattr(ladder, "pairs_at_once", None)
         when_idle: ScoreWhenIdle | None = getattr(ladder, "score_when_idle", None)
-        self.score_when_idle = None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
+        self.score_when_idle: partial[Scored] | None = (
+            None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
+        )
         awhen_idle: AsyncScoreWhenIdle | None = getattr(ladder, "ascore_when_idle", None)
         self.ascore_when_idle = None if awhen_idle is None else partial(_ascored_when_idle, awhen_idle, identity)
 

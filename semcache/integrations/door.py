@@ -27,13 +27,13 @@ class Door:
     """
 
     def __init__(self, reranker: object = None, settings: Settings | None = None) -> None:
-        self.is_ready = isinstance(reranker, CachedReranker)
+        self.is_ready: bool = isinstance(reranker, CachedReranker)
         if isinstance(reranker, CachedReranker):
             if settings is not None:
                 raise ConfigurationError(
                     f"settings are for a pipeline that is made here, and {reranker!r} has its own; leave them out"
                 )
-            self.reranker = reranker
+            self.reranker: CachedReranker = reranker
         else:
             primary = FROM_SETTINGS if reranker is None else reranker
             self.reranker = OptimizedRerankerPipeline.from_settings(settings, primary=primary)

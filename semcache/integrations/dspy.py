@@ -14,8 +14,8 @@ from semcache.settings import Settings
 
 try:
     from dspy import Module, Prediction
-except ImportError as error:
-    raise MissingExtraError("dspy", "dspy") from error
+except ImportError as _error:
+    raise MissingExtraError("dspy", "dspy") from _error
 
 
 class SemcacheRerank(Closing, Module):

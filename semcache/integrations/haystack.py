@@ -22,8 +22,8 @@ try:
     from haystack.core.serialization import component_to_dict
     from haystack.utils import Secret, deserialize_secrets_inplace
     from haystack.utils.deserialization import deserialize_component_inplace
-except ImportError as error:
-    raise MissingExtraError("haystack-ai", "haystack") from error
+except ImportError as _error:
+    raise MissingExtraError("haystack-ai", "haystack") from _error
 
 
 @component
@@ -70,7 +70,7 @@ class SemcacheRanker:
         self.reranker = reranker
         self.top_k = top_k
         self.score_threshold = score_threshold
-        self.meta_fields_to_embed = meta_fields_to_embed or []
+        self.meta_fields_to_embed: list[str] = meta_fields_to_embed or []
         self.embedding_separator = embedding_separator
         self.use_embeddings = use_embeddings
         self.tenant = tenant

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
@@ -15,8 +15,8 @@ try:
     from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
     from langchain_core.documents import BaseDocumentCompressor, Document
     from langchain_core.runnables.config import ensure_config
-except ImportError as error:
-    raise MissingExtraError("langchain-core", "langchain") from error
+except ImportError as _error:
+    raise MissingExtraError("langchain-core", "langchain") from _error
 
 
 class SemcacheCompressor(Closing, BaseDocumentCompressor):
@@ -49,7 +49,7 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
     min_score: float | None = None
     _door: Door = PrivateAttr()
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the pipeline, unless a ready one was given."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, PrivateAttr
@@ -18,8 +18,8 @@ try:
     from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-except ImportError as error:
-    raise MissingExtraError("llama-index-core", "llama-index") from error
+except ImportError as _error:
+    raise MissingExtraError("llama-index-core", "llama-index") from _error
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -59,7 +59,7 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     min_score: float | None = None
     _door: Door = PrivateAttr()
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the pipeline, unless a ready one was given."""

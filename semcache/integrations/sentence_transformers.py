@@ -48,7 +48,7 @@ class CachedCrossEncoder:
     ) -> None:
         if cache is not None and settings is not None:
             raise ConfigurationError(f"settings are for a cache that is made here, and {cache!r} is given; pass one")
-        self.cross_encoder = _loaded(model, options) if isinstance(model, str | Path) else model
+        self.cross_encoder: Any = _loaded(model, options) if isinstance(model, str | Path) else model
         labels = getattr(self.cross_encoder, "num_labels", 1)
         if labels != 1:
             raise ConfigurationError(

@@ -22,9 +22,9 @@ CUT = 10
 EXACT = "exact"
 # Finer from 0.95 on, where trust thresholds lie; trust.py raises a threshold along these edges.
 _EDGES = (0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.9, 0.8, 0.7, 0.6)
-BANDS = (EXACT, *map(str, _EDGES), "below")
+BANDS: tuple[str, ...] = (EXACT, *map(str, _EDGES), "below")
 """Bands of similarity by their lower edge, the nearest first; ``exact`` is the same query scored again."""
-GROUPS = {"exact": (EXACT,), "near": BANDS[1:7], "far": BANDS[7:]}
+GROUPS: dict[str, tuple[str, ...]] = {"exact": (EXACT,), "near": BANDS[1:7], "far": BANDS[7:]}
 """Bands that are forgotten together: when one group holds enough observations, all sums of that group are halved. Trust
 rests on the near bands; in one group with the far ones, which some traffic fills faster, they would be forgotten early.
 """

@@ -37,7 +37,7 @@ class ForcedStateStore:
     def __init__(self, connection: RedisConnection, namespace: str) -> None:
         self._connection = connection
         # No index has such a name: their ids have 11 characters.
-        self.key = f"{namespace_prefix(namespace)}breaker".encode()
+        self.key: bytes = f"{namespace_prefix(namespace)}breaker".encode()
 
     def read(self) -> ForcedState | None:
         """The decision in force, or None."""

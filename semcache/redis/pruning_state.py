@@ -49,7 +49,7 @@ class PruningStore:
         # Sums with the scores of one cheap reranker say nothing about those of another.
         tail = f":{tenant_tag(cascade)}" if cascade else ""
         self._connection = connection
-        self.key = f"{base}:l{tail}".encode()
+        self.key: bytes = f"{base}:l{tail}".encode()
         self._shared = SharedState(connection, f"{base}:z{tail}".encode(), MAX_RECENT, MAX_OLDER)
 
     def read_sums(self) -> Statistics:

@@ -45,7 +45,7 @@ class QualityStore:
     """
 
     def __init__(self, connection: RedisConnection, namespace: str, reranker: str, embedder: str) -> None:
-        self.key = f"{KeySpace.of(namespace, reranker, embedder).base}:q".encode()
+        self.key: bytes = f"{KeySpace.of(namespace, reranker, embedder).base}:q".encode()
         self._shared = SharedState(connection, self.key, _MAX_RECENT, _MAX_OLDER)
 
     def read(self) -> QualityState:

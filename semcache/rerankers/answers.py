@@ -46,7 +46,7 @@ class SentPassages:
     """
 
     def __init__(self, texts: Sequence[str], reranker: str) -> None:
-        self.passages = [Passage(encodable(text)) for text in texts]
+        self.passages: list[Passage] = [Passage(encodable(text)) for text in texts]
         self._reranker = reranker
         # An id stands for its passage only while the passage lives; the list above keeps all of them alive.
         self._by_identity = {id(passage): position for position, passage in enumerate(self.passages)}

@@ -69,13 +69,14 @@ class CrossEncoderReranker:
         if isinstance(model, (str, Path)):
             folder = _folder(model)
             self._load = partial(_load, folder, max_length, device)
-            self.identified_by, content = IdentifiedBy.CONTENT, f"{short_name(model)}@{folder_hint(folder)}/torch"
+            kind, content = IdentifiedBy.CONTENT, f"{short_name(model)}@{folder_hint(folder)}/torch"
             content += "" if max_length is None else f"/max{max_length}"
         else:
-            self.identified_by, content = _identity_of(model)
+            kind, content = _identity_of(model)
+        self.identified_by: IdentifiedBy = kind
         self._name = name or content
         # A name of the user's own does not say what the model is.
-        self.content = content if name else ""
+        self.content: str = content if name else ""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from semcache.errors import RerankerError
 from semcache.identity.code import read_function
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.foreign import as_float32
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
@@ -37,7 +38,8 @@ class QueryFunctionReranker:
         self._name = name
         self._one_by_one = one_by_one
         reading = read_function(function)
-        self.identified_by, self.content = reading.identified_by, reading.digest
+        self.identified_by: IdentifiedBy = reading.identified_by
+        self.content: str = reading.digest
 
     @property
     def name(self) -> str:

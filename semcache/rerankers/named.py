@@ -27,8 +27,8 @@ class NamedReranker:
         self.reranker = reranker
         named = name or reranker.name
         self._name = named if version is None else f"{named}@{version}"
-        self.identified_by = identified_by(reranker)
-        self.content = getattr(reranker, "content", "")
+        self.identified_by: IdentifiedBy = identified_by(reranker)
+        self.content: str = getattr(reranker, "content", "")
         if version is not None or not probe:
             self.identified_by, self.content = IdentifiedBy.NAME, ""
         elif self.identified_by is IdentifiedBy.CONTENT and named != reranker.name:

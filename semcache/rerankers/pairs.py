@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.identity.code import read_function
+from semcache.identity.kinds import IdentifiedBy
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.awaiting import Steps, called
@@ -34,7 +35,8 @@ class PairReranker:
         self._function = function
         self._name = name
         reading = read_function(function)
-        self.identified_by, self.content = reading.identified_by, reading.digest
+        self.identified_by: IdentifiedBy = reading.identified_by
+        self.content: str = reading.digest
         self._pair_type = list if as_lists else tuple
         self.concurrency: int | None = None
         self._lock = ForkSafeLock()

@@ -10,6 +10,7 @@ import numpy as np
 
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.identity.code import read_function
+from semcache.identity.kinds import IdentifiedBy
 from semcache.identity.settled import SettledScopes
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair, Reranker
@@ -77,7 +78,8 @@ class RankingReranker:
         self._on_decided = on_decided
         self._name = name
         reading = read_function(rank)
-        self.identified_by, self.content = reading.identified_by, reading.digest
+        self.identified_by: IdentifiedBy = reading.identified_by
+        self.content: str = reading.digest
         self._may_ask = may_ask
         self._listwise = listwise
         # Of a ranker of unknown kind that counts as listwise: whether all of its answers had scores so far.

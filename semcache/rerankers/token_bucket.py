@@ -27,7 +27,7 @@ class TokenBucket:
         # Written so that NaN, which is above nothing, is refused.
         if not is_number(per_minute) or isinstance(per_minute, bool) or not 0 < per_minute < inf:
             raise ConfigurationError(f"{name} must be a number above 0, or None for no limit, got {per_minute!r}")
-        self.per_minute = float(per_minute)
+        self.per_minute: float = float(per_minute)
         # A burst of half a second's share: large enough that calls need not be spaced to the millisecond, and small
         # enough for a service that allows a second's share at once, where calls arrive less evenly than they start.
         self._burst = max(1.0, self.per_minute / _MINUTE_S / 2)

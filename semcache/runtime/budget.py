@@ -22,9 +22,9 @@ class TimeBudget:
     _token: "Token[TimeBudget | None]"
 
     def __init__(self, whole_s: float) -> None:
-        self.whole_s = whole_s
+        self.whole_s: float = whole_s
         # Not locked: calls of one request that end at the same time spend a little less than they took.
-        self.left_s = whole_s
+        self.left_s: float = whole_s
 
     def __enter__(self) -> "TimeBudget":
         self._token = begin_to_spend(self)

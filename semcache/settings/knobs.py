@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -37,7 +37,9 @@ class Section(BaseModel):
     """A group of knobs. Unknown names are errors, values never change, NaN and infinity are refused."""
 
     # The input is hidden, because pydantic would show a URL with its password.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """All settings, checked, with the source of every value."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         0.97
     """
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     redis: Redis = Field(default_factory=Redis)
     embedder: Embedder = Field(default_factory=Embedder)

@@ -73,7 +73,7 @@ class RedisCircuitBreaker:
         self._recovered_at: float | None = None
         self._delay_s = retry_after_s
         self._next_probe = 0.0
-        self.slow_in_a_row = 0
+        self.slow_in_a_row: int = 0
         """Slow answers since the latest quick one."""
         self._is_suspected = False
         """Whether a probe is to find out if Redis is slow; the breaker is closed meanwhile."""

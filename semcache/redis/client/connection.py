@@ -86,7 +86,7 @@ class RedisConnection:
         )
         revive = (lambda: None) if self._lease is None else self._lease.revive
         self._seeds = [(one, self._open_node(one, on_event=on_event, revive=revive)) for one in server.each()]
-        self.node = self._seeds[0][1]
+        self.node: NodeConnection = self._seeds[0][1]
         """The server that the url names; of several the first that has answered."""
         # None until the first command has found out what the server is. An embedded one of this process is known.
         self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node

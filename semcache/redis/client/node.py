@@ -77,12 +77,12 @@ class NodeConnection:
         self._slow_s = budget_s / _ROUND_TRIPS
         self._timeout_s = timeout_s
         self._prober = Prober(self._probe)
-        self.breaker = RedisCircuitBreaker(
+        self.breaker: RedisCircuitBreaker = RedisCircuitBreaker(
             retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start
         )
         self._revive = revive
         self._address = address
-        self.where = address.where
+        self.where: str = address.where
         self._options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": connect_timeout_s,

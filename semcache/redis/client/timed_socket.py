@@ -17,12 +17,12 @@ class Limit:
     __slots__ = ("_grace_s", "_set_timeout", "_timeout_s", "is_new", "opened_at", "until")
 
     def __init__(self) -> None:
-        self.until = inf
-        self.opened_at = 0.0
+        self.until: float = inf
+        self.opened_at: float = 0.0
         self._grace_s = 0.0
         self._timeout_s = 0.0
         self._set_timeout: Callable[[float], None] | None = None
-        self.is_new = False
+        self.is_new: bool = False
         """Whether the next read is the first: it needs no other timeout than that of ``begin``."""
 
     def of_socket(self, set_timeout: Callable[[float], None]) -> None:
@@ -64,7 +64,7 @@ class TimedSocket:
 
     def __init__(self, socket: Any, limit: Limit) -> None:
         self._socket = socket
-        self.sendall = socket.sendall
+        self.sendall: Any = socket.sendall
         self._recv_into = socket.recv_into
         self._limit = limit
         limit.of_socket(socket.settimeout)

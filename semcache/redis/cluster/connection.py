@@ -42,7 +42,7 @@ class ClusterConnection:
     def __init__(
         self, address: Address, open_node: Callable[..., NodeConnection], on_event: Callable[[Event], None]
     ) -> None:
-        self.where = address.where.replace("Redis at", "Redis Cluster at", 1)
+        self.where: str = address.where.replace("Redis at", "Redis Cluster at", 1)
         self._address = address
         self._open_node = open_node
         self._on_event = on_event

@@ -97,15 +97,17 @@ class HttpReranker:
         max_pairs_per_call: int | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        self.dialect = _known(dialect)
+        self.dialect: Dialect = _known(dialect)
         endpoint = Endpoint.of(None if url is None else _plain(url), self.dialect)
         key = key_of(api_key, api_key_variable, self.dialect, endpoint)
         _check_numbers(timeout_s, retries, concurrency, max_pairs_per_call)
-        self.max_pairs_per_call = max_pairs_per_call or self.dialect.max_pairs_per_call
+        self.max_pairs_per_call: int | None = max_pairs_per_call or self.dialect.max_pairs_per_call
         self._asking = Asking(self.dialect, model, dict(options or {}), self.max_pairs_per_call)
-        self.listwise = any(word in (model or "") for word in _LISTWISE_MODELS) if listwise is None else bool(listwise)
-        self.concurrency = int(concurrency)
-        self.timeout_s = float(timeout_s)
+        self.listwise: bool = (
+            any(word in (model or "") for word in _LISTWISE_MODELS) if listwise is None else bool(listwise)
+        )
+        self.concurrency: int = int(concurrency)
+        self.timeout_s: float = float(timeout_s)
         self._clock = clock
         self._name = f"{self.dialect.name}{f'/{model}' if model else ''}@{endpoint.place}"
         sent = {name: sendable(_plain(value), f"header {name}") for name, value in (headers or {}).items()}
@@ -115,7 +117,7 @@ class HttpReranker:
         if key is not None:
             sent["authorization"] = f"Bearer {key.get_secret_value()}"
         clients = Clients(self._name, sent, endpoint.login, self.concurrency)
-        self.rate_limit = RateLimit(
+        self.rate_limit: RateLimit = RateLimit(
             requests_per_minute, pairs_per_minute, max_pairs_per_call=self.max_pairs_per_call, clock=clock
         )
         self._listeners: list[WeakMethod[Callable[[float], object]]] = []
