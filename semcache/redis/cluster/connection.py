@@ -153,7 +153,7 @@ class ClusterConnection:
                 )
                 return dict(zip(step.asked, answers, strict=True))
             if isinstance(step, Refresh):
-                return await asyncio.to_thread(self._refreshed, left_s)
+                return await self._arefreshed(left_s)
             await asyncio.sleep(self._pause_s(step, left_s))
         return None
 
@@ -179,6 +179,12 @@ class ClusterConnection:
         try:
             return self._threads.call(self._keeper.refresh, "the topology of the Redis Cluster", left_s)
         except (DeadlineExceededError, RuntimeError):  # RuntimeError: the system gives no more threads
+            raise self._too_slow() from None
+
+    async def _arefreshed(self, left_s: float | None) -> Topology:
+        try:
+            return await self._threads.acall(self._keeper.refresh, "the topology of the Redis Cluster", left_s)
+        except (DeadlineExceededError, RuntimeError):
             raise self._too_slow() from None
 
     def _too_slow(self) -> StoreTooSlowError:

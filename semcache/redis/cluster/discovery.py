@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from redis.cluster import ClusterNode, NodesManager
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisClusterException, ResponseError
 
 from semcache.errors import StoreUnavailableError
 from semcache.redis.client.address import TLS_OPTIONS, Address
@@ -69,10 +69,11 @@ class Discovery:
                 self._manager = NodesManager([seed], require_full_coverage=False, **self._options)
             else:
                 self._manager.initialize()
-        except FOREIGN as error:
+        except (*FOREIGN, RedisClusterException) as error:  # the second is no RedisError
             # Of all nodes, redis-py says only what the last one answered.
-            cause = error.__cause__ if isinstance(error.__cause__, FOREIGN) else error
-            raise translated(cause, self._where) from error
+            if isinstance(error.__cause__, FOREIGN):
+                raise translated(error.__cause__, self._where) from error
+            raise StoreUnavailableError(f"{self._where} does not tell its topology: {error}") from error
         return self._manager.slots_cache
 
     def _tags(self, owned: Mapping[Node, Sequence[int]], before: Mapping[Node, str]) -> tuple[Mapping[Node, str], bool]:

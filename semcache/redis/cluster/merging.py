@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, isnan
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -44,32 +45,36 @@ def merged_search(command: Command, replies: Replies[Node], topology: Topology, 
     for reply in found:
         if not isinstance(reply, list) or not reply or not isinstance(reply[0], int):
             return reply
-    hits = _hits(replies, topology, on_foreign, has_fields="NOCONTENT" not in command)
-    # Entries that expired before they were loaded have no distance, and come last.
-    best = sorted(hits.items(), key=lambda hit: hit[1][0])[: int(nearest[1])]
+    best = _nearest(replies, topology, on_foreign, int(nearest[1]), has_fields="NOCONTENT" not in command)
     if "NOCONTENT" in command:
-        return [len(best), *(key for key, _ in best)]
-    return [len(best), *(part for key, (_, fields) in best for part in (key, fields))]
+        return [len(best), *best]
+    return [len(best), *(part for hit in best.items() for part in hit)]
 
 
-def _hits(
-    replies: Replies[Node], topology: Topology, on_foreign: Callable[[], None], *, has_fields: bool
-) -> dict[bytes, tuple[float, Any]]:
-    """Distance and fields of each entry that a shard found, by its key."""
-    step = 2 if has_fields else 1
-    hits: dict[bytes, tuple[float, Any]] = {}
+def _nearest(
+    replies: Replies[Node], topology: Topology, on_foreign: Callable[[], None], k: int, *, has_fields: bool
+) -> dict[bytes, Any]:
+    """The fields of the nearest entries by their keys, nearest first. Of NOCONTENT, the first entries."""
+    hits: list[tuple[float, Node, bytes, Any]] = []
     for node, reply in replies.items():
         if isinstance(reply, StoreError):
             continue
-        for at in range(1, len(reply), step):
-            key = reply[at]
-            # What a node keeps of a slot that it has lost is old. The same entry may stand on the slot's owner, too.
-            if not topology.has_coordinator and isinstance(key, bytes) and topology.owner(key) != node:
-                on_foreign()
-                continue
-            fields = reply[at + 1] if has_fields and at + 1 < len(reply) else None
-            hits.setdefault(key, (_distance(fields), fields))
-    return hits
+        if has_fields:
+            hits += [(_distance(flat), node, key, flat) for key, flat in zip(reply[1::2], reply[2::2], strict=False)]
+        else:
+            hits += [(0.0, node, key, None) for key in reply[1:]]
+    # Entries that expired before they were loaded have no distance, and come last.
+    hits.sort(key=itemgetter(0))
+    best: dict[bytes, Any] = {}
+    for _, node, key, flat in hits:
+        if len(best) == k:
+            break
+        # What a node keeps of a slot that it has lost is old. The same entry may stand on the slot's owner, too.
+        if not topology.has_coordinator and isinstance(key, bytes) and topology.owner(key) != node:
+            on_foreign()
+        else:
+            best.setdefault(key, flat)
+    return best
 
 
 def _distance(fields: Any) -> float:

@@ -20,6 +20,7 @@ from semcache.redis.client.url import address_of_url
             "secret",
             "redis://h:port",
             "redis://h:99999",
+            *("redis://:secret@h,", "redis://:secret@h,,i", "redis://:secret@h,i:port"),
         ),
     ],
 )
@@ -78,6 +79,14 @@ def test_a_database_other_than_0_is_refused(url: str) -> None:
 def test_what_a_url_says(url: str, kind: str, parameters: dict[str, object]) -> None:
     address = address_of_url(url)
     assert (address.kind, address.parameters) == (kind, parameters)
+
+
+def test_several_hosts_are_the_nodes_of_a_cluster() -> None:
+    address = address_of_url("rediss://u:p@h:1,[::1]:2,i?ssl_cert_reqs=none")
+    assert [one.where for one in address.each()] == [
+        f"Redis at rediss://{host}" for host in ("h:1", "[::1]:2", "i:6379")
+    ]
+    assert {one.parameters["password"] for one in address.each()} == {"p"}
 
 
 def test_the_password_is_not_in_its_repr() -> None:

@@ -102,6 +102,17 @@ class Cluster:
             pid = int(client.info("server")["process_id"])
         os.kill(pid, signal.SIGKILL)
 
+    @contextmanager
+    def frozen(self, node: Node) -> Iterator[None]:
+        """A node that takes everything and answers nothing."""
+        with self.node(node) as client:
+            pid = int(client.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def wait_until_served(self, slot: int, by_other_than: Node, patience_s: float = 20) -> Node:
         """Return the new primary of a slot when there is one."""
         until = monotonic() + patience_s

@@ -8,7 +8,8 @@ from semcache.events import ShardLeftOut, ShardUnavailable, TopologyChanged
 from semcache.redis.cluster.topology import Topology, slot_of
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import keys_of
-from tests.redis.cluster.surgery import DOCUMENTS, Cluster, Traffic, score_of
+from semcache.runtime.budget import TimeBudget
+from tests.redis.cluster.surgery import DOCUMENTS, Cluster, TopicEmbedder, Traffic, score_of
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,16 @@ def test_a_primary_that_is_killed(surgery: Cluster, traffic: Traffic) -> None:
     assert share_known(traffic, own) == 1
     assert topology_of(traffic).owners[slot] == heir
     assert ShardUnavailable in map(type, traffic.events)
+
+
+def test_a_shard_that_hangs_costs_a_part_of_the_budget(surgery: Cluster, traffic: Traffic) -> None:
+    store, vector = traffic.reranker.cache.store, TopicEmbedder().embed(["topic-1"])[0]
+    victim = next(node for node in topology_of(traffic).tags if node != surgery.without_replica())
+    # Half of it is less than the other nodes wait for one before they replace it.
+    with surgery.frozen(victim), TimeBudget(1.6):
+        found = store.find_neighbours("", vector, 20, -1.0)
+    assert len(found) == 20, "of the other shards"
+    assert str(victim) in {event.node for event in traffic.events if isinstance(event, ShardLeftOut)}
 
 
 def test_a_shard_that_is_lost_with_all_its_replicas(surgery: Cluster, traffic: Traffic) -> None:
