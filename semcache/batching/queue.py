@@ -18,7 +18,7 @@ from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, Batch, Dequeued, Jo
 from semcache.batching.limits import Limits, check_in_time
 from semcache.batching.plan import PairOf, count_that_fit
 from semcache.batching.service_time import Cost, ServiceTime
-from semcache.batching.tenants import RecentTenants, over_their_share
+from semcache.batching.tenants import over_their_share
 from semcache.batching.waiting import is_late, load_of
 from semcache.batching.waiting_jobs import WaitingJobs, distinct
 from semcache.errors import InvalidInputError, SemcacheError
@@ -59,7 +59,6 @@ class BatchQueue:
         self._changed = Condition()
         self._waiting = WaitingJobs()
         self._running: list[Batch] = []
-        self._recent = RecentTenants()
         self._idle = 0
         # Whether a worker waits for the rate limit; the others sleep until it has taken its batch.
         self._has_timer = False
@@ -74,7 +73,7 @@ class BatchQueue:
         with self._changed:
             if self._is_closed:
                 raise SemcacheError("this batcher is closed; make a new one")
-            own_pairs, _ = self._own(job.tenant)
+            own_pairs, _ = self._waiting.own(job.tenant, self._clock())
             self._limits.check_room(self._waiting.pairs, pairs, self._workers, own_pairs=own_pairs)
             check_in_time(self._rate_wait_s(pairs), job.deadline, self._clock)
             try:
@@ -176,7 +175,7 @@ class BatchQueue:
                 self._running,
                 (self._waiting.pairs, len(self._waiting)),
                 (merged, 1 if self._one_query else self._limits.max_requests),
-                own=self._own(current_tenant()),
+                own=self._waiting.own(current_tenant(), now),
                 tenant_share=self._limits.tenant_share,
                 concurrency=self._workers,
                 cost=cost,
@@ -223,13 +222,6 @@ class BatchQueue:
     def abandoned(self) -> int:
         """Number of callers whose deadline passed while their request was in the model, which still works on it."""
         return sum(job.has_left for batch in tuple(self._running) for job in batch.jobs)
-
-    def _own(self, tenant: str | None) -> tuple[int, int]:
-        """How many pairs and jobs wait of a tenant that has a request now; none if there are no other tenants."""
-        now = self._clock()
-        # Also for a load: one whose requests are refused because another holds the queue is there all the same.
-        self._recent.note(tenant, now)
-        return self._waiting.of_tenant(tenant) if self._recent.has_others(tenant, now) else (0, 0)
 
     def _sleep(self, timeout_s: float | None = None) -> None:
         """Wait for jobs, or as one of the workers for the rate limit; the others need not wake up for nothing."""

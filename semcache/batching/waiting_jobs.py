@@ -5,6 +5,7 @@ from itertools import islice
 
 from semcache.batching.jobs import Batch, Job
 from semcache.batching.plan import PairOf
+from semcache.batching.tenants import RecentTenants
 
 
 class WaitingJobs:
@@ -21,6 +22,7 @@ class WaitingJobs:
         self._by_pair: dict[PairOf, dict[Job, None]] = {}
         # Of each tenant that has jobs here, the numbers of pairs and of jobs.
         self._of_tenant: dict[str | None, tuple[int, int]] = {}
+        self._recent = RecentTenants()
 
     def append(self, job: Job) -> None:
         """Let a job wait behind the others. TypeError, and nothing changed, for pairs that are no pairs of texts."""
@@ -42,9 +44,11 @@ class WaitingJobs:
             if not jobs:
                 del self._by_pair[job.tenant, pair]
 
-    def of_tenant(self, tenant: str | None) -> tuple[int, int]:
-        """How many pairs and jobs of a tenant wait."""
-        return self._of_tenant.get(tenant, (0, 0))
+    def own(self, tenant: str | None, now: float) -> tuple[int, int]:
+        """How many pairs and jobs wait of a tenant that has a request now; none if there are no other tenants."""
+        # Also noted if the request is refused: a tenant that is refused because of another is there all the same.
+        self._recent.note(tenant, now)
+        return self._of_tenant.get(tenant, (0, 0)) if self._recent.has_others(tenant, now) else (0, 0)
 
     def first(self, most: int, running: Sequence[Batch], later: Collection[str | None] = ()) -> list[Job]:
         """The first ``most`` jobs that are not answered by a call that is running.
@@ -64,7 +68,7 @@ class WaitingJobs:
         return [job for job in self._jobs if job in told and not job.unknown] if told else []
 
     def _count(self, job: Job, sign: int) -> None:
-        pairs, jobs = self.of_tenant(job.tenant)
+        pairs, jobs = self._of_tenant.get(job.tenant, (0, 0))
         self.pairs += sign * len(job.pairs)
         self._of_tenant[job.tenant] = (pairs + sign * len(job.pairs), jobs + sign)
         if not self._of_tenant[job.tenant][1]:
