@@ -28,16 +28,23 @@ def document_fingerprints(texts: Iterable[str]) -> tuple[bytes, ...]:
     return tuple([_cached_digest(text) if len(text) <= _LONGEST_CACHED else _digest(text) for text in texts])
 
 
-def settled_fingerprint(fingerprints: Iterable[bytes], *conditions: float) -> bytes:
+_SETTLED = b"settled:"
+
+
+def settled_mark(fingerprints: Iterable[bytes], *conditions: float) -> bytes:
     """16 bytes that stand for a request for these documents, in whatever order, under these conditions.
 
     Kept among the scores of a query, they say that such a request was answered before without asking about all of its
     documents.
     """
     numbers = struct.pack(f"<{len(conditions)}d", *conditions)
-    return blake2b(
-        b"".join(sorted(fingerprints)), digest_size=FINGERPRINT_BYTES, key=numbers, person=b"settled"
-    ).digest()
+    size = FINGERPRINT_BYTES - len(_SETTLED)
+    return _SETTLED + blake2b(b"".join(sorted(fingerprints)), digest_size=size, key=numbers).digest()
+
+
+def is_settled_mark(fingerprint: bytes) -> bool:
+    """Whether a record of an entry stands for a request, and not for a document."""
+    return fingerprint.startswith(_SETTLED)
 
 
 def _digest(text: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from semcache.entries.entry import Neighbour
-from semcache.entries.fingerprint import settled_fingerprint
+from semcache.entries.fingerprint import settled_mark
 from semcache.flow import reuse, why
 from semcache.flow.drift import Floats, Positions, expect
 from semcache.flow.outcome import Evidence, Found, Outcome, Whole, answered, best_first
@@ -220,9 +220,7 @@ def _settled_mark(request: Request, rule: ReusePolicy, confidence: float, comple
     """
     least = -inf if request.min_score is None else request.min_score
     rounds = float(rule.most_rounds)
-    return settled_fingerprint(
-        request.fingerprints, request.top_k, least, rule.confidence, rounds, confidence, completes
-    )
+    return settled_mark(request.fingerprints, request.top_k, least, rule.confidence, rounds, confidence, completes)
 
 
 def _was_settled(request: Request, prune: PrunePolicy, rule: ReusePolicy, found: Found) -> bool:

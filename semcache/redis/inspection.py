@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from semcache.entries.entry import StoredEntry
+from semcache.entries.fingerprint import is_settled_mark
 from semcache.errors import InvalidInputError
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
@@ -56,6 +57,9 @@ def _read_whole(state: StoreState, family: KeyFamily, keys: Sequence[bytes]) -> 
         found = unpack_hash(state, family, family.vector_beside(key), flat, damages)
         if scores is not None and found is not None:
             fields, vector = found
-            entries.append(StoredEntry(entry_id_in(key), vector, scores, fields.created_at, fields.query, fields.cues))
+            documents = {name: score for name, score in scores.items() if not is_settled_mark(name)}
+            entries.append(
+                StoredEntry(entry_id_in(key), vector, documents, fields.created_at, fields.query, fields.cues)
+            )
     yield from discard(state, damages)
     return entries

@@ -152,6 +152,20 @@ def test_what_is_learned_is_proven_before_it_is_used_and_other_processes_share_i
     assert not first.events_of(CacheFailed)
 
 
+def test_a_service_is_pruned_in_one_round_and_proven_by_one(start: Any) -> None:
+    service = Model("service")
+    service.concurrency = 4  # type: ignore[attr-defined]
+    remote, local = start(model=service), start()
+    for process in (remote, local):
+        process.learn(ENOUGH + 40)
+    asked = [[process.ask(1000 + number) for number in range(5)] for process in (remote, local)]
+    assert {ranking.status for rankings in asked for ranking in rankings} == {Status.PRUNED}
+    assert [ranking.rounds for ranking in asked[0]] == [1] * 5
+    assert max(ranking.rounds for ranking in asked[1]) > 1
+    # What a single round avoids is what was measured.
+    assert remote.figures["avoided"] < local.figures["avoided"]
+
+
 class Hasty(Model):
     """A cheap model that nearly agrees."""
 

@@ -10,7 +10,9 @@ from semcache.entries.fingerprint import (
     document_fingerprint,
     entry_id,
     index_id,
+    is_settled_mark,
     normalised_query,
+    settled_mark,
     tenant_tag,
 )
 
@@ -29,6 +31,18 @@ def test_known_names_do_not_change() -> None:
 def test_documents_are_equal_exactly_when_their_texts_are(one: str, other: str) -> None:
     assert len(document_fingerprint(one)) == FINGERPRINT_BYTES
     assert (document_fingerprint(one) == document_fingerprint(other)) == (one == other)
+
+
+@given(st.sets(TEXTS, min_size=1, max_size=5), st.sets(TEXTS, min_size=1, max_size=5), st.floats(0, 9))
+def test_a_mark_stands_for_a_set_of_documents_and_what_was_asked_of_them(
+    one: set[str], other: set[str], z: float
+) -> None:
+    names, others = (sorted(map(document_fingerprint, texts)) for texts in (one, other))
+    mark = settled_mark(names, 5, z)
+    assert len(mark) == FINGERPRINT_BYTES and is_settled_mark(mark) and not any(map(is_settled_mark, names))
+    assert mark == settled_mark(reversed(names), 5, z)
+    assert (mark == settled_mark(others, 5, z)) == (one == other)
+    assert mark != settled_mark(names, 5, z + 1) and mark != settled_mark(names, 6, z)
 
 
 @given(st.tuples(TEXTS, TEXTS), st.tuples(TEXTS, TEXTS))

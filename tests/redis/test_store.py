@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
+from semcache.entries.fingerprint import settled_mark
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
 from semcache.redis.client.connection import RedisConnection
@@ -382,6 +383,10 @@ class TestInspection:
         (theirs,) = [entry.id for entry in await store.sample(9, "t")]
         assert ours != theirs
         assert {entry.id for entry in await store.sample(9)} == {ours, theirs}
+
+    async def test_a_sample_leaves_out_records_that_stand_for_requests(self, store: Any) -> None:
+        await store.remember("", "q", vector(1), [(A, 1.0), (settled_mark([A], 5), 1.0)])
+        assert [dict(entry.scores) for entry in await store.sample(9)] == [{A: 1.0}]
 
     async def test_a_sample_is_of_whole_entries(self, make_store: MakeStore) -> None:
         store = make_store(store_queries=True)

@@ -14,7 +14,7 @@ from semcache.commands.calibration.sampling import Call, Sample
 from semcache.commands.calibration.scores import Scores
 from semcache.commands.calibration.trial import TOP_K
 from semcache.flow.drift import Floats
-from semcache.flow.policy import ReusePolicy
+from semcache.flow.policy import PrunePolicy, ReusePolicy
 from semcache.flow.prune import expected
 from semcache.flow.replay import Replayed, replay
 from semcache.flow.reuse import FIRST_ROUND_EXTRA, prior
@@ -62,6 +62,7 @@ def pruned(
     cases: Sequence[Case],
     scores: Scores,
     texts: Mapping[bytes, str],
+    prune: PrunePolicy = PrunePolicy(),  # noqa: B008 - a frozen value
 ) -> tuple[Pruned, ...]:
     """What pruning would avoid and cost at each confidence, on all requests whose documents were all scored.
 
@@ -77,7 +78,7 @@ def pruned(
             return ()
         for one in tried_on:
             for confidence in CONFIDENCES:
-                trials[confidence].append((one, one.tried(surrogate, confidence)))
+                trials[confidence].append((one, one.tried(surrogate, prune.rule(confidence))))
     return tuple(_figures(confidence, tried) for confidence, tried in trials.items())
 
 
@@ -105,11 +106,11 @@ class _Whole:
         true = [scores[case.query][fingerprint] for fingerprint in case.fingerprints]
         return cls(case.query, known, np.array(true, dtype=float))
 
-    def tried(self, surrogate: Surrogate, confidence: float) -> Replayed:
+    def tried(self, surrogate: Surrogate, rule: ReusePolicy) -> Replayed:
         """What pruning by this surrogate would have done."""
-        learned = expected(surrogate, self.features, None, confidence)
+        learned = expected(surrogate, self.features, None, rule.confidence)
         before = prior([b""] * len(self.scores), (), learned)
-        return replay(before, self.scores, TOP_K, ReusePolicy(confidence=confidence))
+        return replay(before, self.scores, TOP_K, rule)
 
 
 def _is_prunable(case: Case) -> bool:

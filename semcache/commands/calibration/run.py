@@ -20,10 +20,11 @@ from semcache.commands.calibration.stored import stored_cases
 from semcache.entries.entry import StoredEntry
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.flow.policy import ReusePolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.guards import CueGuard
 from semcache.protocols import Embedder, FloatArray, Guard, Reranker
 from semcache.rerankers.checked import checked_scores
+from semcache.rerankers.kind import Kind, call_kind
 from semcache.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -48,6 +49,14 @@ class CalibrationOptions:
     neighbours: int
     max_query_chars: int
     guard: Guard = CueGuard()  # noqa: RUF009 - has no state
+    prune: PrunePolicy = PrunePolicy()  # noqa: RUF009 - a frozen value
+
+    def for_kind_of(self, reranker: Reranker) -> Self:
+        """The options with as many rounds as this reranker is asked in."""
+        if call_kind(reranker).kind is not Kind.REMOTE:
+            return self
+        served = FlowPolicy(self.rule, prune=self.prune).for_service()
+        return replace(self, rule=served.reuse or self.rule, prune=served.prune or self.prune)
 
     @classmethod
     def of(cls, settings: Settings, budget: float | None, max_requests: int, max_pairs: int, seed: int) -> Self:
@@ -61,6 +70,7 @@ class CalibrationOptions:
             seed=seed,
             neighbours=settings.cache.neighbours,
             max_query_chars=settings.cache.max_query_chars,
+            prune=PrunePolicy(max_rounds=settings.prune.max_rounds),
         )
 
 
@@ -80,6 +90,7 @@ def calibrate_log(
     if reranker.listwise:
         raise ConfigurationError(f"{reranker.name} gives orders, not scores, so that nothing can be verified by it")
     log = contiguous_sample(log, options.max_requests, options.seed)
+    options = options.for_kind_of(reranker)
     # Opened first: a state file of another reranker is noticed before anything is embedded.
     with ScoreFile(state, reranker.name) as book:
         vectors = _embedded(distinct_queries(log), embedder, options.max_query_chars, progress)
@@ -89,7 +100,7 @@ def calibrate_log(
         _score(log, sample, reranker, book, progress)
         origin = Origin("log", reranker.name, embedder.name, options.seed)
         found = conclude(origin, cases, sample, book.scores, options.rule, options.budget)
-        figures = pruning.pruned(cases, book.scores, _texts(log))
+        figures = pruning.pruned(cases, book.scores, _texts(log), options.prune)
         return replace(found, pruned=figures, prune=pruning.advised(figures, options.budget))
 
 
@@ -113,7 +124,7 @@ def calibrate_cache(settings: Settings, options: CalibrationOptions) -> Calibrat
             f"namespace {settings.cache.namespace!r} holds no entry of {reranker.name} with {embedder.name}; "
             "set what the running application has set (semcache config shows it), or give a log"
         )
-    return calibrate_entries(entries, reranker.name, embedder.name, options)
+    return calibrate_entries(entries, reranker.name, embedder.name, options.for_kind_of(reranker))
 
 
 def calibrate_entries(

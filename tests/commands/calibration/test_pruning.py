@@ -20,10 +20,14 @@ from tests.flow.test_asking import DOCUMENTS, FallingReranker
 OPTIONS = CalibrationOptions(ReusePolicy(), 0.01, 1000, 100_000, 7, 4, 512)
 
 
-def calibrated(folder: Path, requests: int, max_pairs: int = 100_000) -> Calibration:
+def calibrated(
+    folder: Path, requests: int, max_pairs: int = 100_000, reranker: FallingReranker | None = None
+) -> Calibration:
     log = [Logged(f"question {number}", tuple(DOCUMENTS[:30])) for number in range(requests)]
     options = CalibrationOptions(ReusePolicy(), 0.01, 1000, max_pairs, 7, 4, 512)
-    return calibrate_log(log, ChanceEmbedder(), FallingReranker(), options, folder / "scores", lambda *_: None)
+    return calibrate_log(
+        log, ChanceEmbedder(), reranker or FallingReranker(), options, folder / "scores", lambda *_: None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,14 @@ def test_requests_that_nothing_near_helps_are_scored_and_tried(found: Calibratio
     assert found.sampled_pairs == 80 * 30
     assert all(row.low - 1e-9 <= row.loss <= row.high + 1e-9 for row in found.pruned)
     assert found.pruned[0].avoided >= max(found.pruned[-1].avoided, 0.1)
+
+
+def test_a_service_avoids_what_its_one_round_avoids(found: Calibration, tmp_path: Path) -> None:
+    service = FallingReranker()
+    service.concurrency = 4  # type: ignore[attr-defined]
+    once = calibrated(tmp_path, 80, reranker=service)
+    assert [row.avoided for row in once.pruned] != [row.avoided for row in found.pruned]
+    assert once.pruned[-1].avoided <= found.pruned[-1].avoided
 
 
 def test_the_setting_can_be_pasted(found: Calibration, tmp_path: Path) -> None:
