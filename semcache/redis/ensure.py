@@ -1,13 +1,18 @@
 """Makes sure that the index that an operation needs exists and fits."""
 
-from semcache.errors import TransientStoreError
+import re
+
+from semcache.errors import StoreError, TransientStoreError
 from semcache.events import IndexCreated
 from semcache.redis.client.commands import CreateIndex
-from semcache.redis.client.failures import is_denial, is_missing_index
+from semcache.redis.client.failures import is_denial, is_missing_index, is_unexplained
 from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
 from semcache.redis.preflight import preflight
+
+_NAMES = re.compile("[0-9a-f]{32}")
+"""Names that every trial makes anew."""
 
 
 def check(state: StoreState) -> Operation[None]:
@@ -16,9 +21,28 @@ def check(state: StoreState) -> Operation[None]:
     Raises StoreError for a Redis that cannot be used, TransientStoreError for one that cannot be used at the moment,
     and IndexMismatchError for an index that does not fit.
     """
-    # First, so that no index is left behind on a server that is refused.
-    yield from preflight(state)
-    yield from ensure_index(state, "")
+    found = yield from _tried(state)
+    if found is None:
+        return
+    # A bit that flipped on the way makes an unknown error of a known one. What stays says the same again.
+    again = yield from _tried(state)
+    if again is not None:
+        if _NAMES.sub("", str(again)) == _NAMES.sub("", str(found)):
+            raise again
+        raise TransientStoreError(f"{again}; a moment before: {found}; something between changes replies") from again
+
+
+def _tried(state: StoreState) -> Operation[StoreError | None]:
+    """An error of the server that is not known; None if Redis can be used. Raises what is known."""
+    try:
+        # First, so that no index is left behind on a server that is refused.
+        yield from preflight(state)
+        yield from ensure_index(state, "")
+    except StoreError as error:
+        if not is_unexplained(error):
+            raise
+        return error
+    return None
 
 
 def ensure_index(state: StoreState, tenant: str) -> Operation[None]:

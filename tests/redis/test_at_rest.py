@@ -21,7 +21,7 @@ WORDS = ("quetzal", "jalapeno", "obsidian", "marimba")
 DOCUMENT_WORDS = ("xylophone", "kumquat")
 TENANT = "walrus-industries"
 DOCUMENTS = [f"{DOCUMENT_WORDS[0]} number {n} with {DOCUMENT_WORDS[1]} {n * n}" for n in range(20)]
-KINDS = {"v", "s", "tv", "ts", "d", "td", "n", "q", "l", "z", "probes"}
+KINDS = {"v", "s", "e", "tv", "ts", "te", "d", "td", "n", "q", "l", "z", "probes"}
 """Of keys: entries, vectors of documents, and what is learned from requests and known of models."""
 
 

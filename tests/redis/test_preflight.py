@@ -16,6 +16,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError, TransientStoreError
 from semcache.events import CacheFailed, Event
+from semcache.flow.drive import drive
 from semcache.redis import ensure
 from semcache.redis.client.commands import CreateIndex
 from semcache.redis.client.connection import RedisConnection
@@ -300,14 +301,25 @@ class TestOtherServers:
 Replies = Mapping[str, Any]
 
 
-def tried(connection: RedisConnection, replies: Replies) -> None:
-    """The trial against a server that gives these replies to commands by their names, and right ones otherwise."""
-    operation = ensure.check(StoreState.of("here", **LAYOUT))
-    commands = next(operation)
-    right = connection.execute(commands)
-    step = operation.send([replies.get(str(command[0]), reply) for command, reply in zip(commands, right, strict=True)])
-    assert step == (("ROLE",),)
-    operation.send([replies["ROLE"]])
+def tried(connection: RedisConnection, replies: Replies, *others: Replies) -> None:
+    """The trial against a server that gives these replies to commands by their names, and right ones otherwise.
+
+    ``others`` are for the trials after the first; without them the server says the same again.
+    """
+    later = iter(others)
+
+    def replies_to(commands: Any) -> Any:
+        nonlocal replies
+        if commands == (("ROLE",),):
+            return [replies["ROLE"]]
+        if isinstance(commands, CreateIndex):
+            return connection.execute(commands)
+        right = connection.execute(commands)
+        given = [replies.get(str(command[0]), reply) for command, reply in zip(commands, right, strict=True)]
+        replies = next(later, replies)
+        return given
+
+    drive(ensure.check(StoreState.of("here", **LAYOUT)), replies_to)
 
 
 READ_ONLY = exceptions.ReadOnlyError("no")
@@ -374,6 +386,18 @@ def test_what_is_found_and_whether_it_may_pass(
         tried(connection, replies)
     assert type(caught.value) is kind
     assert str(caught.value).startswith(message)
+
+
+def test_an_error_that_is_gone_the_next_moment_stops_nothing(server: EmbeddedRedis) -> None:
+    flipped = {"FT.INFO": exceptions.ResponseError("Unknown index naie")}
+    with RedisConnection(server.url) as connection:
+        tried(connection, flipped, {})
+
+
+def test_errors_that_change_may_pass(server: EmbeddedRedis) -> None:
+    first, second = ({"FT.INFO": exceptions.ResponseError(f"Unknown index {name}")} for name in ("naie", "nbme"))
+    with RedisConnection(server.url) as connection, pytest.raises(TransientStoreError, match="nbme; a moment before:"):
+        tried(connection, first, second)
 
 
 def test_an_index_that_another_program_drops_at_once_may_be_there_the_next_time() -> None:

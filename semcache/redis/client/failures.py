@@ -91,6 +91,7 @@ _CODES = {
     "NOREPLICAS": "{where} refuses writes: {message}; min-replicas-to-write asks for more replicas than there are",
 }
 
+_UNEXPLAINED = "answered with an error"
 _MISSING_INDEX = ("no such index", "unknown index name", "index_not_found")
 
 
@@ -111,7 +112,12 @@ def translated(error: BaseException, where: str) -> StoreError:
         return TransientStoreError(text.format(where=where, message=message))
     if missing := re.match(r"unknown command\W+(ft|eval|get)", message, re.IGNORECASE):
         return StoreError(_UNKNOWN_COMMANDS[missing[1].lower()].format(where=where, message=message))
-    return StoreError(f"{where} answered with an error: {message}")
+    return StoreError(f"{where} {_UNEXPLAINED}: {message}")
+
+
+def is_unexplained(error: StoreError) -> bool:
+    """Whether an error of the server has words that are not known here."""
+    return _UNEXPLAINED in str(error)
 
 
 def is_missing_index(reply: object) -> bool:
