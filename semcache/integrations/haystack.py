@@ -244,7 +244,7 @@ def _distinct(documents: Sequence[Document]) -> list[Document]:
     best: dict[str, Document] = {}
     for document in documents:
         known = best.setdefault(document.id, document)
-        if (known.score or 0.0) < (document.score or 0.0):
+        if document.score is not None and (known.score is None or known.score < document.score):
             best[document.id] = document
     return list(best.values())
 

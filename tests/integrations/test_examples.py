@@ -5,6 +5,7 @@ With the packaged models, but for the cross-encoder of sentence-transformers: th
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,32 @@ def test_there_is_an_example_for_every_module() -> None:
     modules = {path.stem for path in (Path(__file__).parents[2] / "semcache" / "integrations").glob("*.py")}
     shown = set(re.findall(r"from semcache\.integrations\.(\w+) import", "\n".join(EXAMPLES.values())))
     assert shown == modules - {"__init__", "door"}
+
+
+def test_an_existing_chain_changes_by_two_lines_and_answers_the_same(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langchain_classic.retrievers.document_compressors.cross_encoder import BaseCrossEncoder
+    from langchain_core.documents import Document
+
+    class Model(BaseCrossEncoder):
+        def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+            return [float(len(text)) for _, text in text_pairs]
+
+    monkeypatch.setenv("SEMCACHE_REDIS_URL", redis_url)
+    monkeypatch.setenv("SEMCACHE_NAMESPACE", namespace)
+    (diff,) = re.findall(r"^```diff\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    before, after = ([line[1:] for line in diff.splitlines() if line[0] == sign] for sign in "-+")
+    assert len(before) == len(after) == 2
+    documents = [Document(page_content="x" * length) for length in (3, 9, 1, 7)]
+    answers = []
+    for lines in (before, after, after):
+        names = {"model": Model()}
+        exec("\n".join(lines), names)
+        compressor: Any = names["compressor"]
+        answers.append([one.page_content for one in compressor.compress_documents(documents, "a query")])
+    compressor.close()
+    assert answers == [["x" * 9, "x" * 7]] * 3
 
 
 @pytest.mark.parametrize("code", EXAMPLES.values(), ids=EXAMPLES.keys())

@@ -106,10 +106,11 @@ def test_tenants_are_kept_apart(cached: CachedReranker, model: CountingReranker)
 
 
 async def test_a_document_that_came_twice_is_ranked_once(cached: CachedReranker) -> None:
-    again = Document(id="3", content="the moon", score=2.0)
+    again = [Document(id="3", content="the moon", meta={"from": score}, score=score) for score in (-2.0, None, -1.0)]
     ranker = SemcacheRanker(cached)
-    for answer in (ranker.run(QUERY, [*DOCUMENTS, again]), await ranker.run_async(QUERY, [again, *DOCUMENTS])):
+    for answer in (ranker.run(QUERY, [*again, *DOCUMENTS[:3]]), await ranker.run_async(QUERY, again + DOCUMENTS[:3])):
         assert sorted(one.id for one in answer["documents"]) == ["0", "1", "2", "3"]
+        assert [one.meta["from"] for one in answer["documents"] if one.id == "3"] == [-1.0]
 
 
 def test_embeddings_are_passed_on_where_they_are_said_to_be_of_the_same_embedder(cached: CachedReranker) -> None:
