@@ -57,6 +57,10 @@ PURE_ROOMS: Mapping[str, tuple[str, ...]] = {
     "semcache/quality/sequential_test.py": ("tests/quality/test_sequential_test.py",),
     "semcache/quality/statistics.py": ("tests/quality/test_statistics.py",),
     "semcache/quality/trust.py": ("tests/quality/test_trust.py",),
+    "semcache/redis/cluster/merging.py": ("tests/redis/cluster/test_routing.py",),
+    "semcache/redis/cluster/routing.py": ("tests/redis/cluster/test_routing.py",),
+    "semcache/redis/cluster/scanning.py": ("tests/redis/cluster/test_routing.py",),
+    "semcache/redis/cluster/topology.py": ("tests/redis/cluster/test_topology.py",),
 }
 """Modules that only decide, each with the test files that should notice a mistake in it."""
 

@@ -21,6 +21,8 @@ def serve(
             help="Keep the data in this folder. Without it the data are gone when Redis stops.", file_okay=False
         ),
     ] = None,
+    cluster: Annotated[int, typer.Option(min=0, help="Run a Redis Cluster of so many shards. It keeps nothing.")] = 0,
+    replicas: Annotated[int, typer.Option(min=0, help="Replicas of each shard of a cluster.")] = 0,
 ) -> None:
     """Run a Redis with vector search on this machine until Ctrl-C, and print its URL. Or: semcache redis acl."""
     if context.invoked_subcommand is not None:
@@ -30,7 +32,7 @@ def serve(
     # Service managers and containers stop a process by SIGTERM, which then ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Printing is inside the block too: a signal may arrive before the hint is out.
-    with suppress(KeyboardInterrupt), EmbeddedRedis(directory) as server:
+    with suppress(KeyboardInterrupt), EmbeddedRedis(directory, cluster=cluster, replicas=replicas) as server:
         # The URL stands alone on stdout, so that a script can read it; the hint goes to stderr.
         typer.echo(server.url)
         kept = f"the data are kept in {directory}" if directory else "the data are gone when it stops"

@@ -128,6 +128,18 @@ class TestRedis:
         with pytest.raises(redis.ConnectionError), redis.Redis.from_url(url) as client:
             client.ping()
 
+    def test_it_may_be_a_cluster(self) -> None:
+        import redis
+
+        command = [*SEMCACHE, "redis", "--cluster", "2"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            with redis.RedisCluster.from_url(server.stdout.readline().strip()) as client:
+                assert len(client.get_primaries()) == 2
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=30)
+        assert server.returncode == 0
+
     def test_with_a_directory_the_data_are_kept(self, tmp_path: Path) -> None:
         import redis
 

@@ -1,5 +1,6 @@
 """``semcache demo``: replays invented traffic and shows what the cache did."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ def demo(
         "demo-latency.png"
     ),
     seed: Annotated[int, typer.Option(help="The same seed gives the same requests.")] = 7,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Use a Redis Cluster of three shards.")] = False,
 ) -> None:
     """Replay invented questions to a help centre, with a private Redis and packaged models.
 
@@ -26,13 +28,16 @@ def demo(
     from semcache.commands.demo.report import report
     from semcache.commands.demo.run import run_demo
     from semcache.commands.models import packaged_models
+    from semcache.redis.server.embedded import EmbeddedRedis
 
     check_plot(output)
     with Bars(TimeElapsedColumn()) as bars:
         bars.show("loading the models", 0, 1)
         models = packaged_models()
         bars.show("loading the models", 1, 1)
-        result = run_demo(requests, seed, models, bars.show)
+        with EmbeddedRedis(cluster=3) if cluster else nullcontext() as shards:
+            url = "embedded" if shards is None else shards.url
+            result = run_demo(requests, seed, models, bars.show, redis_url=url)
     out().print(report(result))
     plot(result, output)
     out().print(f"\nlatency of every request: {output}", soft_wrap=True, highlight=False)

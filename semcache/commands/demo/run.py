@@ -40,9 +40,14 @@ class DemoResult:
 
 
 def run_demo(
-    requests: int, seed: int, models: Models, progress: Progress = lambda task, step, steps: None
+    requests: int,
+    seed: int,
+    models: Models,
+    progress: Progress = lambda task, step, steps: None,
+    *,
+    redis_url: str = "embedded",
 ) -> DemoResult:
-    """Replay ``requests`` requests against an embedded Redis, then a sample of them without a cache."""
+    """Replay ``requests`` requests against a Redis, an embedded one by default, then a sample without a cache."""
     corpus = load_corpus()
     # The retriever and the fallback share what is embedded already. The cache gets the bare embedder, so that every
     # query that it has to embed costs what it costs in production.
@@ -66,7 +71,7 @@ def run_demo(
     with OptimizedRerankerPipeline(
         primary,
         EmbeddingReranker(index),
-        "embedded",
+        redis_url,
         p95_threshold=threshold_s,
         embedding_model=models.embedder,
         rungs=(),

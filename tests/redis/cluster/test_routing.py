@@ -8,9 +8,12 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoPermissio
 
 from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
 from semcache.flow.drive import drive
-from semcache.redis.client.commands import Command, Reconnect, script
+from semcache.redis.client.commands import Command, CreateIndex, Reconnect, script
 from semcache.redis.cluster.routing import Pause, Refresh, Round, carry_out
 from semcache.redis.cluster.topology import Node, Topology, tag_of_slot
+from semcache.redis.index import schema_of
+from semcache.redis.keys import KeySpace
+from semcache.redis.layout import vector_attributes
 
 A, B, C = Node("a", 1), Node("b", 2), Node("c", 3)
 NODES = (A, B, C)
@@ -58,6 +61,8 @@ class Cluster:
     def _replies(self, node: Node, asked: Any) -> Any:
         if isinstance(asked, Reconnect):
             return None
+        if isinstance(asked, CreateIndex):
+            return self.answer(node, ("FT.CREATE", asked.schema.index.name))
         replies = [self.answer(node, command) for command in asked]
         errors = [reply for reply in replies if isinstance(reply, StoreError)]
         return errors[0] if errors else replies
@@ -225,6 +230,57 @@ class TestCounts:
         sizes: dict[Node, Any] = {A: [3, []], B: [40, []], C: GONE}
         assert Cluster(lambda node, command: sizes[node]).execute([("FT.AGGREGATE", "i", "*")]) == [[40]]
         assert Cluster(lambda node, command: node.port).execute([("DBSIZE",)]) == [3]
+
+    def test_a_count_that_cannot_be_read_reaches_the_reader(self) -> None:
+        assert Cluster(lambda node, command: b"?").execute([self.count]) == [b"?"]
+
+
+class TestIndexes:
+    create = CreateIndex(schema_of(KeySpace.of("n", "r", "e").plain, False, vector_attributes(dims=4)))
+
+    def test_each_shard_gets_one_of_its_own_name(self) -> None:
+        cluster = Cluster(lambda node, step: None)
+        assert cluster.execute(self.create) is None
+        names = {node: step.schema.index.name for node, step in cluster.rounds[0].items()}
+        assert names == {node: f"{self.create.schema.index.name}:{{{tag}}}" for node, tag in topology().tags.items()}
+        assert self.create.schema.index.name.endswith("DAI"), "the step itself stays as it is"
+
+    def test_with_a_coordinator_there_is_one(self) -> None:
+        cluster = Cluster(lambda node, step: None)
+        cluster.execute(self.create, topology(has_coordinator=True))
+        assert [step.schema.index.name for step in cluster.rounds[0].values()] == [self.create.schema.index.name]
+
+    def test_what_one_shard_says_against_it_is_said(self) -> None:
+        refused = ResponseError("no")
+        assert Cluster(lambda node, step: refused if node == B else None).execute(self.create) is refused
+
+    def test_a_lost_shard_gets_none_and_is_told_of(self) -> None:
+        cluster = Cluster(lambda node, step: GONE if node == B else None)
+        assert cluster.execute(self.create) is None
+        assert cluster.missing == [B]
+        with pytest.raises(StoreUnavailableError, match="gone"):
+            Cluster(lambda node, step: GONE).execute(self.create)
+
+    def test_where_the_slot_of_its_name_has_moved_it_gets_another(self) -> None:
+        tags = {A: "other", B: topology().tags[B], C: topology().tags[C]}
+        now = Topology(1, topology().owners, tags)
+        cluster = Cluster(
+            lambda node, step: MovedError("1 b:2") if node == A and "other" not in str(step) else None, now
+        )
+        assert cluster.execute(self.create, topology()) is None
+        assert len(cluster.rounds) == 2
+        assert cluster.rounds[1][A].schema.index.name.endswith(":{other}")
+
+    def test_dropping_it_needs_every_shard(self) -> None:
+        drop = [("FT.DROPINDEX", "i")]
+        missing = ResponseError("i: no such index")
+        assert Cluster(lambda node, command: missing if node == B else b"OK").execute(drop) == [b"OK"]
+        assert Cluster(lambda node, command: missing).execute(drop) == [missing]
+        assert Cluster(lambda node, command: GONE if node == B else b"OK").execute(drop) == [GONE]
+
+    def test_one_shard_can_describe_it(self) -> None:
+        replies = {A: ResponseError("i: no such index"), B: [b"index_name", b"i"], C: GONE}
+        assert Cluster(lambda node, command: replies[node]).execute([("FT.INFO", "i")]) == [replies[B]]
 
 
 class TestScan:
