@@ -45,7 +45,8 @@ class Reranked:
 class CacheFailed:
     """A step of the cache failed; the request went on as if there were no cache."""
 
-    step: str  # name of the step's class, such as ReadExact, or of what no request waits for: Connect, Quality, Learn
+    # Name of the step's class, such as ReadExact, or of what no request waits for: Connect, Topology, Quality, Learn.
+    step: str
     error: str  # class and message
 
 

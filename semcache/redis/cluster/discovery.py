@@ -74,6 +74,8 @@ class Discovery:
             if isinstance(error.__cause__, FOREIGN):
                 raise translated(error.__cause__, self._where) from error
             raise StoreUnavailableError(f"{self._where} does not tell its topology: {error}") from error
+        except IndexError as error:  # redis-py takes the first of no primaries
+            raise StoreUnavailableError(f"{self._where} serves no slot; assign slots to its nodes") from error
         return self._manager.slots_cache
 
     def _tags(self, owned: Mapping[Node, Sequence[int]], before: Mapping[Node, str]) -> tuple[Mapping[Node, str], bool]:

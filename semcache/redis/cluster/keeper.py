@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from semcache.causes import cause_of
 from semcache.errors import StoreError
-from semcache.events import TopologyChanged
+from semcache.events import CacheFailed, TopologyChanged
 from semcache.redis.cluster.discovery import Discovery
 from semcache.redis.cluster.topology import SLOTS, Topology
 from semcache.runtime.forking import renew_in_child
@@ -21,7 +22,7 @@ class TopologyKeeper:
     Raises StoreError when no node answers at the beginning.
     """
 
-    def __init__(self, discovery: Discovery, on_event: Callable[[TopologyChanged], None]) -> None:
+    def __init__(self, discovery: Discovery, on_event: Callable[[CacheFailed | TopologyChanged], None]) -> None:
         self._discovery = discovery
         self._on_event = on_event
         self.current = discovery.read()
@@ -64,7 +65,9 @@ class TopologyKeeper:
             if not self._stopped.is_set():
                 self.refresh()
         except StoreError:
-            pass  # the nodes' own breakers tell of that, and whoever misses something suspects again
+            pass  # the nodes' own breakers tell of that, and the next request that misses something suspects again
+        except Exception as error:  # noqa: BLE001 - whatever redis-py raises, a thread that ends silently tells of nothing
+            self._on_event(CacheFailed("Topology", cause_of(error)))
         finally:
             self._next_at = monotonic() + _EVERY_S
             self._is_following = False
