@@ -1,4 +1,4 @@
-"""semcache as a part of other libraries, a module for each; ``door`` is what they share.
+"""semcache as a part of other libraries, a module for each; ``backing`` has what they share.
 
     langchain              SemcacheCompressor, SemcacheCrossEncoder
     llama_index            SemcacheRerank

@@ -8,7 +8,7 @@ from typing import Any
 from semcache.documents import retriever_scores, text_of
 from semcache.errors import ConfigurationError, InvalidInputError, MissingExtraError, described
 from semcache.flow.requests import check_count
-from semcache.integrations.door import Closing, Door, Passage, falling_scores
+from semcache.integrations.backing import BackingReranker, Closing, Passage, falling_scores
 from semcache.ranking import Ranking
 from semcache.settings import Settings
 
@@ -53,7 +53,7 @@ class SemcacheRerank(Closing, Module):
         self.tenant = tenant
         self.deadline_s = deadline_s
         self.min_score = min_score
-        self._door = Door(reranker, settings)
+        self._backing = BackingReranker(reranker, settings)
 
     def forward(self, query: str, k: int | None = None, **more: Any) -> Prediction:
         """The best ``k`` passages: a Prediction with ``passages``, ``scores`` and ``status``.
@@ -63,13 +63,13 @@ class SemcacheRerank(Closing, Module):
         """
         found = self.retriever(query, **more)
         passages = _passages_of(found)
-        return _prediction(found, self._door.rerank(query, _sent(passages), self._count(k), **self._options()))
+        return _prediction(found, self._backing.rerank(query, _sent(passages), self._count(k), **self._options()))
 
     async def aforward(self, query: str, k: int | None = None, **more: Any) -> Prediction:
         """``forward`` for an event loop, which is never blocked."""
         found = await self._retrieved(query, **more)
         passages = _passages_of(found)
-        ranking = await self._door.arerank(query, _sent(passages), self._count(k), **self._options())
+        ranking = await self._backing.arerank(query, _sent(passages), self._count(k), **self._options())
         return _prediction(found, ranking)
 
     async def _retrieved(self, query: str, **more: Any) -> Any:

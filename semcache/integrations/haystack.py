@@ -11,7 +11,7 @@ from semcache.causes import cause_of
 from semcache.errors import ConfigurationError, InvalidInputError, MissingExtraError, TransientStoreError
 from semcache.events import CacheFailed
 from semcache.flow.requests import check_count
-from semcache.integrations.door import Door, Passage
+from semcache.integrations.backing import BackingReranker, Passage
 from semcache.ranking import Ranking
 from semcache.runtime.forking import ForkSafeLock
 from semcache.settings import Settings, hidden
@@ -77,7 +77,7 @@ class SemcacheRanker:
         self.deadline_s = deadline_s
         self.settings = settings
         self.redis_url = redis_url
-        self._door: Door | None = None
+        self._backing: BackingReranker | None = None
         self._opening = ForkSafeLock()
 
     def warm_up(self) -> None:
@@ -85,15 +85,15 @@ class SemcacheRanker:
 
         Raises what ``warmup`` of a pipeline raises, but not for a Redis that is away: requests are answered without it.
         """
-        if self._door is not None:
+        if self._backing is not None:
             return
         with self._opening:
-            if self._door is None:
-                self._door = _warm(self._opened())
+            if self._backing is None:
+                self._backing = _warm(self._opened())
 
     async def warm_up_async(self) -> None:
         """``warm_up`` without blocking the event loop."""
-        if self._door is None:
+        if self._backing is None:
             await asyncio.to_thread(self.warm_up)
 
     @component.output_types(documents=list[Document])
@@ -112,7 +112,7 @@ class SemcacheRanker:
         self.warm_up()
         documents = _distinct(documents)
         options = self._options(documents, score_threshold, tenant)
-        ranking = self._open_door().rerank(query, self._sent(documents), self._count(top_k), **options)
+        ranking = self._open_backing().rerank(query, self._sent(documents), self._count(top_k), **options)
         return {"documents": _ranked(documents, ranking)}
 
     @component.output_types(documents=list[Document])
@@ -128,7 +128,7 @@ class SemcacheRanker:
         await self.warm_up_async()
         documents = _distinct(documents)
         options = self._options(documents, score_threshold, tenant)
-        ranking = await self._open_door().arerank(query, self._sent(documents), self._count(top_k), **options)
+        ranking = await self._open_backing().arerank(query, self._sent(documents), self._count(top_k), **options)
         return {"documents": _ranked(documents, ranking)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,28 +166,28 @@ class SemcacheRanker:
 
     def close(self) -> None:
         """Close the pipeline that was made here; one that was passed in stays open."""
-        door, self._door = self._door, None
-        if door is not None:
-            door.close()
+        backing, self._backing = self._backing, None
+        if backing is not None:
+            backing.close()
 
     async def close_async(self) -> None:
         """``close`` for the running event loop's connections too."""
-        door, self._door = self._door, None
-        if door is not None:
-            await door.aclose()
+        backing, self._backing = self._backing, None
+        if backing is not None:
+            await backing.aclose()
 
-    def _opened(self) -> Door:
+    def _opened(self) -> BackingReranker:
         if self.redis_url is None:
-            return Door(self.reranker, None if self.settings is None else Settings(**self.settings))
+            return BackingReranker(self.reranker, None if self.settings is None else Settings(**self.settings))
         url = {"url": self.redis_url.resolve_value()}
         values = self.settings or {}
-        return Door(self.reranker, Settings(**{**values, "redis": {**values.get("redis", {}), **url}}))
+        return BackingReranker(self.reranker, Settings(**{**values, "redis": {**values.get("redis", {}), **url}}))
 
-    def _open_door(self) -> Door:
+    def _open_backing(self) -> BackingReranker:
         # Another thread may close it at any time.
-        if self._door is None:
+        if self._backing is None:
             raise ConfigurationError("the ranker was closed during a request; close it when all requests have ended")
-        return self._door
+        return self._backing
 
     def _written_reranker(self) -> Any:
         if self.reranker is None or isinstance(self.reranker, str):
@@ -227,16 +227,16 @@ class SemcacheRanker:
         return self.top_k if top_k is None else top_k
 
 
-def _warm(door: Door) -> Door:
-    if not door.is_ready:
+def _warm(backing: BackingReranker) -> BackingReranker:
+    if not backing.is_ready:
         try:
-            door.reranker.warmup()
+            backing.reranker.warmup()
         except TransientStoreError as error:
-            door.reranker.cache.on_event(CacheFailed("Connect", cause_of(error)))
+            backing.reranker.cache.on_event(CacheFailed("Connect", cause_of(error)))
         except BaseException:
-            door.close()
+            backing.close()
             raise
-    return door
+    return backing
 
 
 def _distinct(documents: Sequence[Document]) -> list[Document]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from semcache.errors import InvalidInputError, MissingExtraError
-from semcache.integrations.door import Closing, Door
+from semcache.integrations.backing import BackingReranker, Closing
 from semcache.ranking import Ranking
 from semcache.settings import Settings
 
@@ -47,14 +47,14 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
     tenant_key: str | None = None
     deadline_s: float | None = Field(default=None, gt=0)
     min_score: float | None = None
-    _door: Door = PrivateAttr()
+    _backing: BackingReranker = PrivateAttr()
 
     model_config: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the pipeline, unless a ready one was given."""
         super().model_post_init(context)
-        self._door = Door(self.reranker, self.settings)
+        self._backing = BackingReranker(self.reranker, self.settings)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks = None
@@ -63,7 +63,7 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
         manager = CallbackManager.configure(_given_or_current(callbacks))
         run = manager.on_chain_start(None, _asked(query, documents), name=type(self).__name__)
         try:
-            ranking = self._door.rerank(query, _sent(documents), self.top_n, **self._options(manager))
+            ranking = self._backing.rerank(query, _sent(documents), self.top_n, **self._options(manager))
             compressed = _compressed(documents, ranking)
         except BaseException as error:
             run.on_chain_error(error)
@@ -78,7 +78,7 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
         manager = AsyncCallbackManager.configure(_given_or_current(callbacks))
         run = await manager.on_chain_start(None, _asked(query, documents), name=type(self).__name__)
         try:
-            ranking = await self._door.arerank(query, _sent(documents), self.top_n, **self._options(manager))
+            ranking = await self._backing.arerank(query, _sent(documents), self.top_n, **self._options(manager))
             compressed = _compressed(documents, ranking)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -156,9 +156,9 @@ class SemcacheCrossEncoder(Closing, _BaseCrossEncoder):
     """
 
     def __init__(self, reranker: object = None, *, settings: Settings | None = None, tenant: str = "") -> None:
-        self._door = Door(reranker, settings)
+        self._backing = BackingReranker(reranker, settings)
         self._tenant = tenant
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """One score per (query, text), in order. Raises what ``CachedReranker.rerank`` raises."""
-        return self._door.pair_scores(text_pairs, self._tenant)
+        return self._backing.pair_scores(text_pairs, self._tenant)

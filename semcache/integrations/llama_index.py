@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from semcache.errors import InvalidInputError, MissingExtraError
-from semcache.integrations.door import Closing, Door, Passage
+from semcache.integrations.backing import BackingReranker, Closing, Passage
 from semcache.ranking import Ranking
 from semcache.settings import Settings
 
@@ -57,14 +57,14 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     tenant: str = ""
     deadline_s: float | None = Field(default=None, gt=0)
     min_score: float | None = None
-    _door: Door = PrivateAttr()
+    _backing: BackingReranker = PrivateAttr()
 
     model_config: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the pipeline, unless a ready one was given."""
         super().model_post_init(context)
-        self._door = Door(self.reranker, self.settings)
+        self._backing = BackingReranker(self.reranker, self.settings)
 
     @classmethod
     def class_name(cls) -> str:
@@ -76,7 +76,7 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         query = _query_of(query_bundle)
         with self._told(query, nodes) as reranked:
-            ranking = self._door.rerank(query, self._sent(nodes), self.top_n, **self._options(nodes))
+            ranking = self._backing.rerank(query, self._sent(nodes), self.top_n, **self._options(nodes))
             reranked.extend(self._reranked(nodes, ranking))
         return reranked
 
@@ -85,7 +85,7 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         query = _query_of(query_bundle)
         with self._told(query, nodes) as reranked:
-            ranking = await self._door.arerank(query, self._sent(nodes), self.top_n, **self._options(nodes))
+            ranking = await self._backing.arerank(query, self._sent(nodes), self.top_n, **self._options(nodes))
             reranked.extend(self._reranked(nodes, ranking))
         return reranked
 
@@ -93,7 +93,7 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     def _told(self, query: str, nodes: list[NodeWithScore]) -> Iterator[list[NodeWithScore]]:
         """Tells callbacks and dispatcher of the rerank inside, whose nodes go into the list."""
         reranked: list[NodeWithScore] = []
-        top_n, model = self.top_n or len(nodes), self._door.reranker.ladder.name
+        top_n, model = self.top_n or len(nodes), self._backing.reranker.ladder.name
         _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model))
         payload = {
             EventPayload.NODES: nodes,

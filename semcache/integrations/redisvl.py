@@ -9,7 +9,7 @@ from redisvl.utils.rerank import BaseReranker
 
 from semcache.documents import reader_of, text_of
 from semcache.errors import InvalidInputError, described
-from semcache.integrations.door import Closing, Door, Passage, falling_scores
+from semcache.integrations.backing import BackingReranker, Closing, Passage, falling_scores
 from semcache.ranking import Ranking
 from semcache.settings import Settings
 
@@ -27,7 +27,7 @@ class SemcacheReranker(Closing, BaseReranker):
         >>> documents, scores = reranker.rank("how far is the moon", index.query(vector_query))
     """
 
-    _door: Door = PrivateAttr()
+    _backing: BackingReranker = PrivateAttr()
     _tenant: str = PrivateAttr()
 
     def __init__(
@@ -40,9 +40,9 @@ class SemcacheReranker(Closing, BaseReranker):
         tenant: str = "",
         settings: Settings | None = None,
     ) -> None:
-        door = Door(reranker, settings)
-        super().__init__(model=door.reranker.ladder.name, rank_by=rank_by, limit=limit, return_score=return_score)
-        self._door = door
+        backing = BackingReranker(reranker, settings)
+        super().__init__(model=backing.reranker.ladder.name, rank_by=rank_by, limit=limit, return_score=return_score)
+        self._backing = backing
         self._tenant = tenant
 
     def rank(  # type: ignore[override]
@@ -68,7 +68,7 @@ class SemcacheReranker(Closing, BaseReranker):
             "deadline_s": deadline_s,
             "min_score": min_score,
         }
-        ranking = self._door.rerank(query, passages, self.limit if limit is None else limit, **options)
+        ranking = self._backing.rerank(query, passages, self.limit if limit is None else limit, **options)
         return _ranked(docs, ranking, self.return_score if return_score is None else return_score)
 
     async def arank(  # type: ignore[override]
@@ -90,7 +90,7 @@ class SemcacheReranker(Closing, BaseReranker):
             "deadline_s": deadline_s,
             "min_score": min_score,
         }
-        ranking = await self._door.arerank(query, passages, self.limit if limit is None else limit, **options)
+        ranking = await self._backing.arerank(query, passages, self.limit if limit is None else limit, **options)
         return _ranked(docs, ranking, self.return_score if return_score is None else return_score)
 
     def _passages(self, docs: Any, rank_by: list[str] | None) -> list[Passage | str]:

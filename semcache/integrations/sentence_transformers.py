@@ -9,7 +9,7 @@ from typing import Any, Self
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.errors import ConfigurationError, MissingExtraError
-from semcache.integrations.door import Door, falling_scores
+from semcache.integrations.backing import BackingReranker, falling_scores
 from semcache.models.foreign import as_float32
 from semcache.ranking import Ranking
 from semcache.settings import Settings
@@ -57,7 +57,7 @@ class CachedCrossEncoder:
         # A cache that is held nowhere else is closed with the reranker.
         cache = RedisSemanticCache(settings=settings) if cache is None else cache
         self._cached = CachedReranker(self.cross_encoder, cache)
-        self._door = Door(self._cached)
+        self._backing = BackingReranker(self._cached)
         self._tenant = tenant
 
     def predict(self, inputs: Any, *more: Any, **keywords: Any) -> Any:
@@ -68,7 +68,7 @@ class CachedCrossEncoder:
         pairs = _pairs_of(inputs)
         if more or pairs is None or _may_change_scores(keywords):
             return self.cross_encoder.predict(inputs, *more, **keywords)
-        scores = self._shaped(self._door.pair_scores(pairs, self._tenant), keywords)
+        scores = self._shaped(self._backing.pair_scores(pairs, self._tenant), keywords)
         return scores[0] if _is_pair(inputs) else scores
 
     def rank(
@@ -89,7 +89,7 @@ class CachedCrossEncoder:
                 query, documents, top_k, return_documents, **keywords
             )
             return answer
-        return _results(self._door.rerank(query, texts, top_k, tenant=self._tenant), return_documents)
+        return _results(self._backing.rerank(query, texts, top_k, tenant=self._tenant), return_documents)
 
     async def arank(
         self,
@@ -104,7 +104,7 @@ class CachedCrossEncoder:
         if _goes_to_the_model(query, texts, top_k, keywords):
             rank = partial(self.cross_encoder.rank, query, documents, top_k, return_documents, **keywords)
             return await asyncio.to_thread(rank)
-        return _results(await self._door.arerank(query, texts, top_k, tenant=self._tenant), return_documents)
+        return _results(await self._backing.arerank(query, texts, top_k, tenant=self._tenant), return_documents)
 
     def get_stats(self) -> dict[str, Any]:
         """Counts of the requests that went through the cache, see ``CachedReranker.get_stats``."""

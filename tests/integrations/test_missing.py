@@ -24,4 +24,4 @@ def test_the_error_has_the_pip_line(integration: str, monkeypatch: pytest.Monkey
 def test_the_room_itself_needs_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for library in NEEDED.values():
         monkeypatch.setitem(sys.modules, library, None)
-    assert import_module("semcache.integrations.door").Door
+    assert import_module("semcache.integrations.backing").BackingReranker

@@ -6,7 +6,7 @@ import pytest
 
 from semcache import CachedReranker, OptimizedRerankerPipeline, RedisSemanticCache
 from semcache.errors import ConfigurationError
-from semcache.integrations.door import Door, falling_scores
+from semcache.integrations.backing import BackingReranker, falling_scores
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -18,36 +18,36 @@ def shared_words(query: str, texts: list[str]) -> list[float]:
 
 
 def test_a_ready_reranker_is_used_and_stays_open(cached: CachedReranker) -> None:
-    door = Door(cached)
-    assert door.reranker is cached
-    door.close()
-    assert door.rerank("the moon", DOCUMENTS, 1).status == "fresh"
-    assert door.rerank("the moon", DOCUMENTS, 1).status == "exact"
+    backing = BackingReranker(cached)
+    assert backing.reranker is cached
+    backing.close()
+    assert backing.rerank("the moon", DOCUMENTS, 1).status == "fresh"
+    assert backing.rerank("the moon", DOCUMENTS, 1).status == "exact"
 
 
 def test_any_other_reranker_becomes_the_primary_of_a_pipeline_that_is_closed_with_it(settings: Settings) -> None:
-    door = Door(shared_words, settings)
-    assert isinstance(door.reranker, OptimizedRerankerPipeline)
-    assert list(door.rerank("the moon is", DOCUMENTS, 2)) == [DOCUMENTS[0], DOCUMENTS[2]]
-    assert door.reranker.get_stats()["cache"]["by_status"]["fresh"] == 1
-    door.close()
+    backing = BackingReranker(shared_words, settings)
+    assert isinstance(backing.reranker, OptimizedRerankerPipeline)
+    assert list(backing.rerank("the moon is", DOCUMENTS, 2)) == [DOCUMENTS[0], DOCUMENTS[2]]
+    assert backing.reranker.get_stats()["cache"]["by_status"]["fresh"] == 1
+    backing.close()
 
 
 def test_without_a_reranker_all_comes_from_the_settings(settings: Settings) -> None:
     order_only = settings.model_copy(update={"rerankers": Settings(rerankers=[{"kind": "retrieval-order"}]).rerankers})
-    door = Door(None, order_only)
-    assert list(door.rerank("the moon", DOCUMENTS, 2)) == DOCUMENTS[:2]
-    door.close()
+    backing = BackingReranker(None, order_only)
+    assert list(backing.rerank("the moon", DOCUMENTS, 2)) == DOCUMENTS[:2]
+    backing.close()
 
 
 def test_settings_beside_a_ready_reranker_are_refused(cached: CachedReranker, settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="has its own; leave them out"):
-        Door(cached, settings)
+        BackingReranker(cached, settings)
 
 
 async def test_no_documents_give_an_empty_ranking(cached: CachedReranker, model: CountingReranker) -> None:
-    door = Door(cached)
-    assert len(door.rerank("the moon", [], 3)) == len(await door.arerank("the moon", [], 3)) == 0
+    backing = BackingReranker(cached)
+    assert len(backing.rerank("the moon", [], 3)) == len(await backing.arerank("the moon", [], 3)) == 0
     assert not model.pairs
 
 
@@ -55,7 +55,10 @@ async def test_documents_of_a_blank_query_keep_their_order_and_that_is_told(mode
     events: list[Any] = []
     cache = RedisSemanticCache("embedded", WordEmbedder())
     with CachedReranker(model, cache, observers=[events.append]) as cached:
-        for ranking in (Door(cached).rerank(" \n", DOCUMENTS, 2), await Door(cached).arerank("", DOCUMENTS, 2)):
+        for ranking in (
+            BackingReranker(cached).rerank(" \n", DOCUMENTS, 2),
+            await BackingReranker(cached).arerank("", DOCUMENTS, 2),
+        ):
             assert list(ranking) == DOCUMENTS[:2]
             assert (ranking.status, ranking.reason, ranking.scores) == ("degraded", "blank", None)
     assert not model.pairs
@@ -65,24 +68,28 @@ async def test_documents_of_a_blank_query_keep_their_order_and_that_is_told(mode
 
 
 def test_all_documents_come_back_where_no_number_is_given(cached: CachedReranker) -> None:
-    assert len(Door(cached).rerank("the moon", DOCUMENTS, None)) == len(DOCUMENTS)
+    assert len(BackingReranker(cached).rerank("the moon", DOCUMENTS, None)) == len(DOCUMENTS)
 
 
 def test_without_redis_the_answers_are_the_same(model: CountingReranker, settings: Settings) -> None:
     away = RedisSemanticCache("redis://127.0.0.1:1", WordEmbedder(), settings=settings)
     pairs = [("the moon", text) for text in DOCUMENTS]
     with CachedReranker(model, away) as cached:
-        assert Door(cached).pair_scores(pairs, "") == pytest.approx([model.score_of(*pair) for pair in pairs])
+        assert BackingReranker(cached).pair_scores(pairs, "") == pytest.approx(
+            [model.score_of(*pair) for pair in pairs]
+        )
 
 
 def test_pairs_of_several_queries_are_scored_in_their_order(cached: CachedReranker, model: CountingReranker) -> None:
     pairs = [("red", "a red car"), ("moon", "the moon"), ("red", "the moon"), ("red", "a red car")]
     for _ in range(2):
-        assert Door(cached).pair_scores(pairs, "") == pytest.approx([model.score_of(*pair) for pair in pairs])
+        assert BackingReranker(cached).pair_scores(pairs, "") == pytest.approx(
+            [model.score_of(*pair) for pair in pairs]
+        )
     assert len(model.pairs) == 3
-    assert Door(cached).pair_scores([], "") == []
+    assert BackingReranker(cached).pair_scores([], "") == []
 
 
 def test_scores_fall_where_there_are_none(cached: CachedReranker) -> None:
-    assert falling_scores(Door(cached).rerank(" ", DOCUMENTS, None)) == [0.0, -1.0, -2.0]
-    assert Door(cached).pair_scores([("", "a"), ("red", "a"), ("", "b")], "")[::2] == [0.0, -1.0]
+    assert falling_scores(BackingReranker(cached).rerank(" ", DOCUMENTS, None)) == [0.0, -1.0, -2.0]
+    assert BackingReranker(cached).pair_scores([("", "a"), ("red", "a"), ("", "b")], "")[::2] == [0.0, -1.0]

@@ -18,7 +18,7 @@ from semcache.settings import FROM_SETTINGS, Settings
 _BLANK = "the query is blank"
 
 
-class Door:
+class BackingReranker:
     """Asks one CachedReranker, which it closes if it has made it.
 
     ``reranker`` is a CachedReranker or an OptimizedRerankerPipeline, which stays open; or any other reranker, which
@@ -116,17 +116,17 @@ class Passage:
 
 
 class Closing:
-    """A part of another library that closes its door, also as a context manager."""
+    """A part of another library that closes its reranker, also as a context manager."""
 
-    _door: Door
+    _backing: BackingReranker
 
     def close(self) -> None:
         """Close the pipeline that was made here; one that was passed in stays open."""
-        self._door.close()
+        self._backing.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
-        await self._door.aclose()
+        await self._backing.aclose()
 
     def __enter__(self) -> Self:
         return self
