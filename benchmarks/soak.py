@@ -50,8 +50,8 @@ are hurt in {kinds} ways, for 1 to 5 seconds each, in random order. This process
 threads each second by /proc; the client says each five seconds what it saw. Growth is that of medians of a minute
 and of the last two. Own memory is what is no file; RSS has files, too, and USS those that no other program on the
 machine uses at the time. The caches with bounds (words of the guard, digests of documents) and onnxruntime's
-buffers are filled at the start. What matters is memory, failures and wrong answers, so it may run on a busy machine; its
-latencies then say little."""
+buffers are filled at the start. What matters is memory, failures and wrong answers, so it may run on a busy machine;
+its latencies then say little."""
 
 
 @dataclass(slots=True)
