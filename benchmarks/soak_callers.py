@@ -16,7 +16,7 @@ from weakref import WeakSet
 import numpy as np
 
 from benchmarks.soak_record import Record
-from benchmarks.soak_requests import TOP_K, ScriptedReranker, Work, Workload, not_own
+from benchmarks.soak_requests import TOP_K, TRUST, ScriptedReranker, Work, Workload, not_own
 from semcache import CachedReranker, OptimizedRerankerPipeline, Ranking, Settings, Status
 from semcache.commands.models import Models, packaged_models
 from semcache.errors import StoreError
@@ -24,7 +24,6 @@ from semcache.protocols import Embedder, Reranker
 
 _TTL_S = 45.0
 """So short that entries expire all the time, and their number settles within two minutes."""
-_TRUST = 0.95
 _TASKS = 8
 _TENANTS = 3
 _AT_ONCE = 8
@@ -68,7 +67,7 @@ class Callers:
             None,
             url or self._url,
             _TTL_S,
-            _TRUST,
+            TRUST,
             embedding_model=self._embedder,
             settings=Settings(**_SETTINGS),
         )

@@ -17,6 +17,8 @@ from semcache.entries.fingerprint import document_fingerprints
 from semcache.protocols import Embedder, FloatArray, Guard, Pair
 
 TOP_K = 5
+TRUST = 0.95
+"""Similarity from which scores are served unasked."""
 CANDIDATES = 20
 _QUERIES = 60_000
 """Queries that are used; the run begins anew with them after so many that were never asked before."""
@@ -146,15 +148,17 @@ class ScriptedReranker:
         return "not the best" if is_whole and left_out.max() > min(ranking.scores) + 2 * _NOISE else ""
 
     def _fault_of_semantic(self, work: Work, ranking: Ranking[str], off: FloatArray) -> str:
-        # Scores of a near query: its vector is this far away, and a score differs by so much in the mean square.
-        expected = _NOISE + _SCALE * np.sqrt(max(0.0, 2 - 2 * (ranking.similarity or 0.0)))
+        # Each document has the score of the nearest query that knows it, and all of these are trusted: their vectors
+        # are at most this far away, and scores differ by so much in the mean square.
+        expected = _NOISE + _SCALE * np.sqrt(2 - 2 * TRUST)
         share = float(np.sqrt(np.mean(off**2)) / expected)
-        if share < 2 or any(self._are_of(wording.format(work.asked), ranking) for wording in ("{}", *_REWORDINGS)):
+        if share < 2:
             return ""
-        return f"scores of no wording, {share:.1f} times as far as the similarity {ranking.similarity:.3f} lets expect"
-
-    def _are_of(self, query: str, ranking: Ranking[str]) -> bool:
-        return np.allclose(self.true_scores(query, ranking.documents), ranking.scores, atol=_NOISE)
+        wordings = [wording.format(work.asked) for wording in ("{}", *_REWORDINGS)]
+        known = np.array([self.true_scores(wording, ranking.documents) for wording in wordings])
+        if (np.abs(known - np.array(ranking.scores)).min(axis=0) < _NOISE).all():
+            return ""
+        return f"scores of no wording, {share:.1f} times as far as the trust threshold lets expect"
 
     def _embed(self, query: str) -> FloatArray:
         return self._embedder.embed([query])[0]

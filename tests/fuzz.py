@@ -24,6 +24,7 @@ from semcache.entries.fingerprint import tenant_tag
 from semcache.errors import ConfigurationError, IndexMismatchError, TransientStoreError
 from semcache.guards import guard_of
 from semcache.pruning.statistics import Statistics
+from semcache.redis.client.wire import NO_VALUE
 from semcache.redis.damage import Damage
 from semcache.redis.index import check_index
 from semcache.redis.layout import Layout, vector_attributes
@@ -205,7 +206,7 @@ def _resp(data: bytes) -> object:
     reader.feed(data)
     try:
         reply = reader.gets()
-    except hiredis.HiredisError:
+    except (hiredis.HiredisError, *NO_VALUE):  # an error of the connection, also where replies are read
         return None
     return None if reply is False else reply
 

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.redis.client.commands import Command, Replies
-from semcache.redis.client.wire import RENEWAL_S, as_reply, is_of_replica, is_used_up, packed
+from semcache.redis.client.wire import NO_VALUE, RENEWAL_S, as_invalid, as_reply, is_of_replica, is_used_up, packed
 
 _MAX_CONNECTIONS = 4
 """Connections of an event loop. More than one, so that a slow reply does not hold up the others; few, so that calls
@@ -150,6 +150,8 @@ class PipelinedPool:
                 await connection.connect()
         except TimeoutError:
             raise RedisTimeoutError(f"no connection within {self._connect_timeout_s:g} s") from None
+        except NO_VALUE as error:
+            raise as_invalid(error) from error
         for call in patient:
             call.deadline = loop.time() + self._timeout_s
 
@@ -270,6 +272,8 @@ async def _answer(connection: Any, calls: Sequence[_Call]) -> bool:
             except ResponseError as error:
                 is_replica = is_replica or is_of_replica(error)
                 replies.append(as_reply(error))
+            except NO_VALUE as error:
+                raise as_invalid(error) from error
         # The replies of a call that was cancelled meanwhile are read all the same: those of the next call lie behind.
         if not call.replies.done():
             call.replies.set_result(replies)

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.errors import DeadlineExceededError
 from semcache.redis.client.commands import Command, Replies
-from semcache.redis.client.wire import RENEWAL_S, as_reply, is_of_replica, is_used_up, packed
+from semcache.redis.client.wire import NO_VALUE, RENEWAL_S, as_invalid, as_reply, is_of_replica, is_used_up, packed
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.threads import ThreadPool
 
@@ -115,6 +115,9 @@ class ConnectionPool:
         connection.limit.begin(monotonic() + self._connect_timeout_s, self._connect_timeout_s)
         try:
             connection.connect()
+        except NO_VALUE as error:
+            connection.disconnect()
+            raise as_invalid(error) from error
         except BaseException:  # also an interrupt, in the middle of logging in
             connection.disconnect()
             raise
@@ -211,6 +214,8 @@ def read_replies(connection: Any, commands: Sequence[Command]) -> Replies:
         except ResponseError as error:
             is_replica = is_replica or is_of_replica(error)
             replies.append(as_reply(error))
+        except NO_VALUE as error:
+            raise as_invalid(error) from error
     if is_replica and monotonic() - connection.limit.opened_at > RENEWAL_S:
         connection.disconnect()
     return replies

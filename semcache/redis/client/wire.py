@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
+from redis.exceptions import InvalidResponse, MasterDownError, ReadOnlyError, ResponseError
 
 from semcache.redis.client.commands import Command
 
@@ -43,6 +43,16 @@ def as_reply(error: ResponseError) -> ResponseError:
     # The frames of its traceback hold the error, and the variables of all callers: without this, a closed cache and its
     # reranker would stay in memory until the garbage collector comes.
     return error.with_traceback(None)
+
+
+NO_VALUE = (TypeError, ValueError)
+"""What reading raises where no value of Python can be made of a reply: one bit makes of a string a map with lists for
+names, or of a number a word."""
+
+
+def as_invalid(error: Exception) -> InvalidResponse:
+    """The error for a reply of which no value can be made."""
+    return InvalidResponse(f"{type(error).__name__}: {error}")
 
 
 def packed(commands: Iterable[Command]) -> bytes:
