@@ -170,7 +170,7 @@ def regime(rng: np.random.Generator, kind: str = HONEST) -> Regime:
 
 
 def after(rng: np.random.Generator, before: Regime, kind: str) -> Regime:
-    """What the regime becomes in the middle of the stream."""
+    """What the regime becomes after a third of the stream."""
     if kind == "corpus shifts":
         hidden = float(rng.uniform(0.2, 1.0))
         return Regime(before.weights, before.noise, before.tails, hidden, float(rng.uniform(2, 5)), is_tail=True)
@@ -182,7 +182,7 @@ def after(rng: np.random.Generator, before: Regime, kind: str) -> Regime:
 
 
 def run(seed: int, kind: str, requests: int, prune: PrunePolicy, budget: float) -> Course:
-    """Put a learner through a stream of requests; the second half is another regime where the kind says so."""
+    """Put a learner through a stream of requests; the last two thirds are another regime where the kind says so."""
     rng = np.random.default_rng(seed)
     documents, top_k = 50, int(rng.choice([5, 10]))
     before = regime(rng, kind)
@@ -191,7 +191,7 @@ def run(seed: int, kind: str, requests: int, prune: PrunePolicy, budget: float) 
     stretches: list[Stretch] = []
     saved = 0.0
     for number in range(requests):
-        is_after = number >= requests // 2
+        is_after = number >= requests // 3
         features, scores = (later if is_after else before).draw(rng, documents)
         policy = learner.restricted(FlowPolicy(None))
         surrogate = policy.surrogate if policy.is_pruning else None

@@ -18,6 +18,7 @@ from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
 from semcache.quality.pruning import ASK_ALL, Doubt, Pruned, Pruning, decide, effective, levels
+from semcache.quality.sequential_test import Rise
 from semcache.redis.pruning_state import PruningState
 
 _LEARNING = "pruning: too little is known yet"
@@ -72,7 +73,7 @@ class PruningLearner:
         self._budget = budget
         self._levels = levels(prune.confidence)
         self._number = 0
-        self._doubt = Doubt()
+        self._doubt = Doubt(Rise(budget))
         self.known: Statistics = Statistics.empty()
         self.state: PruningState = PruningState(Pruning(), {})
         self.surrogate: Surrogate | None = None
@@ -116,7 +117,7 @@ class PruningLearner:
                 seen = [self._pruned(level, learned, scores, top_k, names, neighbours) for level in self._next_levels()]
                 self._seen += seen
                 if seen[0].confidence == self.in_force:
-                    self._doubt = self._doubt.after(seen[0].loss, self._budget)
+                    self._doubt = self._doubt.after(seen[0].loss)
         self.surrogate = Surrogate.of(self.known + self._pending)
         return better
 
@@ -136,9 +137,12 @@ class PruningLearner:
             raise StoreError("what was learned for pruning is damaged in Redis; it is learned anew")
         seen, self._seen = self._seen, []
         state = self._store.add(seen) if seen else self._store.read()
-        is_confirmed = self._doubt.is_confirmed(self._budget)
         pruning = decide(
-            state.pruning, state.statistics, self._prune.confidence, self._budget, is_doubt_confirmed=is_confirmed
+            state.pruning,
+            state.statistics,
+            self._prune.confidence,
+            self._budget,
+            is_doubt_confirmed=self._doubt.is_confirmed,
         )
         if pruning is not state.pruning:
             # Another process may have decided first. Then its decision is what comes back, and it counts.
@@ -147,13 +151,18 @@ class PruningLearner:
                 self.known = Statistics.empty()
         self.state, self.surrogate = state, Surrogate.of(self.known)
         if state.pruning.confidence != before.confidence:
-            self._doubt = Doubt()
+            self._doubt = Doubt(Rise(self._budget))
         return before
 
     @property
     def in_force(self) -> float:
         """The confidence to prune at; ASK_ALL while nothing is skipped."""
         return effective(self.state.pruning, self._prune.confidence)
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the latest losses look as if they had risen above the budget, so that more requests are explored."""
+        return self._doubt.is_raised
 
     @property
     def shown_level(self) -> float:

@@ -185,11 +185,15 @@ class PruningWatch:
             if is_new:
                 # Applications make rerankers per request: what the others learned is needed for the first one already.
                 self._share()
+            was_doubted = self._learner.is_doubted
             while self._waiting:
                 started = self._clock()
                 self._learn(*self._waiting.popleft())
                 took = self._clock() - started
                 self._resume = started + took / self.share_of_time
+            if self._learner.is_doubted != was_doubted:
+                # To explore more, or no more, needs no look at Redis.
+                self._put_in_force()
             if self._learner.has_news if is_new else self._clock() >= self._due:
                 self._share()
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; what was learned here stays here
@@ -227,8 +231,11 @@ class PruningWatch:
         for tenant, queries in taught.items():
             self._cache.store.add_earlier(tenant, queries, self._prune.max_document_vectors)
         before = self._learner.share()
-        self._cache.backend.restrict(self._cache.reranker, self._learner.restricted)
+        self._put_in_force()
         self._tell(before)
+
+    def _put_in_force(self) -> None:
+        self._cache.backend.restrict(self._cache.reranker, self._learner.restricted)
 
     def _tell(self, before: Pruning) -> None:
         learner, now = self._learner, self._learner.state.pruning

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from semcache.quality import sequential_test
-from semcache.quality.sequential_test import Counts
+from semcache.quality.sequential_test import Counts, Rise
 
 ASK_ALL = math.inf
 """A confidence at which nothing is skipped."""
@@ -35,16 +35,17 @@ MOST_LEVELS = 4
 # next to nothing and a budget of 0.01 the proof takes about 240 requests, at 5 % it would take 310.
 _LOG_E_VALUE_OF_PROOF = math.log(10)
 # How far the user's confidence has to be when a higher one is proven, so that nothing is skipped until it is proven,
-# too: at a third as many requests again. After that, only few requests are scored whole, and it would take thousands.
-_WORTH_WAITING = 0.75
-# Withdrawn at level 1 %, as trust is.
-_LOG_E_VALUE_OF_ALARM = math.log(100)
-LATEST = 10
-"""Losses of a process that raise doubt: in steady state they are those of 500 requests."""
-_LEAST_LATEST = 5
-_LEAST_CALM = 16
-_MOST_DOUBTED = 300
-EXPLORE_IN_DOUBT = 0.3
+# too: at as many requests again. After that, only few requests are scored whole, and it would take thousands.
+_WORTH_WAITING = 0.5
+LOG_E_VALUE_OF_ALARM = math.log(100)
+"""How sure it has to be that the loss is above the budget before pruning is given up: level 1 %, as for trust."""
+# A single loss of ten times the budget raises doubt, or five in a row of twice the budget.
+_LOG_E_VALUE_OF_DOUBT = math.log(2)
+# Doubt lasts until the losses that follow say two to one that it was none: 70 of nothing. With fewer, a change that
+# shows in one request of ten would be laid to rest each time it is seen.
+_LOG_E_VALUE_OF_CALM = math.log(2)
+_CALM_BET = 0.99
+EXPLORE_IN_DOUBT = 0.5
 """Share of the requests that are scored whole while there is doubt, so that an alarm does not wait for thousands."""
 
 
@@ -190,40 +191,40 @@ def is_anew(pruning: Pruning, decided: Pruning) -> bool:
     return decided.confidence == ASK_ALL and pruning.confidence < ASK_ALL
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Doubt:
-    """What the latest losses of one process say, at the confidence in force.
+    """Whether the latest losses of one process, at the confidence in force, look as if they had risen above the budget.
 
-    Doubt is raised when the mean of the ``latest`` losses is above the budget. ``since`` then counts the losses that
-    follow, by which it is confirmed or laid to rest: a mean of twice the budget would not be seen for thousands of
-    requests among a long good past, of which few are scored whole.
+    While they do, more requests are scored whole, so that the doubt is soon confirmed or laid to rest. A mean of twice
+    the budget would not be seen for thousands of requests among a long good past, of which few are scored whole.
+    ``calm`` is the logarithm of the wealth of a bet on losses below the budget, begun when the doubt was raised; None
+    without doubt.
     """
 
-    latest: tuple[float, ...] = ()
-    since: Counts | None = None
+    rise: Rise
+    calm: float | None = None
 
-    def after(self, loss: float, budget: float) -> "Doubt":
+    def after(self, loss: float) -> "Doubt":
         """The doubt after one more loss."""
-        latest = (*self.latest, loss)[-LATEST:]
-        if self.since is None:
-            is_raised = len(latest) >= _LEAST_LATEST and sum(latest) > len(latest) * budget
-            # Those that raised it are no evidence: they were picked for being high.
-            return Doubt(latest, np.zeros(sequential_test.BINS) if is_raised else None)
-        since = self.since.copy()
-        since[sequential_test.bin_of(loss)] += 1
-        count = since.sum()
-        is_calm = count >= _LEAST_CALM and sequential_test.least_mean(since) <= budget / 2
-        return Doubt() if is_calm or count >= _MOST_DOUBTED else Doubt(latest, since)
+        rise, budget = self.rise.after(loss), self.rise.limit
+        if self.calm is None:
+            return Doubt(rise, 0.0 if rise.log_value >= _LOG_E_VALUE_OF_DOUBT else None)
+        calm = self.calm + math.log1p(_CALM_BET / (1 - budget) * (budget - loss))
+        return Doubt(rise, None if calm >= _LOG_E_VALUE_OF_CALM else calm)
 
-    def is_confirmed(self, budget: float) -> bool:
-        """Whether the mean loss is above the budget, surely."""
-        if self.since is None:
-            return False
-        return sequential_test.log_e_value_above(self.since, budget) >= _LOG_E_VALUE_OF_ALARM
+    @property
+    def is_raised(self) -> bool:
+        """Whether more requests are to be scored whole."""
+        return self.calm is not None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the mean loss has risen above the budget, surely."""
+        return self.rise.log_value >= LOG_E_VALUE_OF_ALARM
 
     def explore_share(self, explore: float) -> float:
         """Share of the requests to score whole: the user's, or more while there is doubt."""
-        return explore if self.since is None else max(explore, EXPLORE_IN_DOUBT)
+        return max(explore, EXPLORE_IN_DOUBT) if self.is_raised else explore
 
 
 def _is_nearly_proven(statistics: PruneStatistics | None, budget: float) -> bool:
@@ -244,6 +245,6 @@ def _is_over(statistics: PruneStatistics | None, budget: float) -> bool:
     """Whether the mean loss is above the budget with confidence, among the recent losses or among all."""
     # Recent ones alone, because a change would have to outweigh a long good past.
     return statistics is not None and any(
-        sequential_test.log_e_value_above(losses, budget) >= _LOG_E_VALUE_OF_ALARM
+        sequential_test.log_e_value_above(losses, budget) >= LOG_E_VALUE_OF_ALARM
         for losses in (statistics.recent, statistics.losses)
     )

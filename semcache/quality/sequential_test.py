@@ -15,6 +15,7 @@ range of the values. With alpha 0.01 that term alone hides a mean of 0.1 above a
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.float64]
 """How many values fell into each bin. Not whole numbers, because old counts are halved to forget them slowly."""
+
+Floats = NDArray[np.float64]
 
 # Upper edges of the bins, eight to a factor of ten: the edge that stands for a value is off by a third at most, and a
 # histogram needs only 33 fields of a Redis hash.
@@ -53,11 +56,43 @@ def log_e_value_above(counts: Counts, limit: float) -> float:
         >>> log_e_value_above(counts, 0.01) > math.log(100)  # a mean of 0.1 is above 0.01, at level 1 %
         True
     """
+    return _log_e_value(counts, bet_sizes(limit), _LOWER - limit)
+
+
+def bet_sizes(limit: float) -> Floats:
+    """The sizes of the bets on a mean above ``limit``, the largest first."""
     # A bet loses size x limit of its wealth on a value of 0. The largest loses half of it, and wins soon when many
     # values are a little above the limit. The smaller ones win when few values are large. Each is a quarter of the one
     # before, the last below 0.5.
-    sizes = 0.5 / limit * 0.25 ** np.arange(1 + math.ceil(math.log(2 / limit, 4)))
-    return _log_e_value(counts, sizes, _LOWER - limit)
+    return np.asarray(0.5 / limit * 0.25 ** np.arange(1 + math.ceil(math.log(2 / limit, 4))), dtype=float)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rise:
+    """Detects that the mean of values in [0, 1], which come one after another, has risen above a limit.
+
+    The test of ``log_e_value_above``, with the difference that a bet which has less than it began with begins anew, so
+    that a long past below the limit does not hide a change. While the mean is at most the limit, it takes ``exp(t)``
+    values on average, or more, until ``log_value`` reaches t.
+
+    Source: Shin, Ramdas and Rinaldo (2023), "E-detectors: a nonparametric framework for sequential change detection",
+    New England Journal of Statistics in Data Science 2(2); this is their CUSUM of e-values.
+    """
+
+    limit: float
+    wealth: Floats | None = None
+
+    def after(self, value: float) -> "Rise":
+        """The state after one more value."""
+        won = np.log1p(bet_sizes(self.limit) * (value - self.limit))
+        return Rise(self.limit, won if self.wealth is None else np.maximum(self.wealth, 0.0) + won)
+
+    @property
+    def log_value(self) -> float:
+        """Logarithm of the mean wealth of the bets, each as of its last beginning; 0 before the first value."""
+        if self.wealth is None:
+            return 0.0
+        return float(np.logaddexp.reduce(self.wealth)) - math.log(len(self.wealth))
 
 
 def log_e_value_below(counts: Counts, limit: float, total: float | None = None) -> float:

@@ -17,6 +17,7 @@ from semcache.quality.pruning import (
     is_anew,
     levels,
 )
+from semcache.quality.sequential_test import Rise
 
 BUDGET = 0.01
 GOOD, BAD = [0.0], [0.08]
@@ -56,8 +57,8 @@ def test_enough_evidence_puts_the_users_confidence_in_force() -> None:
     assert decide(Pruning(), all_levels(seen(GOOD * 140)), 1.5, 2 * BUDGET).confidence == 1.5
 
 
-@pytest.mark.parametrize(("losses", "in_force"), [(GOOD * 150, 2.0), (GOOD * 200, ASK_ALL), (GOOD * 280, 1.5)])
-def test_near_to_the_proof_of_the_users_confidence_a_higher_one_waits(losses: list[float], in_force: float) -> None:
+@pytest.mark.parametrize(("losses", "in_force"), [(GOOD * 110, 2.0), (GOOD * 130, ASK_ALL), (GOOD * 280, 1.5)])
+def test_half_way_to_the_proof_of_the_users_confidence_a_higher_one_waits(losses: list[float], in_force: float) -> None:
     statistics = {**all_levels(seen(GOOD * 280)), 1.5: seen(losses)}
     assert decide(Pruning(), statistics, 1.5, BUDGET).confidence == in_force
 
@@ -107,9 +108,9 @@ def test_the_users_confidence_is_the_least() -> None:
 
 
 def doubt_after(losses: list[float]) -> Doubt:
-    doubt = Doubt()
+    doubt = Doubt(Rise(BUDGET))
     for loss in losses:
-        doubt = doubt.after(loss, BUDGET)
+        doubt = doubt.after(loss)
     return doubt
 
 
@@ -117,11 +118,16 @@ def doubt_after(losses: list[float]) -> Doubt:
     ("losses", "share"),
     [
         ([], 0.02),
-        ([0.3], 0.02),
-        ([0.0] * 20 + [0.1], 0.02),
-        ([0.0] * 8 + [0.1], EXPLORE_IN_DOUBT),
+        ([0.03], 0.02),
+        ([0.02] * 4, 0.02),
+        # However long nothing was lost before.
+        ([0.0] * 1000 + [0.1], EXPLORE_IN_DOUBT),
+        ([0.0] * 1000 + [0.02] * 5, EXPLORE_IN_DOUBT),
         # Laid to rest by what follows.
-        ([0.0] * 8 + [0.1] + [0.0] * 40, 0.02),
+        ([0.1] + [0.0] * 60, EXPLORE_IN_DOUBT),
+        ([0.1] + [0.0] * 75, 0.02),
+        # Seen in one of ten, it is not.
+        (([0.3] + [0.0] * 9) * 8, EXPLORE_IN_DOUBT),
     ],
 )
 def test_more_is_explored_while_there_is_doubt(losses: list[float], share: float) -> None:
@@ -129,19 +135,16 @@ def test_more_is_explored_while_there_is_doubt(losses: list[float], share: float
     assert doubt_after(losses).explore_share(0.5) == 0.5
 
 
-def test_doubt_is_confirmed_by_what_follows_it_alone() -> None:
-    raised = doubt_after([0.0] * 8 + [1.0])
-    assert raised.since is not None and not raised.is_confirmed(BUDGET)
-    assert doubt_after([0.0] * 8 + [1.0] + BAD * 30).is_confirmed(BUDGET)
+def test_doubt_is_confirmed_by_losses_above_the_budget_however_long_they_were_below() -> None:
+    assert not doubt_after(GOOD * 1000 + [0.1]).is_confirmed
+    assert doubt_after(GOOD * 1000 + BAD * 10).is_confirmed
+    assert not doubt_after([0.009] * 1000).is_confirmed
+
+
+def test_confirmed_doubt_ends_pruning_whatever_was_proven_before() -> None:
     good = all_levels(seen(GOOD * 1000))
     assert decide(Pruning(1.5), good, 1.5, BUDGET).confidence == 1.5
     assert decide(Pruning(1.5), good, 1.5, BUDGET, is_doubt_confirmed=True).confidence == ASK_ALL
-
-
-def test_doubt_that_is_neither_confirmed_nor_calmed_ends() -> None:
-    undecided = [0.0] * 8 + [0.1] + [0.008] * 299
-    assert doubt_after(undecided).since is not None
-    assert doubt_after([*undecided, 0.008]).since is None
 
 
 def test_what_is_added_up_can_be_shown() -> None:

@@ -1,6 +1,7 @@
 """Sequential tests of a mean against a limit."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -43,6 +44,29 @@ def test_false_alarms_are_as_rare_as_promised_however_often_one_looks() -> None:
             wealth.append(sequential_test.log_e_value_above(counts, 0.01))
         alarms += max(wealth) >= math.log(20)
     assert alarms <= 10  # at most 5 % of 200
+
+
+def steps_until(values: Iterable[float], limit: float, log_value: float) -> int:
+    """After how many values a rise is as sure as that."""
+    rise = sequential_test.Rise(limit)
+    for count, value in enumerate(values, 1):
+        rise = rise.after(value)
+        if rise.log_value >= log_value:
+            return count
+    return 0
+
+
+def test_a_rise_is_falsely_seen_no_sooner_on_average_than_promised() -> None:
+    rng = np.random.default_rng(2)
+    # A mean exactly at the limit, of the worst kind.
+    runs = [steps_until(np.where(rng.random(5000) < 0.05, 0.2, 0.0), 0.01, math.log(20)) for _ in range(60)]
+    assert np.mean([run or 5000 for run in runs]) > 20
+
+
+def test_a_rise_is_seen_as_soon_after_a_long_time_below_the_limit() -> None:
+    at_once, later = (steps_until([0.0] * before + [0.05] * 100, 0.01, math.log(100)) for before in (0, 1000))
+    assert at_once <= later - 1000 <= at_once + 2
+    assert sequential_test.Rise(0.01).log_value == 0
 
 
 def test_a_large_loss_is_certain_soon() -> None:
