@@ -97,19 +97,17 @@ class PruningLearner:
         document_vectors: FloatArray | None = None,
         fingerprints: Sequence[bytes] = (),
         neighbours: Sequence[Neighbour] = (),
-    ) -> Floats | None:
+    ) -> Floats:
         """Count a request whose documents have these features, and these true scores for its query.
 
         ``neighbours`` are the near queries that could have helped, which know documents by their ``fingerprints``.
-        Returns how much better each document scored than was expected without knowing its earlier scores, which is what
-        it teaches for other queries; None while too little is known.
+        Returns how much better than the others each document scored, in standard deviations of the request: what it
+        teaches for other queries.
         """
-        better = None
+        better: Floats = (scores - scores.mean()) / max(float(scores.std()), 1e-12)
         if self.surrogate is None:
             self._pending += Statistics.of(features, scores)
         else:
-            better = scores - self.surrogate.predict(features.without("earlier")).scores
-            better -= better.mean()
             learned = expected(self.surrogate, features, document_vectors, self._prune.confidence)
             self._pending += Statistics.of(features, scores, learned.predicted.scores, learned.predicted.spread)
             if len(scores) > top_k + FIRST_ROUND_EXTRA:

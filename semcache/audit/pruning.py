@@ -220,7 +220,7 @@ class PruningWatch:
         features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier, cheap_scores=cheap)
         scores = np.array(outcome.scores, dtype=float)
         better = self._learner.learn(features, scores, request.top_k, vectors, names, whole.neighbours)
-        if better is not None and np.isfinite(better).all():
+        if np.isfinite(better).all():
             self._taught.setdefault(request.tenant, []).append(Taught(query, names, better))
 
     def _share(self) -> None:

@@ -71,7 +71,7 @@ class Found:
     """The result of a look-up. ``outcome`` is set when no reranker needs to be asked; else ``why`` says why not.
 
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
-    ``earlier`` is how much better than expected each document scored for other queries, where that was read.
+    ``earlier`` is how much better than the others each document scored for other queries, where that was read.
     """
 
     exact: Scores | None

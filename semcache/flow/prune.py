@@ -92,7 +92,7 @@ def described(
     """The features of a request's documents for its own query or, of a neighbour, for what is known of another one.
 
     ``document_vectors`` are by document, a row of nan where there is none; ``earlier`` says how much better than
-    expected each document scored for other queries, nan where nothing is known; ``cheap_scores`` are of a cascade.
+    the others each document scored for other queries, nan where nothing is known; ``cheap_scores`` are of a cascade.
     """
     return features(
         query,

@@ -42,8 +42,8 @@ class ReadVector:
 class FindNeighbours:
     """Answered by entries near the vector, nearest first. The flow has no use for any below ``min_similarity``.
 
-    In the same round trip the driver reads into ``earlier`` how much better than expected ``documents``, given by their
-    fingerprints, scored for earlier queries; nan where nothing is known, None without any.
+    In the same round trip the driver reads into ``earlier`` how much better than the others ``documents``, given by
+    their fingerprints, scored for earlier queries; nan where nothing is known, None without any.
     """
 
     tenant: str

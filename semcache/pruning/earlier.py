@@ -5,19 +5,20 @@ import numpy as np
 from semcache.pruning.features import Floats
 
 SHRINKAGE = 8.0
-"""How many queries for which it scored as expected each document begins with. The best prediction of an effect is the
-mean of its differences, drawn to 0 by the ratio of the variance of single differences to that of effects (Henderson
-1975, Biometrics 31). A ratio of 3 or 8 avoids a point more than 1 on both streams of benchmarks/results/traffic.md."""
-
+"""How many requests in which it scored like the others each document begins with. The best prediction of an effect is
+the mean of its differences, drawn to 0 by the ratio of the variance of single differences to that of effects (Henderson
+1975, Biometrics 31). A ratio of 8 avoids a point more than 3 or 1 on both streams of benchmarks/results/traffic.md.
+There, differences in standard deviations of their request lose less on web queries than those in units of the scores,
+or those from what the surrogate expects, at equal shares of pairs avoided."""
 _FARTHEST = 100.0
 """In medians of all effects of a request. No document is that different from the others, so the number was damaged."""
 
 
 def effects(sums: Floats, counts: Floats) -> Floats | None:
-    """How much better than expected each document scores, in the units of the scores; nan where nothing is known.
+    """How much better than the others each document scores, in the units of the sums; nan where nothing is known.
 
-    ``sums`` are of the differences between true and expected scores of ``counts`` earlier queries, of which the older
-    ones may count less than 1. None where nothing is known of any document.
+    ``sums`` are of the differences from the mean score of ``counts`` earlier requests, of which the older ones may
+    count less than 1. None where nothing is known of any document.
 
     Example:
         >>> effects(np.array([8.0, 0.0]), np.array([8.0, 0.0]))

@@ -46,12 +46,6 @@ class Features:
     values: Floats
     available: Flags
 
-    def without(self, name: str) -> "Features":
-        """The same without one of the columns."""
-        values, available = self.values.copy(), self.available.copy()
-        values[:, FEATURES.index(name)], available[FEATURES.index(name)] = 0.0, False
-        return Features(values, available)
-
 
 def features(
     query: str | None,
@@ -67,9 +61,8 @@ def features(
 
     Optional, each with one value per document: ``retrieval_scores``, on any scale, None where there is none;
     ``document_vectors`` of shape ``(documents, dims)``, of length 1, a row of nan where there is none, with the unit
-    ``query_vector`` of the same embedder; ``earlier``, how much better the document scored for other queries than was
-    expected without it (``semcache.pruning.earlier``), nan where nothing is known; ``cheap_scores`` of a cheaper
-    reranker.
+    ``query_vector`` of the same embedder; ``earlier``, how much better than the others the document scored for other
+    queries (``semcache.pruning.earlier``), nan where nothing is known; ``cheap_scores`` of a cheaper reranker.
     """
     cosine = cosines(query_vector, document_vectors)
     columns = (

@@ -1,4 +1,4 @@
-"""Keeps how far documents' scores for earlier queries were from what was expected: sums and counts, for all processes.
+"""Keeps how much better than the other candidates documents scored for earlier queries, for all processes.
 
 All of a tenant's documents share a hash, one for each period of the time to live. What was learned in the period before
 counts half, and what was learned before that is gone with its hash.
@@ -20,7 +20,7 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
-    """How far the scores of documents for one query, of this entry id, were from what was expected."""
+    """How much better than the others documents scored for one query, of this entry id, in its standard deviations."""
 
     query_id: str
     fingerprints: Sequence[bytes]
@@ -30,9 +30,9 @@ class Taught:
 def read_earlier(
     state: StoreState, tenant: str, query_id: str, fingerprints: Sequence[bytes]
 ) -> Operation[Floats | None]:
-    """How much better than expected a tenant's documents scored for queries other than this one.
+    """How much better than the others a tenant's documents scored for queries other than this one.
 
-    One value per document, in the units of the reranker's scores, nan where nothing is known. None without any, and
+    One value per document, in standard deviations of a request, nan where nothing is known. None without any, and
     where this query, named by its entry id, is one of those queries. One round trip.
     """
     (reply,) = yield from run_script(state.where, "read_earlier", [reading(state, tenant, fingerprints, query_id)])

@@ -47,7 +47,7 @@ class KeySpace:
     ``{base}:ts:<tag>:{<id>}``    STRING
     ``{base}:d:{<document>}``     STRING  the vector of a document, see document_vectors.py
     ``{base}:td:<tag>:{<doc.>}``  STRING  the same of a tenant
-    ``{base}:e:{<scope>}:<n>``    HASH    how far documents' scores were from what was expected, see earlier.py
+    ``{base}:e:{<scope>}:<n>``    HASH    how much better than others documents scored before, see earlier.py
     ``{base}:te:{<tag>}:<n>``     HASH    the same of a tenant
     ``{base}:n``                  HASH    how many of these vectors and differences were written lately
     ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py

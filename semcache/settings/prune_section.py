@@ -58,7 +58,7 @@ class Prune(Section):
     max_document_vectors: int = knob(
         _PRUNE.max_document_vectors,
         "Most documents of which something is kept at a time: vectors, with document_vectors: embed, and how much "
-        "better than expected they scored for earlier queries. Further ones are not embedded, and not learned from",
+        "better than the others they scored for earlier queries. Further ones are not embedded, and not learned from",
         unit="documents",
         reason="about 50 MB of Redis for vectors of 384 dims, 4 MB for scores",
         ge=1,

@@ -1,4 +1,4 @@
--- Adds to how far the scores of documents were from what was expected, for one query, in one step.
+-- Adds how much better than the other candidates documents scored for one query, in one step.
 --
 -- KEYS  hash of the present period, hash of the one before
 -- ARGV  TTL in ms, the id of the query, fingerprints of 16 bytes, one behind the other, a float32 difference of each

@@ -1,4 +1,4 @@
--- Reads how far the scores of documents for earlier queries were from what was expected.
+-- Reads how much better than the other candidates documents scored for earlier queries.
 --
 -- KEYS  hash of the present period, hash of the one before
 -- ARGV  fingerprints of 16 bytes, one behind the other; the id of a query, or nothing
