@@ -152,10 +152,17 @@ def test_what_is_learned_is_proven_before_it_is_used_and_other_processes_share_i
     assert not first.events_of(CacheFailed)
 
 
+class Moody(Model):
+    """Likes the retriever's order, but for much noise, so that several rounds are worth their while."""
+
+    def score_of(self, query: str, text: str) -> float:
+        return super().score_of(query, text) + 0.5 * noise("mood", query, text)
+
+
 def test_a_service_is_pruned_in_one_round_and_proven_by_one(start: Any) -> None:
-    service = Model("service")
+    service = Moody("service")
     service.concurrency = 4  # type: ignore[attr-defined]
-    remote, local = start(model=service), start()
+    remote, local = start(model=service), start(model=Moody("model"))
     for process in (remote, local):
         process.learn(ENOUGH + 40)
     asked = [[process.ask(1000 + number) for number in range(5)] for process in (remote, local)]
