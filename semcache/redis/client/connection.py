@@ -15,7 +15,7 @@ from semcache.redis.client.commands import Command, RedisStep, Replies
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.node import NodeConnection
 from semcache.redis.client.url import address_of_url
-from semcache.redis.cluster.connection import ClusterConnection
+from semcache.redis.cluster.connection import ClusterConnection, of_shard
 from semcache.redis.cluster.topology import Topology
 from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.runtime.forking import ForkSafeLock
@@ -85,7 +85,9 @@ class RedisConnection:
             clock=clock,
         )
         revive = (lambda: None) if self._lease is None else self._lease.revive
-        self._seeds = [(one, self._open_node(one, on_event=on_event, revive=revive)) for one in server.each()]
+        self._seeds = [
+            (one, self._open_node(one, on_event=self._told_of(one, server), revive=revive)) for one in server.each()
+        ]
         self.node: NodeConnection = self._seeds[0][1]
         """The server that the url names; of several the first that has answered."""
         # None until the first command has found out what the server is. An embedded one of this process is known.
@@ -181,7 +183,15 @@ class RedisConnection:
                 else:
                     self._reached = node
                 self.node = node
+                for _, other in self._seeds:
+                    if other is not node:
+                        other.close()  # nothing asks it any more, and nothing shall probe it
             return self._reached
+
+    def _told_of(self, one: Address, server: Address) -> Callable[[Event], None]:
+        """Who is told what happens to a server of the url: of several, one that is away is not the whole cache."""
+        on_event, host = self._on_event, f"{one.parameters.get('host')}:{one.parameters.get('port', 6379)}"
+        return (lambda event: on_event(of_shard(host, event))) if server.others else on_event
 
     def exchange(self, commands: Sequence[Command]) -> Replies:
         """Send commands to the server of the url in one round trip, without its breaker.

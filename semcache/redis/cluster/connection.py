@@ -78,15 +78,10 @@ class ClusterConnection:
             return self._nodes[node]
 
     def _of_node(self, node: Node, event: Event) -> None:
-        """Tell of what happened to a node: one that is away is not the whole cache."""
+        """Tell of what happened to a node."""
         if isinstance(event, CacheUnavailable | CacheRecovered):
             self.suspect()
-        match event:
-            case CacheUnavailable(error):
-                event = ShardUnavailable(str(node), error)
-            case CacheRecovered(after_s):
-                event = ShardRecovered(str(node), after_s)
-        self._on_event(event)
+        self._on_event(of_shard(str(node), event))
 
     def left_out(self, node: Node, error: StoreError) -> None:
         """Tell that an answer lacks what this node would have said."""
@@ -204,6 +199,16 @@ class ClusterConnection:
 
     def __repr__(self) -> str:
         return f"<ClusterConnection to {self.where}: {self._keeper!r}>"
+
+
+def of_shard(node: str, event: Event) -> Event:
+    """What happened to a node, as news of this node: one that is away is not the whole cache."""
+    match event:
+        case CacheUnavailable(error):
+            return ShardUnavailable(node, error)
+        case CacheRecovered(after_s):
+            return ShardRecovered(node, after_s)
+    return event
 
 
 def _budget(left_s: float | None) -> AbstractContextManager[object]:

@@ -1,13 +1,16 @@
 """What is read of a cluster besides its slots: indexes that are there, and whether a coordinator is."""
 
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
-from semcache.errors import StoreUnavailableError
+from semcache.errors import StoreError, StoreUnavailableError
+from semcache.events import Event, ShardUnavailable
 from semcache.redis.client.commands import Command
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.url import address_of_url
@@ -78,14 +81,29 @@ def test_a_cluster_that_cannot_be_reached_is_away() -> None:
         nowhere.read()
 
 
-def test_a_url_of_several_hosts_needs_one_that_answers(cluster: EmbeddedRedis, redis_url: str) -> None:
+def test_a_url_of_several_hosts_needs_one_that_answers(cluster: EmbeddedRedis) -> None:
     login, _, address = cluster.url.rpartition("@")
-    with RedisConnection(f"{login}@127.0.0.1:1,{address}", timeout_s=5, connect_timeout_s=5) as connection:
+    events: list[Event] = []
+    url = f"{login}@127.0.0.1:1,{address}"
+    with RedisConnection(url, timeout_s=5, connect_timeout_s=5, on_event=events.append) as connection:
         assert len(connection.nodes) == 3
+        assert [(type(event), event.node) for event in events] == [(ShardUnavailable, "127.0.0.1:1")]
         assert connection.topology is not None
         assert Node("127.0.0.1", int(address.rpartition(":")[2])) in connection.topology.tags
     with (
         RedisConnection("redis://127.0.0.1:1,127.0.0.1:2") as connection,
         pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:2 cannot be reached"),
+    ):
+        connection.execute([("GET", "k")])
+
+
+def test_several_hosts_must_be_of_a_cluster(own_server: EmbeddedRedis) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with redis.Redis.from_url(own_server.url) as admin:
+        admin.config_set("port", port)
+    with (
+        RedisConnection(f"redis://127.0.0.1:{port},127.0.0.1:1", timeout_s=5) as connection,
+        pytest.raises(StoreError, match=r"names 2 hosts, .* and .* is none; name one host"),
     ):
         connection.execute([("GET", "k")])

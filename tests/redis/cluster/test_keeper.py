@@ -1,6 +1,5 @@
 """The topology is read anew in the background, one question at a time, and what goes wrong there is told."""
 
-from collections.abc import Callable
 from threading import Event as Flag
 from typing import Any, cast
 
@@ -37,7 +36,11 @@ def topology(version: int, moved: int = 0) -> Topology:
 def kept(*script: Topology | Exception) -> tuple[TopologyKeeper, ScriptedDiscovery, list[Any], Flag]:
     """A keeper, what it asks, the events, and a flag that is set by each of them."""
     discovery, events, told = ScriptedDiscovery(*script), [], Flag()
-    on_event: Callable[[Any], None] = lambda event: (events.append(event), told.set())[0]  # noqa: E731
+
+    def on_event(event: Any) -> None:
+        events.append(event)
+        told.set()
+
     return TopologyKeeper(cast("Discovery", discovery), on_event), discovery, events, told
 
 
