@@ -35,6 +35,11 @@ _MOST_WRITES = 64
 or left alone, and what waits is refused."""
 _CLOSING_S = 5.0
 
+EMBEDDER_PATIENCE_S = 2.0
+"""What a request without a deadline waits for the vector of its query, once the model is known to be loaded. A query
+takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100; rerankers have two seconds, too
+(monitor.p95_threshold_s)."""
+
 
 class _Scope(Protocol):
     """Whose scores a user reads and writes at the moment."""
@@ -73,6 +78,7 @@ class Backend:
         self._lock = ForkSafeLock()
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
+        self._is_embedder_loaded = False
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
@@ -221,9 +227,11 @@ class Backend:
     def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """Unit vectors of texts, one row each. Raises DeadlineExceededError after ``timeout_s`` seconds.
 
-        A model that is still loading then goes on with it, so that a later call finds it loaded.
+        Without a time, a single text has ``EMBEDDER_PATIENCE_S``, once the embedder has answered. A model that is still
+        loading goes on with it, so that a later call finds it loaded.
         """
         embed = partial(self._embed, texts)
+        timeout_s = self._patience_s(texts, timeout_s)
         # Without a deadline the caller would only wait for the other thread.
         if timeout_s is None:
             return in_fresh_thread(embed)
@@ -232,7 +240,13 @@ class Backend:
     async def aembed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """``embed`` without blocking the event loop."""
         embed = partial(self._embed, texts)
+        timeout_s = self._patience_s(texts, timeout_s)
         return await self._threads.acall(embed, f"embedder {self.embedder.name}", timeout_s)
+
+    def _patience_s(self, texts: Sequence[str], timeout_s: float | None) -> float | None:
+        # Of many texts nothing is known of how long they may take, and a model may load for long.
+        is_limited = timeout_s is None and self._is_embedder_loaded and len(texts) == 1
+        return EMBEDDER_PATIENCE_S if is_limited else timeout_s
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         # Checked here, since an embedder of the caller's own is believed otherwise. Of several texts one without a
@@ -240,6 +254,7 @@ class Backend:
         check = unit_vectors if len(texts) == 1 else unit_rows
         name = self.embedder.name
         answer = called(partial(self.embedder.embed, texts), name, EmbedderError)
+        self._is_embedder_loaded = True
         vectors = check(answer, texts, self.embedder.dims, name)
         # Before anything is looked for by these vectors, or stored with them.
         self._embedder_identity.verify()

@@ -125,6 +125,23 @@ def test_embedding_goes_on_in_the_background_and_the_next_request_finds_the_mode
 
 
 @BOTH_WAYS
+def test_without_a_deadline_an_embedder_that_hangs_is_waited_for_no_longer_than_others(
+    redis_url: str, knobs: Settings, embedder: LoadingEmbedder, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semcache.backend.EMBEDDER_PATIENCE_S", DEADLINE_S)
+    told: list[Any] = []
+    with RedisSemanticCache(redis_url, embedder, settings=knobs, observers=[told.append]) as cache:
+        reranker = CachedReranker(CountingReranker(), cache)
+        embedder.loaded.set()
+        ask(reranker, "how far is the moon", None)
+        embedder.loaded.clear()
+        ranking, took_s = timed(lambda: ask(reranker, "how old is the sun", None))
+        assert (ranking.status, ranking.asked) == ("fresh", 6)
+        assert took_s < DEADLINE_S + MARGIN_S
+        assert [event.step for event in told if isinstance(event, CacheFailed)] == ["Embed"]
+
+
+@BOTH_WAYS
 def test_an_embedder_that_hangs_does_not_pile_up_threads(
     redis_url: str, knobs: Settings, embedder: LoadingEmbedder, ask: Ask
 ) -> None:

@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 
 from semcache.protocols import FloatArray, Pair
-from tests.faults.fault import Fault
+from tests.faults.fault import LONG_S, Fault
 from tests.faults.models import drawn, true_scores
 from tests.faults.world import World
 
@@ -105,12 +105,12 @@ def _scores_too_few(world: World) -> None:
 
 def model_faults() -> Iterator[Fault]:
     """All of them."""
-    yield Fault("hangs", "embedder", _embedder_hangs, _embedder_goes_on, tells=_CACHE)
+    yield Fault("hangs", "embedder", _embedder_hangs, _embedder_goes_on, tells=_CACHE, lasts_s=LONG_S)
     yield Fault("raises RuntimeError", "embedder", _embedder_raises, _embedder_ends, tells=_CACHE)
     yield _embeds("half of the vectors zero", 0.0)
     yield _embeds("half of the vectors NaN", np.nan)
     yield _embeds("half of the vectors a million times too long", 1e6)
-    yield Fault("hangs", "reranker", _reranker_hangs, _reranker_goes_on, tells=_RUNG)
+    yield Fault("hangs", "reranker", _reranker_hangs, _reranker_goes_on, tells=_RUNG, lasts_s=LONG_S)
     for error in (RuntimeError, SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError, MemoryError):
         yield _raises(error)
     yield Fault("a score is NaN", "reranker", _scores_nan, _reranker_ends, tells=_RUNG)
