@@ -372,3 +372,34 @@ class TestErrors:
         with pytest.raises(KeyboardInterrupt):
             drive(steps(), interrupted)
         assert seen == [GeneratorExit], "only its end is noticed"
+
+
+def test_what_is_known_of_documents_is_read_with_the_neighbours_of_one_step_and_of_several() -> None:
+    known = np.ones(1)
+    asked: list[Any] = []
+
+    def near(tenant: str, vectors: Any, k: int, min_similarity: float, documents: Any) -> list[Any]:
+        asked.append((tenant, len(vectors), k, min_similarity, documents))
+        return [([], known if fingerprints else None) for fingerprints in documents]
+
+    steps = [FindNeighbours("", VECTOR, bound, documents) for bound, documents in ((0.5, (b"a",)), (0.7, ()))]
+
+    def flow(step: FindNeighbours) -> Generator[Any, Any, Any]:
+        assert (yield step) == []
+        return step.earlier
+
+    calls: Calls[Store] = Calls(MemoryStore(), lambda texts: VECTOR, None, 4, lambda event: None, near=near)
+    assert run(flow(steps[0]), calls) is known
+    assert run_many([flow(step) for step in steps], calls) == [known, None]
+    assert asked == [("", 1, 4, 0.5, [(b"a",)]), ("", 2, 4, 0.5, [(b"a",), ()])]
+
+
+def test_neighbours_that_cannot_be_found_leave_nothing_known_of_documents() -> None:
+    def near(*arguments: Any) -> Any:
+        raise ConnectionError("scripted outage")
+
+    events: list[Event] = []
+    calls: Calls[Store] = Calls(MemoryStore(), lambda texts: VECTOR, None, 4, events.append, near=near)
+    step = FindNeighbours("", VECTOR, 0.5, (b"a",))
+    assert run(asking(step), calls) == [()] and step.earlier is None
+    assert events == [CacheFailed("FindNeighbours", "ConnectionError: scripted outage")]
