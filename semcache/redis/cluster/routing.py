@@ -77,7 +77,7 @@ class _Part:
         self.first = self.node = node
         self.command = command
         self.is_keyed = is_keyed
-        self.others = list(others)
+        self.others = others
         self.is_asking = False
         self.is_open = True
         self.reply: Any = None
@@ -89,7 +89,7 @@ class _Part:
     def lose(self, error: StoreError) -> None:
         """The node gave no reply."""
         if self.others:
-            self.node = self.others.pop(0)
+            self.node, *self.others = self.others
         else:
             self.close(error)
 
@@ -125,7 +125,10 @@ def carry_out(step: RedisStep, topology: Topology, watch: Watch) -> Routing:
         raise parts[0].reply
     replies = []
     for command, several in zip(step, by_command, strict=True):
-        if command[0] == "SCAN":
+        part = several[0] if len(several) == 1 else None
+        if part is not None and part.is_keyed and not isinstance(part.reply, StoreError):
+            replies.append(part.reply)  # the usual case
+        elif command[0] == "SCAN":
             replies.append((yield from _page(command, several[0].reply, topology)))
         else:
             replies.append(_merged(command, several, topology, watch))

@@ -38,7 +38,7 @@ class Topology:
 
     def owner(self, key: bytes | str) -> Node | None:
         """The primary that serves a key."""
-        return self.owners[slot_of(key)]
+        return self.owners[key_slot(key if isinstance(key, bytes) else key.encode())]
 
     def index_on(self, node: Node, name: str) -> str:
         """The name that an index has on a node."""
@@ -51,7 +51,7 @@ class Topology:
 
 def slot_of(key: bytes | str) -> int:
     """The slot of a key: of the part between braces, if it has one."""
-    return int(key_slot(key if isinstance(key, bytes) else key.encode()))
+    return key_slot(key if isinstance(key, bytes) else key.encode())
 
 
 def choose_tag(owned: Iterable[int], indexes: Iterable[str], present: str | None = None) -> str:
