@@ -22,7 +22,7 @@ from semcache.guards.weighing import WordDifference, learned
 _FORMAT = b"cues 2"
 # More than an embedder reads. The text behind it is only compared for equality, by its digest.
 _MAX_CHARACTERS = 4096
-_KIND_NAMES = {value: name.lower() for name, value in vars(Kind).items() if isinstance(value, int)}
+_KIND_NAMES = {value: name.lower() for name, value in vars(Kind).items() if name.isupper()}
 _LANGUAGES = ENGLISH.joined(CHINESE)
 
 Mode = Literal["strict", "facts"]
