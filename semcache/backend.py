@@ -35,10 +35,10 @@ _MOST_WRITES = 64
 or left alone, and what waits is refused."""
 _CLOSING_S = 5.0
 
-EMBEDDER_PATIENCE_S = 2.0
+EMBEDDER_PATIENCE_S = 1.0
 """What a request without a deadline waits for the vector of its query, once the model is known to be loaded. A query
-takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100; rerankers have two seconds, too
-(monitor.p95_threshold_s)."""
+takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100. It is half of the time in which
+rerankers have to answer (monitor.p95_threshold_s): so much of a deadline is the embedder's, too."""
 
 
 class _Scope(Protocol):
