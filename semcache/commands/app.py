@@ -12,6 +12,7 @@ from semcache.commands.calibration.command import calibrate
 from semcache.commands.config import config
 from semcache.commands.demo.command import demo
 from semcache.commands.redis import redis
+from semcache.commands.serve import serve
 
 app = typer.Typer(
     help="A cache for rerankers: it reuses scores when a query is repeated or asked in other words.",
@@ -23,7 +24,7 @@ app = typer.Typer(
 # In the order in which a newcomer needs them; the help lists them in this order, and groups behind them.
 app.command()(config)
 app.add_typer(redis, name="redis")
-for command in (demo, calibrate, bench, breaker):
+for command in (serve, demo, calibrate, bench, breaker):
     app.command()(command)
 
 

@@ -1,8 +1,9 @@
 """Every knob, checked, and where its value comes from.
 
 Knobs of the cache stand in ``cache_sections``, those of pruning in ``prune_section``, those of the rerankers in
-``reranker_sections``; ``knobs`` says what a knob is. ``sources`` reads and merges constructor, environment, .env file
-and YAML. ``from_settings`` marks arguments of other constructors that come from here.
+``reranker_sections``, those of the HTTP server in ``server_section``; ``knobs`` says what a knob is. ``sources`` reads
+and merges constructor, environment, .env file and YAML. ``from_settings`` marks arguments of other constructors that
+come from here.
 """
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
@@ -12,6 +13,7 @@ from semcache.settings.passwords import hidden
 from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung
+from semcache.settings.server_section import Server, tenants_and_keys
 from semcache.settings.sources import PACKAGED
 from semcache.settings.template import template
 
@@ -30,10 +32,12 @@ __all__ = [
     "Redis",
     "Reuse",
     "Rung",
+    "Server",
     "Settings",
     "explain",
     "given",
     "hidden",
     "settings_of",
     "template",
+    "tenants_and_keys",
 ]

@@ -12,6 +12,7 @@ from semcache.settings.knobs import Path, knob, knobs, shown, unit_of
 from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung
+from semcache.settings.server_section import Server
 from semcache.settings.sources import merged, read_layers
 from semcache.settings.validation_errors import message_of, origin
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     monitor: Monitor = Field(default_factory=Monitor)
     breaker: Breaker = Field(default_factory=Breaker)
     batching: Batching = Field(default_factory=Batching)
+    server: Server = Field(default_factory=Server)
     rerankers: tuple[Rung, ...] = knob(
         DEFAULT_LADDER,
         "The ladder: rerankers from best to cheapest; a lower one answers when those above cannot",

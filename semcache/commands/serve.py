@@ -1,0 +1,50 @@
+"""``semcache serve``: the pipeline of the settings as an HTTP server."""
+
+import signal
+from importlib.util import find_spec
+from ipaddress import ip_address
+from typing import Annotated
+
+import typer
+
+from semcache.commands.console import err
+from semcache.errors import MissingExtraError
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for others too. Default: setting server.host.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 picks a free one. Default: setting server.port.", min=0, max=65535)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. Default: setting server.workers.", min=1, max=1024)
+    ] = None,
+) -> None:
+    """Serve reranking over HTTP, as Cohere, Jina and TEI do: clients need another base URL only. Ctrl-C ends it."""
+    for library in ("fastapi", "uvicorn"):
+        if find_spec(library) is None:
+            raise MissingExtraError(library, "server")
+    from semcache.server.serving import serve as run
+    from semcache.settings import Settings
+
+    settings = Settings()
+    server = settings.server
+    host = server.host if host is None else host
+    if server.api_keys is None and not _is_local(host):
+        err().print(
+            f"Everyone who reaches {host} may ask, for any tenant. SEMCACHE_SERVER__API_KEYS names keys that requests "
+            "must bear.",
+            style="yellow",
+        )
+    # Service managers and containers stop a process by SIGTERM, which then ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    run(settings, host, server.port if port is None else port, server.workers if workers is None else workers)
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,162 @@
+"""The application: routes of rerank services in front of a pipeline, and what watches it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel
+
+from semcache.observers import PrometheusObserver
+from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.server.answering import Answering
+from semcache.server.formats import RerankAnswer, RerankRequest, TeiRequest, TeiResult
+from semcache.server.readiness import Readiness
+from semcache.server.refusals import RefusedError
+from semcache.server.scale import Scale
+from semcache.server.watching import exposition, has_prometheus
+from semcache.settings import Settings, settings_of
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+def create_app(
+    pipeline: OptimizedRerankerPipeline | None = None,
+    *,
+    settings: Settings | None = None,
+    registry: "CollectorRegistry | None" = None,
+) -> FastAPI:
+    """An ASGI application that answers as rerank services do; ``docs/server.md`` has its routes.
+
+    Without a pipeline it opens that of ``settings`` (None: of environment and YAML), and closes it when the server
+    ends; one that is passed is left open. ``registry`` has the metrics that /metrics shows, by default those of
+    prometheus_client's own; a pipeline that is passed has observers of its own. Raises what
+    ``OptimizedRerankerPipeline.from_settings`` raises.
+
+    Example:
+        >>> uvicorn.run(create_app(settings=Settings(redis={"url": "redis://cache"})), port=8080)
+    """
+    settings = settings_of(settings)
+    if pipeline is not None:
+        return _Server(pipeline, settings, registry, closes=False).app()
+    observers = [PrometheusObserver(registry)] if has_prometheus() else []
+    opened = OptimizedRerankerPipeline.from_settings(settings, observers=observers)
+    return _Server(opened, settings, registry, closes=True).app()
+
+
+class _Server:
+    """What the routes of one application share."""
+
+    def __init__(
+        self,
+        pipeline: OptimizedRerankerPipeline,
+        settings: Settings,
+        registry: "CollectorRegistry | None",
+        *,
+        closes: bool,
+    ) -> None:
+        self.pipeline = pipeline
+        self.settings = settings
+        self.registry = registry
+        self.closes = closes
+        scale = Scale(settings.server.scores)
+        self.answering = Answering(pipeline, settings.server, scale)
+        self.readiness = Readiness(pipeline, scale)
+
+    def app(self) -> FastAPI:
+        """The application with its routes. The pages of FastAPI about them are left out: they load from elsewhere."""
+        app = FastAPI(
+            title="semcache",
+            version=metadata.version("redis-semcache"),
+            lifespan=self.lifespan,
+            docs_url=None,
+            redoc_url=None,
+        )
+        app.add_exception_handler(RefusedError, _refused)
+        app.add_exception_handler(Exception, _failed)
+        self._add_rerank_routes(app)
+        app.get("/healthz", response_class=PlainTextResponse)(_alive)
+        app.get("/readyz", response_class=PlainTextResponse)(self.ready)
+        app.get("/metrics", response_class=PlainTextResponse)(self.metrics)
+        app.get("/stats")(self.stats)
+        return app
+
+    def _add_rerank_routes(self, app: FastAPI) -> None:
+        cohere: dict[str, Any] = {"response_model": RerankAnswer, "openapi_extra": _body(RerankRequest)}
+        app.post("/v1/rerank", **cohere)(self.rerank_v1)
+        app.post("/v2/rerank", **cohere)(self.rerank_v2)
+        tei: dict[str, Any] = {
+            "response_model": list[TeiResult] | RerankAnswer,
+            "openapi_extra": _body(TeiRequest, RerankRequest),
+        }
+        app.post("/rerank", **tei)(self.rerank)
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Load the models beside the first requests, and close the pipeline in the end."""
+        loading = asyncio.create_task(self.readiness.load())
+        try:
+            yield
+        finally:
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
+            if self.closes:
+                await self.pipeline.aclose(timeout_s=self.settings.server.shutdown_s)
+
+    async def rerank_v1(self, request: Request) -> Response:
+        """Rerank, as clients of Cohere (v1), Jina and vLLM ask."""
+        return await self.answering.rerank(request, 1)
+
+    async def rerank_v2(self, request: Request) -> Response:
+        """Rerank, as clients of Cohere (v2) ask."""
+        return await self.answering.rerank(request, 2)
+
+    async def rerank(self, request: Request) -> Response:
+        """Rerank, as clients of TEI ask ("texts"), and of Infinity and vLLM ("documents")."""
+        return await self.answering.tei(request)
+
+    async def ready(self) -> str:
+        """200 once the models are loaded; a Redis that is away does not matter."""
+        if self.readiness.missing:
+            raise RefusedError(503, self.readiness.missing, self.settings.server.retry_after_s)
+        return "ready\n"
+
+    async def metrics(self, request: Request) -> Response:
+        """The metrics of all processes, as Prometheus reads them."""
+        self.answering.access.check_operator(request.headers)
+        body, content_type = exposition(self.registry)
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def stats(self, request: Request) -> JSONResponse:
+        """What ``pipeline.get_stats()`` says of the process that answers."""
+        self.answering.access.check_operator(request.headers)
+        return JSONResponse(jsonable_encoder({"process": os.getpid(), **self.pipeline.get_stats()}))
+
+
+async def _alive() -> str:
+    """200 as long as the process answers."""
+    return "alive\n"
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)  # noqa: S101 - starlette's type is wider than what it passes
+    return JSONResponse(error.body, error.status, dict(error.headers))
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    # The traceback goes to the log of the server; the caller needs no more than the kind of the error.
+    return JSONResponse(RefusedError(500, f"the server failed: {type(error).__name__}").body, 500)
+
+
+def _body(*kinds: type[BaseModel]) -> dict[str, Any]:
+    """The description of a body that is read by hand, so that its size is known before it is parsed."""
+    schemas = [kind.model_json_schema() for kind in kinds]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

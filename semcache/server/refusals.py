@@ -1,0 +1,27 @@
+"""What is answered in place of a ranking: a status, a sentence, and when to come again."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+
+class RefusedError(Exception):
+    """A request that is not answered by a ranking; ``status`` is that of HTTP, ``retry_after_s`` when to come again."""
+
+    def __init__(self, status: int, message: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The sentence where clients of Cohere (message), Jina (detail) and TEI (error, error_type) look for it."""
+        said, kind = str(self), HTTPStatus(self.status).phrase
+        return {"message": said, "detail": said, "error": said, "error_type": kind}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Retry-After, and for a missing key how to give one."""
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

@@ -1,0 +1,79 @@
+"""Runs the application in one process or several, until it is told to end."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
+
+import uvicorn
+from fastapi import FastAPI
+
+from semcache.errors import ConfigurationError
+from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.server.app import create_app
+from semcache.server.watching import MULTIPROCESS, has_prometheus
+from semcache.settings import Settings
+
+_LISTEN_BACKLOG = 2048
+"""Connections that wait to be accepted: as uvicorn has it by default."""
+
+
+def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serve until SIGTERM or Ctrl-C, then answer what is under way.
+
+    Several workers read their settings from environment and YAML themselves. Raises ConfigurationError when these
+    cannot be used, before a process is started.
+    """
+    shutdown_s = int(settings.server.shutdown_s)
+    log_to_stderr()
+    if workers == 1:
+        app: FastAPI | str = create_app(settings=settings)
+    else:
+        if settings.redis.url.get_secret_value() == "embedded":
+            raise ConfigurationError(
+                f"server.workers is {workers} and redis.url is embedded: each worker would have a Redis of its own; "
+                "start one by `semcache redis`, and pass its url"
+            )
+        # A worker that cannot start is started again for ever, so what is wrong must be seen before.
+        OptimizedRerankerPipeline.from_settings(settings).close()
+        app = "semcache.server.serving:from_environment"
+    # Ctrl-C and SIGTERM are raised once more as KeyboardInterrupt after the last answer.
+    with _metrics_of_all(workers), suppress(KeyboardInterrupt):
+        uvicorn.run(
+            app,
+            factory=isinstance(app, str),
+            host=host,
+            port=port,
+            workers=workers,
+            backlog=_LISTEN_BACKLOG,
+            timeout_graceful_shutdown=shutdown_s,
+            # Metrics count requests; a line for each would cost more than an exact hit.
+            access_log=False,
+            server_header=False,
+        )
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker process."""
+    log_to_stderr()
+    return create_app()
+
+
+def log_to_stderr() -> None:
+    """Show the log of semcache, warnings and up, beside that of uvicorn, unless logging is set up."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@contextmanager
+def _metrics_of_all(workers: int) -> Iterator[None]:
+    """A folder in which several workers keep their metrics, unless the environment names one."""
+    if workers == 1 or os.environ.get(MULTIPROCESS) or not has_prometheus():
+        yield
+        return
+    with TemporaryDirectory(prefix="semcache-metrics-") as folder:
+        os.environ[MULTIPROCESS] = folder
+        try:
+            yield
+        finally:
+            del os.environ[MULTIPROCESS]
