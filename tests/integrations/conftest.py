@@ -37,6 +37,7 @@ _LIBRARIES = {
     "test_llama_index.py": "llama_index",
     "test_llama_index_rerank.py": "llama_index",
     "test_rerank_service.py": "cohere",
+    "test_server.py": "cohere",
 }
 _missing = {file: library for file, library in _LIBRARIES.items() if find_spec(library) is None}
 

@@ -1,13 +1,15 @@
-"""A pipeline of a counting reranker and a real Redis, and its server, for all tests of a module's limits."""
+"""A pipeline of a counting reranker and a real Redis, and its server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from threading import Event
 from typing import Any
 
 import pytest
 from httpx import Client
 
 from semcache import OptimizedRerankerPipeline
+from semcache.protocols import FloatArray, Pair
 from semcache.server import create_app
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
@@ -15,6 +17,21 @@ from tests.scripted import PATIENCE_S
 from tests.server.running import running
 
 Serve = Callable[..., Client]
+
+
+class Waiting(CountingReranker):
+    """Waits inside the model when the query is "wait", until the test sets ``go``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = Event()
+        self.go = Event()
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        if any(query == "wait" for query, _ in pairs):
+            self.inside.set()
+            assert self.go.wait(PATIENCE_S), "the test did not let this call go on"
+        return super().score(pairs)
 
 
 @pytest.fixture

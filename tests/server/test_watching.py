@@ -1,0 +1,123 @@
+"""Whether the process lives, whether requests may come, and what was counted."""
+
+import sys
+from threading import Event
+from typing import Any
+
+import pytest
+from httpx import Client
+from prometheus_client import CollectorRegistry
+
+from semcache import OptimizedRerankerPipeline
+from semcache.errors import MissingExtraError
+from semcache.observers import PrometheusObserver
+from semcache.server import create_app
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+from tests.rerank_service import RerankService, Response
+from tests.scripted import PATIENCE_S
+from tests.server.conftest import Serve
+from tests.server.running import running
+
+ASKED = {"query": "red apples", "documents": ["an apple", "a car"]}
+
+
+def until_ready(client: Client, tries: int = 2000) -> bool:
+    return any(client.get("/readyz").status_code == 200 for _ in range(tries))
+
+
+def test_it_is_ready_when_its_models_are_loaded(serve: Serve) -> None:
+    class Loading(CountingReranker):
+        loaded = Event()
+
+        def score(self, pairs: Any) -> Any:
+            assert self.loaded.wait(PATIENCE_S)
+            return super().score(pairs)
+
+    client = serve(Loading())
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["message"]) == (503, "models are being loaded")
+    assert client.get("/healthz").text == "alive\n"
+    Loading.loaded.set()
+    assert until_ready(client)
+
+
+def test_a_model_that_cannot_be_loaded_is_said_without_its_message(
+    redis_url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(WordEmbedder):
+        def embed(self, texts: Any) -> Any:
+            raise OSError("/home/me/secret-folder")
+
+    settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace})
+    pipeline = OptimizedRerankerPipeline(CountingReranker(), None, embedding_model=Broken(), settings=settings)
+    with pipeline, running(create_app(pipeline)) as url, Client(base_url=url) as client:
+        answers = (client.get("/readyz").json()["message"] for _ in range(2000))
+        said = next(message for message in answers if "cannot be loaded" in message)
+        assert "secret-folder" not in said
+        assert client.post("/v2/rerank", json=ASKED).status_code == 200
+    assert "secret-folder" in caplog.text
+
+
+def test_a_redis_that_is_away_makes_no_difference() -> None:
+    settings = Settings(redis={"url": "redis://127.0.0.1:9"})
+    pipeline = OptimizedRerankerPipeline(CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings)
+    with pipeline, running(create_app(pipeline)) as url, Client(base_url=url) as client:
+        assert until_ready(client)
+        assert client.post("/v2/rerank", json=ASKED).headers["X-Semcache-Status"] == "fresh"
+
+
+def test_a_service_that_is_away_is_stood_in_for(redis_url: str, namespace: str) -> None:
+    with RerankService("tei") as service:
+        service.always = lambda handler, request: Response({"message": "no"}, 500)
+        settings = Settings(
+            redis={"url": redis_url},
+            cache={"namespace": namespace},
+            rerankers=[
+                {"kind": "http", "dialect": "tei", "url": service.url, "retries": 0},
+                {"kind": "retrieval-order"},
+            ],
+        )
+        pipeline = OptimizedRerankerPipeline.from_settings(settings, embedder=WordEmbedder())
+        with pipeline, running(create_app(pipeline)) as url, Client(base_url=url) as client:
+            assert until_ready(client)
+            assert client.post("/v2/rerank", json=ASKED).headers["X-Semcache-Status"] == "degraded"
+            service.always = None
+            pipeline.reranker.reset()
+            assert client.post("/v2/rerank", json=ASKED).headers["X-Semcache-Status"] == "fresh"
+
+
+def test_stats_and_metrics_count_requests(redis_url: str, namespace: str) -> None:
+    registry = CollectorRegistry()
+    settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace})
+    pipeline = OptimizedRerankerPipeline(
+        CountingReranker(),
+        None,
+        embedding_model=WordEmbedder(),
+        settings=settings,
+        observers=[PrometheusObserver(registry)],
+    )
+    with pipeline, running(create_app(pipeline, registry=registry)) as url, Client(base_url=url) as client:
+        for _ in range(2):
+            client.post("/v2/rerank", json=ASKED)
+        assert client.get("/stats").json()["cache"]["requests"] == 2
+        metrics = client.get("/metrics")
+        assert 'semcache_requests_total{reason="",status="exact"} 1.0' in metrics.text
+        assert metrics.headers["Content-Type"].startswith("text/plain; version=")
+
+
+def test_openapi_describes_what_is_sent_and_answered(serve: Serve) -> None:
+    described = serve().get("/openapi.json").json()
+    asked = described["paths"]["/v2/rerank"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"query", "documents"} <= set(asked["required"])
+    assert "RerankAnswer" in described["components"]["schemas"]
+
+
+def test_without_fastapi_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fastapi" or name == "semcache.server.app"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    import semcache.server
+
+    with pytest.raises(MissingExtraError, match=r"redis-semcache\[server\]"):
+        _ = semcache.server.create_app
