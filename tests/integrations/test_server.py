@@ -1,11 +1,16 @@
 """Cohere's own clients against `semcache serve`: only their base url is another one."""
 
 import asyncio
+import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cohere
 import pytest
+import yaml
 
 from semcache import OptimizedRerankerPipeline
 from semcache.server import create_app
@@ -13,6 +18,7 @@ from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.server.running import running
 
+DOCS = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
 KEY = "sk-0123456789abcdef"
 QUERY = "how far is the moon"
 TEXTS = [f"text {number} of {'the moon' if number % 3 else 'a car'}" for number in range(40)]
@@ -21,7 +27,10 @@ TEXTS = [f"text {number} of {'the moon' if number % 3 else 'a car'}" for number 
 @pytest.fixture
 def pipeline(redis_url: str, namespace: str, model: CountingReranker) -> Iterator[OptimizedRerankerPipeline]:
     settings = Settings(
-        redis={"url": redis_url}, cache={"namespace": namespace}, reuse={"audit_rate": 0}, server={"api_keys": KEY}
+        redis={"url": redis_url, "timeout_s": 5},
+        cache={"namespace": namespace},
+        reuse={"audit_rate": 0},
+        server={"api_keys": KEY},
     )
     with OptimizedRerankerPipeline(model, None, embedding_model=WordEmbedder(), settings=settings) as pipeline:
         yield pipeline
@@ -85,3 +94,25 @@ def test_many_clients_at_once_lose_no_request(url: str, best: list[int], model: 
         assert all(order == best[:5] for order in threads.map(ask, range(50)))
     # One flight of equal requests, or the cache: the model was asked once about each pair, and for its probes.
     assert len([pair for pair in model.pairs if pair[0] == QUERY]) == len(TEXTS)
+
+
+def test_the_examples_of_the_docs_get_the_document_that_answers(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shared_words(query: str, texts: list[str]) -> list[float]:
+        return [len(set(query.split()) & set(text.lower().split())) for text in texts]
+
+    words = OptimizedRerankerPipeline(shared_words, None, embedding_model=WordEmbedder(), settings=settings)
+    blocks = dict(re.findall(r"^```(bash|python)\n(.*?)^```", DOCS[: DOCS.index("| route")], re.M | re.S))
+    with words, running(create_app(words, settings=settings)) as url:
+        exec(blocks["python"].replace("http://localhost:8080", url), {})
+        assert capsys.readouterr().out.startswith("1 0.")
+        command = shlex.split(blocks["bash"].replace("\\\n", "").replace("http://localhost:8080", url))
+        answer = subprocess.run([*command, "--silent"], capture_output=True, text=True, check=True).stdout
+    assert "HTTP/1.1 200 OK" in answer
+    assert '"index":1' in answer
+
+
+def test_the_settings_of_the_docs_can_be_used() -> None:
+    [block] = re.findall(r"^```yaml\n(.*?)^```", DOCS, re.M | re.S)
+    assert Settings(**yaml.safe_load(block)).server.workers == 2

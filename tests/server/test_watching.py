@@ -1,10 +1,14 @@
 """Whether the process lives, whether requests may come, and what was counted."""
 
+import re
 import sys
+import tomllib
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+import yaml
 from httpx import Client
 from prometheus_client import CollectorRegistry
 
@@ -13,6 +17,7 @@ from semcache.errors import MissingExtraError
 from semcache.observers import PrometheusObserver
 from semcache.server import create_app
 from semcache.settings import Settings
+from semcache.settings.sources import variables as variables_of
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.rerank_service import RerankService, Response
 from tests.scripted import PATIENCE_S
@@ -111,6 +116,37 @@ def test_openapi_describes_what_is_sent_and_answered(serve: Serve) -> None:
     asked = described["paths"]["/v2/rerank"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"query", "documents"} <= set(asked["required"])
     assert "RerankAnswer" in described["components"]["schemas"]
+
+
+def test_the_docs_name_every_route_setting_and_header(serve: Serve) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
+    client = serve()
+    for path, methods in client.get("/openapi.json").json()["paths"].items():
+        for method in methods:
+            assert f"| `{method.upper()} {path}` |" in docs
+    headers = client.post("/v2/rerank", json=ASKED).headers
+    for name in filter(re.compile("x-semcache-").match, headers):
+        assert f"`{name}`" in docs.lower()
+
+
+def test_the_containers_say_what_the_settings_do() -> None:
+    top = Path(__file__).parents[2]
+    compose = yaml.safe_load((top / "compose.yaml").read_text())
+    assert compose["services"]["redis"]["image"] == "redis:8"
+    semcache, server = compose["services"]["semcache"], Settings().server
+    assert semcache["ports"] == [f"127.0.0.1:{server.port}:{server.port}"]
+    assert float(semcache["stop_grace_period"].rstrip("s")) > server.shutdown_s
+    variables = variables_of(Settings)
+    assert set(semcache["environment"]) <= set(variables)
+    dockerfile = (top / "Dockerfile").read_text()
+    assert set(re.findall(r"SEMCACHE_\w+", dockerfile)) <= set(variables)
+    assert f"EXPOSE {server.port}\n" in dockerfile and f":{server.port}/readyz" in dockerfile
+    copied = {name for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.M) for name in line.split()}
+    kept = {line[1:] for line in (top / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == kept and all((top / name).exists() for name in copied)
+    extras = tomllib.loads((top / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [asked] = re.findall(r"'\.\[(.*)\]'", dockerfile)
+    assert set(asked.split(",")) <= set(extras)
 
 
 def test_without_fastapi_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
