@@ -176,14 +176,38 @@ def _result(minutes: float, log: _Log, machine: Mapping[str, Any]) -> Experiment
             "Requests by status": by_status(log.reports),
             "What else happened": [{"what": what, "times": times} for what, times in sorted(counts.items())],
             "Faults": _fault_rows(log),
+            "What the client has allocated": _allocated(log),
             "Objects that grew most from the first count after a fourth of the run to the last": type_growth(
                 [report["types"] for report in log.reports if "types" in report and report["at_s"] > settling * 60]
             ),
         },
         notes=[line for report in log.reports for line in report["described"]][:40],
         seed=_SEED,
-        series={"samples": log.samples, "reports": log.reports, "faults": log.faults},
+        series={"samples": _short(log.samples), "reports": _short(log.reports), "faults": log.faults},
     )
+
+
+def _allocated(log: _Log) -> list[dict[str, Any]]:
+    """Every two minutes: in use and kept by malloc, and small objects of Python."""
+    reports = [report for report in log.reports if "malloc_mib" in report]
+    return [
+        {"minute": round(report["at_s"] / 60, 1)}
+        | {name: report[name] for name in ("malloc_mib", "malloc_free_mib", "python_blocks")}
+        for report in reports[::24]
+    ]
+
+
+def _short(seen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Without what is no series, and with two places."""
+    left_out = ("types", "described", "counts")
+    return [
+        {
+            name: round(value, 2) if isinstance(value, float) else value
+            for name, value in each.items()
+            if name not in left_out
+        }
+        for each in seen
+    ]
 
 
 def _exact(value: float) -> Quantile:

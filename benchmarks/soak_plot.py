@@ -22,6 +22,10 @@ def plot(result: ExperimentResult, path: Path) -> None:
     memory, server, counts, latency = panels
     for name, label in (("rss_mib", "RSS"), ("uss_mib", "USS"), ("own_mib", "own: no files")):
         memory.plot(minutes, [sample[name] for sample in samples], label=label)
+    allocated = [report for report in reports if "malloc_mib" in report]
+    for name, label in (("malloc_mib", "malloc, in use"), ("malloc_free_mib", "malloc, kept")):
+        points = [(report["at_s"] / 60, report[name]) for report in allocated]
+        memory.plot(*zip(*points, strict=True), label=label, linestyle="--")
     memory.set(title="Memory of the client", ylabel="MiB")
     memory.set_ylim(bottom=0)
     there = [sample for sample in samples if "used_mib" in sample]
