@@ -16,12 +16,13 @@ from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
-from semcache.flow.drive import Calls, ScoreDocuments, arun, run
+from semcache.flow.calls import Calls, ScoreDocuments
 from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
 from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
+from semcache.flow.run import arun, run
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import guard_of
 from semcache.observers import OutageLog, checked_observers, notify

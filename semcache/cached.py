@@ -16,12 +16,12 @@ from semcache.degradation.cascade import Cascade
 from semcache.documents import TextOf, reader_of
 from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
-from semcache.flow.drive import arun, arun_many, run, run_many, written_later
 from semcache.flow.hints import one_per_query, with_hints
 from semcache.flow.outcome import Outcome, ranking, reranked
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
 from semcache.flow.rerank import Flow, rerank
+from semcache.flow.run import arun, arun_many, run, run_many, written_later
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
 from semcache.identity.identity import Identity
 from semcache.identity.ladder import IdentifiedLadder, primary_of

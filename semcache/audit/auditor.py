@@ -18,10 +18,10 @@ from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade
 from semcache.entries.fingerprint import entry_id, tenant_group
 from semcache.events import AuditDropped
-from semcache.flow.drive import run
 from semcache.flow.outcome import Evidence, Outcome
 from semcache.flow.requests import Request
 from semcache.flow.rerank import remember
+from semcache.flow.run import run
 from semcache.protocols import Clock, Ladder, Scored
 from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status

@@ -26,10 +26,10 @@ from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
 from semcache.errors import QueueFullError
 from semcache.events import RepairDropped, Repaired
-from semcache.flow.drive import run
 from semcache.flow.outcome import Outcome
 from semcache.flow.requests import Request
 from semcache.flow.rerank import rerank
+from semcache.flow.run import run
 from semcache.protocols import Ladder, Scored
 from semcache.ranking import Status
 from semcache.rerankers.awaiting import OWN_LOOP

@@ -3,11 +3,12 @@
 import numpy as np
 
 from semcache.events import Event
-from semcache.flow.drive import Calls, run
+from semcache.flow.calls import Calls
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import Flow, rerank
+from semcache.flow.run import run
 from semcache.protocols import Store
 from tests.fakes import CountingReranker, MemoryStore, OneRung, WordEmbedder
 

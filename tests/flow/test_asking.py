@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from semcache.documents import Document
 from semcache.entries.entry import Neighbour
-from semcache.flow.drive import run, run_many
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.flow.prune import is_explored, learned, vectors_at_hand
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import rerank
 from semcache.flow.reuse import Learned
+from semcache.flow.run import run, run_many
 from semcache.flow.steps import Step
 from semcache.protocols import Scored
 from semcache.pruning.features import features

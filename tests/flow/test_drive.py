@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
-from semcache.flow.drive import Calls, adrive, arun, arun_many, drive, lockstep, run, run_many, written_later
+from semcache.flow.calls import Calls
+from semcache.flow.drive import adrive, drive, lockstep
+from semcache.flow.run import arun, arun_many, run, run_many, written_later
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 from semcache.runtime.budget import current_budget

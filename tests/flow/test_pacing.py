@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semcache.flow.drive import Calls, arun_many, run_many
+from semcache.flow.calls import Calls
 from semcache.flow.pacing import first_within
+from semcache.flow.run import arun_many, run_many
 from semcache.flow.steps import Score
 from semcache.protocols import Scored
 from tests.fakes import MemoryStore

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import document_fingerprint, entry_id
 from semcache.events import CacheFailed, TrustRefused
-from semcache.flow.drive import Calls, drive, run_many
+from semcache.flow.calls import Calls
+from semcache.flow.drive import drive
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import rerank
+from semcache.flow.run import run_many
 from semcache.flow.steps import Embed, FindNeighbours, Score, Step
 from semcache.protocols import FloatArray, Pair, Scored
 from semcache.ranking import Status

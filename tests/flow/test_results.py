@@ -3,11 +3,12 @@
 import pytest
 
 from semcache.errors import InvalidInputError
-from semcache.flow.drive import Calls, run
+from semcache.flow.calls import Calls
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import remember
 from semcache.flow.results import find_results, ranks
+from semcache.flow.run import run
 from semcache.protocols import Store
 from tests.fakes import MemoryStore, WordEmbedder
 

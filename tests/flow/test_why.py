@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from semcache.flow.drive import Calls, run, run_many
+from semcache.flow.calls import Calls
 from semcache.flow.outcome import answered, lookup
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.requests import checked_request
 from semcache.flow.rerank import find, rerank
+from semcache.flow.run import run, run_many
 from semcache.flow.why import degraded
 from semcache.protocols import FloatArray, Scored
 from semcache.ranking import Status
