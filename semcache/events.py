@@ -105,6 +105,14 @@ class TopologyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PrimaryChanged:
+    """The Sentinels name another primary than before: a failover. Addresses are ``host:port``."""
+
+    before: str
+    primary: str
+
+
+@dataclass(frozen=True, slots=True)
 class OptionIgnored:
     """An option of the Redis url was left out at the set-up, because semcache decides it itself."""
 
@@ -278,6 +286,7 @@ Event = (
     | ShardRecovered
     | ShardLeftOut
     | TopologyChanged
+    | PrimaryChanged
     | OptionIgnored
     | IndexCreated
     | NeighboursSkipped

@@ -6,6 +6,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
     cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
                   EntryDamaged, VectorRefused
     Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
+    Sentinel      PrimaryChanged
     trust         TrustRefused, TrustChanged, AuditDropped
     pruning       PruningChanged, PruningMeasured
     rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged

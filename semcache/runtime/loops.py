@@ -73,6 +73,12 @@ class PerLoop(Generic[T]):
         await anext(opened.guard)
         return value
 
+    def each_soon(self, act: Callable[[T], None]) -> None:
+        """Let every loop that runs call ``act`` with its value, without waiting for it."""
+        for loop, opened in list(self._opened.items()):
+            with suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(act, opened.value)
+
     async def close_running(self) -> None:
         """Close the running loop's value; a later call opens another one."""
         opened = self._opened.pop(asyncio.get_running_loop(), None)

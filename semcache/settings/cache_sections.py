@@ -20,7 +20,8 @@ class Redis(Section):
 
     url: SecretStr = knob(
         SecretStr("redis://localhost:6379"),
-        "Where Redis is: redis://, rediss:// or unix://, or embedded to start a private one on this machine",
+        "Where Redis is: redis://, rediss://, redis+sentinel:// or unix://, or embedded to start a private one on this "
+        "machine",
         reason="the address of a Redis with its own default settings",
     )
     budget_s: float = knob(
@@ -71,8 +72,13 @@ class Redis(Section):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() != "embedded" and not re.match(r"(rediss?|unix)://.", url.get_secret_value()):
-            raise ValueError("use redis://host:port, rediss://host:port, unix:///path/to/socket, or embedded")
+        if url.get_secret_value() != "embedded" and not re.match(
+            r"(rediss?(\+sentinel)?|unix)://.", url.get_secret_value()
+        ):
+            raise ValueError(
+                "use redis://host:port, rediss://host:port, redis+sentinel://host:port/service, unix:///path/to/socket "
+                "or embedded"
+            )
         return url
 
     @model_validator(mode="after")

@@ -10,8 +10,9 @@ from semcache.redis.rights import acl_rules
 from semcache.redis.server.embedded import EmbeddedRedis
 from tests.redis.certificate import CERTIFICATE
 from tests.redis.proxy import Proxy
+from tests.redis.sentinels import trio
 
-DEPLOYMENTS = ("one server", "TLS", "least rights", "cluster", "cluster with least rights")
+DEPLOYMENTS = ("one server", "TLS", "least rights", "Sentinels", "cluster", "cluster with least rights")
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,13 @@ def restricted_url(redis_url: str) -> Iterator[str]:
         admin.execute_command("ACL", "SETUSER", *_rules().split())
         yield redis_url.replace("unix://", "unix://least:password@")
         admin.acl_deluser("least")
+
+
+@pytest.fixture(scope="session")
+def sentinels_url() -> Iterator[str]:
+    """Sentinels that watch a primary and its replica."""
+    with trio() as group:
+        yield group.url
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +64,8 @@ def deployment_url(request: pytest.FixtureRequest, redis_url: str) -> str:
             url = request.getfixturevalue("tls_url")
         case "least rights":
             url = request.getfixturevalue("restricted_url")
+        case "Sentinels":
+            url = request.getfixturevalue("sentinels_url")
         case "cluster":
             url = request.getfixturevalue("cluster").url
         case "cluster with least rights":

@@ -44,6 +44,7 @@ def test_every_event_changes_a_metric(registry: CollectorRegistry) -> None:
         ("semcache_shard_outage_seconds_sum", {"node": "h:2"}, 2),
         ("semcache_shards_left_out_total", {"node": "h:2"}, 1),
         ("semcache_topology_changes_total", {}, 1),
+        ("semcache_primary_changes_total", {}, 1),
         ("semcache_indexes_created_total", {}, 1),
         ("semcache_neighbours_skipped_total", {}, 2),
         ("semcache_trust_refused_total", {"difference": "negation"}, 1),

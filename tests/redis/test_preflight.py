@@ -278,7 +278,7 @@ class TestOtherServers:
             assert process.stdout is not None
             assert any(b"Sentinel ID" in line for line in process.stdout)
             with pytest.raises(
-                StoreError, match=r"stores nothing: .*; if it is a Sentinel, use the url of the primary"
+                StoreError, match=r"stores nothing: .*; if it is a Sentinel, write redis.sentinel://host:port/service"
             ):
                 cache_at(f"unix://{tmp_path}/s")
             process.kill()

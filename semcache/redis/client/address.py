@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 
 from semcache.errors import ConfigurationError
+from semcache.redis.client.sentinel import Sentinels
 
 Kind = Literal["tcp", "tls", "unix"]
 
@@ -44,7 +45,8 @@ class Address:
 
     They hold nothing that decides how replies are read or how long is waited: that is semcache's own. ``ignored`` holds
     the options that were left out for this reason, each with what to do instead. ``others`` are further nodes of a
-    cluster, host and port, to be asked if this one does not answer.
+    cluster, host and port, to be asked if this one does not answer. With ``sentinels`` it is the primary that these
+    name, and ``parameters`` have no host.
 
     Raises ConfigurationError for a database other than 0, and for certificates that are not where they should be.
     """
@@ -53,6 +55,7 @@ class Address:
     parameters: Mapping[str, Any] = field(repr=False)  # a password may be among them
     ignored: Mapping[str, str] = field(default_factory=dict)
     others: tuple[tuple[str, int], ...] = ()
+    sentinels: Sentinels | None = None
 
     def __post_init__(self) -> None:
         database = str(self.parameters.get("db") or 0)
@@ -77,6 +80,9 @@ class Address:
         """The server in words, without user or password: ``Redis at redis://localhost:6379``."""
         if self.kind == "unix":
             return f"Redis at unix://{self.parameters.get('path', '')}"
+        if self.sentinels is not None:
+            scheme = "rediss" if self.kind == "tls" else "redis"
+            return f"Redis at {scheme}+sentinel://{self.sentinels}/{self.sentinels.service}"
         host = str(self.parameters.get("host", "localhost"))
         shown = f"[{host}]" if ":" in host else host
         return f"Redis at {'rediss' if self.kind == 'tls' else 'redis'}://{shown}:{self.parameters.get('port', 6379)}"

@@ -42,7 +42,8 @@ def server_of(redis_url: object, redis_client: object | None = None) -> "Address
 class RedisConnection:
     """One Redis, for any number of threads and event loops.
 
-    ``url`` is ``redis://``, ``rediss://``, ``unix://``, or ``embedded`` for a private server that all such connections
+    ``url`` is ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``rediss+sentinel://`` with the hosts
+    of Sentinels and the service whose primary is meant, or ``embedded`` for a private server that all such connections
     of the process share and that ends with the last of them; or it is the ``Address`` of a server. A server that is a
     node of a Redis Cluster stands for all of it, which is found out with the first command; a url may name several of
     its nodes, ``redis://host:port,host:port``, of which one has to answer then. For the times, all in seconds, see
@@ -173,6 +174,10 @@ class RedisConnection:
         """What is reached, by what a server said that it is."""
         with self._lock:  # a cluster is asked for its topology once
             if self._reached is None:
+                if _is_of_cluster(reply) and address.sentinels is not None:
+                    raise StoreError(
+                        f"{node.where} is a node of a Redis Cluster, which needs no Sentinels; use the url of a node"
+                    )
                 if _is_of_cluster(reply):
                     self._reached = ClusterConnection(address, self._open_node, self._on_event)
                 elif len(self._seeds) > 1:

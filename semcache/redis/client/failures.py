@@ -7,6 +7,7 @@ from ssl import SSLCertVerificationError
 from redis import exceptions
 
 from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
+from semcache.redis.client.sentinel import PrimaryNotKnownError, ServiceNotWatchedError
 
 FOREIGN = (exceptions.RedisError, OSError)
 """The errors that redis-py raises: its own, and sometimes one of the operating system for the socket."""
@@ -19,7 +20,7 @@ CLUSTER = (
 
 # By the beginning of a command that the server does not know.
 _UNKNOWN_COMMANDS = {
-    "get": "{where} stores nothing: {message}; if it is a Sentinel, use the url of the primary that it watches",
+    "get": "{where} stores nothing: {message}; if it is a Sentinel, write redis+sentinel://host:port/service",
     "eval": "{where} has no scripting: {message}; entries are written by Lua scripts, so let the server keep EVAL and "
     "EVALSHA",
     "ft": "{where} has no search module: {message}; use Redis 8 or Redis Stack, or the url 'embedded' "
@@ -37,12 +38,23 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
     (
         (exceptions.AuthenticationError, exceptions.AuthorizationError),
         StoreError,
-        "{where} refused the user name or password: {message}; correct them in the Redis url",
+        "{where} refused the user name or password: {message}; correct them in the Redis url (at Sentinels also "
+        "?sentinel_password=)",
     ),
     (
         (exceptions.MaxConnectionsError,),
         StoreError,
         "{where}: {message}; more calls at once than the connection pool allows",
+    ),
+    (
+        (ServiceNotWatchedError,),
+        StoreError,
+        "{where}: {message}; name one of them behind the hosts, redis+sentinel://host:port/service",
+    ),
+    (
+        (PrimaryNotKnownError,),
+        StoreUnavailableError,
+        "{where}: {message}; it is looked for again until the Sentinels have chosen another",
     ),
     ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {message}"),
     (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -12,15 +13,21 @@ import redis.sentinel
 from redis.credentials import CredentialProvider
 
 from semcache.errors import ConfigurationError
-from semcache.redis.client.address import ASYNC, ONLY_SYNC, SYNC, TLS_OPTIONS, Address
+from semcache.redis.client.address import ASYNC, ONLY_SYNC, SYNC, TLS_OPTIONS, Address, Kind
+from semcache.redis.client.sentinel import Sentinels
 
 _POOLS = (redis.ConnectionPool, redis.asyncio.ConnectionPool)
 _CLIENTS = (redis.Redis, redis.asyncio.Redis)
 _CLUSTERS = (redis.cluster.RedisCluster, redis.asyncio.RedisCluster)
-_SENTINELS = (
-    *(redis.sentinel.Sentinel, redis.sentinel.SentinelConnectionPool),
-    *(redis.asyncio.sentinel.Sentinel, redis.asyncio.sentinel.SentinelConnectionPool),
-)
+_SENTINELS = (redis.sentinel.Sentinel, redis.asyncio.sentinel.Sentinel)
+_SENTINEL_POOLS = (redis.sentinel.SentinelConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool)
+_SERVERS: Mapping[type, Kind] = {connection: kind for known in (SYNC, ASYNC) for kind, connection in known.items()}
+_OF_SENTINELS: Mapping[type, Kind] = {
+    redis.sentinel.SentinelManagedConnection: "tcp",
+    redis.sentinel.SentinelManagedSSLConnection: "tls",
+    redis.asyncio.sentinel.SentinelManagedConnection: "tcp",
+    redis.asyncio.sentinel.SentinelManagedSSLConnection: "tls",
+}
 _TAKEN = frozenset(
     {
         *("host", "port", "path", "db", "username", "password", "credential_provider"),
@@ -34,18 +41,35 @@ _TAKEN = frozenset(
 def address_of_client(client: object) -> Address:
     """The address of a redis-py client or connection pool, for threads or for event loops.
 
-    Nothing is sent over the client. Of a Redis Cluster it is the address of one node. Raises ConfigurationError for a
-    client whose connections cannot be made anew: of Sentinel, of a class that redis-py does not know (a fake, for one),
-    with a ``redis_connect_func``.
+    Nothing is sent over the client. Of a Redis Cluster it is the address of one node, and of a client of Sentinels the
+    primary of its service. Raises ConfigurationError for a client whose connections cannot be made anew: of replicas
+    that Sentinels name, of a class that redis-py does not know (a fake, for one), with a ``redis_connect_func``.
     """
     pool = client if isinstance(client, _POOLS) else getattr(client, "connection_pool", None)
     if isinstance(client, _CLUSTERS):
         return _node_of(client)
-    if isinstance(client, _SENTINELS) or isinstance(pool, _SENTINELS):
-        raise _refused(client, "Sentinel is not supported yet; pass a client or the url of the primary itself")
+    if isinstance(client, _SENTINELS):
+        raise _refused(client, "it watches several services; pass a client of one, sentinel.master_for(service)")
+    if isinstance(pool, _SENTINEL_POOLS):
+        return _watched_by_sentinels(client, pool)
     if not isinstance(client, (*_CLIENTS, *_POOLS)) or not isinstance(pool, _POOLS):
         raise _refused(client, "pass a redis.Redis, a redis.asyncio.Redis, or a connection pool of one of them")
-    kinds = {connection: kind for known in (SYNC, ASYNC) for kind, connection in known.items()}
+    return _address(client, pool, _SERVERS)
+
+
+def _watched_by_sentinels(client: object, pool: Any) -> Address:
+    """The primary of the service that a client of Sentinels is for."""
+    if not pool.is_master:
+        raise _refused(client, "entries are written to the primary; pass sentinel.master_for(service)")
+    asked = [_address(client, one.connection_pool, _SERVERS) for one in pool.sentinel_manager.sentinels]
+    hosts = tuple((str(one.parameters["host"]), int(one.parameters["port"])) for one in asked)
+    login = {name: value for name, value in asked[0].parameters.items() if name not in ("host", "port", "db")}
+    if asked[0].kind == "tls":
+        login["ssl"] = True
+    return replace(_address(client, pool, _OF_SENTINELS), sentinels=Sentinels(pool.service_name, hosts, login))
+
+
+def _address(client: object, pool: Any, kinds: Mapping[type, Kind]) -> Address:
     # Not by isinstance: a subclass may connect to something that is no server, as fakes do.
     if pool.connection_class not in kinds:
         raise _refused(client, f"connections of class {pool.connection_class.__name__} cannot be made anew")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
+from weakref import WeakMethod
 
 import redis
 import redis.asyncio
@@ -17,7 +18,7 @@ from semcache.errors import (
     StoreTooSlowError,
     StoreUnavailableError,
 )
-from semcache.events import Event
+from semcache.events import Event, PrimaryChanged
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
@@ -27,6 +28,7 @@ from semcache.redis.client.index_creation import IndexCreation
 from semcache.redis.client.pipelined_pool import PipelinedPool
 from semcache.redis.client.pool import ConnectionPool
 from semcache.redis.client.prober import Prober, quickest_answer_s
+from semcache.redis.client.sentinel import HostPort, PrimaryFinder, afollowing, following
 from semcache.redis.client.timed_socket import bounded
 from semcache.runtime.budget import current_budget
 from semcache.runtime.loops import PerLoop
@@ -36,6 +38,9 @@ _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 
 _BOUNDED = {kind: bounded(connection) for kind, connection in SYNC.items()}
+_FOLLOWING = {kind: following(connection) for kind, connection in _BOUNDED.items()}
+_ASYNC_FOLLOWING = {kind: afollowing(connection) for kind, connection in ASYNC.items()}
+"""Those whose address the Sentinels tell."""
 
 _ROUND_TRIPS = 5
 """Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
@@ -82,6 +87,7 @@ class NodeConnection:
         )
         self._revive = revive
         self._address = address
+        self._on_event = on_event
         self.where: str = address.where
         self._options: dict[str, Any] = {
             "socket_timeout": timeout_s,
@@ -94,14 +100,20 @@ class NodeConnection:
         # Keep-alive notices a peer that vanished without closing. Unix sockets refuse the option, and need none.
         if self._address.kind != "unix":
             self._options["socket_keepalive"] = True
-        pool = self._redis_pool(redis.ConnectionPool, _BOUNDED, Retry)
+        kinds, async_kinds = _BOUNDED, ASYNC
+        if address.sentinels is not None:
+            kinds, async_kinds = _FOLLOWING, _ASYNC_FOLLOWING
+            moved = WeakMethod(self._moved)  # else each connection would keep this object alive
+            finder = PrimaryFinder(address.sentinels, connect_timeout_s, partial(_call_if_alive, moved))
+            self._options["find_primary"] = finder.find
+        pool = self._redis_pool(redis.ConnectionPool, kinds, Retry)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
         self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
         # No timeout per read: the pools bound whole batches, which costs less.
-        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, ASYNC, AsyncRetry, socket_timeout=None)
+        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, async_kinds, AsyncRetry, socket_timeout=None)
         self._indexes = IndexCreation(
-            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, ASYNC, AsyncRetry)
+            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, async_kinds, AsyncRetry)
         )
         self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
 
@@ -250,6 +262,13 @@ class NodeConnection:
         """``exchange``, awaited. Commands of tasks that send at the same time share round trips."""
         return await (await self._loop_pool()).exchange(commands, left_s)
 
+    def _moved(self, before: HostPort, primary: HostPort) -> None:
+        """Leave the connections to the primary of before, which may hang for as long as the system waits."""
+        self._pool.close()
+        self.client.connection_pool.disconnect(inuse_connections=False)
+        self._loops.each_soon(PipelinedPool.renew)
+        self._on_event(PrimaryChanged(*(f"{host}:{port}" for host, port in (before, primary))))
+
     async def _loop_pool(self) -> PipelinedPool:
         return self._loops.of_running_loop() or await self._loops.open()
 
@@ -278,6 +297,12 @@ def _finish(sending: Generator[None, None, Replies]) -> Replies:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
     raise RuntimeError("an exchange has two parts only")
+
+
+def _call_if_alive(method: "WeakMethod[Any]", *addresses: HostPort) -> None:
+    call = method()
+    if call is not None:
+        call(*addresses)
 
 
 def _connect_like(pool: Any) -> Callable[[], Any]:

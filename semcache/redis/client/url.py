@@ -2,20 +2,26 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.connection import parse_url
 
 from semcache.errors import ConfigurationError
 from semcache.redis.client.address import ONLY_SYNC, TLS_OPTIONS, Address, Kind
+from semcache.redis.client.sentinel import Sentinels
 from semcache.settings.suggestions import did_you_mean
 
 _KINDS: Mapping[str, Kind] = {"redis": "tcp", "rediss": "tls", "unix": "unix"}
 _USAGE = (
-    "write redis://[user:password@]host:port, rediss://..., unix:///path/to/socket or embedded, with special "
-    "characters of user and password percent-encoded"
+    "write redis://[user:password@]host:port, rediss://..., redis+sentinel://[user:password@]host:port/service, "
+    "unix:///path/to/socket or embedded, with special characters of user and password percent-encoded"
 )
+
+_PORT, _SENTINEL_PORT = 6379, 26379
+_OF_SENTINELS: Mapping[str, str] = {"sentinel_username": "username", "sentinel_password": "password"}
+"""Options with the login at the Sentinels, and how redis-py names them. That of the url is for the primary."""
 
 _TAKEN = frozenset({"db", "username", "password", "client_name", "health_check_interval", *TLS_OPTIONS})
 
@@ -49,12 +55,14 @@ def address_of_url(url: object) -> Address:
         shown = f"{url!r}" if url is None or isinstance(url, int | float) else f"a {type(url).__name__}"
         unset = "; is the environment variable that it comes from set?" if url is None else ""
         raise ConfigurationError(f"redis_url is {shown}, not a text; {_USAGE}{unset}")
+    if re.match(r"rediss?\+sentinel:", url):
+        return _address_of_sentinels(url)
     if not url:
         raise ConfigurationError(f"redis_url is empty; {_USAGE}")
     try:
         parts = urlsplit(url)
         kind = _KINDS[parts.scheme]
-        parts, others = _split_hosts(parts) if kind != "unix" else (parts, ())
+        parts, others = _split_hosts(parts, _PORT) if kind != "unix" else (parts, ())
         _ = parts.port  # raises ValueError unless it is a number
     except (KeyError, ValueError):
         raise _unreadable() from None
@@ -73,14 +81,39 @@ def address_of_url(url: object) -> Address:
     return Address(kind, parameters, {name: _OURS[name] for name in given if name in _OURS}, others)
 
 
-def _split_hosts(parts: SplitResult) -> tuple[SplitResult, tuple[tuple[str, int], ...]]:
+def _address_of_sentinels(url: str) -> Address:
+    """The primary of a service. The rest of the url is that of a Redis, and read as such."""
+    scheme, _, rest = url.partition("+sentinel")
+    try:
+        parts = urlsplit(scheme + rest)
+        first, others = _split_hosts(parts, _SENTINEL_PORT)
+        hosts = ((first.hostname or "", first.port or _SENTINEL_PORT), *others)
+    except ValueError:
+        raise _unreadable() from None
+    path = re.fullmatch(r"/([\w.-]+)(/?[0-9]*)", parts.path)
+    if not hosts[0][0] or (path is None and parts.path.strip("/")):
+        raise _unreadable()
+    if path is None:
+        raise ConfigurationError(f"redis_url names no service that the Sentinels watch; {_USAGE}")
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    login = {_OF_SENTINELS[name]: value for name, value in given if name in _OF_SENTINELS and value}
+    options = urlencode([(name, value) for name, value in given if name not in _OF_SENTINELS])
+    of_primary = address_of_url(urlunsplit(first._replace(path=path[2], query=options)))
+    parameters = {name: value for name, value in of_primary.parameters.items() if name not in ("host", "port")}
+    tls = {name: value for name, value in parameters.items() if name in TLS_OPTIONS}
+    if of_primary.kind == "tls":
+        tls["ssl"] = True
+    return replace(of_primary, parameters=parameters, sentinels=Sentinels(path[1], hosts, {**tls, **login}))
+
+
+def _split_hosts(parts: SplitResult, port: int) -> tuple[SplitResult, tuple[tuple[str, int], ...]]:
     """The url with the first of its hosts alone, and the others. Raises ValueError."""
     login, at, hosts = parts.netloc.rpartition("@")
     first, *others = hosts.split(",")
     read = [urlsplit(f"//{host}") for host in others]
     if not all(one.hostname for one in read):
         raise ValueError("a comma without a host behind it")
-    return parts._replace(netloc=f"{login}{at}{first}"), tuple((one.hostname or "", one.port or 6379) for one in read)
+    return parts._replace(netloc=f"{login}{at}{first}"), tuple((one.hostname or "", one.port or port) for one in read)
 
 
 def _check_options(kind: Kind, given: Mapping[str, str]) -> None:

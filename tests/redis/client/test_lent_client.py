@@ -103,9 +103,9 @@ class Elsewhere(redis.Connection):
 @pytest.mark.parametrize(
     ("client", "message"),
     [
-        (redis.sentinel.Sentinel([("h", 1)]), "Sentinel: Sentinel is not supported yet; pass .* the primary itself"),
-        (redis.sentinel.Sentinel([("h", 1)]).master_for("m"), "Sentinel is not supported yet"),
-        (redis.asyncio.sentinel.Sentinel([("h", 1)]).master_for("m"), "Sentinel is not supported yet"),
+        (redis.sentinel.Sentinel([("h", 1)]), "Sentinel: it watches several services; pass .*master_for"),
+        (redis.asyncio.sentinel.Sentinel([("h", 1)]), "Sentinel: it watches several services; pass .*master_for"),
+        (redis.sentinel.Sentinel([("h", 1)]).master_for("m", db=1), "Redis database 1 .* cannot be used"),
         (redis.Redis(db=1), "Redis database 1 .* cannot be used"),
         (redis.Redis(redis_connect_func=print), "redis_connect_func cannot be taken over"),
         (redis.Redis(ssl=True, ssl_validate_ocsp=True), "ssl_validate_ocsp cannot be taken over"),

@@ -20,6 +20,14 @@ from semcache.redis.client.url import address_of_url
             "secret",
             "redis://h:port",
             "redis://h:99999",
+            *("redis+sentinel://:se/cret@h/m", "redis+sentinel://:12?cret@h/m", "redis+sentinel://:se#cret@h/m"),
+            *(
+                "redis+sentinel://:12/cret@h/m",
+                "redis+sentinel://h/m/cret",
+                "redis+sentinel:///m",
+                "unix+sentinel://h/m",
+            ),
+            *("redis+sentinel://:secret@h,/m", "redis+sentinel://:secret@h:port/m"),
             *("redis://:secret@h,", "redis://:secret@h,,i", "redis://:secret@h,i:port"),
         ),
     ],
@@ -39,6 +47,10 @@ def test_a_url_that_cannot_be_read_is_refused_without_being_quoted(url: str) -> 
         (b"redis://:secret@h", "redis_url is a bytes, not a text"),
         ("", "redis_url is empty; write redis://"),
         ("unix://", "redis_url names no socket"),
+        ("redis+sentinel://h", "redis_url names no service that the Sentinels watch; write .*/service"),
+        ("redis+sentinel://h/m/1", "Redis database 1 .* cannot be used"),
+        ("redis+sentinel://h/m?ssl_cert_reqs=none", "is for TLS"),
+        ("redis://h?sentinel_password=p", "sentinel_password is no option of a Redis url"),
         ("redis://h?foo=bar", "foo is no option of a Redis url; known are: client_name, "),
         ("redis://h?decode_response=1", r"did you mean decode_responses\?"),
         ("redis://h?ssl_cert_reqs=none", "the option ssl_cert_reqs of the Redis url is for TLS; write rediss://"),
@@ -87,6 +99,34 @@ def test_several_hosts_are_the_nodes_of_a_cluster() -> None:
         f"Redis at rediss://{host}" for host in ("h:1", "[::1]:2", "i:6379")
     ]
     assert {one.parameters["password"] for one in address.each()} == {"p"}
+
+
+@pytest.mark.parametrize(
+    ("url", "where", "parameters", "at_sentinels"),
+    [
+        ("redis+sentinel://h/m", "redis+sentinel://h:26379/m", {}, {}),
+        (
+            "redis+sentinel://u:p%2Fw@h:1,[::1]:2,i/my-master.1/0?sentinel_username=s&sentinel_password=q",
+            "redis+sentinel://h:1,[::1]:2,i:26379/my-master.1",
+            {"username": "u", "password": "p/w", "db": 0},
+            {"username": "s", "password": "q"},
+        ),
+        (
+            "rediss+sentinel://h:1/m?ssl_cert_reqs=none&client_name=c",
+            "rediss+sentinel://h:1/m",
+            {"ssl_cert_reqs": "none", "client_name": "c"},
+            {"ssl_cert_reqs": "none", "ssl": True},
+        ),
+    ],
+)
+def test_a_url_of_sentinels(
+    url: str, where: str, parameters: dict[str, object], at_sentinels: dict[str, object]
+) -> None:
+    address = address_of_url(url)
+    assert address.sentinels is not None
+    assert (address.where, address.parameters) == (f"Redis at {where}", parameters)
+    assert address.sentinels.parameters == at_sentinels
+    assert "p/w" not in repr(address)
 
 
 def test_the_password_is_not_in_its_repr() -> None:
