@@ -11,6 +11,7 @@ from semcache.commands.breaker import breaker
 from semcache.commands.calibration.command import calibrate
 from semcache.commands.config import config
 from semcache.commands.demo.command import demo
+from semcache.commands.doctor.command import doctor
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 # In the order in which a newcomer needs them; the help lists them in this order, and groups behind them.
 app.command()(config)
+app.command()(doctor)
 app.add_typer(redis, name="redis")
 for command in (serve, demo, calibrate, bench, breaker):
     app.command()(command)

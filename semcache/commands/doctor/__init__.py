@@ -1,0 +1,1 @@
+"""``semcache doctor``: checks of settings, Redis and models, each with its remedy."""
