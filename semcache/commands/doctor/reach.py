@@ -48,4 +48,4 @@ def reachable(connection: RedisConnection, address: Address | str) -> Finding:
             remedy = _IS_PLAIN + _SILENT
         return Finding(CHECK, Verdict.FAULT, found.seen, remedy or found.remedy)
     kind = "" if connection.topology is None else f", a Redis Cluster of {len(nodes)} shards"
-    return Finding(CHECK, Verdict.OK, f"{connection.where} answers{kind}")
+    return Finding(CHECK, Verdict.OK, f"{connection.node.where} answers{kind}")

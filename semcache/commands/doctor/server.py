@@ -75,7 +75,8 @@ class Server:
 
     def search_module(self) -> Finding:
         """Whether there is vector search, and its version."""
-        (reply,) = self._ask(("FT.INFO", self.state.layout.keys.preflight_index("doctor")))
+        # By the connection and not one node: in a cluster the name of an index belongs to a shard.
+        (reply,) = self.connection.execute((("FT.INFO", self.state.layout.keys.preflight_index("doctor")),))
         if not is_denial(reply) and not is_missing_index(reply):
             value_of(reply, self.connection.where)
         modules = self._info("modules")
@@ -145,11 +146,7 @@ class Server:
         if is_denial(reply):
             return _not_seen("clock", "time")
         seconds, micros = value_of(reply, self.connection.where)
-        apart = int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2
-        if abs(apart) > _CLOCK_S:
-            seen = f"the server's clock is {apart:+.1f} s off this machine's"
-            return Finding("clock", Verdict.WARNING, seen, "let both follow a time server (NTP)")
-        return Finding("clock", Verdict.OK, f"{abs(apart) * 1000:.0f} ms apart")
+        return clock_finding(int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2)
 
     def latency(self) -> Finding:
         """How long the slowest node takes to answer."""
@@ -204,6 +201,14 @@ def memory_finding(info: Mapping[str, str], *, expires: bool) -> Finding:
     if policy.startswith("volatile-") and not expires:
         return Finding("memory", Verdict.WARNING, f"{seen}; entries do not expire, so none is evicted", evict)
     return Finding("memory", Verdict.OK, seen)
+
+
+def clock_finding(apart_s: float) -> Finding:
+    """What it means that the server's clock is ``apart_s`` seconds before this machine's."""
+    if abs(apart_s) > _CLOCK_S:
+        seen = f"the server's clock is {apart_s:+.1f} s off this machine's"
+        return Finding("clock", Verdict.WARNING, seen, "let both follow a time server (NTP)")
+    return Finding("clock", Verdict.OK, f"{abs(apart_s) * 1000:.0f} ms apart")
 
 
 def latency_finding(median_s: float, budget_s: float) -> Finding:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from semcache.commands.app import app
 from semcache.commands.doctor.finding import Finding, Verdict, checked
-from semcache.commands.doctor.server import latency_finding, memory_finding
+from semcache.commands.doctor.server import clock_finding, latency_finding, memory_finding
 from semcache.embedders.adapt import adapt_embedder
 from semcache.errors import StoreError
 from semcache.redis.client.connection import RedisConnection
@@ -78,6 +78,12 @@ def test_a_user_with_the_rights_that_are_advised_is_well(
     found = doctor(server.url.replace("unix://", "unix://advised:password@"))
     assert {finding["verdict"] for finding in found.values()} == {"ok", "skipped"}
     assert found["memory"]["remedy"] == "to see it, allow +info"
+
+
+def test_a_cluster_is_well(cluster: EmbeddedRedis, doctor: Callable[..., Found]) -> None:
+    found = doctor(cluster.url)
+    assert "fault" not in {finding["verdict"] for finding in found.values()}, found
+    assert found["reachable"]["seen"].endswith("a Redis Cluster of 3 shards")
 
 
 def test_it_leaves_nothing_behind(server: EmbeddedRedis, client: redis.Redis, doctor: Callable[..., Found]) -> None:
@@ -284,3 +290,12 @@ def test_memory(limit: str, policy: str, expires: bool, verdict: Verdict, remedy
 @pytest.mark.parametrize(("median_s", "verdict"), [(0.001, Verdict.OK), (0.02, Verdict.WARNING), (0.06, Verdict.FAULT)])
 def test_latency(median_s: float, verdict: Verdict) -> None:
     assert latency_finding(median_s, 0.05).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "verdict"), [(-0.2, Verdict.OK), (60.0, Verdict.WARNING), (-60.0, Verdict.WARNING)]
+)
+def test_clock(apart_s: float, verdict: Verdict) -> None:
+    found = clock_finding(apart_s)
+    assert found.verdict is verdict
+    assert ("NTP" in found.remedy) == (verdict is Verdict.WARNING)
