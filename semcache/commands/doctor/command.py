@@ -17,7 +17,9 @@ def doctor(
         str | None, Option(help='URL of the Redis to check, or "embedded".', show_default="redis.url")
     ] = None,
     namespace: Annotated[str | None, Option(show_default="cache.namespace")] = None,
-    no_models: Annotated[bool, Option("--no-models", help="Load neither embedder nor reranker.")] = False,
+    no_models: Annotated[
+        bool, Option("--no-models", help="Ask neither embedder nor reranker, which may be a paid service.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check settings, Redis and models, and name the remedy of whatever is wrong. Exit code 1 if there is a fault.

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from semcache.commands.doctor.finding import Finding, Verdict
-from semcache.errors import IndexMismatchError
+from semcache.commands.doctor.finding import Finding, Verdict, failed
 from semcache.flow.drive import drive
 from semcache.redis.client.commands import Command
 from semcache.redis.client.connection import RedisConnection
@@ -104,11 +103,11 @@ class Server:
         denials = [reply for reply in self._ask(*tried) if is_denial(reply)]
         if not denials:
             return Finding("rights", Verdict.OK, "keys were written, read and removed as a request does it")
-        seen, _, remedy = str(denied(denials, self.connection.where)).rpartition("; ")
-        return Finding("rights", Verdict.WARNING, f"requests work, but forgetting does not: {seen}", remedy)
+        found = failed("rights", denied(denials, self.connection.where))
+        return replace(found, verdict=Verdict.WARNING, seen=f"requests work, but forgetting does not: {found.seen}")
 
     def index(self) -> Finding:
-        """Whether the index fits the embedder, is finished, and took all entries."""
+        """Whether the index is finished and took all entries. Raises IndexMismatchError if it does not fit."""
         layout = self.state.layout
         seen = []
         for family in (layout.keys.plain, layout.keys.named):
@@ -116,11 +115,7 @@ class Server:
             if is_missing_index(reply):
                 continue
             info = as_dict(self.state.value(reply))
-            try:
-                check_index(family.index, layout.attributes, reply)
-            except IndexMismatchError as error:
-                text, _, remedy = str(error).rpartition("; ")
-                return Finding("index", Verdict.FAULT, text, remedy)
+            check_index(family.index, layout.attributes, reply)
             if failures := int(info.get("hash_indexing_failures", 0)):
                 remedy = "find out what else writes hashes under its keys, and take another namespace for that"
                 return Finding("index", Verdict.WARNING, f"{family.index} refused {failures} hashes", remedy)
@@ -171,14 +166,9 @@ class Server:
         if is_denial(reply):
             return None
         lines = value_of(reply, self.connection.where).decode(errors="replace").splitlines()
-        # Not a dictionary of all lines: each module has a line of the same name.
-        return {
-            line.partition(",ver=")[0] if line.startswith("module:") else line.partition(":")[0]: (
-                line.partition(",ver=" if line.startswith("module:") else ":")[2]
-            )
-            for line in lines
-            if ":" in line
-        }
+        # The lines of modules begin alike; the search module's own name tells it from the others.
+        pairs = (line.replace(",ver=", ":", 1).rsplit(":", 1) for line in lines if ":" in line)
+        return dict(pairs)
 
 
 def memory_finding(info: Mapping[str, str], *, expires: bool) -> Finding:
