@@ -32,6 +32,12 @@ _UNTRUSTED = (
     "url, ?ssl_ca_certs=/path/to/ca.pem"
 )
 
+_OF_ANOTHER_NAME = (
+    "the certificate of {where} is for another name: {message}; write the name that it was issued for in the Redis url"
+)
+_NAME_CODES = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+
 # The first row that fits counts. Refused passwords and a server that loads stand above ConnectionError, which they are
 # subclasses of, and so does a replica without its primary above answers of a cluster.
 _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], str], ...] = (
@@ -116,7 +122,9 @@ def translated(error: BaseException, where: str) -> StoreError:
         return denied([error], where)
     message = str(error)
     if isinstance(error.__context__, SSLCertVerificationError):
-        return StoreError(_UNTRUSTED.format(where=where, message=error.__context__.verify_message))
+        refusal = error.__context__
+        text = _OF_ANOTHER_NAME if refusal.verify_code in _NAME_CODES else _UNTRUSTED
+        return StoreError(text.format(where=where, message=refusal.verify_message))
     for kinds, ours, text in _TRANSLATIONS:
         if isinstance(error, kinds):
             return ours(text.format(where=where, message=message))

@@ -6,16 +6,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
 import redis
 
 from semcache.cache import RedisSemanticCache
-from semcache.errors import StoreError, TransientStoreError
+from semcache.errors import StoreError, StoreTooSlowError, TransientStoreError
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
+from semcache.runtime.budget import TimeBudget
 from tests.fakes import WordEmbedder
 from tests.redis.certificate import CERTIFICATE
+from tests.redis.proxy import Proxy
 
 
 @pytest.fixture
@@ -66,3 +70,35 @@ def test_a_certificate_that_is_not_trusted_is_found_at_the_construction(port: in
     with pytest.raises(StoreError, match=r"certificate of .* is not trusted: self.signed.*\?ssl_ca_certs=") as caught:
         RedisSemanticCache(f"rediss://127.0.0.1:{port}", WordEmbedder())
     assert not isinstance(caught.value, TransientStoreError)
+
+
+async def test_a_certificate_for_another_name_is_said_to_be_one(port: int, certificate: Path) -> None:
+    url = f"rediss://:secret@127.1:{port}?ssl_ca_certs={certificate}"  # another name of the same machine
+    message = r"is for another name: .*127\.1.*; write the name that it was issued for"
+    async with RedisConnection(url, timeout_s=5, connect_timeout_s=5) as connection:
+        with pytest.raises(StoreError, match=message) as caught:
+            await connection.aexecute([("GET", "k")])
+    with (
+        RedisConnection(url, timeout_s=5, connect_timeout_s=5) as connection,
+        pytest.raises(StoreError, match=message),
+    ):
+        connection.execute([("GET", "k")])
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", [{"frozen": True}, {"byte_s": 0.05}], ids=lambda trouble: next(iter(trouble)))
+async def test_a_request_waits_no_longer_than_without_tls(
+    redis_url: str, certificate: Path, trouble: dict[str, Any]
+) -> None:
+    with Proxy(redis_url, certificate).running() as proxy:
+        async with RedisConnection(proxy.url, timeout_s=5, connect_timeout_s=5) as connection:
+            ping = [("PING",)]  # its answer has seven bytes
+            assert connection.execute(ping) == await connection.aexecute(ping) == [b"PONG"]
+            proxy.change(**trouble)
+            began = monotonic()
+            with TimeBudget(0.1), pytest.raises(StoreTooSlowError):
+                connection.execute(ping)
+            with TimeBudget(0.1), pytest.raises(StoreTooSlowError):
+                await connection.aexecute(ping)
+            assert 0.2 <= monotonic() - began < 0.6
+            proxy.heal()
