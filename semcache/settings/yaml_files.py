@@ -30,6 +30,9 @@ def schema_path(name: str) -> Path:
     )
 
 
+_EXAMPLE = "correct it; semcache config --template prints a valid file of all settings"
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file.
 
@@ -57,14 +60,22 @@ def _parsed(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
-        # PyYAML spreads its message over several lines.
-        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(f"{path} is not valid YAML: {_problem(error)}; {_EXAMPLE}") from None
     # PyYAML lets errors through of dates that do not exist, numbers of thousands of digits, and keys that are lists.
     except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+        raise ConfigurationError(f"{path} is not valid YAML: {error}; {_EXAMPLE}") from error
     if _has_more_values(loaded, _MOST_VALUES):
         raise ConfigurationError(f"{path} has more than {_MOST_VALUES:,} values by its aliases (*name); write them out")
     return loaded
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """An error of PyYAML on one line, without the line of the file that it quotes, which may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+    return ", ".join(filter(None, (error.context, error.problem))) + where
 
 
 def _has_more_values(loaded: Any, most: int) -> bool:

@@ -102,10 +102,10 @@ class TestSettings:
     def test_an_unreadable_file(
         self, doctor: Callable[..., Found], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        (tmp_path / "bad.yaml").write_text("redis: [")
+        (tmp_path / "bad.yaml").write_text("redis: {url: 'redis://:wr0ng@host'")
         monkeypatch.setenv("SEMCACHE_CONFIG", str(tmp_path / "bad.yaml"))
         found = doctor("embedded")
-        assert found["settings"]["verdict"] == "fault"
+        assert names(found, "settings", "fault", "semcache config --template")
         assert "bad.yaml" in found["settings"]["seen"]
 
     def test_another_database(self, doctor: Callable[..., Found]) -> None:
@@ -114,7 +114,7 @@ class TestSettings:
     def test_a_model_that_is_not_there(self, doctor: Callable[..., Found], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SEMCACHE_EMBEDDING_MODEL", "/nowhere/model")
         found = doctor("redis://127.0.0.1:1")
-        assert found["embedder"]["verdict"] == "fault"
+        assert names(found, "embedder", "fault", "pass an existing folder or a hub name")
         assert "/nowhere/model" in found["embedder"]["seen"]
 
 
