@@ -8,6 +8,7 @@ QUESTIONS = (
     "client_cost",
     "embedding",
     "startup",
+    "serving",
     "size",
     "isolation",
     "throughput",

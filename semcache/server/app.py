@@ -17,7 +17,7 @@ from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.answering import Answering
 from semcache.server.formats import RerankAnswer, RerankRequest, TeiRequest, TeiResult
 from semcache.server.readiness import Readiness
-from semcache.server.refusals import RefusedError
+from semcache.server.refusals import Refusal, RefusedError
 from semcache.server.scale import Scale
 from semcache.server.watching import exposition, has_prometheus
 from semcache.settings import Settings, settings_of
@@ -82,20 +82,21 @@ class _Server:
         app.add_exception_handler(Exception, _failed)
         self._add_rerank_routes(app)
         app.get("/healthz", response_class=PlainTextResponse)(_alive)
-        app.get("/readyz", response_class=PlainTextResponse)(self.ready)
-        app.get("/metrics", response_class=PlainTextResponse)(self.metrics)
-        app.get("/stats")(self.stats)
+        app.get("/readyz", response_class=PlainTextResponse, responses=_refusals(503))(self.ready)
+        app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401, 403, 404))(self.metrics)
+        app.get("/stats", responses=_refusals(401, 403))(self.stats)
         return app
 
     def _add_rerank_routes(self, app: FastAPI) -> None:
-        cohere: dict[str, Any] = {"response_model": RerankAnswer, "openapi_extra": _body(RerankRequest)}
+        cohere: dict[str, Any] = {
+            "response_model": RerankAnswer,
+            "responses": _refusals(400, 401, 403, 408, 413, 422, 429, 502, 503, 504),
+            "openapi_extra": _body(RerankRequest),
+        }
         app.post("/v1/rerank", **cohere)(self.rerank_v1)
         app.post("/v2/rerank", **cohere)(self.rerank_v2)
-        tei: dict[str, Any] = {
-            "response_model": list[TeiResult] | RerankAnswer,
-            "openapi_extra": _body(TeiRequest, RerankRequest),
-        }
-        app.post("/rerank", **tei)(self.rerank)
+        tei = {"response_model": list[TeiResult] | RerankAnswer, "openapi_extra": _body(TeiRequest, RerankRequest)}
+        app.post("/rerank", **(cohere | tei))(self.rerank)
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -153,6 +154,11 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 async def _failed(_: Request, error: Exception) -> JSONResponse:
     # The traceback goes to the log of the server; the caller needs no more than the kind of the error.
     return JSONResponse(RefusedError(500, f"the server failed: {type(error).__name__}").body, 500)
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The description of the refusals of a route."""
+    return {status: {"model": Refusal} for status in statuses}
 
 
 def _body(*kinds: type[BaseModel]) -> dict[str, Any]:

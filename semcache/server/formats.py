@@ -5,13 +5,24 @@ https://huggingface.github.io/text-embeddings-inference. Fields that are not nam
 each client has some of its own.
 """
 
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from semcache.ranking import Ranking
 from semcache.server.refusals import RefusedError
+
+_Object = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}),
+]
+
+
+# 3.0 is a whole number in JSON.
+_Count = Annotated[
+    int, Field(ge=1), BeforeValidator(lambda sent: int(sent) if isinstance(sent, float) and sent.is_integer() else sent)
+]
 
 
 class Asked(BaseModel):
@@ -19,7 +30,8 @@ class Asked(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, hide_input_in_errors=True)
 
-    query: str = Field(description="What is asked.")
+    # The flow says in better words what is wrong with a blank one; the pattern is for those who read the schema.
+    query: str = Field(description="What is asked.", json_schema_extra={"pattern": r"\S"})
 
     @property
     def texts(self) -> list[str]:
@@ -35,12 +47,14 @@ class Asked(BaseModel):
 class RerankRequest(Asked):
     """A request as Cohere's and Jina's clients send it, and those of vLLM and Infinity."""
 
-    documents: list[str | dict[str, Any]] = Field(
-        description='Texts, or objects with a "text".', examples=[["Berlin is a city.", "Rome is older."]]
+    documents: list[str | _Object] = Field(
+        description='Texts, or objects with a "text".',
+        examples=[["Berlin is a city.", "Rome is older."]],
+        json_schema_extra={"minItems": 1},
     )
     model: str | None = Field(None, description="Said again in the answer; the settings say what scores.")
-    top_n: int | None = Field(
-        None, ge=1, description="How many of the best are returned; fewer are cheaper. Default: all."
+    top_n: _Count | None = Field(
+        None, description="How many of the best are returned; fewer are cheaper. Default: all."
     )
     return_documents: bool | None = Field(None, description="Whether the answer has the texts. Default: it has not.")
 
@@ -58,7 +72,7 @@ class RerankRequest(Asked):
 class TeiRequest(Asked):
     """A request as clients of text-embeddings-inference send it."""
 
-    texts_: list[str] = Field(alias="texts", description="The texts to rank.")
+    texts_: list[str] = Field(alias="texts", description="The texts to rank.", json_schema_extra={"minItems": 1})
     raw_scores: bool = Field(False, description="The reranker's own scores, in place of 0..1.")
     return_text: bool = Field(False, description="Whether the answer has the texts.")
 

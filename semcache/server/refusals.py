@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+
+from pydantic import BaseModel
+
+
+class Refusal(BaseModel):
+    """One sentence, where clients of Cohere (message), Jina (detail) and TEI (error, error_type) look for it."""
+
+    message: str
+    detail: str
+    error: str
+    error_type: str
 
 
 class RefusedError(Exception):
@@ -14,10 +24,10 @@ class RefusedError(Exception):
         self.retry_after_s = retry_after_s
 
     @property
-    def body(self) -> dict[str, Any]:
-        """The sentence where clients of Cohere (message), Jina (detail) and TEI (error, error_type) look for it."""
+    def body(self) -> dict[str, str]:
+        """A Refusal, ready for JSON."""
         said, kind = str(self), HTTPStatus(self.status).phrase
-        return {"message": said, "detail": said, "error": said, "error_type": kind}
+        return Refusal(message=said, detail=said, error=said, error_type=kind).model_dump()
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -115,7 +115,11 @@ def test_openapi_describes_what_is_sent_and_answered(serve: Serve) -> None:
     described = serve().get("/openapi.json").json()
     asked = described["paths"]["/v2/rerank"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert {"query", "documents"} <= set(asked["required"])
-    assert "RerankAnswer" in described["components"]["schemas"]
+    assert {"RerankAnswer", "Refusal"} <= described["components"]["schemas"].keys()
+    refusals = {"/v2/rerank": "400 401 403 408 413 422 429 502 503 504", "/metrics": "401 403 404"}
+    for path, statuses in refusals.items():
+        [route] = described["paths"][path].values()
+        assert route["responses"].keys() == {"200", *statuses.split()}
 
 
 def test_the_docs_name_every_route_setting_and_header(serve: Serve) -> None:

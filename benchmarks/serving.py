@@ -1,0 +1,150 @@
+"""Does `semcache serve` lose requests of many clients, and how long do exact hits take over HTTP?"""
+
+import asyncio
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from time import monotonic, perf_counter, sleep
+
+import httpx
+import numpy as np
+
+from benchmarks import experiment, machine, server
+from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.timing import quantile
+from semcache.commands.bench.measuring import Seconds
+
+CLIENTS, REQUESTS, QUICK_REQUESTS = 50, 2000, 200
+QUERIES, DOCUMENTS, TOP = 40, 20, 5
+WORKERS = (1, 2)
+ROUNDS, QUICK_ROUNDS = 5, 1
+READY_S = 120.0
+
+Asked = tuple[Seconds, Sequence[str]]
+"""The duration and the status of each request; an empty status is one that was not answered."""
+
+_SERVE = "import sys; from semcache.commands import main; main()"
+
+
+def measure(quick: bool) -> ExperimentResult:
+    """Ask a server of one and of two workers from 50 connections at once, after every query was asked once."""
+    requests, rounds = (QUICK_REQUESTS, QUICK_ROUNDS) if quick else (REQUESTS, ROUNDS)
+    rows, targets = [], []
+    with server.started() as redis_url:
+        for workers in WORKERS:
+            with _served(redis_url, workers) as url:
+                first, *runs = asyncio.run(_session(url, requests, rounds))
+            seconds = np.concatenate([run[0] for run in runs])
+            statuses = [status for run in runs for status in run[1]]
+            p95 = quantile(seconds * 1000, 0.95)
+            rows.append(
+                {
+                    "workers": workers,
+                    "requests": len(statuses),
+                    "lost": statuses.count(""),
+                    "exact": statuses.count("exact"),
+                    "per_s": CLIENTS / float(np.mean(seconds)),
+                    "p50_ms": float(np.quantile(seconds, 0.5)) * 1000,
+                    "p95_ms": p95.value,
+                    "p99_ms": float(np.quantile(seconds, 0.99)) * 1000,
+                    "first_p50_ms": float(np.quantile(first[0], 0.5)) * 1000,
+                }
+            )
+            lost = quantile(np.array([float(status == "") for status in statuses]), 1.0)
+            targets.append(Target(f"lost requests, {workers} workers", lost, at_most=0))
+        described = machine.describe(redis_url)
+    return ExperimentResult(
+        name="serving",
+        question="Does semcache serve lose requests of many clients, and how long do exact hits take over HTTP?",
+        method=(
+            f"{CLIENTS} connections ask at once, each its next request when the last is answered; {rounds} rounds. "
+            f"{QUERIES} queries of {DOCUMENTS} documents, each asked once before (first_p50_ms, with the packaged "
+            "cross-encoder). Clients, server and Redis share the machine's cores; the clients run in one process of "
+            "Python, which is at its limit first. per_s is clients / mean latency."
+        ),
+        parameters={"clients": CLIENTS, "queries": QUERIES, "documents": DOCUMENTS, "top_n": TOP, "rounds": rounds},
+        machine=described,
+        rows=rows,
+        targets=targets,
+    )
+
+
+@contextmanager
+def _served(redis_url: str, workers: int) -> Iterator[str]:
+    environment = {**os.environ, "SEMCACHE_REDIS_URL": redis_url, "SEMCACHE_NAMESPACE": f"serving-{workers}"}
+    arguments = ["serve", "--port", "0", "--workers", str(workers)]
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
+            url = next(match[1] for match in found if match)
+            _wait_until_ready(url)
+            yield url
+        finally:
+            process.terminate()
+            # The pipe is read to its end: a full one would hold the process up.
+            process.communicate(timeout=60)
+
+
+def _wait_until_ready(url: str) -> None:
+    """Until 20 answers in a row, each over a new connection, say so: every worker is then met."""
+    late, ready = monotonic() + READY_S, 0
+    while ready < 20:
+        assert monotonic() < late, "the server does not become ready"
+        try:
+            ready = ready + 1 if httpx.get(f"{url}/readyz").is_success else 0
+        except httpx.ConnectError:
+            ready = 0
+        sleep(0.05)
+
+
+async def _session(url: str, requests: int, rounds: int) -> list[Asked]:
+    """Every query once from one client, then the rounds of all clients."""
+    # Made once: it takes some 20 ms, in which no client of this process goes on.
+    context = ssl.create_default_context()
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30.0, verify=context))
+            for _ in range(CLIENTS)
+        ]
+        first = await _ask(clients[:1], QUERIES)
+        await _ask(clients, 4 * CLIENTS)  # opens the connections
+        return [first, *[await _ask(clients, requests) for _ in range(rounds)]]
+
+
+async def _ask(clients: Sequence[httpx.AsyncClient], requests: int) -> Asked:
+    durations: list[float] = []
+    statuses: list[str] = []
+    numbers = iter(range(requests))
+    bodies = [_body(query) for query in range(QUERIES)]
+
+    async def ask_on(client: httpx.AsyncClient) -> None:
+        for number in numbers:
+            started = perf_counter()
+            try:
+                answer = await client.post("/v2/rerank", content=bodies[number % QUERIES])
+                statuses.append(answer.headers.get("X-Semcache-Status", "") if answer.is_success else "")
+            except httpx.HTTPError:
+                statuses.append("")
+            durations.append(perf_counter() - started)
+
+    await asyncio.gather(*map(ask_on, clients))
+    return np.array(durations), statuses
+
+
+def _body(query: int) -> bytes:
+    filler = "it says what there is to say. " * 8
+    documents = [f"Passage {number} about subject {query}: {filler}" for number in range(DOCUMENTS)]
+    asked = {"query": f"what is there to say about subject {query}", "documents": documents, "top_n": TOP}
+    return json.dumps(asked).encode()
+
+
+if __name__ == "__main__":
+    experiment.main(measure)
