@@ -1,8 +1,11 @@
 """Sentinels tell where the primary is: a failover under traffic fails no request, and what was known is known again."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from time import monotonic
 from uuid import uuid4
 
@@ -13,7 +16,7 @@ import redis.sentinel
 
 from semcache.cache import RedisSemanticCache
 from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError, TransientStoreError
-from semcache.events import PrimaryChanged
+from semcache.events import CacheRecovered, PrimaryChanged
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
 from tests.fakes import WordEmbedder
@@ -89,6 +92,34 @@ async def test_event_loops_follow_too(group: Trio) -> None:
         assert role == b"master"
         assert group.primary != old
     assert PrimaryChanged in map(type, events)
+
+
+async def test_no_connection_to_a_primary_that_hangs_is_used_again(group: Trio) -> None:
+    group.until_settled()
+    recovered = Event()
+
+    def hear(event: object) -> None:
+        if isinstance(event, CacheRecovered):
+            recovered.set()
+
+    ping, waiting = [("PING",)], [("BLPOP", "nothing", "0.2")]
+    async with RedisConnection(
+        group.url, timeout_s=1, connect_timeout_s=1, retry_after_s=0.05, on_event=hear
+    ) as connection:
+        with ThreadPoolExecutor(3) as threads:  # three connections of threads, and two of this loop
+            list(threads.map(connection.execute, [waiting] * 3))
+        blocked = asyncio.create_task(connection.aexecute(waiting))
+        for _ in range(3):
+            await connection.aexecute(ping)
+        await blocked
+        old = group.primary
+        with group.frozen(old):
+            group.until_primary_is_not(old)
+            with pytest.raises(StoreUnavailableError):
+                connection.execute(ping)
+            assert recovered.wait(PATIENCE_S)
+            for _ in range(3):
+                assert connection.execute(ping) == await connection.aexecute(ping) == [b"PONG"]
 
 
 def one_away(group: Trio) -> str:
