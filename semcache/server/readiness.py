@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from semcache.errors import RerankServiceError, TransientStoreError
+from semcache.errors import RerankServiceError, StoreError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.scale import PROBE_QUERY, PROBE_TEXTS, Scale
 
@@ -44,8 +44,8 @@ class Readiness:
         pipeline = self._pipeline
         try:
             await pipeline.cache.async_store.check()
-        except TransientStoreError as error:
-            _log.warning("Redis is away; requests are answered without it: %s", error)
+        except StoreError as error:
+            _log.warning("Redis cannot be used; requests are answered without it: %s", error)
         await pipeline.cache.backend.aembed(["a query"])
         try:
             await pipeline.reranker.awarmup()

@@ -19,6 +19,11 @@ _LISTEN_BACKLOG = 2048
 """Connections that wait to be accepted: as uvicorn has it by default."""
 
 
+_KEEP_ALIVE_S = 75
+"""Idle connections are kept for longer than clients and proxies keep them (60 s in nginx and load balancers of AWS): of
+two that close at the same time, the client loses a request."""
+
+
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until SIGTERM or Ctrl-C, then answer what is under way.
 
@@ -47,6 +52,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             port=port,
             workers=workers,
             backlog=_LISTEN_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=shutdown_s,
             # Metrics count requests; a line for each would cost more than an exact hit.
             access_log=False,
