@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
-from weakref import WeakMethod
 
 import redis
 import redis.asyncio
@@ -12,12 +11,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from semcache.errors import (
-    ConfigurationError,
-    StoreError,
-    StoreTooSlowError,
-    StoreUnavailableError,
-)
+from semcache.errors import ConfigurationError, StoreError, StoreTooSlowError, StoreUnavailableError
 from semcache.events import Event, PrimaryChanged
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
@@ -103,9 +97,7 @@ class NodeConnection:
         kinds, async_kinds = _BOUNDED, ASYNC
         if address.sentinels is not None:
             kinds, async_kinds = _FOLLOWING, _ASYNC_FOLLOWING
-            moved = WeakMethod(self._moved)  # else each connection would keep this object alive
-            finder = PrimaryFinder(address.sentinels, connect_timeout_s, partial(_call_if_alive, moved))
-            self._options["find_primary"] = finder.find
+            self._options["find_primary"] = PrimaryFinder(address.sentinels, connect_timeout_s, self._moved).find
         pool = self._redis_pool(redis.ConnectionPool, kinds, Retry)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
@@ -297,12 +289,6 @@ def _finish(sending: Generator[None, None, Replies]) -> Replies:
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
     raise RuntimeError("an exchange has two parts only")
-
-
-def _call_if_alive(method: "WeakMethod[Any]", *addresses: HostPort) -> None:
-    call = method()
-    if call is not None:
-        call(*addresses)
 
 
 def _connect_like(pool: Any) -> Callable[[], Any]:

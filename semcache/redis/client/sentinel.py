@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakMethod
 
 import redis
 import redis.asyncio
@@ -37,8 +38,8 @@ class Sentinels:
 class PrimaryFinder:
     """Asks the Sentinels for the address of the primary, one after the other until one knows it.
 
-    All of them together take ``timeout_s`` seconds at most. ``on_move`` is called with the address before and the new
-    one when they differ. Safe to use from several threads.
+    All of them together take ``timeout_s`` seconds at most. ``on_move``, a method whose object is not kept alive, is
+    called with the address before and the new one when they differ. Safe to use from several threads.
     """
 
     def __init__(self, sentinels: Sentinels, timeout_s: float, on_move: Callable[[HostPort, HostPort], None]) -> None:
@@ -50,7 +51,7 @@ class PrimaryFinder:
             "protocol": 2,
             "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked instead
         }
-        self._on_move = on_move
+        self._on_move = WeakMethod(on_move)  # else each connection would keep its node alive
         # The one that answered last comes first. Replaced as a whole, so that threads need no lock.
         self._hosts: Sequence[HostPort] = sentinels.hosts
         self._latest: HostPort | None = None
@@ -71,7 +72,9 @@ class PrimaryFinder:
             self._hosts = (host, *(other for other in self._hosts if other != host))
             before, self._latest = self._latest, primary
             if before is not None and before != primary:
-                self._on_move(before, primary)
+                on_move = self._on_move()
+                if on_move is not None:
+                    on_move(before, primary)
             return primary
         raise min(failures, key=_is_away)  # what one that answers says tells more than that another is away
 
