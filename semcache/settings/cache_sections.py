@@ -205,8 +205,8 @@ class Reuse(Section):
     reuse_threshold: float = knob(
         _REUSE.reuse_threshold,
         "Cosine similarity from which a similar query's scores decide which documents the reranker need not score",
-        reason="near questions of an FAQ search are often other questions: from 0.60 on verified reuse loses 0.036 "
-        "over all requests there, from 0.80 on 0.003 (benchmarks/results/traffic.md); rewrites of one question lose "
+        reason="near questions of an FAQ search are often other questions: from 0.60 on verified reuse loses 0.032 "
+        "over all requests there, from 0.80 on 0.002 (benchmarks/results/traffic.md); rewrites of one question lose "
         "nothing from 0.60 on (quality.md)",
         ge=-1,
         le=1,
