@@ -236,7 +236,9 @@ class Calls(Generic[StoreT]):
 
     def _report(self, steps: Sequence[Any], error: Exception) -> None:
         """Say on each of the steps why it failed, and tell observers once; of an outage once per request."""
-        cause = cause_of(error, [step.query for step in steps if not isinstance(step, FindNeighbours)])
+        cause = cause_of(
+            error, [step.query for step in steps if not isinstance(step, FindNeighbours | ReadDocumentVectors)]
+        )
         for step in steps:
             step.failure = cause
         # The first step of a request tells of it; that the others are left out as well is nothing new.

@@ -14,7 +14,17 @@ from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.calls import Calls
 from semcache.flow.drive import adrive, drive, lockstep
 from semcache.flow.run import arun, arun_many, run, run_many, written_later
-from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Score, Step
+from semcache.flow.steps import (
+    Embed,
+    FindNeighbours,
+    ReadDocumentVectors,
+    ReadExact,
+    ReadVector,
+    Refuse,
+    Remember,
+    Score,
+    Step,
+)
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 from semcache.runtime.budget import current_budget
 from tests.fakes import MemoryStore
@@ -27,9 +37,10 @@ CACHE_STEPS: list[Step] = [
     Embed("q"),
     ReadVector("", "q"),
     FindNeighbours("", VECTOR, 0.5),
+    ReadDocumentVectors("", (b"a" * 16,)),
     Remember("", "q", VECTOR, ((b"a" * 16, 1.0),), b""),
 ]
-MISSES = [None, None, None, (), None]
+MISSES = [None, None, None, (), None, None]
 
 
 class AwaitedStore:
@@ -73,6 +84,11 @@ class Driven:
             raise self.score_error
         return Scored(np.array(ask, dtype=np.float32), "r")
 
+    def read_document_vectors(self, tenant: str, fingerprints: Sequence[bytes]) -> FloatArray:
+        if self.store.broken:
+            raise ConnectionError("scripted outage")
+        return np.ones((len(fingerprints), 2), dtype=np.float32)
+
     def run(self, flow: Flow, deadline: float | None = None) -> Any:
         if self.awaited:
             return asyncio.run(arun(flow, self._awaited_calls(), deadline))
@@ -91,6 +107,7 @@ class Driven:
             self.score,
             4,
             self.events.append,
+            document_vectors=self.read_document_vectors,
             budget_s=self.budget_s,
             write_later=None if self.budget_s is None else later,
         )
@@ -110,6 +127,9 @@ class Driven:
         ) -> Scored:
             return self.score(query, documents, ask, deadline_s=deadline_s)
 
+        async def read_document_vectors(tenant: str, fingerprints: Sequence[bytes]) -> FloatArray:
+            return self.read_document_vectors(tenant, fingerprints)
+
         store: Any = AwaitedStore(self.store)
         calls = self._calls()
         return Calls(
@@ -118,6 +138,7 @@ class Driven:
             score,
             4,
             self.events.append,
+            document_vectors=read_document_vectors,
             budget_s=self.budget_s,
             write_later=calls.write_later,
         )
@@ -138,11 +159,12 @@ def asking(*steps: Step) -> Flow:
 
 def test_each_step_is_answered_in_its_turn(driven: Driven) -> None:
     driven.store.remember("", "q", VECTOR, [(b"a" * 16, 2.0)])
-    exact, embedded, vector, near, stored, scored, refused = driven.run(
+    exact, embedded, vector, near, documents, stored, scored, refused = driven.run(
         asking(*CACHE_STEPS, Score("q", ("a", "b"), (1,)), Refuse("negation", 0.9))
     )
     assert (exact, embedded.tolist(), stored) == ({b"a" * 16: 2.0}, [1, 0], True)
     assert vector is VECTOR
+    assert documents.tolist() == [[1, 1]]
     assert [neighbour.similarity for neighbour in near] == [1.0]
     assert (scored.scores.tolist(), scored.reranker) == ([1], "r")
     assert (refused, driven.events) == (None, [TrustRefused("negation", 0.9)])
@@ -156,6 +178,7 @@ def test_a_cache_step_that_fails_is_a_miss_and_an_event(driven: Driven) -> None:
         CacheFailed("Embed", "OSError: model gone"),
         CacheFailed("ReadVector", "ConnectionError: scripted outage"),
         CacheFailed("FindNeighbours", "ConnectionError: scripted outage"),
+        CacheFailed("ReadDocumentVectors", "ConnectionError: scripted outage"),
         CacheFailed("Remember", "ConnectionError: scripted outage"),
     ]
 
@@ -277,7 +300,10 @@ def test_many_flows_survive_a_call_that_fails_for_all_of_them(driven: Driven) ->
     assert driven.run_many([asking(*CACHE_STEPS), asking(*CACHE_STEPS)]) == [MISSES, MISSES]
     steps = [event.step for event in driven.events if isinstance(event, CacheFailed)]
     # One call for both flows fails once; steps without a common call fail one by one.
-    assert steps == ["ReadExact", "Embed", "ReadVector", "ReadVector", "FindNeighbours", "Remember", "Remember"]
+    assert steps == [
+        *("ReadExact", "Embed", "ReadVector", "ReadVector", "FindNeighbours"),
+        *("ReadDocumentVectors", "ReadDocumentVectors", "Remember", "Remember"),
+    ]
 
 
 def test_one_flow_alone_may_fail_too(driven: Driven) -> None:
