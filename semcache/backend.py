@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary, ref
 
 from semcache.embedders.checked import unit_rows, unit_vectors
 from semcache.errors import ConfigurationError, EmbedderError
 from semcache.events import Event
-from semcache.flow.policy import FlowPolicy, ReusePolicy
-from semcache.flow.requests import check_threshold, check_ttl
+from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
 from semcache.identity.subjects import EmbedderSubject
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
-from semcache.redis.client.connection import DEFAULT_URL, RedisConnection, server_of
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.layout import LayoutOptions
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
@@ -24,7 +23,6 @@ from semcache.runtime.foreign_errors import called
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread, in_own_thread
 from semcache.settings import Cache as CacheKnobs
-from semcache.settings import FromSettings, Settings, given
 from semcache.settings import Reuse as ReuseKnobs
 
 # Scores that no other process will read need not be kept for longer than a process usually lives.
@@ -275,58 +273,3 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<Backend at {self.connection.where} with {self.embedder.name}>"
-
-
-class CacheArguments(NamedTuple):
-    """The arguments that caches and pipelines share, in the order of the cache's constructor."""
-
-    redis_url: str
-    embedding_model: object
-    similarity_threshold: float
-    ttl: float | None
-
-
-def cache_arguments(
-    settings: Settings,
-    redis_url: str | FromSettings,
-    redis_client: object | None,
-    embedding_model: object,
-    similarity_threshold: float | FromSettings,
-    ttl: float | FromSettings | None,
-    ttl_name: str = "ttl",
-) -> CacheArguments:
-    """Each argument as it was given, or else from the settings. Loads and opens nothing.
-
-    Raises ConfigurationError for one that cannot be used; the time to live is called ``ttl_name`` there.
-    """
-    # A client stands in the place of the url, also of one that the settings name.
-    url = settings.redis.url.get_secret_value() if redis_client is None else DEFAULT_URL
-    arguments = CacheArguments(
-        given(redis_url, url),
-        given(embedding_model, settings.embedder.model),
-        given(similarity_threshold, settings.reuse.trust_threshold),
-        given(ttl, settings.cache.ttl_s),
-    )
-    server_of(arguments.redis_url, redis_client)
-    check_threshold(arguments.similarity_threshold)
-    check_ttl(arguments.ttl, ttl_name)
-    model = arguments.embedding_model
-    if model is None or (isinstance(model, str) and not model.strip()):
-        raise ConfigurationError(
-            f"embedding_model is {model!r}; give the name of a model, such as all-MiniLM-L6-v2, a folder, or "
-            "an embedder"
-        )
-    return arguments
-
-
-def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:
-    """How near queries are reused according to the settings, trusted from ``trust_threshold`` on."""
-    return ReusePolicy(
-        trust_threshold=trust_threshold,
-        # A caller who trusts at less than the reuse threshold leaves nothing to verify.
-        reuse_threshold=min(knobs.reuse_threshold, trust_threshold),
-        confidence=knobs.confidence,
-        max_rounds=knobs.max_rounds,
-        max_pairs_share=knobs.max_pairs_share,
-        drift_limit=knobs.drift_limit,
-    )

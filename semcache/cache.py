@@ -8,7 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Any, Self
 
-from semcache.backend import Backend, cache_arguments, reuse_policy
+from semcache.arguments import cache_arguments, reuse_policy
+from semcache.backend import Backend
 from semcache.causes import cause_of
 from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.adapt import adapt_embedder

@@ -6,7 +6,7 @@ from functools import partial
 from math import inf
 from typing import Any, Self
 
-from semcache.backend import cache_arguments
+from semcache.arguments import cache_arguments
 from semcache.batching.admission import merging_time_s
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from semcache.backend import reuse_policy
+from semcache.arguments import reuse_policy
 from semcache.cache import RedisSemanticCache
 from semcache.commands import models
 from semcache.commands.calibration import pruning
