@@ -296,8 +296,8 @@ class CachedReranker:
     def _warming(self, requests: Iterable[tuple[str, Sequence[Any]]], tenant: str) -> Iterator[list[Flow]]:
         log = iter(requests)
         while chunk := list(islice(log, _WARM_CHUNK)):
-            policy = self.cache.policy().asking_all()
             checked = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
+            policy = self.cache.policy(tenant).asking_all()
             yield [self._flow(request, policy) for request in checked]
 
     def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:

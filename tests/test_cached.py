@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
+from semcache.entries.fingerprint import tenant_group
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.events import CacheFailed, CacheUnavailable, Event, Reranked
+from semcache.flow.policy import TenantTrust
 from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
 from semcache.redis.server.embedded import EmbeddedRedis
@@ -160,6 +163,17 @@ def test_warming_from_a_log_makes_requests_exact(reranker: CachedReranker) -> No
     assert reranker.warm(log) == 0
     assert {reranker.rerank(query, documents).status for query, documents in log} == {Status.EXACT}
     assert reranker.rerank("number this question is 5", DOCUMENTS).status is Status.SEMANTIC
+
+
+def test_warming_scores_anew_what_is_not_trusted_for_that_tenant(reranker: CachedReranker) -> None:
+    log = [(QUERY, DOCUMENTS)]
+    for tenant in ("a", "b"):
+        assert reranker.warm(log, tenant=tenant) == 20
+    distrusted = {tenant_group("a"): TenantTrust(trust_near=False, trust_exact=False, trust_threshold=1.0)}
+    backend = reranker.cache.backend
+    backend.restrict(reranker.cache.reranker, lambda policy: replace(policy, tenants=distrusted))
+    assert reranker.warm(log, tenant="a") == 20
+    assert reranker.warm(log, tenant="b") == 0
 
 
 async def test_warming_in_an_event_loop_does_the_same(reranker: CachedReranker) -> None:

@@ -148,7 +148,7 @@ class Repairer:
 
     def _tried(self, repair: _Repair) -> str | None:
         """None if the request is scored and remembered, else why not."""
-        policy = self._cache.policy().asking_all()
+        policy = self._cache.policy(repair.request.tenant).asking_all()
         flow = rerank(repair.request, policy, self._cache.reranker, listwise=self._cache.listwise)
         try:
             run(flow, self._cache.calls(partial(self._score, repair)))
