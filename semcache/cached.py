@@ -12,10 +12,11 @@ from semcache.audit.forced import ForcedWatch
 from semcache.audit.repairer import Repairer
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
-from semcache.degradation.cascade import Cascade
+from semcache.degradation.cascade import Cascade, cascade_of
 from semcache.documents import TextOf, reader_of
 from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
+from semcache.flow.calls import Calls
 from semcache.flow.hints import one_per_query, with_hints
 from semcache.flow.outcome import Outcome, ranking, reranked
 from semcache.flow.policy import FlowPolicy
@@ -28,7 +29,7 @@ from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import FloatArray, Guard, Ladder, Observer, Reranker
+from semcache.protocols import AsyncStore, FloatArray, Guard, Ladder, Observer, Reranker, Store
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
 from semcache.runtime.countdown import Countdown
@@ -93,7 +94,8 @@ class CachedReranker:
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
         backend = cache.backend
-        cascade = _cascade_of(self.ladder, backend.policy)
+        prune = backend.policy.prune
+        cascade = None if prune is None else cascade_of(self.ladder, prune.cascade)
         self.cache: RedisSemanticCache = cache.for_reranker(
             self.ladder.name,
             observers=(self.counters, *observers),
@@ -113,14 +115,7 @@ class CachedReranker:
         self.identity.start()
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
-        options: dict[str, Any] = {
-            "budget_s": backend.connection.budget_s,
-            "pairs_at_once": identified.pairs_at_once,
-            "write_later": written_later(self.cache.calls(), backend.writes.submit),
-        }
-        cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
-        self._calls = replace(self.cache.calls(identified.score), score_cheaply=cheap, **options)
-        self._async_calls = replace(self.cache.async_calls(identified.ascore), score_cheaply=acheap, **options)
+        self._calls, self._async_calls = _calls_of(self.cache, identified, cascade)
         knobs = backend.reuse_knobs
         self.audit: Auditor = Auditor(
             self.cache,
@@ -429,19 +424,21 @@ def _asked_directly(primary: Reranker | Ladder) -> Reranker | Ladder:
     return primary.primary if isinstance(primary, AsyncBatchReranker) else primary
 
 
-def _cascade_of(ladder: Ladder, policy: FlowPolicy) -> Cascade | None:
-    """The rung that scores all documents first; None where the settings name none. Raises ConfigurationError."""
-    name = None if policy.prune is None else policy.prune.cascade
-    if name is None:
-        return None
-    # A ladder of one rung, or of the caller's own, has none.
-    making: Callable[[str], Cascade] | None = getattr(ladder, "cascade", None)
-    if making is None:
-        raise ConfigurationError(
-            f"prune.cascade is {name!r}, and this reranker has no rungs below it; use a pipeline or a "
-            "DegradableReranker, or leave prune.cascade out"
-        )
-    return making(name)
+def _calls_of(
+    cache: RedisSemanticCache, ladder: IdentifiedLadder, cascade: Cascade | None
+) -> tuple[Calls[Store], Calls[AsyncStore]]:
+    """Performs the steps of requests over this cache and ladder: for threads, and for event loops."""
+    backend = cache.backend
+    options: dict[str, Any] = {
+        "budget_s": backend.connection.budget_s,
+        "pairs_at_once": ladder.pairs_at_once,
+        "write_later": written_later(cache.calls(), backend.writes.submit),
+    }
+    cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
+    return (
+        replace(cache.calls(ladder.score), score_cheaply=cheap, **options),
+        replace(cache.async_calls(ladder.ascore), score_cheaply=acheap, **options),
+    )
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

@@ -1,6 +1,6 @@
 """A rung of the ladder that scores all documents of a request, so that the primary need not be asked about most."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from semcache.degradation.fallback_chain import FallbackChain, RungCall, acall_rung, call_rung
@@ -53,3 +53,20 @@ class Cascade:
     ) -> Generator[RungCall, FloatArray, FloatArray | None]:
         deadline = None if deadline_s is None else self.chain.clock() + deadline_s
         return (yield from self.chain.call_of(self.chain.number_of(self.reranker), query, texts, deadline))
+
+
+def cascade_of(ladder: object, name: str | None) -> Cascade | None:
+    """The rung of this name (setting ``prune.cascade``) as one that scores all documents first; None without a name.
+
+    Raises ConfigurationError if the ladder has no such rung.
+    """
+    if name is None:
+        return None
+    # A ladder of one rung, or of the caller's own, has none.
+    making: Callable[[str], Cascade] | None = getattr(ladder, "cascade", None)
+    if making is None:
+        raise ConfigurationError(
+            f"prune.cascade is {name!r}, and this reranker has no rungs below it; use a pipeline or a "
+            "DegradableReranker, or leave prune.cascade out"
+        )
+    return making(name)
