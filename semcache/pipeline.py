@@ -21,7 +21,7 @@ from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
 from semcache.runtime.countdown import Countdown
-from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
+from semcache.settings import FROM_SETTINGS, Batching, FromSettings, Settings, given, settings_of
 from semcache.settings import Rung as RungKnobs
 
 
@@ -91,22 +91,15 @@ class OptimizedRerankerPipeline(CachedReranker):
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
-        self._primary = AsyncBatchReranker(
+        self._primary = _batched(
             primary.reranker,
+            batching,
+            monitor,
             concurrency=given(concurrency, batching.concurrency),
-            requests_per_minute=batching.requests_per_minute,
-            pairs_per_minute=batching.pairs_per_minute,
-            max_batch_pairs=batching.max_batch_pairs,
-            max_batch_s=merging_time_s(monitor.p95_threshold, batching.admission_factor),
-            max_queue_pairs=batching.max_queue_pairs,
-            max_wait_s=batching.max_wait_s,
-            on_full=batching.on_full,
-            tenant_share=batching.tenant_share,
-            workers=batching.workers,
+            max_pairs_per_call=batching.max_pairs_per_call if max_pairs_per_call is None else max_pairs_per_call,
             name=name,
             version=version,
             probe=probe,
-            max_pairs_per_call=batching.max_pairs_per_call if max_pairs_per_call is None else max_pairs_per_call,
             on_event=on_event,
         )
         self._degradable = DegradableReranker(
@@ -132,7 +125,11 @@ class OptimizedRerankerPipeline(CachedReranker):
             eager=eager,
         )
         cache.backend.belong_to(self)
-        super().__init__(self._degradable, cache, text=text, counters=counters, repair=batching.repair, eager=eager)
+        try:
+            super().__init__(self._degradable, cache, text=text, counters=counters, repair=batching.repair, eager=eager)
+        except BaseException:  # also an interrupt: an embedded server would run on
+            cache.close()
+            raise
 
     @classmethod
     def from_settings(
@@ -190,6 +187,23 @@ class OptimizedRerankerPipeline(CachedReranker):
         await super().aclose(timeout_s)
         await self._primary.aclose(countdown.left_s(inf))
         await self._builder.aclose()
+
+
+def _batched(reranker: object, knobs: Batching, monitor: LatencyMonitor, **options: Any) -> AsyncBatchReranker:
+    """The primary with a queue of its own, as the settings say; ``options`` are what the pipeline was given."""
+    return AsyncBatchReranker(
+        reranker,
+        requests_per_minute=knobs.requests_per_minute,
+        pairs_per_minute=knobs.pairs_per_minute,
+        max_batch_pairs=knobs.max_batch_pairs,
+        max_batch_s=merging_time_s(monitor.p95_threshold, knobs.admission_factor),
+        max_queue_pairs=knobs.max_queue_pairs,
+        max_wait_s=knobs.max_wait_s,
+        on_full=knobs.on_full,
+        tenant_share=knobs.tenant_share,
+        workers=knobs.workers,
+        **options,
+    )
 
 
 def _ladder(

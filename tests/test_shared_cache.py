@@ -5,13 +5,14 @@ import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.errors import RerankerError, StoreError
+from semcache.errors import ConfigurationError, RerankerError, StoreError
 from semcache.events import CacheFailed, Event, IndexCreated, Reranked, RungFailed
 from semcache.observers import Counters
 from semcache.pipeline import OptimizedRerankerPipeline
@@ -205,6 +206,28 @@ class TestClosing:
         with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as third:
             first.close()
             assert socket_of(third).exists(), "closing twice takes nothing from those that came later"
+
+    @pytest.mark.parametrize(
+        ("arguments", "knobs"),
+        [({"text": 3}, {}), ({}, {"prune": {"cascade": "no such rung"}})],
+        ids=["text", "cascade"],
+    )
+    def test_a_pipeline_that_cannot_be_made_leaves_no_server_behind(
+        self, arguments: dict[str, Any], knobs: dict[str, Any]
+    ) -> None:
+        settings = Settings(reuse={"audit_rate": 0}, **knobs)
+        with RedisSemanticCache("embedded", WordEmbedder(), settings=unwatched()) as cache:
+            server = socket_of(cache)
+            with pytest.raises(ConfigurationError, match=r"text must be|no such rung"):
+                OptimizedRerankerPipeline(
+                    CountingReranker(),
+                    None,
+                    "embedded",
+                    embedding_model=WordEmbedder(),
+                    settings=settings,
+                    **arguments,
+                )
+        assert not server.exists()
 
     def test_a_server_that_the_caller_started_is_the_callers_to_end(self) -> None:
         with EmbeddedRedis() as server:
