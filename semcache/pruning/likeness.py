@@ -39,9 +39,14 @@ def _kernel(vectors: NDArray[np.float32]) -> Floats:
     missing = ~np.isfinite(vectors.sum(axis=1))
     if missing.any():
         vectors = np.where(missing[:, None], 0, vectors)
-    squares = np.maximum(1 - vectors @ vectors.T, 0)
+    count = len(vectors) - int(missing.sum())
+    # From their mean, since 1 less the cosine is nothing but rounding where all vectors are nearly the same, and a
+    # kernel of such distances is no covariance.
+    vectors = vectors - vectors.sum(axis=0) / np.float32(max(count, 1))
+    products = vectors @ vectors.T
+    lengths = products.diagonal() / 2
+    squares = np.maximum(lengths[:, None] + lengths - products, 0)
     squares[missing] = squares[:, missing] = np.inf
     np.fill_diagonal(squares, 0)
-    count = len(vectors) - int(missing.sum())
     mean = float(squares[np.isfinite(squares)].sum() if missing.any() else squares.sum()) / max(count * (count - 1), 1)
     return np.asarray(np.exp(squares / (-2 * LENGTH * max(mean, 1e-12))), dtype=float)

@@ -23,6 +23,15 @@ def test_it_is_a_covariance_whatever_the_vectors(near: float) -> None:
     assert np.linalg.eigvalsh(found).min() > 0
 
 
+@pytest.mark.parametrize("near", [1e3, 1e5, 1e7])
+def test_it_is_one_for_vectors_that_differ_by_little_more_than_rounding(near: float) -> None:
+    # Long passages that begin alike: an embedder reads no more than their first words.
+    vectors = unit_vectors(60, near)
+    vectors[7] = np.nan
+    found = likeness(features(None, [f"text {number}" for number in range(60)]), vectors)
+    assert np.linalg.eigvalsh(found).min() > 0.1
+
+
 def test_nearer_documents_share_more() -> None:
     vectors = unit_vectors(3)
     vectors[1] = vectors[0]
