@@ -63,20 +63,20 @@ class ForcedWatch:
         self._thread.close(timeout_s)
 
     def _follow(self) -> None:
-        ladder = self._ladder
-        if ladder is None:
+        if self._ladder is None:
             return
         try:
             forced = self._store.read()
+            if forced != self._forced:
+                self._switch(self._ladder, forced)
+                self._forced = forced
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; what was decided stays in force
             self._cache.on_event(CacheFailed("Breaker", cause_of(error)))
-            return
-        before, self._forced = self._forced, forced
-        if forced == before:
-            return
+
+    def _switch(self, ladder: _Switched, forced: ForcedState | None) -> None:
         if forced is None:
             # The end of a reset is no news: it was done when it came.
-            if before is not None and before.state != RESET:
+            if self._forced is not None and self._forced.state != RESET:
                 ladder.reset("released")
         elif forced.state == State.FORCED_OPEN:
             ladder.force_open(forced.reason)

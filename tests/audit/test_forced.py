@@ -1,7 +1,7 @@
 """What an operator has decided about the primary is followed by every process of the namespace, on a real Redis."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -84,6 +84,30 @@ class TestWatch:
         process.look()
         assert rung(ladder) == ("closed", "released")
         assert process.watch.snapshot() is None
+
+    def test_a_ladder_that_cannot_be_switched_is_told_of_and_tried_again(
+        self, cache: RedisSemanticCache, store: ForcedStateStore, events: list[Event]
+    ) -> None:
+        class OfTheCallers:
+            is_broken = True
+            reasons: ClassVar[list[str]] = []
+
+            def force_open(self, reason: str) -> None:
+                if self.is_broken:
+                    raise TypeError("scripted")
+                self.reasons.append(reason)
+
+            disable = reset = force_open
+
+        ladder = OfTheCallers()
+        process = Process(cache, ladder)
+        store.write(OPEN)
+        process.look()
+        assert CacheFailed("Breaker", "TypeError: scripted") in events
+        assert process.watch.snapshot() is None
+        ladder.is_broken = False
+        process.look()
+        assert ladder.reasons == ["maintenance"]
 
     def test_a_process_that_starts_later_knows_of_it(
         self, cache: RedisSemanticCache, store: ForcedStateStore, ladder: DegradableReranker
