@@ -88,8 +88,10 @@ def soak(minutes: float, *, traced: bool = False) -> ExperimentResult:
         threads[2].join()
         assert client.stdin is not None
         client.stdin.close()
-        client.wait(180)
+        status = client.wait(180)
         threads[0].join()
+        if status or not log.reports[-1].get("is_last"):
+            raise RuntimeError(f"the client ended early, with status {status}: its figures are of a part of the run")
     return _result(minutes, log, machine)
 
 

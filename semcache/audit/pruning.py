@@ -45,9 +45,9 @@ class PruningWatch:
     """Learns in a background thread from what one reranker says, and puts in force the pruning that follows.
 
     ``budget`` is the mean loss that pruning may cost. Sums and losses are shared with the other processes of the scope
-    every few seconds; while Redis is away, a process goes on with what it knows. ``cascade`` scores
-    all documents first. ``share_of_time`` is how much of the
-    time learning may take. ``documents`` embeds those that callers pass no vectors of; None where that is not set.
+    every few seconds; while Redis is away, a process goes on with what it knows. ``cascade`` scores all documents
+    first. ``share_of_time`` is how much of the time learning may take. ``documents`` embeds those that callers pass no
+    vectors of; None where that is not set.
     """
 
     def __init__(

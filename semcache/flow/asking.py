@@ -92,14 +92,14 @@ def _ask_by_rounds(
     policy: FlowPolicy,
     rule: ReusePolicy,
     found: Found,
-    learned: reuse.Learned | None,
+    expected: reuse.Learned | None,
     reranker: str,
 ) -> Flow:
-    prior = reuse.prior(request.fingerprints, found.neighbours, learned)
+    prior = reuse.prior(request.fingerprints, found.neighbours, expected)
     least = -inf if request.min_score is None else request.min_score
     known = fresh = _known_scores(request, found.exact)
     rounds = 0
-    surely = (-1.0, 0.0) if learned is None else (learned.confidence or 0.0, float(learned.completes))
+    surely = (-1.0, 0.0) if expected is None else (expected.confidence or 0.0, float(expected.completes))
     mark = _settled_mark(request, rule, *surely)
     # A repetition costs nothing, although the rule, which has learned meanwhile, might ask about some more.
     is_repeated = _is_settled(found.exact, mark, known)
@@ -128,7 +128,7 @@ def _ask_by_rounds(
         reused=len(fresh) - len(asked) - skipped,
         rounds=rounds,
         drift=settled.drift,
-        why=_why(request, found, "" if is_skipping else why.nothing_skipped(request, found.neighbours, learned)),
+        why=_why(request, found, "" if is_skipping else why.nothing_skipped(request, found.neighbours, expected)),
         skipped=skipped,
         evidence=_evidence(found, prior, asked, fresh, settled) if found.neighbours else None,
     )
@@ -159,7 +159,8 @@ def _without_doubted(
     """Only the neighbours that do not surely ask something else; if all do, a rule that gives them up sooner.
 
     "Enable" and "disable" share candidates, and the scores of one say the opposite for the other: those asked about
-    first all lose, and by their drift no other document seems to be in reach. An only round finds that too late.
+    first all lose, and by their drift no other document seems to be in reach. Where there is only one round, nothing is
+    asked after that, and such neighbours are left out even if there are no others.
     """
     guard = policy.guard
     if guard is None:

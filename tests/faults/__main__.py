@@ -82,8 +82,9 @@ def _rows_in_process(only: str, subject: str) -> list[dict[str, Any]]:
 def rows_of(subject: str, only: str) -> Iterator[dict[str, Any]]:
     """The rows of a subject, as they are ready."""
     logging.getLogger("semcache").propagate = False
-    logging.disable(logging.ERROR) if subject != Semcache.name else None
     is_own = subject == Semcache.name
+    if not is_own:
+        logging.disable(logging.ERROR)
     times, load = (Times(), Load(changing=True)) if is_own else (_OF_PEERS, Load())
     for fault in all_faults():
         if (is_own or not fault.own) and only in f"{fault.strikes}: {fault.name}":

@@ -50,7 +50,7 @@ def _empty_others(world: World) -> None:
     world.admin.config_set("maxmemory", 0)
 
 
-def _follow_nobody_there(world: World) -> None:
+def _follow_no_server(world: World) -> None:
     world.admin.execute_command("REPLICAOF", "127.0.0.1", "1")
 
 
@@ -178,7 +178,7 @@ def server_faults() -> Iterator[Fault]:
     yield Fault("stopped (SIGSTOP)", of, _stop, World.continue_server, tells=AWAY, lasts_s=LONG_S)
     yield Fault("out of memory (noeviction)", of, _fill, _set("maxmemory", 0), tells=_FAILED)
     yield Fault("evicting (allkeys-lru), others write", of, _evict, _empty_others)
-    yield Fault("read-only", of, _follow_nobody_there, _lead, tells=_FAILED)
+    yield Fault("read-only", of, _follow_no_server, _lead, tells=_FAILED)
     yield Fault("failover: killed, then the replica promoted", of, _fail_over, _promote, _have_replica, _FAILED)
     yield Fault("LOADING", of, _load, _be_loaded, _have_much_to_load, _FAILED)
     yield Fault("BUSY with a script", of, _hold_up, _kill_script, tells=_FAILED)

@@ -36,7 +36,7 @@ def run(url: str, least: int, *, shrinks: bool = True) -> None:
                     suppress_health_check=list(HealthCheck),
                 ),
             )
-    except BaseException:
+    except BaseException:  # also an interrupt: what was found until then is worth the most
         print(f"found first: {world.found[:1]}")
         raise
     finally:
