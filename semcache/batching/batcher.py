@@ -100,14 +100,7 @@ class Batcher:
             # It computes, however many of its calls run at once.
             self.kind = CallKind(Kind.COMPUTE_BOUND, self.kind.concurrency)
             split = self._processes = ProcessPool(split, self.kind.concurrency)
-        # The bound of the service's own, if a call is split by the reranker itself.
-        per_call = getattr(split, "max_pairs_per_call", None)
-        rate_limit: RateLimit | None = getattr(reranker, "rate_limit", None)
-        if rate_limit is None or requests_per_minute is not None or pairs_per_minute is not None:
-            rate_limit = RateLimit(requests_per_minute, pairs_per_minute, max_pairs_per_call=per_call, clock=clock)
-            # Of a reranker whose service may ask for a pause (Retry-After).
-            if hasattr(reranker, "on_pause"):
-                reranker.on_pause(rate_limit.pause)
+        rate_limit = _rate_limit_of(reranker, split, requests_per_minute, pairs_per_minute, clock)
         self.reranker = reranker
         # As it is called: in parts, where a service takes only so many pairs.
         self.primary = split
@@ -270,6 +263,26 @@ class Batcher:
     def _count(self, future: Future[FloatArray]) -> None:
         error = CancelledError() if future.cancelled() else future.exception()
         self._statistics.count("answered" if error is None else outcome_of(error))
+
+
+def _rate_limit_of(
+    reranker: Reranker,
+    split: Reranker,
+    requests_per_minute: float | None,
+    pairs_per_minute: float | None,
+    clock: Clock,
+) -> RateLimit:
+    """The limit of a reranker that is called as ``split``: as given, or else its own, or else none."""
+    own: RateLimit | None = getattr(reranker, "rate_limit", None)
+    if own is not None and requests_per_minute is None and pairs_per_minute is None:
+        return own
+    # The bound of the service's own, if a call is split by the reranker itself.
+    per_call = getattr(split, "max_pairs_per_call", None)
+    limit = RateLimit(requests_per_minute, pairs_per_minute, max_pairs_per_call=per_call, clock=clock)
+    # Of a reranker whose service may ask for a pause (Retry-After).
+    if hasattr(reranker, "on_pause"):
+        reranker.on_pause(limit.pause)
+    return limit
 
 
 def _nothing(on_served: OnServed | None) -> FloatArray:
