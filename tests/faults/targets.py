@@ -1,6 +1,7 @@
 """What semcache promises of faults, and whether the rows keep it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -37,12 +38,17 @@ def _is_of_waiting(row: Figures) -> bool:
 
 
 def _more_ms(when: str) -> Callable[[Figures], float]:
-    """How much longer the p99 was than before the fault."""
-    return lambda row: max(0.0, (row[when]["p99_ms"] or 0.0) - (row["before"]["p99_ms"] or 0.0))
+    """How much longer the p99 was than before the fault; infinite where no request was answered."""
+
+    def more_ms(row: Figures) -> float:
+        p99_ms = row[when]["p99_ms"]
+        return inf if p99_ms is None else max(0.0, p99_ms - (row["before"]["p99_ms"] or 0.0))
+
+    return more_ms
 
 
 def _back_s(row: Figures) -> float:
-    return float("inf") if row["recovered_s"] is None else float(row["recovered_s"])
+    return inf if row["recovered_s"] is None else float(row["recovered_s"])
 
 
 def _line(

@@ -54,6 +54,7 @@ def test_a_line_for_each_promise() -> None:
         ({"wrong": 1}, "wrong requests", "1 too much"),
         ({"unanswered": 2}, "unanswered requests", "2 too much"),
         ({"later": Delay(1.0, 13.0)}, "the same, later", "10 too much"),
+        ({"later": Delay(None, None)}, "the same, later", "inf too much"),
         ({"recovered_s": None}, "back after the end", "inf too much"),
     ],
 )

@@ -235,5 +235,5 @@ def fate_of(answer: Answer | None, query: str, documents: Sequence[str], k: int 
     if answer is None:
         return "failed", False
     if answer.is_degraded:
-        return "degraded", len(answer.order) != k or not set(answer.order) <= set(documents)
+        return "degraded", len(answer.order) != k or len(set(answer.order) & set(documents)) != k
     return "hit" if answer.is_hit else "miss", answer.order != best(query, documents, k)
