@@ -55,8 +55,8 @@ class WaitingJobs:
 
         Those of the tenants in ``later`` come only when there are no others.
         """
-        jobs = [job for job in self._jobs if job.tenant not in later] if later else self._jobs
-        return list(islice((job for job in jobs or self._jobs if not _is_answered_by(job, running)), most))
+        others = self._unanswered(most, running, later) if later else []
+        return others or self._unanswered(most, running)
 
     def learn(self, scores: Mapping[PairOf, float]) -> list[Job]:
         """Tell the jobs that wait what a call gave, and give those that know all of their scores now."""
@@ -66,6 +66,10 @@ class WaitingJobs:
                 job.known[asked[1]] = scores[asked]
                 told[job] = None
         return [job for job in self._jobs if job in told and not job.unknown] if told else []
+
+    def _unanswered(self, most: int, running: Sequence[Batch], without: Collection[str | None] = ()) -> list[Job]:
+        jobs = (job for job in self._jobs if job.tenant not in without and not _is_answered_by(job, running))
+        return list(islice(jobs, most))
 
     def _count(self, job: Job, sign: int) -> None:
         pairs, jobs = self._of_tenant.get(job.tenant, (0, 0))

@@ -168,6 +168,19 @@ class TestShareOfTheCalls:
                 future.result(PATIENCE_S)
         assert entered == ["a", "a", "b", "a"]
 
+    def test_others_that_wait_for_a_call_under_way_hold_up_none(self) -> None:
+        model = GatedReranker(concurrency=4)
+        with Batcher(model, max_requests=1) as batcher:
+            futures = [submitted(batcher, tenant, [(tenant, str(n))]) for n, tenant in enumerate("aab")]
+            for _ in futures:
+                model.wait_until_inside()
+            futures += [submitted(batcher, "b", [("b", "2")]), submitted(batcher, "a", [("a", "another")])]
+            model.wait_until_inside()
+            model.let_go(4)
+            for future in futures:
+                future.result(PATIENCE_S)
+        assert len(model.calls) == 4
+
     def test_with_one_call_at_a_time_there_is_nothing_to_divide(self) -> None:
         assert over_their_share(["a"], 1, 0.5) == {"a"}
         assert over_their_share([], 1, 0.5) == frozenset()
