@@ -130,6 +130,7 @@ class FallbackChain:
             return (yield from self._call(number, [(query, text) for text in texts], len(texts), deadline, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever a reranker raises, the primary is asked without its help
             self._reason(self.rungs[number], error, (query, *texts))
+            yield from self._check_health(self.rungs[number])
             return None
 
     def number_of(self, reranker: str) -> int:

@@ -71,6 +71,15 @@ def test_a_rung_that_fails_is_an_event_and_no_answer(cascading: Cascading) -> No
     assert [event.reranker for event in failed] == ["cheap"]
 
 
+def test_a_rung_that_goes_on_failing_is_left_alone(cascading: Cascading) -> None:
+    cascade = cascading.ladder.cascade("cheap")
+    assert cascade.score("q", TEXTS) is not None
+    cascading.cheap.fail = lambda pairs: RuntimeError("scripted")
+    for _ in range(10):
+        assert cascade.score("q", TEXTS) is None
+    assert cascading.ladder.get_stats()["rungs"][1]["state"] == "open"
+
+
 def test_a_rung_whose_breaker_is_open_is_left_alone(cascading: Cascading) -> None:
     cascading.ladder.force_open(reranker="cheap")
     assert cascading.ladder.cascade("cheap").score("q", TEXTS) is None
