@@ -29,7 +29,7 @@ from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import AsyncStore, FloatArray, Guard, Ladder, Observer, Reranker, Store
+from semcache.protocols import AsyncStore, FloatArray, Guard, Ladder, Observer, Store
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
 from semcache.runtime.countdown import Countdown
@@ -104,14 +104,7 @@ class CachedReranker:
             # A ladder of the caller's own need not say.
             is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
-        self.identity: Identity = Identity(
-            RerankerSubject(_asked_directly(primary_of(self.ladder))),
-            backend.variants,
-            on_event=self.cache.on_event,
-            on_moved=partial(_move, self.cache, self.ladder),
-            settled=backend.settled,
-            holder=reranker,
-        )
+        self.identity: Identity = _identity_of(self.ladder, self.cache, reranker)
         self.identity.start()
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
@@ -419,9 +412,18 @@ class CachedReranker:
         return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
 
 
-def _asked_directly(primary: Reranker | Ladder) -> Reranker | Ladder:
-    """The reranker inside of a batcher: the probes are no part of its traffic, and belong to no batch."""
-    return primary.primary if isinstance(primary, AsyncBatchReranker) else primary
+def _identity_of(ladder: Ladder, cache: RedisSemanticCache, given: object) -> Identity:
+    """Whose scores those of a ladder are; ``given`` is the reranker that the user holds."""
+    primary = primary_of(ladder)
+    return Identity(
+        # That inside of a batcher: the probes are no part of its traffic, and belong to no batch.
+        RerankerSubject(primary.primary if isinstance(primary, AsyncBatchReranker) else primary),
+        cache.backend.variants,
+        on_event=cache.on_event,
+        on_moved=partial(_move, cache, ladder),
+        settled=cache.backend.settled,
+        holder=given,
+    )
 
 
 def _calls_of(

@@ -144,7 +144,7 @@ class DegradableReranker:
 
         ``min_score``, in the units of the primary's scores, leaves documents below it out, unless a lower rung
         answered. What lets a CachedReranker skip documents (``retrieval_scores``, ``document_vectors``) has no use
-        here. Raises only InvalidInputError.
+        here. Raises InvalidInputError, and QueueFullError by a rung that is told to reject what it has no room for.
         """
         request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
         scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
@@ -176,7 +176,7 @@ class DegradableReranker:
         """The primary's scores of the documents at the positions ``ask``, or a lower rung's of all, and the reason.
 
         ``spent_s`` is how many seconds the request has taken already: without a deadline it is waited for so much
-        shorter. Raises only InvalidInputError.
+        shorter. Raises what ``rerank`` raises.
         """
         deadline = self._deadline(deadline_s)
         return self._counted(drive(self._chain.calls(query, documents, ask, deadline, spent_s), call_rung))
