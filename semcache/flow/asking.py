@@ -167,7 +167,7 @@ def _without_doubted(
         return rule, found
     cues = guard.cues(request.query)
     # Whatever a guard refuses even of equal vectors differs in more than its words.
-    differences = [guard.difference(cues, neighbour.cues) for neighbour in found.neighbours]
+    differences = [guard.difference(cues, neighbour.cues, 1.0) for neighbour in found.neighbours]
     alike = tuple(near for near, difference in zip(found.neighbours, differences, strict=True) if difference is None)
     if len(alike) == len(differences):
         return rule, found

@@ -73,7 +73,7 @@ def carried_vectors(request: Request, dims: int) -> FloatArray | None:
     documents = list(request.documents)
     places = np.arange(len(documents))[_first_documents(request)].tolist()
     for row, vector in zip(rows, found_vectors(documents[place] for place in places), strict=True):
-        with suppress(TypeError, ValueError):  # whatever a store keeps under that name
+        with suppress(Exception):  # whatever a store keeps under that name, also what cannot be read
             if vector is not None and len(vector) == dims:
                 row[:] = vector
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

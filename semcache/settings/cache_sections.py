@@ -260,7 +260,7 @@ class Reuse(Section):
         "Mean loss (1 - nDCG against the fresh order) that trusted hits may cost before the trust threshold is raised",
         reason="smaller than the differences between rerankers, larger than the noise of a few hundred audits",
         gt=0,
-        le=1,
+        lt=1,
     )
 
     trust_floor: float = knob(

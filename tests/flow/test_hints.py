@@ -1,5 +1,6 @@
 """Scores of a retriever, vectors and the least score: as given by the caller, or as found in the documents."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_vectors_that_documents_carry_are_made_unit_vectors_where_they_can_be() 
     assert found[0].tolist() == pytest.approx([0.6, 0.8]) and found[7].tolist() == [0, 1]
     assert np.isnan(found[[1, 2, 3, 4, 5, 6, 8]]).all()
     assert carried_vectors(checked_request("q", ["a plain text"], 1), 2) is None
+
+
+def test_a_vector_that_cannot_be_read_is_none() -> None:
+    class OfAnotherDevice(list[float]):
+        def __iter__(self) -> Iterator[float]:
+            raise RuntimeError("scripted")
+
+        def __getitem__(self, _: Any) -> Any:
+            raise RuntimeError("scripted")
+
+        def __array__(self, *_: Any) -> Any:
+            raise RuntimeError("scripted")
+
+    documents = [Document("a", {"embedding": OfAnotherDevice([3, 4])}), Document("b", {"embedding": [3, 4]})]
+    found = carried_vectors(checked_request("q", documents, 1), 2)
+    assert found is not None and np.isnan(found[0]).all() and found[1].tolist() == pytest.approx([0.6, 0.8])
 
 
 def test_given_scores_come_before_those_in_the_documents() -> None:
