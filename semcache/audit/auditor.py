@@ -5,7 +5,7 @@ in the background: a few pairs at a time, and only while no request needs the re
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -22,6 +22,7 @@ from semcache.flow.outcome import Evidence, Outcome
 from semcache.flow.requests import Request
 from semcache.flow.rerank import remember
 from semcache.flow.run import run
+from semcache.identity.ladder import ScoreWhenIdle
 from semcache.protocols import Clock, Ladder, Scored
 from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status
@@ -33,10 +34,6 @@ _PIECE = 8
 _MOST_WAITING = 4
 # Fewer documents say little about an order, unless a request has no more.
 _MIN_DOCUMENTS = 5
-
-
-ScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Scored]
-"""A ladder's ``score_when_idle``: the primary's scores of documents of a query, or none and the reason."""
 
 
 class Auditor:

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from semcache.quality import sequential_test
-from semcache.quality.sequential_test import Counts, Rise
+from semcache.quality.sequential_test import Counts, Rise, histogram
 
 ASK_ALL = math.inf
 """A confidence at which nothing is skipped."""
@@ -89,10 +89,8 @@ class PruneStatistics:
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Self:
         """Statistics from sums of ``Pruned.increments``; ``r7`` counts recent losses in bin 7, ``o7`` older ones."""
-        recent, older = (
-            np.array([numbers.get(f"{letter}{index}", 0.0) for index in range(sequential_test.BINS)]) for letter in "ro"
-        )
-        return cls(recent, older, *(numbers.get(name, 0.0) for name in ("loss", "documents", "avoided")))
+        sums = (numbers.get(name, 0.0) for name in ("loss", "documents", "avoided"))
+        return cls(histogram(numbers, "r"), histogram(numbers, "o"), *sums)
 
     @property
     def losses(self) -> Counts:

@@ -14,7 +14,7 @@ range of the values. With alpha 0.01 that term alone hides a mean of 0.1 above a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,11 @@ def bin_of(value: float) -> int:
     """The index of the bin of a value in [0, 1]."""
     # The value 1 lies on the last upper edge and belongs to the last bin.
     return min(int(np.searchsorted(_EDGES, value, side="right")), BINS - 1)
+
+
+def histogram(numbers: Mapping[str, float], letter: str, bins: int = BINS) -> Counts:
+    """A histogram that is kept as numbers of names: ``r7`` counts in bin 7 of the histogram ``r``."""
+    return np.array([numbers.get(f"{letter}{index}", 0.0) for index in range(bins)])
 
 
 def log_e_value_above(counts: Counts, limit: float) -> float:

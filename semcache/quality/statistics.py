@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from semcache.quality import sequential_test
-from semcache.quality.sequential_test import Counts
+from semcache.quality.sequential_test import Counts, histogram
 
 Floats = NDArray[np.float64]
 
@@ -150,9 +150,9 @@ class ReuseStatistics:
         renames ``r7`` to it when a group has enough recent observations.
         """
         return cls(
-            _histogram(numbers, "r", sequential_test.BINS),
-            _histogram(numbers, "o", sequential_test.BINS),
-            _histogram(numbers, "d", DRIFT_BINS),
+            histogram(numbers, "r"),
+            histogram(numbers, "o"),
+            histogram(numbers, "d", DRIFT_BINS),
             *(numbers.get(name, 0.0) for name in ("loss", "overlap", "drift")),
         )
 
@@ -191,7 +191,3 @@ class ReuseStatistics:
             "drift": self.drift / documents,
             "drift_p95": float(_DRIFT_EDGES[min(p95_bin, len(_DRIFT_EDGES) - 1)]),
         }
-
-
-def _histogram(numbers: Mapping[str, float], letter: str, bins: int) -> Counts:
-    return np.array([numbers.get(f"{letter}{index}", 0.0) for index in range(bins)])
