@@ -54,7 +54,13 @@ class Background:
                     self._change.notify_all()
                     return
                 job = self._jobs.popleft()
-            job()
+            try:
+                job()
+            except BaseException:  # none may raise; where one does all the same, later jobs need another thread
+                with self._change:
+                    self._is_running = False
+                    self._change.notify_all()
+                raise
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until everything is done. Returns False if that takes longer than ``timeout_s`` seconds."""

@@ -1,6 +1,9 @@
 """Background work: one job after another, bounded, and none of the parent's in a forked child."""
 
+import threading
 from threading import Event
+
+import pytest
 
 from semcache.runtime.background import Background
 from tests.forks import PATIENCE_S, in_child
@@ -21,6 +24,23 @@ def test_jobs_are_done_one_after_another_and_no_more_than_may_wait() -> None:
     go.set()
     assert background.drain(PATIENCE_S)
     assert done == [0, 1]
+
+
+def test_a_job_that_raises_against_the_rule_ends_its_thread_and_not_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    background, done, reported = Background(2, "raising"), list[str](), Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: reported.set())
+
+    def fail() -> None:
+        raise RuntimeError("scripted")
+
+    background.submit(fail)
+    assert background.drain(PATIENCE_S)
+    assert reported.wait(PATIENCE_S)
+    assert background.submit(lambda: done.append("next"))
+    assert background.drain(PATIENCE_S)
+    assert done == ["next"]
 
 
 def test_a_closed_one_drops_what_waits() -> None:
