@@ -173,10 +173,9 @@ class Calls(Generic[StoreT]):
         match step:
             case FindNeighbours(tenant, vector, min_similarity):
                 call = partial(self.store.find_neighbours, tenant, vector, self.neighbours, min_similarity)
-            case Embed(query) if deadline is None:
-                call = partial(self.embed, [query])
             case Embed(query):
-                call = partial(self.embed, [query], ((deadline or 0.0) - monotonic()) * _EMBEDDING_SHARE)
+                within = () if deadline is None else ((deadline - monotonic()) * _EMBEDDING_SHARE,)
+                call = partial(self.embed, [query], *within)
             case ReadVector(tenant, query):
                 call = partial(self.store.read_vector, tenant, query)
             case ReadDocumentVectors(tenant, fingerprints) if self.document_vectors is not None:
