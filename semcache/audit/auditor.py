@@ -27,6 +27,7 @@ from semcache.protocols import Clock, Ladder, Scored
 from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status
 from semcache.runtime.background import Background
+from semcache.runtime.countdown import Countdown
 
 # Pairs per call of an audit. A request that arrives during an audit waits for one such call at most.
 _PIECE = 8
@@ -95,13 +96,13 @@ class Auditor:
         # Audits first: they end by handing an observation to the watch.
         return self._thread.drain(timeout_s) and self.watch.drain(timeout_s) and self.pruning.drain(timeout_s)
 
-    def close(self, timeout_s: float | None = 5.0) -> None:
-        """Drop what waits; wait at most ``timeout_s`` seconds for the piece of an audit that is being scored."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Drop what waits; wait at most ``timeout_s`` seconds in all for what is being scored and learned."""
+        countdown = Countdown(timeout_s)
         # Read by the audit between two pieces, so that closing waits for one piece and not for a whole audit.
         self.is_closed = True
-        self._thread.close(timeout_s)
-        self.watch.close(timeout_s)
-        self.pruning.close(timeout_s)
+        for part in (self._thread, self.watch, self.pruning):
+            part.close(countdown.left_s(timeout_s))
 
     def _audit(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
         """Compare an answer with fresh scores; runs in the audit thread."""

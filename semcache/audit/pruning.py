@@ -27,6 +27,7 @@ from semcache.ranking import Status
 from semcache.redis.earlier import Taught
 from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
@@ -148,14 +149,15 @@ class PruningWatch:
         self._thread.submit(self._work)
         return self._thread.drain(timeout_s)
 
-    def close(self, timeout_s: float | None = None) -> None:
+    def close(self, timeout_s: float) -> None:
         """Share what was learned, once more, and learn no more."""
+        countdown = Countdown(timeout_s)
         if self.documents is not None:
-            self.documents.close(timeout_s)
+            self.documents.close(countdown.left_s(timeout_s))
         # A process that answers a few requests and ends would teach nothing otherwise.
         if self._learner.has_news:
-            self.drain(timeout_s)
-        self._thread.close(timeout_s)
+            self.drain(countdown.left_s(timeout_s))
+        self._thread.close(countdown.left_s(timeout_s))
 
     def after_fork_in_child(self) -> None:
         """Leave to the parent what it has learned and not shared yet."""
