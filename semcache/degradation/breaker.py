@@ -214,6 +214,9 @@ class Breaker:
 
     def _suspect(self, signal: Signal, now: float, jitter: float, cause: str, *, can_check: bool) -> None:
         """The reranker seems to fail: have it checked where that is possible, else open."""
+        # Nothing follows from it while the breaker is disabled, and a check costs a call.
+        if (self.state, signal) not in TRANSITIONS:
+            return
         if not can_check or self._check.is_lost(now, self.policy.max_open_s):
             self._transition(signal, now, jitter, cause)
             return

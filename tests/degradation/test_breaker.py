@@ -160,6 +160,12 @@ class TestHealthCheck:
         fail(machine, 1, 10.0)
         assert machine.state is State.OPEN
 
+    def test_disabled_there_is_no_check_since_nothing_follows_from_it(self) -> None:
+        machine = breaker()
+        machine.disable(0.0)
+        fail(machine, 20)
+        assert machine.take_check(0.0) is None
+
     def test_a_success_takes_the_wish_for_a_check_back(self) -> None:
         machine = breaker()
         fail(machine, 5)
