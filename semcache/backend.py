@@ -260,16 +260,20 @@ class Backend:
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
-        self.writes.drain(_CLOSING_S)
+        self._end_work()
         # A request after this opens the connection anew, which is then closed with the last user.
         self._owner = None
         self.connection.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
-        await in_own_thread(partial(self.writes.drain, _CLOSING_S), "semcache-close")
+        await in_own_thread(self._end_work, "semcache-close")
         self._owner = None
         await self.connection.aclose()
+
+    def _end_work(self) -> None:
+        self.writes.drain(_CLOSING_S)
+        self._threads.end()
 
     def __repr__(self) -> str:
         return f"<Backend at {self.connection.where} with {self.embedder.name}>"

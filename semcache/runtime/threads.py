@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import is_forked_thread, renew_in_child
 from semcache.runtime.futures import auntil_done, too_late, until_done
 
@@ -27,6 +28,8 @@ and services are waited for."""
 EXIT_WAIT_S = 10.0
 # Long enough that steady traffic finds its threads, and short enough that a dropped pool soon leaves none.
 _IDLE_S = 10.0
+# Threads without a call end within a millisecond. One with a call may hang in it.
+_END_S = 0.2
 
 # Weak, so that a thread that has ended is forgotten. Read once, at exit.
 _running: WeakKeyDictionary[Thread, Callable[[], object]] = WeakKeyDictionary()
@@ -95,7 +98,8 @@ class ThreadPool:
         # Guards everything below. Idle threads sleep on it.
         self._changed = Condition()
         self._waiting: deque[_Job] = deque()
-        self._threads = 0
+        # Those that ``end`` has let go are not among them.
+        self._threads: set[Thread] = set()
         self._idle = 0
         self._is_stopped = False
 
@@ -160,8 +164,18 @@ class ThreadPool:
             job.future.result()
         return [results[at] for at in range(len(items))]
 
+    def end(self) -> None:
+        """End the threads, those that have a call after it; later calls get others. Waits for that, but not long."""
+        with self._changed:
+            ending, self._threads, self._idle = self._threads, set(), 0
+            self._changed.notify_all()
+        countdown = Countdown(_END_S)
+        for thread in ending - {current_thread()}:
+            thread.join(countdown.left_s(_END_S))
+
     def __repr__(self) -> str:
-        return f"<ThreadPool {self._name}: {self._threads} of {self._most} threads, {len(self._waiting)} calls waiting>"
+        threads = f"{len(self._threads)} of {self._most} threads"
+        return f"<ThreadPool {self._name}: {threads}, {len(self._waiting)} calls waiting>"
 
     def _submit(self, call: Callable[[], Any], subject: str, timeout_s: float | None) -> "_Job":
         if timeout_s is not None and timeout_s <= 0:
@@ -171,12 +185,10 @@ class ThreadPool:
             self._waiting.append(job)
             if len(self._waiting) <= self._idle:
                 self._changed.notify()
-            elif self._threads < self._most:
-                self._threads += 1
+            elif len(self._threads) < self._most:
                 try:
-                    start_thread(self._work, self._name, self._stop)
+                    self._threads.add(start_thread(self._work, self._name, self._stop))
                 except RuntimeError:  # the system gives no more threads, or the interpreter exits
-                    self._threads -= 1
                     self._waiting.remove(job)
                     raise
         return job
@@ -202,13 +214,18 @@ class ThreadPool:
             del job
 
     def _next(self) -> "_Job | None":
+        thread = current_thread()
         with self._changed:
-            self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._is_stopped, self._idle_s)
-            self._idle -= 1
+            if thread in self._threads:
+                self._idle += 1
+                self._changed.wait_for(
+                    lambda: self._waiting or self._is_stopped or thread not in self._threads, self._idle_s
+                )
+            if thread in self._threads:
+                self._idle -= 1
             if self._waiting:
                 return self._waiting.popleft()
-            self._threads -= 1
+            self._threads.discard(thread)
             return None
 
     def _stop(self) -> None:

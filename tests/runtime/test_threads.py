@@ -6,7 +6,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event, current_thread
+from threading import Barrier, Event, Thread, current_thread
 from threading import enumerate as all_threads
 from time import monotonic
 
@@ -156,6 +156,30 @@ def test_a_result_is_not_kept() -> None:
     pool.call(lambda: None, "the next call")
     gc.collect()
     assert kept() is None
+
+
+def test_threads_end_when_they_are_told_and_later_calls_get_others() -> None:
+    pool, go, entered = ThreadPool(2, "ending"), Event(), Event()
+
+    def hold() -> Thread:
+        entered.set()
+        go.wait(PATIENCE_S)
+        return current_thread()
+
+    first = pool.call(current_thread, "first")
+    pool.end()
+    assert not first.is_alive()
+    with ThreadPoolExecutor(1) as callers:
+        held = callers.submit(pool.call, hold, "held")
+        assert entered.wait(PATIENCE_S)
+        pool.end()
+        second = pool.call(current_thread, "second")
+        assert second.is_alive() and repr(pool) == "<ThreadPool ending: 1 of 2 threads, 0 calls waiting>"
+        go.set()
+        held.result(PATIENCE_S).join(PATIENCE_S)
+    assert threads_of("ending") == 1
+    pool.end()
+    assert threads_of("ending") == 0
 
 
 def test_a_child_starts_threads_of_its_own_while_the_parents_are_busy() -> None:
