@@ -165,7 +165,10 @@ class ThreadPool:
         return [results[at] for at in range(len(items))]
 
     def end(self) -> None:
-        """End the threads, those that have a call after it; later calls get others. Waits for that, but not long."""
+        """End the threads: at once those without a call, the others when their call is over. Later calls get others.
+
+        Waits for that for a moment only, since a call may hang.
+        """
         with self._changed:
             ending, self._threads, self._idle = self._threads, set(), 0
             self._changed.notify_all()
