@@ -1,4 +1,4 @@
-"""What every integration shares: the reranker behind it, and what callers of other libraries expect of one.
+"""The reranker behind every integration, with what callers of other libraries expect of one.
 
 Their rerankers take an empty list of documents, and a blank query: what a person typed comes to them unchecked.
 """
@@ -46,13 +46,13 @@ class BackingReranker:
         """
         if not documents or not query.strip():
             return self._as_retrieved(documents, top_n, options.get("tenant", ""))
-        return self.reranker.rerank(query, documents, top_n or len(documents), **options)
+        return self.reranker.rerank(query, documents, len(documents) if top_n is None else top_n, **options)
 
     async def arerank(self, query: str, documents: Sequence[Any], top_n: int | None, **options: Any) -> Ranking[Any]:
         """``rerank`` for an event loop."""
         if not documents or not query.strip():
             return self._as_retrieved(documents, top_n, options.get("tenant", ""))
-        return await self.reranker.arerank(query, documents, top_n or len(documents), **options)
+        return await self.reranker.arerank(query, documents, len(documents) if top_n is None else top_n, **options)
 
     def pair_scores(self, pairs: Sequence[tuple[str, str]], tenant: str) -> list[float]:
         """One score per (query, text), in order; what was asked about one query is one request.

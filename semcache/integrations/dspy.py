@@ -1,6 +1,7 @@
 """DSPy: a module that reranks what a retriever finds."""
 
 import asyncio
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -75,7 +76,7 @@ class SemcacheRerank(Closing, Module):
     async def _retrieved(self, query: str, **more: Any) -> Any:
         if hasattr(self.retriever, "aforward"):
             return await self.retriever.acall(query, **more)
-        if asyncio.iscoroutinefunction(self.retriever):
+        if inspect.iscoroutinefunction(self.retriever):
             return await self.retriever(query, **more)
         return await asyncio.to_thread(partial(self.retriever, query, **more))
 

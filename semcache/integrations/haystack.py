@@ -268,7 +268,7 @@ def _secret_in(settings: Any, path: tuple[str, ...] = ()) -> str | None:
         items = enumerate(settings)
     for name, value in items:
         here = (*path, str(name))
-        is_secret = name in ("signing_key", "api_key") or (name == "url" and hidden(value) != value)
+        is_secret = str(name).endswith(("_key", "_keys")) or (name == "url" and hidden(value) != value)
         found = ".".join(here) if is_secret and value else _secret_in(value, here)
         if found is not None:
             return found

@@ -40,9 +40,10 @@ class SemcacheReranker(Closing, BaseReranker):
         tenant: str = "",
         settings: Settings | None = None,
     ) -> None:
-        backing = BackingReranker(reranker, settings)
-        super().__init__(model=backing.reranker.ladder.name, rank_by=rank_by, limit=limit, return_score=return_score)
-        self._backing = backing
+        # First the arguments are checked, then a pipeline is opened, which has the name.
+        super().__init__(model="", rank_by=rank_by, limit=limit, return_score=return_score)
+        self._backing = BackingReranker(reranker, settings)
+        self.model = self._backing.reranker.ladder.name
         self._tenant = tenant
 
     def rank(  # type: ignore[override]
@@ -63,12 +64,11 @@ class SemcacheReranker(Closing, BaseReranker):
         is the retriever's, the scores fall by one. Raises InvalidInputError for a document without text.
         """
         passages = self._passages(docs, rank_by)
-        options = {
-            "tenant": self._tenant if tenant is None else tenant,
-            "deadline_s": deadline_s,
-            "min_score": min_score,
-        }
-        ranking = self._backing.rerank(query, passages, self.limit if limit is None else limit, **options)
+        tenant = self._tenant if tenant is None else tenant
+        limit = self.limit if limit is None else limit
+        ranking = self._backing.rerank(
+            query, passages, limit, tenant=tenant, deadline_s=deadline_s, min_score=min_score
+        )
         return _ranked(docs, ranking, self.return_score if return_score is None else return_score)
 
     async def arank(  # type: ignore[override]
@@ -85,12 +85,11 @@ class SemcacheReranker(Closing, BaseReranker):
     ) -> tuple[list[dict[str, Any]], list[float]] | list[dict[str, Any]]:
         """``rank`` for an event loop, which is never blocked."""
         passages = self._passages(docs, rank_by)
-        options = {
-            "tenant": self._tenant if tenant is None else tenant,
-            "deadline_s": deadline_s,
-            "min_score": min_score,
-        }
-        ranking = await self._backing.arerank(query, passages, self.limit if limit is None else limit, **options)
+        tenant = self._tenant if tenant is None else tenant
+        limit = self.limit if limit is None else limit
+        ranking = await self._backing.arerank(
+            query, passages, limit, tenant=tenant, deadline_s=deadline_s, min_score=min_score
+        )
         return _ranked(docs, ranking, self.return_score if return_score is None else return_score)
 
     def _passages(self, docs: Any, rank_by: list[str] | None) -> list[Passage | str]:

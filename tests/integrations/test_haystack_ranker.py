@@ -257,6 +257,7 @@ class TestFiles:
         [
             ({"redis": {"url": "redis://me:geheim@host:6379"}}, "redis.url"),
             ({"cache": {"signing_key": "0123456789abcdef0123456789abcdef"}}, "cache.signing_key"),
+            ({"server": {"api_keys": "shop-a:geheim-0123456789abcdef"}}, "server.api_keys"),
             (
                 {"rerankers": [{"kind": "http", "dialect": "jina", "model": "m", "api_key": "geheim-key"}]},
                 "rerankers.0.api_key",

@@ -45,8 +45,9 @@ async def test_limit_and_scores_are_chosen_for_all_calls_or_for_one(cached: Cach
     for wrong in ({"limit": 0}, {"rank_by": "content"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             SemcacheReranker(cached, **wrong)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="top_k"):
-        silent.rank(QUERY, RESULTS, limit=-1)
+    for none in (0, -1):
+        with pytest.raises(InvalidInputError, match="top_k"):
+            silent.rank(QUERY, RESULTS, limit=none)
 
 
 def test_fields_are_scored_as_rank_by_says(cached: CachedReranker, model: CountingReranker) -> None:
