@@ -1,4 +1,4 @@
-"""Whose request it is: keys, and the tenants that they are bound to."""
+"""Keys, and the tenants that they are bound to."""
 
 from hashlib import sha256
 from hmac import compare_digest

@@ -1,5 +1,6 @@
 """From a request over HTTP to the ranking of its documents, and the headers that say where the scores came from."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -23,6 +24,9 @@ from semcache.server.scale import Scale
 from semcache.settings import Server
 
 A = TypeVar("A", bound=Asked)
+
+# Names of fields, with the colon behind them: a query may be "texts", too.
+_HAS_DOCUMENTS, _HAS_TEXTS = (re.compile(rb'"%b"\s*:' % name) for name in (b"documents", b"texts"))
 
 
 class Answering:
@@ -57,7 +61,7 @@ class Answering:
         return _response(rerank_answer(asked, version, ranking, scores), ranking, meaning)
 
     async def _tei(self, request: Request, body: bytes) -> Response:
-        if b'"documents"' in body and b'"texts"' not in body:
+        if _HAS_DOCUMENTS.search(body) and not _HAS_TEXTS.search(body):
             return await self._rerank(request, parsed(RerankRequest, body), 1)
         asked = parsed(TeiRequest, body)
         ranking = await self._ranking(request, asked)

@@ -51,7 +51,7 @@ def create_app(
 
 
 class _Server:
-    """What the routes of one application share."""
+    """The routes of one application, and the objects that they share."""
 
     def __init__(
         self,
@@ -129,14 +129,15 @@ class _Server:
             raise RefusedError(503, self.readiness.missing, self.settings.server.retry_after_s)
         return "ready\n"
 
-    async def metrics(self, request: Request) -> Response:
+    # Not asynchronous, so that FastAPI calls it in a thread: the files of many workers take a while to read.
+    def metrics(self, request: Request) -> Response:
         """The metrics of all processes, as Prometheus reads them."""
         self.answering.access.check_operator(request.headers)
         body, content_type = exposition(self.registry)
         return Response(body, headers={"Content-Type": content_type})
 
     async def stats(self, request: Request) -> JSONResponse:
-        """What ``pipeline.get_stats()`` says of the process that answers."""
+        """The ``pipeline.get_stats()`` of the process that answers."""
         self.answering.access.check_operator(request.headers)
         return JSONResponse(jsonable_encoder({"process": os.getpid(), **self.pipeline.get_stats()}))
 

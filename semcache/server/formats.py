@@ -1,4 +1,4 @@
-"""What clients of rerank services send, and what they get.
+"""The requests that clients of rerank services send, and the answers that they get.
 
 Of Cohere: https://docs.cohere.com/reference/rerank, of Jina: https://api.jina.ai/docs, of TEI:
 https://huggingface.github.io/text-embeddings-inference. Fields that are not named here are taken and left aside, since
@@ -26,7 +26,7 @@ _Count = Annotated[
 
 
 class Asked(BaseModel):
-    """What every request has: a query. Numbers are not taken for texts."""
+    """The part that every request has: a query. Numbers are not taken for texts."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, hide_input_in_errors=True)
 

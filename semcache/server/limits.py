@@ -1,4 +1,4 @@
-"""What is refused before any work is done: too many requests at once, and requests that are too large or too slow."""
+"""Refuses before any work is done: too many requests at once, and requests that are too large or too slow."""
 
 import asyncio
 from collections.abc import Iterator

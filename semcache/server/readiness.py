@@ -1,4 +1,4 @@
-"""When requests may come: the pipeline is open and its models are loaded. A Redis that is away does not matter."""
+"""Tells when requests may come: the models are loaded. A Redis that is away does not matter."""
 
 import asyncio
 import logging

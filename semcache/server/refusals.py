@@ -1,4 +1,4 @@
-"""What is answered in place of a ranking: a status, a sentence, and when to come again."""
+"""The answer in place of a ranking: a status, a sentence, and when to come again."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

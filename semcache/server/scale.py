@@ -11,7 +11,7 @@ PROBE_TEXTS = ("Berlin had a population of 3.9 million in 2024.", "A recipe for 
 """One text that answers and one that does not: a reranker that gives logits gives one outside of 0..1."""
 
 Scores = Literal["raw", "sigmoid", "order"]
-"""What relevance scores are: the reranker's own, their sigmoid, or falling steps where only the order is known."""
+"""The meaning of scores: the reranker's own, their sigmoid, or falling steps where only the order is known."""
 
 
 class Scale:
@@ -34,7 +34,7 @@ class Scale:
             self._logits.add(reranker)
 
     def shown(self, ranking: Ranking[Any], *, raw: bool = False) -> tuple[Scores, list[float]]:
-        """What the relevance scores of a ranking are, and the scores. ``raw`` is the wish for the reranker's own.
+        """The meaning of the relevance scores of a ranking, and the scores. ``raw`` is the wish for the reranker's own.
 
         Where only the order is known they fall from 1 in equal steps and stay above 0: a client that sorts by them, or
         leaves out those of 0, keeps the order and all documents.

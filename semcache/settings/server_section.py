@@ -121,6 +121,8 @@ class Server(Section):
             raise ValueError("names no key; leave it out where everyone may ask")
         if any(len(key) < _SHORTEST_KEY for key in given):
             raise ValueError(f"has a key of fewer than {_SHORTEST_KEY} characters; make one by: openssl rand -hex 32")
+        if not all(key.isascii() for key in given):
+            raise ValueError("has a key with letters that a header cannot carry; make one by: openssl rand -hex 32")
         if len(set(given)) < len(given):
             raise ValueError("has the same key twice; each belongs to one tenant, or to none")
         return keys

@@ -52,6 +52,12 @@ def test_tei_gets_a_list(serve: Serve, model: CountingReranker) -> None:
     assert answer.headers["X-Semcache-Scores"] == "raw"
 
 
+def test_documents_are_taken_beside_those_of_tei_also_where_a_text_is_called_like_its_field(serve: Serve) -> None:
+    answer = serve().post("/rerank", json={"query": "texts", "documents": ["documents", "texts"]})
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == 2
+
+
 class TestScores:
     def test_logits_are_shown_as_their_sigmoid(self, serve: Serve, model: CountingReranker) -> None:
         answer = serve().post("/v2/rerank", json={"query": QUERY, "documents": TEXTS})
