@@ -49,6 +49,6 @@ def ordinary(error: BaseException, model: str, kind: type[SemcacheError]) -> Exc
     is_special = isinstance(error, StopIteration | StopAsyncIteration | CancelledError)
     if isinstance(error, Exception) and not is_special:
         return error
-    ordinary = kind(f"{model} raised {described(error)}")
-    ordinary.__cause__ = error
-    return ordinary
+    told = kind(f"{model} raised {described(error)}")
+    told.__cause__ = error
+    return told

@@ -1,4 +1,4 @@
-"""Whose request is being served, for what is called through interfaces of users, which know no tenants."""
+"""The tenant whose request is being served, for code behind interfaces of users, which know no tenants."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager

@@ -11,14 +11,13 @@ from semcache.flow.drive import drive
 from semcache.redis.client.commands import Command
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import denied, is_denial, is_missing_index
-from semcache.redis.client.node import NodeConnection
+from semcache.redis.client.node import ROUND_TRIPS, NodeConnection
+from semcache.redis.client.server_info import version_of_module
 from semcache.redis.index import as_dict, check_index
 from semcache.redis.operation import StoreState, value_of
 from semcache.redis.preflight import preflight
 
 _PINGS = 20
-_ROUND_TRIPS = 5
-"""Of a look-up at most. A server that takes longer than this part of the budget is left alone (``NodeConnection``)."""
 _FULL = 0.9
 """Share of maxmemory from which a server that evicts nothing counts as nearly full: time is left to act."""
 _CLOCK_S = 5.0
@@ -206,7 +205,7 @@ def latency_finding(median_s: float, budget_s: float) -> Finding:
     seen = (
         f"{median_s * 1000:.2f} ms, the median of {_PINGS}; a request may wait {budget_s * 1000:g} ms for all of them"
     )
-    enough_s = _ROUND_TRIPS * median_s
+    enough_s = ROUND_TRIPS * median_s
     if enough_s <= budget_s:
         return Finding("latency", Verdict.OK, seen)
     remedy = (
@@ -230,10 +229,7 @@ def _bytes(number: int) -> str:
 def _search_version(modules: Mapping[str, str]) -> str:
     text = next((rest for name, rest in modules.items() if name == "module:name=search"), "")
     number = text.partition(",")[0]
-    if not number.isdigit():
-        return ""
-    # The module writes its version as one number: 21005 is 2.10.5.
-    return f"{int(number) // 10_000}.{int(number) // 100 % 100}.{int(number) % 100}"
+    return version_of_module(int(number)) if number.isdigit() else ""
 
 
 def _not_seen(check: str, command: str) -> Finding:

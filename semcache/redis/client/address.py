@@ -1,4 +1,4 @@
-"""Where a Redis is and how to log in there, whether that came from a url or from a redis-py client."""
+"""The place of a Redis and the login there, whether that came from a url or from a redis-py client."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -18,6 +18,7 @@ _CALM_S = 1.0
 _VAIN_BESIDE = 2
 """Requests that wait in vain while a probe does so. One alone may have met a moment of the network."""
 _LATE_S = 0.005
+"""A thread that comes so much later than it should has waited for others: the interval at which Python switches."""
 _LONGEST_IN_VAIN_S = 1.0
 """A server that is slow now and then, since others keep it busy, is looked at again as soon as that."""
 _VAIN = 5
@@ -69,7 +70,7 @@ class RedisCircuitBreaker:
         self._failed_at: float | None = None
         """When the breaker opened; None while it is closed."""
         self._failure = ""
-        """What it was that opened the breaker; else refusals, the latest errors of all, would hide it."""
+        """The error that opened the breaker; else refusals, the latest errors of all, would hide it."""
         self._recovered_at: float | None = None
         self._delay_s = retry_after_s
         self._next_probe = 0.0

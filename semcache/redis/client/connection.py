@@ -45,7 +45,7 @@ class RedisConnection:
     ``url`` is ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``rediss+sentinel://`` with the hosts
     of Sentinels and the service whose primary is meant, or ``embedded`` for a private server that all such connections
     of the process share and that ends with the last of them; or it is the ``Address`` of a server. A server that is a
-    node of a Redis Cluster stands for all of it, which is found out with the first command; a url may name several of
+    node of a Redis Cluster stands for all of it, as its answer to the first command tells; a url may name several of
     its nodes, ``redis://host:port,host:port``, of which one has to answer then. For the times, all in seconds, see
     ``NodeConnection``. Nothing is opened until the first command. Raises ConfigurationError for an address that cannot
     be used.
@@ -91,7 +91,7 @@ class RedisConnection:
         ]
         self.node: NodeConnection = self._seeds[0][1]
         """The server that the url names; of several the first that has answered."""
-        # None until the first command has found out what the server is. An embedded one of this process is known.
+        # None until the first command, whose answer tells what the server is. An embedded one of this process is known.
         self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node
         self._lock = ForkSafeLock()
 
@@ -171,7 +171,7 @@ class RedisConnection:
     def _reached_by(
         self, address: Address, node: NodeConnection, reply: object
     ) -> "NodeConnection | ClusterConnection":
-        """What is reached, by what a server said that it is."""
+        """The server, or its whole cluster if it says that it is a node of one."""
         with self._lock:  # a cluster is asked for its topology once
             if self._reached is None:
                 if _is_of_cluster(reply) and address.sentinels is not None:
@@ -194,7 +194,7 @@ class RedisConnection:
             return self._reached
 
     def _told_of(self, one: Address, server: Address) -> Callable[[Event], None]:
-        """Who is told what happens to a server of the url: of several, one that is away is not the whole cache."""
+        """The observer of a server of the url: of several servers, one that is away is not the whole cache."""
         on_event, host = self._on_event, f"{one.parameters.get('host')}:{one.parameters.get('port', 6379)}"
         return (lambda event: on_event(of_shard(host, event))) if server.others else on_event
 

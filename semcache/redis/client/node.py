@@ -36,7 +36,7 @@ _FOLLOWING = {kind: following(connection) for kind, connection in _BOUNDED.items
 _ASYNC_FOLLOWING = {kind: afollowing(connection) for kind, connection in ASYNC.items()}
 """Those whose address the Sentinels tell."""
 
-_ROUND_TRIPS = 5
+ROUND_TRIPS = 5
 """Of a look-up at most: the exact entry, its vector, the index of a tenant, neighbours, their scores. Where one takes
 longer than this part of the budget, a look-up cannot be made within it, and Redis counts as slow."""
 _QUICK_AGAIN = 0.9
@@ -73,7 +73,7 @@ class NodeConnection:
         revive: Callable[[], None] = lambda: None,
     ) -> None:
         self.budget_s = budget_s
-        self._slow_s = budget_s / _ROUND_TRIPS
+        self._slow_s = budget_s / ROUND_TRIPS
         self._timeout_s = timeout_s
         self._prober = Prober(self._probe)
         self.breaker: RedisCircuitBreaker = RedisCircuitBreaker(
@@ -225,7 +225,7 @@ class NodeConnection:
         )
 
     def _probe(self) -> str:
-        """What is wrong with Redis at the moment; empty if it answers, and quickly enough for requests."""
+        """The trouble with Redis at the moment; empty if it answers, and quickly enough for requests."""
         slow_s = self._slow_s * (_QUICK_AGAIN if self.breaker.is_open else 1)
         try:
             connection = self._pool.opened()
@@ -240,7 +240,7 @@ class NodeConnection:
         return (
             f"{self.where} is slow: it takes {quickest_s * 1000:.0f} ms to answer, and more than "
             f"{self._slow_s * 1000:.0f} ms would hold requests up; if that is usual, raise redis.budget_s "
-            f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {_ROUND_TRIPS} times as much as it takes"
+            f"(SEMCACHE_REDIS__BUDGET_S), {self.budget_s:g} s now, to {ROUND_TRIPS} times as much as it takes"
         )
 
     def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:

@@ -21,9 +21,19 @@ def server_info(connection: RedisConnection) -> ServerInfo:
         server, modules, memory = map(connection.client.info, ("server", "modules", "memory"))
     except FOREIGN as error:
         raise translated(error, connection.where) from error
-    # The module writes its version as one number: 21005 is 2.10.5.
     search = [int(module["ver"]) for module in modules.get("modules", ()) if module.get("name") == "search"]
-    search_version = f"{search[0] // 10_000}.{search[0] // 100 % 100}.{search[0] % 100}" if search else None
     limit = int(memory.get("maxmemory", 0))
     free = max(0, limit - int(memory.get("used_memory", 0))) if limit else None
-    return ServerInfo(str(server.get("redis_version", "unknown")), search_version, free)
+    return ServerInfo(
+        str(server.get("redis_version", "unknown")), version_of_module(search[0]) if search else None, free
+    )
+
+
+def version_of_module(number: int) -> str:
+    """The version that a module writes as one number.
+
+    Example:
+        >>> version_of_module(21005)
+        '2.10.5'
+    """
+    return f"{number // 10_000}.{number // 100 % 100}.{number % 100}"

@@ -46,7 +46,7 @@ def as_reply(error: ResponseError) -> ResponseError:
 
 
 NO_VALUE = (TypeError, ValueError)
-"""What reading raises where no value of Python can be made of a reply: one bit makes of a string a map with lists for
+"""The errors of reading where no value of Python can be made of a reply: one bit makes of a string a map with lists for
 names, or of a number a word."""
 
 

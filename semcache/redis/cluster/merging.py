@@ -20,7 +20,7 @@ Replies = Mapping[T, Any]
 
 _KNN = re.compile(r"=>\[KNN (\d+) ")
 DISTANCE = b"vector_distance"
-"""What a search calls the distance of an entry, see search.py."""
+"""The name of an entry's distance in a search, see search.py."""
 
 
 def lost(replies: Replies[T]) -> dict[T, StoreError]:

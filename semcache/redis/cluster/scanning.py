@@ -12,7 +12,7 @@ _SERVER_BITS = 64
 
 
 class Position(NamedTuple):
-    """Where a scan is: on the shard of this place, by this version of the topology, after so many beginnings."""
+    """The place of a scan: on the shard of this place, by this version of the topology, after so many beginnings."""
 
     cursor: int
     place: int
@@ -52,7 +52,7 @@ class Position(NamedTuple):
         return (scan[0], self.cursor, *scan[2:])
 
     def after(self, reply: Any, topology: Topology) -> "Position | None":
-        """Where the scan goes on after a page; None after the last shard."""
+        """The position after a page; None after the last shard."""
         match reply:
             case [bytes(cursor), list()] if cursor.isdigit() and int(cursor):
                 return self._replace(cursor=int(cursor))

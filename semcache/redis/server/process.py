@@ -185,7 +185,7 @@ def _member_options(member: Member, private: Path) -> Sequence[str]:
         *("--cluster-node-timeout", str(_NODE_TIMEOUT_MS)),
         # A part of a cache is better than none.
         *("--cluster-require-full-coverage", "no"),
-        # A replica that follows nobody for a while is still better than an empty shard.
+        # A replica that was without its primary for a while is still better than an empty shard.
         *("--cluster-replica-validity-factor", "0"),
         *("--repl-diskless-sync-delay", "0"),
         # Nodes name a replica only once it has received something, and an idle primary has nothing else to send.
