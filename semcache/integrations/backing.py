@@ -143,4 +143,4 @@ class Closing:
 
 def falling_scores(ranking: Ranking[Any]) -> list[float]:
     """The scores of a ranking; 0, -1, -2 and so on where there are none, since the order is the retriever's."""
-    return [-float(rank) for rank in range(len(ranking))] if ranking.scores is None else list(ranking.scores)
+    return [float(-rank) for rank in range(len(ranking))] if ranking.scores is None else list(ranking.scores)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
+from semcache.causes import cause_of
 from semcache.entries import codec, fields
 from semcache.entries.checks import Damaged
 from semcache.entries.codec import PackedScores
@@ -98,4 +99,4 @@ def discard(state: StoreState, damages: Sequence[Damage]) -> Operation[None]:
         if calls:
             yield from run_script(state.where, "discard", calls)
     except StoreError as error:  # the reader can go on
-        state.on_event(CacheFailed("Discard", f"{type(error).__name__}: {error}"))
+        state.on_event(CacheFailed("Discard", cause_of(error)))

@@ -45,7 +45,7 @@ def reading(state: StoreState, tenant: str, fingerprints: Sequence[bytes], query
 
 
 def read_in(reply: object, documents: int) -> Floats | None:
-    """What a reply says of so many documents, as ``read_earlier`` does; None for one that cannot be read."""
+    """The values in a reply about so many documents, as ``read_earlier`` gives them; None if it cannot be read."""
     if not isinstance(reply, bytes) or len(reply) != 8 * documents:
         return None
     sums, counts = np.frombuffer(reply, dtype="<f4").reshape(documents, 2).T.astype(float)

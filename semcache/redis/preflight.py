@@ -46,7 +46,7 @@ def preflight(state: StoreState) -> Operation[None]:
 
 
 def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int, Any]]:
-    """What is tried, and the replies to expect by their place."""
+    """The commands to try, and the replies to expect by their place."""
     vector_key, scores_key, state_key, other_key = (state.layout.keys.preflight(kind, name) for kind in "vsqo")
     keys = vector_key, scores_key
     index = state.layout.keys.preflight_index(name)

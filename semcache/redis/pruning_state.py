@@ -53,7 +53,7 @@ class PruningStore:
         self._shared = SharedState(connection, f"{base}:z{tail}".encode(), MAX_RECENT, MAX_OLDER)
 
     def read_sums(self) -> Statistics:
-        """What the surrogate is fitted from; empty where there is nothing, or of another version."""
+        """The sums that the surrogate is fitted from; empty where there is nothing, or of another version."""
         (reply,) = self._connection.execute([("GET", self.key)])
         return _statistics(value_of(reply, self._connection.where))
 

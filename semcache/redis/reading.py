@@ -89,7 +89,7 @@ def find_near(
 def _alive(
     state: StoreState, tenant: str, found: Sequence[Sequence[Hit | Unread | None]], damages: list[Damage]
 ) -> Operation[list[list[Neighbour]]]:
-    """What a search found, with its scores, without what expired in between."""
+    """The entries that a search found, with their scores, without those that expired in between."""
     # Scores lie beside the indexed hash, not in it: writing to an indexed hash takes its vector out of the graph and
     # inserts it again. 10 more scores cost 0.26 ms this way, an HSET alone 0.60 ms (benchmarks/results/writes.md).
     family = state.layout.keys.family(tenant)

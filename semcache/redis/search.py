@@ -184,7 +184,10 @@ def _hits(found: list[Any], scope: "_Scope", damages: list[Damage]) -> Iterator[
 
 
 class _Scope(NamedTuple):
-    """What the entries of a reply are to belong to, and to be near to. ``start`` is how their keys begin."""
+    """The tenant that entries of a reply must belong to, and the vector that they must be near to.
+
+    ``start`` is how their keys begin.
+    """
 
     layout: Layout
     start: bytes

@@ -141,7 +141,7 @@ class Reopened(Generic[T]):
         self._value = None
 
     def get(self) -> T:
-        """What is open in this process. Raises what opening raises."""
+        """The value that is open in this process. Raises what opening raises."""
         value = self._value
         if value is None:
             with self._lock:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from semcache.causes import cause_of
 from semcache.errors import RerankServiceError, StoreError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.scale import PROBE_QUERY, PROBE_TEXTS, Scale
@@ -33,7 +34,7 @@ class Readiness:
             except Exception as error:  # noqa: BLE001 - whatever a model raises, the process goes on and tries again
                 self.missing = f"models cannot be loaded: {type(error).__name__}"
                 # The log has the message, which may name folders; /readyz is open to everyone.
-                _log.warning("models cannot be loaded, next try in %g s: %s: %s", wait_s, type(error).__name__, error)
+                _log.warning("models cannot be loaded, next try in %g s: %s", wait_s, cause_of(error))
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             else:
@@ -51,7 +52,7 @@ class Readiness:
             await pipeline.reranker.awarmup()
         except RerankServiceError as error:
             # It may be away for long, and until it is back the rungs below it answer.
-            _log.warning("the rerank service does not answer; lower rungs do: %s", error)
+            _log.warning("the rerank service does not answer; lower rungs do: %s", cause_of(error))
         await self._hear_scores()
 
     async def _hear_scores(self) -> None:

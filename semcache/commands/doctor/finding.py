@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from semcache.causes import cause_of
 from semcache.errors import DeadlineExceededError, SemcacheError
 from semcache.runtime.threads import ThreadPool
 
@@ -43,7 +44,7 @@ def checked(check: str, look: Callable[[], Finding], limit_s: float) -> Finding:
         return failed(check, error)
     # Models and their libraries raise anything, and a traceback would end the checks that are left.
     except Exception as error:  # noqa: BLE001
-        return Finding(check, Verdict.FAULT, f"{type(error).__name__}: {error}", "correct it, and look again")
+        return Finding(check, Verdict.FAULT, cause_of(error), "correct it, and look again")
 
 
 def failed(check: str, error: SemcacheError) -> Finding:
