@@ -12,7 +12,7 @@ from semcache.redis.client.commands import script
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.operation import run_script, value_of
-from semcache.redis.shared_state import LIFE_MS, SharedState, number_in, sums_by_band
+from semcache.redis.shared_state import LIFE_MS, SharedState, changes_in, number_in, sums_by_band
 
 MOST_REQUESTS = 2000
 """Requests that the sums of the surrogate rest on; of more, the older ones count less. A dozen weights need some
@@ -109,4 +109,4 @@ def _state(fields: Mapping[str, str]) -> PruningState:
     statistics = {float(band[1:]): PruneStatistics.of(sums) for band, sums in bands.items() if band.startswith("z")}
     confidence = number_in(fields, "confidence", ASK_ALL)
     pruning = Pruning(confidence if confidence >= 0 else ASK_ALL, fields.get("reason", ""))
-    return PruningState(pruning, statistics, int(fields.get("changes", "0")))
+    return PruningState(pruning, statistics, changes_in(fields))

@@ -9,7 +9,7 @@ from semcache.quality.statistics import BANDS, GROUPS, Observation, ReuseStatist
 from semcache.quality.trust import Trust
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
-from semcache.redis.shared_state import SharedState, number_in, sums_by_band
+from semcache.redis.shared_state import SharedState, changes_in, number_in, sums_by_band
 
 _MAX_RECENT = 64
 """Recent observations of a group before they count as older ones. An alarm takes 10 to 40 observations, and more of a
@@ -109,11 +109,10 @@ def _state(fields: Mapping[str, str]) -> QualityState:
         if band in BANDS:
             by_tenants[tenants][band] = ReuseStatistics.of(sums)
     own = {name.removeprefix("near@") for name in fields if name.startswith("near@")}
-    changes = fields.get("changes", "")
     return QualityState(
         _trust(fields),
         pooled(by_tenants.values()),
-        int(changes) if changes.isdecimal() else 0,
+        changes_in(fields),
         dict(by_tenants),
         {tenants: _trust(fields, f"@{tenants}") for tenants in own},
     )

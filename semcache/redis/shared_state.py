@@ -75,6 +75,12 @@ def sums_by_band(fields: Mapping[str, str]) -> dict[str, dict[str, float]]:
     return numbers
 
 
+def changes_in(fields: Mapping[str, str]) -> int:
+    """How often the decision was changed; 0 where that is no number."""
+    changes = fields.get("changes", "")
+    return int(changes) if changes.isdecimal() else 0
+
+
 def number_in(fields: Mapping[str, str], name: str, default: float) -> float:
     """The number in a field; the default where there is none, or something else."""
     try:

@@ -129,6 +129,8 @@ def test_a_damaged_count_counts_as_none(
     )
     connection.client.hset(key, "z1.5:loss", value)
     connection.client.hset(key, "confidence", value)
+    connection.client.hset(key, "changes", value)
     damaged = store.read()
     assert damaged.statistics[1.5].losses.sum() == state.statistics[1.5].losses.sum() == 2
     assert damaged.statistics[1.5].loss == 0.0 and damaged.pruning.confidence == ASK_ALL
+    assert damaged.changes == 0

@@ -34,7 +34,7 @@ _WATCHER = Path(__file__).with_name("watcher.py")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The part of a server that makes it a node of a cluster: its ports on this machine, and the password that all nodes share."""
+    """A server as a node of a cluster: its ports on this machine, and the password that all nodes share."""
 
     port: int
     bus_port: int
