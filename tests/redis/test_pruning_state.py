@@ -134,3 +134,4 @@ def test_a_damaged_count_counts_as_none(
     assert damaged.statistics[1.5].losses.sum() == state.statistics[1.5].losses.sum() == 2
     assert damaged.statistics[1.5].loss == 0.0 and damaged.pruning.confidence == ASK_ALL
     assert damaged.changes == 0
+    assert store.change(damaged, Pruning(1.5, "proven")).pruning.confidence == 1.5, "a decision can still be made"

@@ -4,8 +4,10 @@
 -- ARGV  TTL in ms, number of changes that the caller has read, "1" to start all counting anew, "@<tenants>" to do so for a
 --       group of tenants, then names and values of the fields of the trust
 local key, changes = KEYS[1], tonumber(ARGV[2])
+-- A damaged number counts as none for readers, too: else no decision could ever be replaced.
+local held = (redis.call("HGET", key, "changes") or ""):match("^%d+$")
 
-if tonumber(redis.call("HGET", key, "changes") or "0") == changes then
+if tonumber(held or "0") == changes then
   if ARGV[3] == "1" then
     redis.call("DEL", key)
   elseif ARGV[3] ~= "0" then
