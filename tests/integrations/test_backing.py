@@ -53,8 +53,10 @@ async def test_no_documents_give_an_empty_ranking(cached: CachedReranker, model:
 
 async def test_documents_of_a_blank_query_keep_their_order_and_that_is_told(model: CountingReranker) -> None:
     events: list[Any] = []
-    cache = RedisSemanticCache("embedded", WordEmbedder())
-    with CachedReranker(model, cache, observers=[events.append]) as cached:
+    with (
+        RedisSemanticCache("embedded", WordEmbedder()) as cache,
+        CachedReranker(model, cache, observers=[events.append]) as cached,
+    ):
         for ranking in (
             BackingReranker(cached).rerank(" \n", DOCUMENTS, 2),
             await BackingReranker(cached).arerank("", DOCUMENTS, 2),
