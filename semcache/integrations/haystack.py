@@ -233,7 +233,7 @@ def _warm(backing: BackingReranker) -> BackingReranker:
             backing.reranker.warmup()
         except TransientStoreError as error:
             backing.reranker.cache.on_event(CacheFailed("Connect", cause_of(error)))
-        except BaseException:
+        except BaseException:  # also an interrupt: the pipeline's threads and connections would stay
             backing.close()
             raise
     return backing

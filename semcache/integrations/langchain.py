@@ -65,7 +65,7 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
         try:
             ranking = self._backing.rerank(query, _sent(documents), self.top_n, **self._options(manager))
             compressed = _compressed(documents, ranking)
-        except BaseException as error:
+        except BaseException as error:  # also a cancellation: callbacks hear of each run that ends
             run.on_chain_error(error)
             raise
         run.on_chain_end({**ranking.to_dict(), "documents": compressed})
@@ -80,7 +80,7 @@ class SemcacheCompressor(Closing, BaseDocumentCompressor):
         try:
             ranking = await self._backing.arerank(query, _sent(documents), self.top_n, **self._options(manager))
             compressed = _compressed(documents, ranking)
-        except BaseException as error:
+        except BaseException as error:  # also a cancellation: callbacks hear of each run that ends
             await run.on_chain_error(error)
             raise
         await run.on_chain_end({**ranking.to_dict(), "documents": compressed})

@@ -100,7 +100,7 @@ class ConnectionPool:
             except RedisConnectionError:  # it was closed while it was idle, see ``exchange``
                 connection.disconnect()
                 connection = None
-            except BaseException:
+            except BaseException:  # also an interrupt: half a command may have been sent
                 connection.disconnect()
                 raise
         return Sent(self, commands, connection, monotonic() + timeout_s, left_s is None)
@@ -184,7 +184,7 @@ class Sent:
                 replies = read_replies(self._connection, self._commands)
             except RedisConnectionError:  # see ``ConnectionPool.exchange``
                 self.abandon()
-            except BaseException:
+            except BaseException:  # also an interrupt: what is left of the reply would answer the next command
                 self.abandon()
                 raise
             else:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -162,6 +163,9 @@ def sockets_of_redis() -> int:
 
 def _is_socket_of_redis(descriptor: int) -> bool:
     try:
+        # A duplicate of a pipe's end would keep the pipe open: that of a private server ends with its last copy.
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
         copy = socket.socket(fileno=os.dup(descriptor))
     except OSError:
         return False
