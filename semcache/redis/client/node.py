@@ -24,7 +24,7 @@ from semcache.redis.client.pool import ConnectionPool
 from semcache.redis.client.prober import Prober, quickest_answer_s
 from semcache.redis.client.sentinel import HostPort, PrimaryFinder, afollowing, following
 from semcache.redis.client.timed_socket import bounded
-from semcache.runtime.budget import current_budget
+from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.loops import PerLoop
 from semcache.settings import Redis as RedisKnobs
 
@@ -144,11 +144,7 @@ class NodeConnection:
         except FOREIGN as error:
             raise self._failure(error, left_s, began, epoch) from error
         finally:
-            if budget is not None:
-                seconds = monotonic() - began
-                budget.left_s -= seconds
-                if seconds > self._slow_s or self.breaker.slow_in_a_row:
-                    self.breaker.took(seconds > self._slow_s)
+            self._spend(budget, began)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
@@ -166,11 +162,16 @@ class NodeConnection:
         except FOREIGN as error:
             raise self._failure(error, left_s, began, epoch) from error
         finally:
-            if budget is not None:
-                seconds = monotonic() - began
-                budget.left_s -= seconds
-                if seconds > self._slow_s or self.breaker.slow_in_a_row:
-                    self.breaker.took(seconds > self._slow_s)
+            self._spend(budget, began)
+
+    def _spend(self, budget: TimeBudget | None, began: float) -> None:
+        """Take the time since then off the request's, and tell the breaker whether it was slow."""
+        if budget is None:
+            return
+        seconds = monotonic() - began
+        budget.left_s -= seconds
+        if seconds > self._slow_s or self.breaker.slow_in_a_row:
+            self.breaker.took(seconds > self._slow_s)
 
     def begin(self, commands: Sequence[Command], left_s: float | None) -> Callable[[], Replies]:
         """Send commands; what it returns waits for their replies, ``left_s`` seconds from now at most.
