@@ -64,11 +64,12 @@ dist: $(VENV)/.installed
 	cd dist && venv/bin/python ten_lines.py
 	rm -rf dist/venv dist/ten_lines.py
 
-# The share of public names whose types are known to callers, also those of the integrations.
+# The share of public names whose types are known to callers, also those of the integrations. --verifytypes knows no
+# --pythonpath: it takes the packages of the python that is first on PATH.
 types: $(VENV)/.installed $(EXTRAS)/.installed
 	test -d .pyright || $(PYTHON) -m venv .pyright
 	.pyright/bin/pip install --quiet basedpyright==1.40.2
-	-PYTHONPATH=$(CURDIR)/$(EXTRAS) .pyright/bin/basedpyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes semcache
+	-PYTHONPATH=$(CURDIR)/$(EXTRAS) PATH=$(CURDIR)/$(BIN):$$PATH .pyright/bin/basedpyright --ignoreexternal --verifytypes semcache
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants

@@ -15,7 +15,7 @@ from semcache.commands.doctor.command import doctor
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="A cache for rerankers: it reuses scores when a query is repeated or asked in other words.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,8 +26,8 @@ app = typer.Typer(
 app.command()(config)
 app.command()(doctor)
 app.add_typer(redis, name="redis")
-for command in (serve, demo, calibrate, bench, breaker):
-    app.command()(command)
+for _command in (serve, demo, calibrate, bench, breaker):
+    app.command()(_command)
 
 
 # Invoked without a command too, as in ``semcache --version``.

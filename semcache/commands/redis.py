@@ -9,7 +9,7 @@ import typer
 
 from semcache.commands.console import err
 
-redis = typer.Typer(invoke_without_command=True)
+redis: typer.Typer = typer.Typer(invoke_without_command=True)
 
 
 @redis.callback()

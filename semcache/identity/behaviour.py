@@ -6,7 +6,7 @@ Answers are kept as bytes beside those of others under the same name, so all rec
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import floor, log2
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -135,8 +135,8 @@ class Vector:
     vector: FloatArray
     alike: float = _ALIKE
 
-    says_nothing = False
-    own_noise = 0.0
+    says_nothing: ClassVar[bool] = False
+    own_noise: ClassVar[float] = 0.0
 
     @classmethod
     def by_content(cls, vector: FloatArray) -> Self:

@@ -29,7 +29,9 @@ class IdentifiedLadder:
             None if when_idle is None else partial(_scored_when_idle, when_idle, identity)
         )
         awhen_idle: AsyncScoreWhenIdle | None = getattr(ladder, "ascore_when_idle", None)
-        self.ascore_when_idle = None if awhen_idle is None else partial(_ascored_when_idle, awhen_idle, identity)
+        self.ascore_when_idle: partial[Coroutine[Any, Any, Scored]] | None = (
+            None if awhen_idle is None else partial(_ascored_when_idle, awhen_idle, identity)
+        )
 
     @property
     def name(self) -> str:

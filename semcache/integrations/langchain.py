@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
@@ -134,15 +134,18 @@ def _cross_encoder_base(modules: Iterable[str]) -> Any:
     return object
 
 
-# It has been in langchain-core since 1.2; before, it belonged to the package that uses it.
-_BaseCrossEncoder: Any = _cross_encoder_base(
-    f"{package}.{module}"
-    for package, module in (
-        ("langchain_core", "cross_encoders"),
-        ("langchain_classic", "retrievers.document_compressors.cross_encoder"),
-        ("langchain", "retrievers.document_compressors.cross_encoder"),
+if TYPE_CHECKING:
+    from langchain_core.cross_encoders import BaseCrossEncoder as _BaseCrossEncoder
+else:
+    # It has been in langchain-core since 1.2; before, it belonged to the package that uses it.
+    _BaseCrossEncoder = _cross_encoder_base(
+        f"{package}.{module}"
+        for package, module in (
+            ("langchain_core", "cross_encoders"),
+            ("langchain_classic", "retrievers.document_compressors.cross_encoder"),
+            ("langchain", "retrievers.document_compressors.cross_encoder"),
+        )
     )
-)
 
 
 class SemcacheCrossEncoder(Closing, _BaseCrossEncoder):

@@ -43,7 +43,7 @@ class SemcacheReranker(Closing, BaseReranker):
         # First the arguments are checked, then a pipeline is opened, which has the name.
         super().__init__(model="", rank_by=rank_by, limit=limit, return_score=return_score)
         self._backing = BackingReranker(reranker, settings)
-        self.model = self._backing.reranker.ladder.name
+        self.model: str = self._backing.reranker.ladder.name
         self._tenant = tenant
 
     def rank(  # type: ignore[override]

@@ -1,6 +1,6 @@
 """A ladder of one rung: it asks its reranker directly, and the reranker's errors reach the caller."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -110,7 +110,7 @@ class AwaitedRung:
     def __init__(self, reranker: Any) -> None:
         self._reranker = reranker
         if not is_loop_bound(reranker):
-            self.score_when_idle = self._score_when_idle
+            self.score_when_idle: Callable[[str, Sequence[str], Sequence[int]], Scored] = self._score_when_idle
 
     @property
     def name(self) -> str:

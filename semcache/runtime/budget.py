@@ -1,5 +1,6 @@
 """The time that one request may wait for its store, all calls of the request together."""
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -40,9 +41,9 @@ class TimeBudget:
 
 
 # Functions for the path of every request, where a ``with`` would cost more than what it does.
-current_budget = _current.get
+current_budget: "Callable[[], TimeBudget | None]" = _current.get
 """The budget of the request that is being answered here; None where no request waits."""
-begin_to_spend = _current.set
+begin_to_spend: "Callable[[TimeBudget | None], Token[TimeBudget | None]]" = _current.set
 """Let a budget count from here on, or none if it is None. Returns what ``end_spending`` needs."""
-end_spending = _current.reset
+end_spending: "Callable[[Token[TimeBudget | None]], None]" = _current.reset
 """Let that count again which did before."""

@@ -37,7 +37,7 @@ class Answering:
         self._server = server
         self._scale = scale
         self._limits = Limits(server)
-        self.access = Access(server)
+        self.access: Access = Access(server)
 
     async def rerank(self, request: Request, version: int) -> Response:
         """The answer for clients of Cohere and Jina. Raises RefusedError."""

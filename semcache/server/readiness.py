@@ -23,7 +23,7 @@ class Readiness:
     def __init__(self, pipeline: OptimizedRerankerPipeline, scale: Scale) -> None:
         self._pipeline = pipeline
         self._scale = scale
-        self.missing = "models are being loaded"
+        self.missing: str = "models are being loaded"
 
     async def load(self) -> None:
         """Load everything; returns when that is done."""

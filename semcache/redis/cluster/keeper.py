@@ -25,7 +25,7 @@ class TopologyKeeper:
     def __init__(self, discovery: Discovery, on_event: Callable[[CacheFailed | TopologyChanged], None]) -> None:
         self._discovery = discovery
         self._on_event = on_event
-        self.current = discovery.read()
+        self.current: Topology = discovery.read()
         self._next_at = 0.0
         self._stopped = threading.Event()
         self.after_fork_in_child()
