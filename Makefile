@@ -8,8 +8,11 @@ EXTRAS_FILE := tests/integrations/requirements.txt
 # The oldest versions that semcache.integrations supports.
 OLDEST := .integrations-oldest
 OLDEST_FILE := tests/integrations/requirements-oldest.txt
+# What builds the site of docs/; apart, since neither the package nor its tests need it.
+DOCS := .docs
+DOCS_FILE := docs/_make/requirements.txt
 
-.PHONY: demo dist test test-oldest types lint audit mutants fuzz isolation faults bench bench-quick clean
+.PHONY: demo dist docs test test-oldest types lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -21,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/semcache demo
 
-test: $(VENV)/.installed $(EXTRAS)/.installed
+test: $(VENV)/.installed $(EXTRAS)/.installed $(DOCS)/.installed
 	$(BIN)/pytest
 
 # Without the network the tests run all the same; those that miss a library are named at the end.
@@ -30,6 +33,15 @@ $(EXTRAS)/.installed: $(EXTRAS_FILE) $(VENV)/.installed
 	@rm -rf $(EXTRAS)
 	@$(BIN)/pip install --quiet --no-deps --target $(EXTRAS) --requirement $(EXTRAS_FILE) && touch $@ \
 		|| { rm -rf $(EXTRAS); echo "They could not be installed, see above; their tests are left out."; }
+
+# The site, in build/site: open build/site/index.html. A link that leads nowhere is an error.
+docs: $(VENV)/.installed $(DOCS)/.installed
+	PYTHONPATH=$(DOCS):. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+$(DOCS)/.installed: $(DOCS_FILE) $(VENV)/.installed
+	@rm -rf $(DOCS)
+	@$(BIN)/pip install --quiet --no-deps --target $(DOCS) --requirement $(DOCS_FILE) && touch $@ \
+		|| { rm -rf $(DOCS); echo "mkdocs could not be installed, see above; the site is not built."; }
 
 test-oldest: $(OLDEST)/.installed
 	INTEGRATIONS_FOLDER=$(OLDEST) $(BIN)/pytest -W ignore tests/integrations/test_langchain_compressor.py \
@@ -91,5 +103,5 @@ bench-quick: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) $(OLDEST) .pyright dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(OLDEST) $(DOCS) .pyright dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""Settings and variables that pages name are there, and the page of settings says what the code says."""
+
+import re
+
+import pytest
+
+from docs._make import settings_page
+from semcache.settings import Rung, Settings
+from semcache.settings.knobs import knobs
+from semcache.settings.sources import variables
+from tests.docs.pages import PAGES
+
+PATHS = {".".join(path) for path, _ in knobs(Settings)} | {f"rerankers[].{name}" for name in Rung.model_fields}
+VARIABLES = {*variables(Settings), "SEMCACHE_CONFIG"}
+
+
+def test_the_page_of_settings_is_what_the_code_writes() -> None:
+    assert PAGES["docs/settings.md"] == settings_page.page(), "write it anew by `python -m docs._make.settings_page`"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_variables_exist(page: str) -> None:
+    named = set(re.findall(r"\bSEMCACHE_[A-Z][A-Z0-9_]+\b", PAGES[page]))
+    assert {name for name in named if not name.startswith("SEMCACHE_BENCH_")} <= VARIABLES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_exist(page: str) -> None:
+    sections = "|".join(Settings.model_fields)
+    named = set(re.findall(rf"`((?:{sections})\.\w+)(?::[^`]*)?`", PAGES[page]))
+    assert {name for name in named if not name.endswith(".py")} <= PATHS
+
+
+def test_arguments_of_constructors_are_found() -> None:
+    assert settings_page.arguments_of("cache.ttl_s") == ["ttl", "cache_ttl"]
+    assert settings_page.arguments_of("reuse.guard") == ["guard"]
+    assert settings_page.arguments_of("redis.budget_s") == []
+    assert settings_page.arguments_of("rerankers[].concurrency") == []
