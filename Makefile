@@ -12,7 +12,7 @@ OLDEST_FILE := tests/integrations/requirements-oldest.txt
 DOCS := .docs
 DOCS_FILE := docs/_make/requirements.txt
 
-.PHONY: demo dist docs test test-oldest types lint audit mutants fuzz isolation faults bench bench-quick clean
+.PHONY: demo dist docs test test-oldest types workflows lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -66,15 +66,25 @@ audit: $(VENV)/.installed
 		|| { echo "A package above is vulnerable, or its advisories could not be read from the package index."; exit 1; }
 
 # The ten lines of the README, in an environment that has nothing but the wheel and what it needs: 1 GB, three minutes.
+# The wheel is then made once more, with the list of what was installed there (an SBOM, in CycloneDX's form) inside.
 dist: $(VENV)/.installed
 	rm -rf dist
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[release]'
 	$(BIN)/python -m hatchling build -d dist
 	$(PYTHON) -m venv dist/venv
 	dist/venv/bin/pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[embedded,offline,onnx,cli]"
 	cd dist && venv/bin/semcache config > /dev/null
 	awk '/^```python/ {on = 1; next} /^```/ && on {exit} on' README.md > dist/ten_lines.py
 	cd dist && venv/bin/python ten_lines.py
+	PATH=$(CURDIR)/$(BIN):$$PATH HATCH_BUILD_HOOK_ENABLE_SBOM=true $(BIN)/python -m hatchling build -t wheel -d dist
+	$(BIN)/python -m zipfile --list dist/*.whl | grep sboms/
 	rm -rf dist/venv dist/ten_lines.py
+
+# The files for a public forge. They cannot be run here; two checkers read them.
+workflows: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[release]'
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --config .github/zizmor.yml .github/workflows
 
 # The share of public names whose types are known to callers, also those of the integrations. --verifytypes knows no
 # --pythonpath: it takes the packages of the python that is first on PATH.
