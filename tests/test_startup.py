@@ -61,4 +61,6 @@ try:
 except SystemExit as exit:
     assert exit.code in (0, None)
 """
-    assert modules_after(program).isdisjoint({*HEAVY, "numpy", "redis", "redisvl", "pydantic", "onnxruntime"})
+    assert modules_after(program).isdisjoint(
+        {*HEAVY, "numpy", "redis", "redisvl", "pydantic", "onnxruntime", "asyncio"}
+    )

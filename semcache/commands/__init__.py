@@ -2,24 +2,25 @@
 
 import sys
 
-from semcache.errors import MissingExtraError, SemcacheError
+from semcache.errors import MissingExtraError
 
 
 def main() -> None:
-    """Run the command line. An error of semcache is printed as one line on stderr, and the exit code is 1."""
+    """Run the command line. ``exit_codes`` has the codes with which it ends."""
     # typer and rich are optional, so nothing of the commands may be imported before they are known to be there.
     try:
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError as error:
-        # sys.exit prints the message itself, because the red print of ``complain`` needs rich.
-        sys.exit(str(MissingExtraError(error.name or "typer", "cli")))
-    from semcache.commands.app import app
-    from semcache.commands.console import complain
+        from semcache.commands.exit_codes import ExitCode
 
-    try:
-        app()
-    except SemcacheError as error:
-        # These errors say what was wrong and what to do, so a traceback would only hide the sentence.
-        complain(error)
-        sys.exit(1)
+        # By hand, since the red print of ``complain`` needs rich.
+        sys.stderr.write(f"{MissingExtraError(error.name or 'typer', 'cli')}\n")
+        sys.exit(ExitCode.CONFIGURATION)
+    except KeyboardInterrupt:
+        # Before typer is there, which handles it from then on.
+        sys.exit(130)
+    from semcache.commands.app import app
+
+    # The name is that of the program, however it was started: completion and usage lines show it.
+    app(prog_name="semcache")

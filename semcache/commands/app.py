@@ -1,6 +1,5 @@
 """Puts the commands together into one application."""
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -12,13 +11,18 @@ from semcache.commands.calibration.command import calibrate
 from semcache.commands.config import config
 from semcache.commands.demo.command import demo
 from semcache.commands.doctor.command import doctor
+from semcache.commands.group import Commands
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 
 app: typer.Typer = typer.Typer(
+    cls=Commands,
     help="A cache for rerankers: it reuses scores when a query is repeated or asked in other words.",
+    epilog="Exit codes: 0 done, 1 a fault was found or something failed, 2 wrong usage, 3 wrong configuration, "
+    "4 Redis or a service cannot be used, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
-    add_completion=False,
+    # Commands below take it over.
+    context_settings={"help_option_names": ["-h", "--help"]},
     # The tracebacks of rich show local variables, and one of them may hold the password of the Redis url.
     pretty_exceptions_enable=False,
 )
@@ -32,7 +36,15 @@ for _command in (serve, demo, calibrate, bench, breaker):
 
 # Invoked without a command too, as in ``semcache --version``.
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False) -> None:
+def _options(
+    version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False,
+    traceback: Annotated[
+        bool, Option("--traceback", help="Show where an unexpected error came from, for a report.")
+    ] = False,
+) -> None:
     if version:
+        # Importing it takes as long as the rest of the help.
+        from importlib import metadata
+
         typer.echo(metadata.version("redis-semcache"))
         raise typer.Exit

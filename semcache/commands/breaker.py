@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from semcache.commands.console import out
+from semcache.commands.files import JsonFile, check_folder, present
 
 if TYPE_CHECKING:
     from semcache.redis.forced_state import ForcedState
@@ -32,18 +32,21 @@ def breaker(
     for_s: Annotated[
         float | None, typer.Option("--for", min=1, help="Seconds after which the decision ends by itself.")
     ] = None,
-    namespace: Annotated[str | None, typer.Option(show_default="cache.namespace")] = None,
+    namespace: Annotated[str | None, typer.Option(help="The namespace.", show_default="cache.namespace")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Decide about the primary reranker in every running process of a namespace.
 
     Processes follow within five seconds of traffic. The Redis and the namespace are those of the settings.
     """
+    from dataclasses import asdict
     from time import time
 
     from semcache.redis.client.connection import RedisConnection, server_of
     from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
     from semcache.settings import Settings
 
+    check_folder(json_file)
     settings = Settings()
     name = namespace or settings.cache.namespace
     server = server_of(settings.redis.url.get_secret_value())
@@ -53,10 +56,13 @@ def breaker(
             state = {Action.OPEN: "forced-open", Action.DISABLE: "disabled", Action.RESET: RESET}[action]
             now = time()
             store.write(ForcedState(state, reason or f"semcache breaker {action}", now, for_s and now + for_s))
-        out().print(f"{name}: {_described(store.read())}", soft_wrap=True, highlight=False)
+        forced = store.read()
+    values = {"namespace": name, "decision": None if forced is None else asdict(forced)}
+    present(lambda: f"{name}: {described(forced)}", lambda: values, json_file)
 
 
-def _described(forced: "ForcedState | None") -> str:
+def described(forced: "ForcedState | None") -> str:
+    """A decision in words."""
     from datetime import UTC, datetime
 
     from semcache.redis.forced_state import RESET

@@ -1,17 +1,16 @@
 """``semcache config``: the settings in force, and where each came from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE
 from rich.markup import escape
-from rich.table import Column, Table
 
-from semcache.commands.console import out
+from semcache.commands.files import JsonFile, check_folder, present
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from semcache.settings import Explained
 
 # Units that read well right after a number. The longer ones are shown by --json only.
@@ -19,14 +18,15 @@ _SHOWN_UNITS = ("s", "pairs", "calls", "characters", "rounds")
 
 
 def config(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the unit and meaning of each setting.")] = (
-        False
-    ),
+    json_file: JsonFile = None,
     as_template: Annotated[
         bool, typer.Option("--template", help="Print a commented YAML file with all defaults, for you to edit.")
     ] = False,
 ) -> None:
-    """Show what a constructor without arguments uses, and where each value comes from. Passwords are hidden."""
+    """Show what a constructor without arguments uses, and where each value comes from. Passwords are hidden.
+
+    JSON has the unit and the meaning of each setting, too.
+    """
     # Imported here, since pydantic takes longer than all that the help of the other commands needs.
     from semcache.settings import Settings, explain, template
 
@@ -34,18 +34,19 @@ def config(
         # Without the settings of this machine: a template has defaults only, and a wrong setting must not prevent it.
         typer.echo(template(Settings), nl=False)
         return
+    check_folder(json_file)
     lines = explain(Settings())
-    if as_json:
-        described = {
-            line.setting: {"value": line.value, "source": line.source, "unit": line.unit, "meaning": line.meaning}
-            for line in lines
-        }
-        typer.echo(json.dumps(described, indent=2))
-    else:
-        out().print(_table(lines))
+    described = {
+        line.setting: {"value": line.value, "source": line.source, "unit": line.unit, "meaning": line.meaning}
+        for line in lines
+    }
+    present(lambda: _table(lines), lambda: described, json_file)
 
 
-def _table(lines: "Sequence[Explained]") -> Table:
+def _table(lines: "Sequence[Explained]") -> "Table":
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
+
     from semcache.settings import PACKAGED
 
     # Room for "environment SEMCACHE_TTL" beside the longest setting: rich would give it to the longest value instead.

@@ -15,7 +15,12 @@ def err() -> Console:
     return Console(stderr=True)
 
 
-def complain(error: Exception) -> None:
+def say(hint: str) -> None:
+    """Print a hint on stderr, as one line, which can be searched for and copied."""
+    err().print(escape(hint), soft_wrap=True, highlight=False)
+
+
+def complain(message: str) -> None:
     """Print the message of an error in red, without a traceback."""
-    # Soft wrap leaves it one line, which can be searched for and copied. Square brackets in it are no markup.
-    err().print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
+    # Square brackets in it are no markup.
+    err().print(f"[red]{escape(message)}[/red]", soft_wrap=True, highlight=False)

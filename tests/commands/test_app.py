@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from semcache.commands.exit_codes import ExitCode
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SEMCACHE = [sys.executable, "-c", "from semcache.commands import main; main()"]
 
@@ -93,7 +95,7 @@ class TestConfig:
 
 def test_what_is_wrong_is_one_line_without_a_traceback(run: Run) -> None:
     done = run("config", SEMCACHE_TLL="5")
-    assert done.returncode == 1
+    assert done.returncode == ExitCode.CONFIGURATION
     assert done.stderr.strip() == "SEMCACHE_TLL (environment) is not a setting; did you mean SEMCACHE_TTL?"
     assert done.stdout == ""
 
@@ -105,7 +107,7 @@ def test_markup_in_a_wrong_value_is_shown_as_it_is(run: Run) -> None:
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['typer'] = None; from semcache.commands import main; main()"
     done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
+    assert done.returncode == ExitCode.CONFIGURATION
     assert done.stderr.strip() == "typer is not installed; run: pip install 'redis-semcache[cli]'"
 
 

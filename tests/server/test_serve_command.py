@@ -133,6 +133,6 @@ def test_what_is_wrong_is_said_before_it_serves(
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert said in done.stderr
     assert "Traceback" not in done.stderr

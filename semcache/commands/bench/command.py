@@ -5,8 +5,9 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from semcache.commands.console import err, out
-from semcache.commands.files import JsonFile, check_folder, write_json
+from semcache.commands.console import err
+from semcache.commands.exit_codes import ExitCode
+from semcache.commands.files import JsonFile, check_folder, present
 
 
 def bench(
@@ -33,8 +34,7 @@ def bench(
     # Everything that may be wrong with the arguments comes before the work.
     options = BenchOptions(entries, documents, seconds)
     settings = Settings() if redis_url is None else Settings(redis={"url": redis_url})
-    if json_file is not None:
-        check_folder(json_file)
+    check_folder(json_file)
     # A process that is stopped by SIGTERM, not Ctrl-C, must remove its entries too. The handler before is put back,
     # since the function may be called from a program that goes on.
     handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -48,9 +48,7 @@ def bench(
         )
     except KeyboardInterrupt:
         err().print("stopped; what was stored is removed again")
-        raise Exit(130) from None  # 128 + the number of SIGINT, as shells report it
+        raise Exit(ExitCode.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, handler)
-    out().print(report(result))
-    if json_file is not None:
-        write_json(json_file, result.as_json())
+    present(lambda: report(result), result.as_json, json_file)

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.progress import TimeRemainingColumn
 from typer import Argument, Exit, Option
 
-from semcache.commands.bars import Bars
-from semcache.commands.console import err, out
-from semcache.commands.files import JsonFile, check_folder, check_plot, write_json
+from semcache.commands.console import err, say
+from semcache.commands.exit_codes import ExitCode
+from semcache.commands.files import JsonFile, check_folder, check_plot, present
 from semcache.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def calibrate(
     if (log is None) != from_cache:
         raise InvalidInputError("name a log, or use --from-cache, and not both")
     settings = Settings()
-    if json_file is not None:
-        check_folder(json_file)
+    check_folder(json_file)
     if plot_file is not None:
         check_plot(plot_file)
     options = CalibrationOptions.of(settings, budget, max_requests, max_pairs, seed)
@@ -63,14 +61,15 @@ def calibrate(
             found = calibrate_cache(settings, options)
     else:
         found = _of_log(log, state, settings, options)
-    out().print(report(found))
-    if json_file is not None:
-        write_json(json_file, found.as_json())
+    present(lambda: report(found), found.as_json, json_file)
     if plot_file is not None:
         plot(found, plot_file)
 
 
 def _of_log(log: Path, state: Path | None, settings: "Settings", options: "CalibrationOptions") -> "Calibration":
+    from rich.progress import TimeRemainingColumn
+
+    from semcache.commands.bars import Bars
     from semcache.commands.calibration.log import read_log
     from semcache.commands.calibration.run import calibrate_log
     from semcache.commands.models import configured_models
@@ -85,5 +84,5 @@ def _of_log(log: Path, state: Path | None, settings: "Settings", options: "Calib
             bars.show("loading the models", 1, 1)
             return calibrate_log(requests, models.embedder, models.reranker, options, kept, bars.show)
     except KeyboardInterrupt:
-        err().print(f"stopped; the scores made so far are in {kept}, and the same command goes on", soft_wrap=True)
-        raise Exit(130) from None  # 128 + the number of SIGINT, as shells report it
+        say(f"stopped; the scores made so far are in {kept}, and the same command goes on")
+        raise Exit(ExitCode.INTERRUPTED) from None

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TimeElapsedColumn
 
-from semcache.commands.bars import Bars
-from semcache.commands.console import out
+from semcache.commands.console import out, say
 from semcache.commands.files import check_plot
 
 
@@ -24,6 +22,9 @@ def demo(
 
     Takes about a minute on two cores, downloads nothing, and needs no Redis of yours.
     """
+    from rich.progress import TimeElapsedColumn
+
+    from semcache.commands.bars import Bars
     from semcache.commands.demo.plot import plot
     from semcache.commands.demo.report import report
     from semcache.commands.demo.run import run_demo
@@ -40,4 +41,4 @@ def demo(
             result = run_demo(requests, seed, models, bars.show, redis_url=url)
     out().print(report(result))
     plot(result, output)
-    out().print(f"\nlatency of every request: {output}", soft_wrap=True, highlight=False)
+    say(f"latency of every request: {output}")

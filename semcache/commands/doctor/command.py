@@ -1,47 +1,52 @@
 """``semcache doctor``: checks one after the other, and prints a line for each."""
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
 from typer import Exit, Option
 
 from semcache.commands.console import out
-from semcache.commands.doctor.finding import Finding, Verdict
+from semcache.commands.exit_codes import ExitCode
+from semcache.commands.files import STDOUT, JsonFile, check_folder, write_json
 
-_COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "red", Verdict.SKIPPED: "dim"}
+if TYPE_CHECKING:
+    from semcache.commands.doctor.finding import Finding
+
+_COLOURS = {"ok": "green", "warning": "yellow", "fault": "red", "skipped": "dim"}
 
 
 def doctor(
     redis_url: Annotated[
         str | None, Option(help='URL of the Redis to check, or "embedded".', show_default="redis.url")
     ] = None,
-    namespace: Annotated[str | None, Option(show_default="cache.namespace")] = None,
+    namespace: Annotated[str | None, Option(help="The namespace.", show_default="cache.namespace")] = None,
     no_models: Annotated[
         bool, Option("--no-models", help="Ask neither embedder nor reranker, which may be a paid service.")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="Print the findings as JSON.")] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Check settings, Redis and models, and name the remedy of whatever is wrong. Exit code 1 if there is a fault.
 
     Keys that are written for it are removed at once. Warnings do not fail.
     """
     from semcache.commands.doctor.checks import findings_of
+    from semcache.commands.doctor.finding import Verdict
 
+    check_folder(json_file)
     findings = []
     for finding in findings_of(redis_url, namespace, no_models):
         findings.append(finding)
-        if not as_json:
+        if json_file != STDOUT:
             # At once, since a check may take seconds.
             _print(finding)
-    if as_json:
+    if json_file is not None:
         shown = [{"check": f.check, "verdict": f.verdict, "seen": f.seen, "remedy": f.remedy} for f in findings]
-        out().print_json(json.dumps(shown))
+        write_json(json_file, shown)
     if any(finding.verdict is Verdict.FAULT for finding in findings):
-        raise Exit(1)
+        raise Exit(ExitCode.FAILED)
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: "Finding") -> None:
     colour = _COLOURS[finding.verdict]
     remedy = f"\n        -> {finding.remedy}" if finding.remedy else ""
     out().print(

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from semcache.commands.bench.command import bench
-from semcache.errors import ConfigurationError
+from semcache.errors import InvalidInputError
 from semcache.settings import Settings
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -24,7 +24,7 @@ _ARGUMENTS = ("bench", "--no-models", "--entries", "30", "--documents", "5")
 
 
 def test_a_folder_that_is_not_there_is_reported_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="make it first"):
+    with pytest.raises(InvalidInputError, match="make it first"):
         bench(json_file=tmp_path / "missing" / "a.json")
 
 
@@ -81,16 +81,18 @@ class TestCommand:
         assert complaints.strip() == "stopped; what was stored is removed again"
 
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("arguments", "code", "message"),
         [
-            (("--entries", "0"), "entries must be from 1 to 1,000,000, got 0"),
-            (("--redis-url", "redis://me:geheim@localhost:1"), "check that Redis runs and the url is right"),
-            (("--redis-url", "http://localhost"), "use redis://host:port"),
+            (("--entries", "0"), 2, "entries must be from 1 to 1,000,000, got 0"),
+            (("--redis-url", "redis://me:geheim@localhost:1"), 4, "check that Redis runs and the url is right"),
+            (("--redis-url", "http://localhost"), 3, "use redis://host:port"),
         ],
     )
-    def test_what_is_wrong_is_one_line(self, command: Start, arguments: tuple[str, ...], message: str) -> None:
+    def test_what_is_wrong_is_one_line(
+        self, command: Start, arguments: tuple[str, ...], code: int, message: str
+    ) -> None:
         with command(*arguments) as process:
             shown, complaints = process.communicate(timeout=60)
-        assert process.returncode == 1 and shown == ""
+        assert process.returncode == code and shown == ""
         [line] = complaints.splitlines()
         assert message in line and "geheim" not in line

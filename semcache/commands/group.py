@@ -1,0 +1,62 @@
+"""What all commands have in common: how they end, and how ``--json`` is read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from typer import Abort, Exit
+from typer.core import TyperGroup
+
+from semcache.commands.console import complain
+from semcache.commands.exit_codes import code_of
+from semcache.errors import SemcacheError
+
+_JSON = "--json"
+_TRACEBACK = "run semcache --traceback ... to see where, and report it"
+
+
+class Commands(TyperGroup):
+    """The group of all commands. An error is one line on stderr and an exit code of ``exit_codes``.
+
+    ``--json`` without a file stands for ``--json -``, in every command that has the option.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of the whole command line; those of the command are left as they are."""
+        return super().parse_args(ctx, with_json_file(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except SemcacheError as error:
+            # These errors say what was wrong and what to do, so a traceback would only hide the sentence.
+            complain(str(error))
+            raise Exit(code_of(error)) from error
+        except Exception as error:
+            # Typer's own errors have exit codes, and a pipe that was closed is typer's to handle.
+            if isinstance(error, Abort | BrokenPipeError) or hasattr(error, "exit_code") or ctx.params["traceback"]:
+                raise
+            complain(_described(error))
+            raise Exit(code_of(error)) from error
+
+
+def with_json_file(args: Sequence[str]) -> list[str]:
+    """The arguments with ``-`` behind a ``--json`` that names no file.
+
+    Example:
+        >>> with_json_file(["config", "--json"]), with_json_file(["bench", "--json", "a.json"])
+        (['config', '--json', '-'], ['bench', '--json', 'a.json'])
+    """
+    complete: list[str] = []
+    for place, argument in enumerate(args):
+        complete.append(argument)
+        following = args[place + 1] if place + 1 < len(args) else "--"
+        if argument == _JSON and following.startswith("-") and following != "-":
+            complete.append("-")
+    return complete
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}; {_TRACEBACK}"
