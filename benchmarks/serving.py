@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, perf_counter, sleep
 
 import httpx
@@ -22,7 +24,7 @@ from semcache.commands.bench.measuring import Seconds
 CLIENTS, REQUESTS, QUICK_REQUESTS = 50, 2000, 200
 QUERIES, DOCUMENTS, TOP = 40, 20, 5
 WORKERS = (1, 2)
-ROUNDS, QUICK_ROUNDS = 5, 1
+ROUNDS, QUICK_ROUNDS = 3, 1
 READY_S = 120.0
 
 Asked = tuple[Seconds, Sequence[str]]
@@ -78,19 +80,28 @@ def measure(quick: bool) -> ExperimentResult:
 def _served(redis_url: str, workers: int) -> Iterator[str]:
     environment = {**os.environ, "SEMCACHE_REDIS_URL": redis_url, "SEMCACHE_NAMESPACE": f"serving-{workers}"}
     arguments = ["serve", "--port", "0", "--workers", str(workers)]
-    with subprocess.Popen(
-        [sys.executable, "-c", _SERVE, *arguments], env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with TemporaryDirectory() as folder:
+        # A file, for a pipe that is not read while the clients ask holds the server up once it is full.
+        log = Path(folder) / "log"
+        with log.open("w") as written:
+            process = subprocess.Popen([sys.executable, "-c", _SERVE, *arguments], env=environment, stderr=written)
         try:
-            assert process.stderr is not None
-            found = (re.search(r"running on (http://\S+)", line) for line in process.stderr)
-            url = next(match[1] for match in found if match)
+            url = _address(log, process)
             _wait_until_ready(url)
             yield url
         finally:
             process.terminate()
-            # The pipe is read to its end: a full one would hold the process up.
-            process.communicate(timeout=60)
+            process.wait(timeout=60)
+            if process.returncode:
+                print(log.read_text(), file=sys.stderr)
+
+
+def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    """The url of the server, as soon as it says so."""
+    while not (found := re.search(r"running on (http://\S+)", log.read_text())):
+        assert process.poll() is None, log.read_text()
+        sleep(0.05)
+    return found[1]
 
 
 def _wait_until_ready(url: str) -> None:
