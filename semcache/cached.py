@@ -18,7 +18,7 @@ from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
 from semcache.flow.calls import Calls
 from semcache.flow.hints import one_per_query, with_hints
-from semcache.flow.outcome import Outcome, ranking, reranked
+from semcache.flow.outcome import Outcome, ranking, reranked, saved_time_s
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
 from semcache.flow.rerank import Flow, rerank
@@ -32,6 +32,7 @@ from semcache.observers.dispatch import checked_observers
 from semcache.protocols import AsyncStore, FloatArray, Guard, Ladder, Observer, Store
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
+from semcache.runtime.budget import TimeBudget
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
@@ -164,10 +165,11 @@ class CachedReranker:
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
         request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
+        budget = self._calls.budget(deadline)
         outcome = self._flights.do(
-            _key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline, started)
+            _key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline, started, budget)
         )
-        return self._answered(request, documents, outcome, started)
+        return self._answered(request, documents, outcome, started, budget)
 
     async def arerank(
         self,
@@ -186,10 +188,11 @@ class CachedReranker:
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
         request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
+        budget = self._async_calls.budget(deadline)
         outcome = await self._async_flights.do(
-            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline, started)
+            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline, started, budget)
         )
-        return self._answered(request, documents, outcome, started)
+        return self._answered(request, documents, outcome, started, budget)
 
     def rerank_many(
         self,
@@ -312,9 +315,18 @@ class CachedReranker:
             for request, documents in zip(requests, documents_list, strict=True)
         ]
 
-    def _answered(self, request: Request, documents: Sequence[Any], outcome: Outcome, started: float) -> Ranking[Any]:
+    def _answered(
+        self,
+        request: Request,
+        documents: Sequence[Any],
+        outcome: Outcome,
+        started: float,
+        budget: TimeBudget | None = None,
+    ) -> Ranking[Any]:
         """The ranking for one caller. Callers that shared one computation each have their documents and their event."""
-        self.cache.on_event(reranked(request, outcome, monotonic() - started))
+        redis_s = None if budget is None else budget.spent_s
+        saved_s = saved_time_s(outcome, self.counters.call_cost(self._name))
+        self.cache.on_event(reranked(request, outcome, monotonic() - started, redis_s, saved_s))
         return ranking(request, documents, outcome)
 
     def _with_hints(

@@ -107,7 +107,7 @@ def _searches() -> Decoder:
 
     def decode(data: bytes) -> None:
         damages: list[Damage] = []
-        for hit in hits_in(_resp(data), _LAYOUT, _TENANT, vector, -1.0, damages):
+        for hit in hits_in(_resp(data), _LAYOUT, _TENANT, vector, -1.0, damages, []):
             assert hit is None or (hit.key == key and hit.similarity > 0.99), "a changed entry was accepted"
 
     return Decoder([_encoded([1, key, flat]), _encoded([2, key, flat, b"gone", None])], decode, 1500)

@@ -14,11 +14,10 @@ from semcache.batching.flights import Flight, Flights
 from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served
 from semcache.batching.plan import plan_alone
 from semcache.batching.service_time import ServiceTime
-from semcache.batching.statistics import BatchingStatistics
+from semcache.batching.statistics import BatchingStatistics, batch_scored
 from semcache.batching.turns import Turn, Turns
 from semcache.batching.waiting import load_of
 from semcache.errors import DeadlineExceededError, RerankerError, RerankerHungError, SemcacheError
-from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Pair
 from semcache.rerankers.awaiting import OWN_LOOP
@@ -252,9 +251,14 @@ class AwaitedCalls:
             return
         if served.service_s is not None:
             with self._recording:
-                self._service.record(turn.pairs, served.service_s, self._clock())
-            waited_s = turn.since - turn.arrived
-            notify(self._observers, BatchScored(self._reranker.name, turn.pairs, 1, waited_s, served.service_s))
+                now = self._clock()
+                self._service.record(turn.pairs, served.service_s, now)
+                cost = self._service.cost(now)
+            waited_s, queued = turn.since - turn.arrived, self._line.waiting_pairs
+            notify(
+                self._observers,
+                batch_scored(self._reranker.name, turn.pairs, 1, waited_s, served.service_s, queued=queued, cost=cost),
+            )
         # Before the caller hears of it: one that sends its next request at once must find its place free.
         turn.leave()
         on_served(served)

@@ -108,10 +108,12 @@ class BatchQueue:
                 self._sleep(delay_s if jobs else None)
             return None
 
-    def record_service(self, pairs: int, service_s: float) -> None:
-        """The model took ``service_s`` seconds for that many pairs."""
+    def record_service(self, pairs: int, service_s: float) -> Cost | None:
+        """The model took ``service_s`` seconds for that many pairs. Gives what a call costs as far as is known now."""
         with self._changed:
-            self._service.record(pairs, service_s, self._clock())
+            now = self._clock()
+            self._service.record(pairs, service_s, now)
+            return self._service.cost(now)
 
     def forget_service(self) -> None:
         """Forget how long calls took so far: the model was loading, which says nothing about its next calls."""

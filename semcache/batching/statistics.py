@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from semcache.batching.service_time import Cost
 from semcache.errors import DeadlineExceededError, QueueFullError
 from semcache.events import BatchScored, Event
 from semcache.runtime.forking import ForkSafeLock
@@ -72,6 +73,14 @@ class BatchingStatistics:
 
     def __repr__(self) -> str:
         return f"<BatchingStatistics of {self._calls} calls, {self._outcomes.total()} requests>"
+
+
+def batch_scored(
+    reranker: str, pairs: int, requests: int, waited_s: float, service_s: float, *, queued: int, cost: Cost | None
+) -> BatchScored:
+    """The event of a batch; ``cost`` is what a call of the reranker costs, now that this one is over."""
+    fixed_s, per_pair_s = (None, None) if cost is None else (cost.fixed_s, cost.per_pair_s)
+    return BatchScored(reranker, pairs, requests, waited_s, service_s, queued, fixed_s, per_pair_s)
 
 
 def outcome_of(error: BaseException) -> str:

@@ -9,9 +9,8 @@ from semcache.batching.jobs import NEVER_RUN, Batch, Job, Served
 from semcache.batching.plan import BatchPlan, halves, plan_alone, plan_merged
 from semcache.batching.process_pool import WorkerCrashedError
 from semcache.batching.queue import BatchQueue
-from semcache.batching.statistics import BatchingStatistics
+from semcache.batching.statistics import BatchingStatistics, batch_scored
 from semcache.errors import RerankerError
-from semcache.events import BatchScored
 from semcache.observers import notify
 from semcache.protocols import Clock, FloatArray, Observer, Reranker
 from semcache.rerankers.checked import checked_scores
@@ -92,11 +91,15 @@ class ModelWorker:
         pairs, service_s = len(plan.pairs), self._clock() - started
         # The callers come last. One that has its scores may send its next request at once: it must find the model idle,
         # its rate recorded and the event delivered.
-        self._queue.record_service(pairs, service_s)
+        cost = self._queue.record_service(pairs, service_s)
         shared = None if self._is_listwise() else dict(zip(plan.asked, scores.tolist(), strict=True))
         answered, cancelled = self._queue.finish(batch, jobs, shared)
         waited_s = batch.since - min(job.arrived for job in jobs)
-        notify(self._observers, BatchScored(self._reranker.name, pairs, len(jobs), waited_s, service_s))
+        queued = self._queue.waiting_pairs
+        notify(
+            self._observers,
+            batch_scored(self._reranker.name, pairs, len(jobs), waited_s, service_s, queued=queued, cost=cost),
+        )
         served = Served(service_s, pairs, since=started)
         for position, job in enumerate(jobs):
             job.succeed(job.all_scores(plan.scores_of(position, scores)), served)

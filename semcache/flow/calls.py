@@ -78,10 +78,10 @@ class Calls(Generic[StoreT]):
     ``embed`` gives an array of one row per text. ``score`` may be None for flows that never yield ``Score``.
     ``neighbours`` is how many entries one look-up by meaning asks for. ``on_event`` gets failures and refusals;
     ``reranker`` is the name that those of ``score`` have there. ``document_vectors`` reads those that are kept;
-    ``near`` reads with the neighbours what is known of documents from earlier queries, as ``find_near`` of RedisStore.
-    ``budget_s`` is how long one request may wait for the store, all its steps together; None for no such limit. A
-    request that has used up half of that hands over what it has to store to ``write_later``. ``score_cheaply`` is the
-    scorer of a ``Cascade``, or its ``ascore``.
+    ``near`` finds neighbours with what is known of documents from earlier queries, as ``find_near`` of RedisStore; None
+    leaves that to ``find_neighbours`` of the store. ``budget_s`` is how long one request may wait for the store, all
+    its steps together; None for no such limit. A request that has used up half of that hands over what it has to store
+    to ``write_later``. ``score_cheaply`` is the scorer of a ``Cascade``, or its ``ascore``.
     """
 
     store: StoreT
@@ -125,10 +125,11 @@ class Calls(Generic[StoreT]):
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
-                if isinstance(step, FindNeighbours) and step.documents and self.near is not None:
+                if isinstance(step, FindNeighbours) and self.near is not None:
                     return _read_beside([step], (yield self._near_call([step], self.near)))[0]
-                answer = yield self._cache_call(step, deadline)
-                return answer[0] if isinstance(step, Embed) else answer
+                if isinstance(step, Embed):
+                    return (yield from _timed([step], self._cache_call(step, deadline)))[0]
+                return (yield self._cache_call(step, deadline))
             except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; it becomes an event
                 self._report([step], error)
         else:
@@ -150,8 +151,7 @@ class Calls(Generic[StoreT]):
                     self._report_reranker(part, error)
                     raise
             return scored
-        is_near = isinstance(steps[0], FindNeighbours) and any(step.documents for step in steps)
-        near = self.near if is_near else None
+        near = self.near if isinstance(steps[0], FindNeighbours) else None
         together = self._joint_call(steps) if near is None else self._near_call(steps, near)
         if together is None:
             answers = []
@@ -159,7 +159,7 @@ class Calls(Generic[StoreT]):
                 answers.append((yield from self.answer(step)))
             return answers
         try:
-            found = list((yield together))
+            found = list((yield from _timed(steps, together)) if isinstance(steps[0], Embed) else (yield together))
             return found if near is None else _read_beside(steps, found)
         except Exception as error:  # noqa: BLE001 - the cache may fail, the requests may not; it becomes an event
             self._report(steps, error)
@@ -256,11 +256,22 @@ def _is_late(deadline: float | None) -> bool:
     return budget is not None and budget.left_s <= budget.whole_s / 2
 
 
+def _timed(steps: Sequence[Embed], call: Call) -> Generator[Call, Any, Any]:
+    """The result of a call that embeds queries, whether it fails or not with the time that it took on their steps."""
+    began = monotonic()
+    try:
+        return (yield call)
+    finally:
+        share_s = (monotonic() - began) / len(steps)
+        for step in steps:
+            step.took_s = share_s
+
+
 def _read_beside(steps: Sequence[FindNeighbours], found: Sequence[Any]) -> list[Any]:
     """The neighbours of each step, of what was read together; the rest is written to the steps."""
-    for step, (_, earlier) in zip(steps, found, strict=True):
-        step.earlier = earlier
-    return [neighbours for neighbours, _ in found]
+    for step, (_, earlier, similarities) in zip(steps, found, strict=True):
+        step.earlier, step.similarities = earlier, similarities
+    return [neighbours for neighbours, *_ in found]
 
 
 def _miss(step: Step) -> Any:

@@ -61,6 +61,9 @@ class Outcome:
     why: str = ""
     skipped: int = 0
     cheap_asked: int = 0
+    # For events only: see ``Reranked``.
+    nearest: float | None = field(default=None, repr=False)
+    embedding_s: float | None = field(default=None, repr=False)
     # For the audit only; a caller never sees them.
     evidence: Evidence | None = field(default=None, repr=False)
     whole: Whole | None = field(default=None, repr=False)
@@ -72,6 +75,8 @@ class Found:
 
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
     ``earlier`` is how much better than the others each document scored for other queries, where that was read.
+    ``nearest`` is the similarity of the nearest entry of another query, however far, where one was looked for, and
+    ``embedding_s`` the seconds that the query took to embed, where it was.
     """
 
     exact: Scores | None
@@ -80,6 +85,8 @@ class Found:
     outcome: Outcome | None = None
     why: str = ""
     earlier: Floats | None = None
+    nearest: float | None = None
+    embedding_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,32 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
     )
 
 
-def reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
+def saved_time_s(outcome: Outcome, call_cost: tuple[float, float] | None) -> float | None:
+    """What the primary would have taken for the pairs that it was not asked about, in seconds; None if unknown.
+
+    ``call_cost`` is what one of its calls takes whatever is asked, and what it takes for each pair. A cheaper reranker
+    that helped is not counted.
+
+    Example:
+        >>> exact = Outcome([0], [2.5], Status.EXACT, "a reranker", reused=1)
+        >>> saved_time_s(exact, (0.01, 0.005))
+        0.015
+    """
+    if call_cost is None or outcome.status is Status.DEGRADED:
+        return None
+    fixed_s, per_pair_s = call_cost
+    unasked = outcome.reused + outcome.skipped
+    # Without documents there would have been no call.
+    return unasked * per_pair_s + (1 - outcome.rounds) * fixed_s if unasked else 0.0
+
+
+def reranked(
+    request: Request,
+    outcome: Outcome,
+    duration_s: float,
+    redis_s: float | None = None,
+    saved_s: float | None = None,
+) -> Reranked:
     """The event of an answered request."""
     return Reranked(
         status=outcome.status,
@@ -197,4 +229,8 @@ def reranked(request: Request, outcome: Outcome, duration_s: float) -> Reranked:
         why=outcome.why,
         skipped=outcome.skipped,
         cheap_asked=outcome.cheap_asked,
+        nearest=outcome.nearest,
+        redis_s=redis_s,
+        embedding_s=outcome.embedding_s,
+        saved_s=saved_s,
     )

@@ -45,11 +45,14 @@ def rerank(
     if not request.texts:
         return Outcome((), (), Status.EXACT, reranker)
     found = yield from find(request, policy, reranker, listwise=listwise)
-    if found.outcome is not None:
-        return found.outcome
-    if listwise:
-        return (yield from ask_about_all(request, policy, found, reranker, listwise=True))
-    return (yield from ask_as_needed(request, policy.for_service() if is_remote else policy, found, reranker))
+    if (outcome := found.outcome) is None:
+        if listwise:
+            outcome = yield from ask_about_all(request, policy, found, reranker, listwise=True)
+        else:
+            outcome = yield from ask_as_needed(request, policy.for_service() if is_remote else policy, found, reranker)
+    elif outcome.status is Status.EXACT:
+        return outcome
+    return replace(outcome, nearest=found.nearest, embedding_s=found.embedding_s)
 
 
 def find(
@@ -80,13 +83,15 @@ def find(
         return Found(exact, why=before or (why.EXACT_ONLY if rule is None else why.too_long(policy)))
     if vector is None and remembered is not None:
         vector = yield ReadVector(request.tenant, request.query)
+    embedding = Embed(request.query)
     if vector is None:
-        embedding = Embed(request.query)
         vector = yield embedding
         if vector is None:
-            return Found(exact, why=before or why.not_embedded(embedding.failure))
+            unembedded = before or why.not_embedded(embedding.failure)
+            return Found(exact, why=unembedded, embedding_s=embedding.took_s)
     found = yield from _find_near(request, policy, rule, exact, vector, reranker, listwise)
-    return replace(found, why=before) if before and found.outcome is None else found
+    said = before if before and found.outcome is None else found.why
+    return replace(found, why=said, embedding_s=embedding.took_s)
 
 
 def _find_near(
@@ -102,8 +107,35 @@ def _find_near(
     # Read with the neighbours, since a round trip of its own would be longer than the search.
     documents = request.fingerprints if policy.is_pruning and not listwise and is_prunable(request) else ()
     searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents)
-    near: Sequence[Neighbour] = yield searching
-    near = _other_entries(request, near, rule.reuse_threshold, is_exact_known=exact is not None)
+    found: Sequence[Neighbour] = yield searching
+    near = _other_entries(request, found, rule.reuse_threshold, is_exact_known=exact is not None)
+    reuse = yield from _reuse(request, policy, rule, exact, near, searching, reranker, listwise)
+    return replace(reuse, nearest=_nearest(request, found, near, searching.similarities))
+
+
+def _nearest(
+    request: Request, found: Sequence[Neighbour], near: Sequence[Neighbour], similarities: Sequence[float]
+) -> float | None:
+    """The similarity of the nearest entry of another query, also of one that is too far to be made use of."""
+    if near:
+        return near[0].similarity
+    own_id = entry_id(request.tenant, request.query)
+    others = similarities[any(neighbour.id == own_id for neighbour in found) :]
+    return others[0] if others else None
+
+
+def _reuse(
+    request: Request,
+    policy: FlowPolicy,
+    rule: ReusePolicy,
+    exact: Scores | None,
+    near: list[Neighbour],
+    searching: FindNeighbours,
+    reranker: str,
+    listwise: bool,
+) -> FindFlow:
+    """Whether the neighbours that a search found answer by themselves, and which others help to."""
+    vector = searching.vector
     if not near:
         unfound = why.unavailable(searching.failure) if searching.failure else why.none_near(rule)
         return Found(exact, vector, why=unfound, earlier=searching.earlier)

@@ -12,7 +12,7 @@ from semcache.flow.calls import Call, Calls
 from semcache.flow.drive import adrive, drive, lockstep
 from semcache.flow.steps import Remember, Step
 from semcache.protocols import AsyncStore, Store
-from semcache.runtime.budget import begin_to_spend, end_spending
+from semcache.runtime.budget import TimeBudget, begin_to_spend, end_spending
 
 T = TypeVar("T")
 
@@ -21,11 +21,16 @@ _SCORING_THREADS = 16
 
 
 def run(
-    flow: Generator[Step, Any, T], calls: Calls[Store], deadline: float | None = None, started: float | None = None
+    flow: Generator[Step, Any, T],
+    calls: Calls[Store],
+    deadline: float | None = None,
+    started: float | None = None,
+    budget: TimeBudget | None = None,
 ) -> T:
     """Drive one flow to its result. Only what ``Score`` raises is raised.
 
-    ``deadline`` and ``started``, when the request began, are times of ``time.monotonic``.
+    ``deadline`` and ``started``, when the request began, are times of ``time.monotonic``. ``budget`` is the time that
+    the flow may wait for the store, None for that of the calls; what it spent can be read from it afterwards.
 
     Example:
         >>> calls = Calls(store, embedder.embed, ladder.score, neighbours=4, on_event=print)
@@ -33,7 +38,7 @@ def run(
     """
     # The inner loop performs the calls of one step, and there a failed cache call ends. The error of a ``Score`` goes
     # through it, is raised inside the flow, and from there reaches the caller.
-    token = begin_to_spend(calls.budget(deadline))
+    token = begin_to_spend(budget or calls.budget(deadline))
     try:
         return drive(flow, lambda step: drive(calls.answer(step, deadline, started), invoke))
     finally:
@@ -41,10 +46,14 @@ def run(
 
 
 async def arun(
-    flow: Generator[Step, Any, T], calls: Calls[AsyncStore], deadline: float | None = None, started: float | None = None
+    flow: Generator[Step, Any, T],
+    calls: Calls[AsyncStore],
+    deadline: float | None = None,
+    started: float | None = None,
+    budget: TimeBudget | None = None,
 ) -> T:
     """``run`` for calls that are awaited."""
-    token = begin_to_spend(calls.budget(deadline))
+    token = begin_to_spend(budget or calls.budget(deadline))
     try:
         return await adrive(flow, lambda step: adrive(calls.answer(step, deadline, started), invoke))
     finally:

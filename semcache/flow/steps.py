@@ -6,6 +6,7 @@ found, and its ``failure`` says why, for flows that explain themselves; what a s
 on it, too. The answer of a hit thus carries nothing extra.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from semcache.flow.drift import Floats
@@ -23,9 +24,10 @@ class ReadExact:
 
 @dataclass(slots=True)
 class Embed:
-    """Answered by the unit vector of the query, or None."""
+    """Answered by the unit vector of the query, or None. The driver writes to ``took_s`` how many seconds that took."""
 
     query: str
+    took_s: float | None = field(default=None, init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 
@@ -43,7 +45,8 @@ class FindNeighbours:
     """Answered by entries near the vector, nearest first. The flow has no use for any below ``min_similarity``.
 
     In the same round trip the driver reads into ``earlier`` how much better than the others ``documents``, given by
-    their fingerprints, scored for earlier queries; nan where nothing is known, None without any.
+    their fingerprints, scored for earlier queries; nan where nothing is known, None without any. ``similarities`` are
+    those of all entries that were found, the ones below ``min_similarity`` too, the greatest first.
     """
 
     tenant: str
@@ -51,6 +54,7 @@ class FindNeighbours:
     min_similarity: float = -1.0
     documents: tuple[bytes, ...] = ()
     earlier: Floats | None = field(default=None, init=False, compare=False, repr=False)
+    similarities: Sequence[float] = field(default=(), init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semcache.events import (
+    BatchScored,
     CacheFailed,
     CacheUnavailable,
     EntryDamaged,
@@ -49,6 +50,9 @@ class Counters:
         self._empty: Counter[str] = Counter()
         """Those of the above without documents: there was nothing to find or to miss."""
         self._asked = self._reused = self._skipped = self._cheap = self._pruned_hits = 0
+        self._call_costs: dict[str, tuple[float, float]] = {}
+        """What a call of each reranker takes, and each of its pairs, in seconds."""
+        self._saved_s = 0.0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -56,17 +60,9 @@ class Counters:
         with self._lock:
             match event:
                 case Reranked():
-                    self._statuses[event.status] += 1
-                    if event.reason:
-                        self._reasons[event.reason] += 1
-                    if event.status == Status.PRUNED and event.reused:
-                        self._pruned_hits += 1
-                    if not event.documents:
-                        self._empty[event.status] += 1
-                    self._asked += event.asked
-                    self._reused += event.reused
-                    self._skipped += event.skipped
-                    self._cheap += event.cheap_asked
+                    self._count(event)
+                case BatchScored(reranker, fixed_s=float(fixed_s), per_pair_s=float(per_pair_s)):
+                    self._call_costs[reranker] = fixed_s, per_pair_s
                 case CacheFailed():
                     self._errors(event)
                     self._counts["cache_failures"] += 1
@@ -81,12 +77,35 @@ class Counters:
                 case _ if (name := _COUNTED.get(type(event))) is not None:
                     self._counts[name] += 1
 
+    def _count(self, event: Reranked) -> None:
+        self._statuses[event.status] += 1
+        if event.reason:
+            self._reasons[event.reason] += 1
+        if event.status == Status.PRUNED and event.reused:
+            self._pruned_hits += 1
+        if not event.documents:
+            self._empty[event.status] += 1
+        self._asked += event.asked
+        self._reused += event.reused
+        self._skipped += event.skipped
+        self._cheap += event.cheap_asked
+        self._saved_s += event.saved_s or 0.0
+
+    def call_cost(self, reranker: str) -> tuple[float, float] | None:
+        """Seconds that a call of this reranker takes whatever is asked, and for each pair; None if that is not known.
+
+        They come with ``BatchScored``, which rerankers with a queue of their own tell of.
+        """
+        # Not locked: every request asks, and a look-up in a dictionary is atomic.
+        return self._call_costs.get(reranker)
+
     def snapshot(self) -> dict[str, Any]:
         """All counts so far; ``hit_rate`` is a text such as ``66.67%``, of the requests that had documents.
 
         ``pairs_asked`` went to a reranker; ``pairs_reused`` were answered from the cache or skipped thanks to it;
         ``pairs_skipped`` were neither known nor asked about, by what earlier scores taught; ``pairs_cheap_asked`` went
-        to a cheaper reranker that helps to tell.
+        to a cheaper reranker that helps to tell. ``saved_s`` is about what the reranker would have taken for the pairs
+        that it was not asked about, in seconds.
         ``last_error`` is that of the cache, of the embedder, and of each reranker, see LastErrors.
         """
         with self._lock:
@@ -104,6 +123,7 @@ class Counters:
                 "pairs_reused": self._reused,
                 "pairs_skipped": self._skipped,
                 "pairs_cheap_asked": self._cheap,
+                "saved_s": round(self._saved_s, 6),
                 **{name: self._counts[name] for name in _ALWAYS_SHOWN},
                 "last_error": self._errors.snapshot(),
             }

@@ -56,7 +56,7 @@ def find_neighbours_many(
 ) -> Operation[list[list[Neighbour]]]:
     """``find_neighbours`` for several vectors, in two round trips together."""
     near = yield from find_near(state, tenant, vectors, k, min_similarity, [()] * len(vectors))
-    return [neighbours for neighbours, _ in near]
+    return [neighbours for neighbours, *_ in near]
 
 
 def find_near(
@@ -66,23 +66,24 @@ def find_near(
     k: int,
     min_similarity: float,
     documents: Sequence[Sequence[bytes]],
-) -> Operation[list[tuple[list[Neighbour], Floats | None]]]:
+) -> Operation[list[tuple[list[Neighbour], Floats | None, list[float]]]]:
     """``find_neighbours_many`` with what is known from earlier queries of some documents of each, by fingerprint.
 
     That is what ``read_earlier`` gives. It takes no further round trip, and where it cannot be read, it is missing.
+    Last come the similarities of all k, also of those that are too far, the greatest first.
     """
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
     damages: list[Damage] = []
     beside = [earlier.reading(state, tenant, fingerprints) for fingerprints in documents if fingerprints]
-    found, replies = yield from nearest(state, tenant, vectors, k, min_similarity, damages, beside)
+    found, similarities, replies = yield from nearest(state, tenant, vectors, k, min_similarity, damages, beside)
     neighbours = yield from _alive(state, tenant, found, damages)
     # An error of the server is one of the background, too, which learns from the same keys and tells of it; a script
     # that the server has not seen since it started is sent from there.
     answers = iter(replies)
     return [
-        (near, earlier.read_in(next(answers, None), len(fingerprints)) if fingerprints else None)
-        for near, fingerprints in zip(neighbours, documents, strict=True)
+        (near, earlier.read_in(next(answers, None), len(fingerprints)) if fingerprints else None, all_k)
+        for near, fingerprints, all_k in zip(neighbours, documents, similarities, strict=True)
     ]
 
 

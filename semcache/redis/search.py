@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from typing import Any, NamedTuple
 
 from semcache.entries import fields
@@ -34,17 +35,17 @@ def nearest(
     min_similarity: float,
     damages: list[Damage],
     beside: Sequence[Command] = (),
-) -> Operation[tuple[list[list["Hit | Unread | None"]], list[Any]]]:
+) -> Operation[tuple[list[list["Hit | Unread | None"]], list[list[float]], list[Any]]]:
     """Per vector, at most k entries of at least this similarity, nearest first, as ``hits_in`` gives them.
 
-    With them come the replies to the commands ``beside``, which are sent in the same round trip; none where nothing is
-    searched.
+    With them come, per vector, the similarities of all k, and the replies to the commands ``beside``, which are sent in
+    the same round trip; none where nothing is searched.
     """
     layout, sizes = state.layout, state.sizes
     # Packed before anything is sent, since a vector of another shape is the caller's error.
     blobs = [packed_vector(state, vector) for vector in vectors]
     if not any(blobs):
-        return [[] for _ in vectors], []
+        return [[] for _ in vectors], [[] for _ in vectors], []
     index = layout.keys.family(tenant).index
     yield from ensure_index(state, tenant)
     policy = sizes.policy(index, tenant) if tenant else None
@@ -64,11 +65,12 @@ def nearest(
     if all(reply == [0] for reply in replies[: len(searches)]) and sizes.is_doubtful(index):
         state.checked_indexes.discard(index)
     found = iter(replies)
+    seen: list[list[float]] = [[] for _ in vectors]
     hits = [
-        [] if blob is None else hits_in(state.value(next(found)), layout, tenant, vector, min_similarity, damages)
-        for blob, vector in zip(blobs, vectors, strict=True)
+        hits_in(state.value(next(found)), layout, tenant, vector, min_similarity, damages, all_k) if blob else []
+        for blob, vector, all_k in zip(blobs, vectors, seen, strict=True)
     ]
-    return hits, replies[len(searches) : end]
+    return hits, seen, replies[len(searches) : end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +150,27 @@ class Hit(NamedTuple):
 
 
 def hits_in(
-    reply: object, layout: Layout, tenant: str, vector: FloatArray, min_similarity: float, damages: list[Damage]
+    reply: object,
+    layout: Layout,
+    tenant: str,
+    vector: FloatArray,
+    min_similarity: float,
+    damages: list[Damage],
+    seen: list[float],
 ) -> list[Hit | Unread | None]:
     """The entries of a reply that are similar enough, nearest first; None for one that expired before it was loaded.
 
-    What cannot be used is left out and added to ``damages``.
+    What cannot be used is left out and added to ``damages``. The similarities of all that can be used, also of those
+    that are too far, are added to ``seen``, the greatest first and rounded as the server has them.
     """
     # The reply is: number of results, key, flat list of fields (None for an expired entry), key, fields, ...
     if not isinstance(reply, list) or len(reply) % 2 == 0 or not isinstance(reply[0], int):
         damages.append(Damage(b"", b"", True, "reply"))
         return []
-    scope = _Scope(layout, layout.keys.start(tenant), layout.keys.tag(tenant), vector, min_similarity)
+    scope = _Scope(layout, layout.keys.start(tenant), layout.keys.tag(tenant), vector, min_similarity, seen)
     hits = list(_hits(reply[1:], scope, damages))
+    # A distance of the server is NaN where a vector is none, or where it was damaged on its way.
+    seen[:] = sorted(filter(isfinite, seen), reverse=True)
     return sorted(hits, key=lambda hit: -2 if hit is None else -hit.similarity)
 
 
@@ -186,7 +197,7 @@ def _hits(found: list[Any], scope: "_Scope", damages: list[Damage]) -> Iterator[
 class _Scope(NamedTuple):
     """The tenant that entries of a reply must belong to, and the vector that they must be near to.
 
-    ``start`` is how their keys begin.
+    ``start`` is how their keys begin. ``seen`` collects the similarities of all entries.
     """
 
     layout: Layout
@@ -194,6 +205,7 @@ class _Scope(NamedTuple):
     tag: bytes
     vector: FloatArray
     min_similarity: float
+    seen: list[float]
 
 
 def _hit(key: bytes, values: Mapping[bytes, Any], scope: _Scope) -> Hit | Unread | None:
@@ -201,11 +213,13 @@ def _hit(key: bytes, values: Mapping[bytes, Any], scope: _Scope) -> Hit | Unread
     # "Distance" is Redis' word for 1 - cosine. It is NaN for vectors that are none, which are found and removed below.
     theirs = 1.0 - float(values[b"vector_distance"])
     if theirs < scope.min_similarity - _ROUNDING:
+        scope.seen.append(max(theirs, -1.0))
         return None
     # The filter was the server's. A key of another tenant shows that the field it filters by was changed.
     if not key.startswith(scope.start):
         raise Damaged("check")
     if len(values) == 1:
+        scope.seen.append(min(theirs, 1.0))
         return Unread(key, theirs, scope)
     found = fields.unpack(key, values, scope.tag, scope.layout.signing_key)
     # From the vector that was just checked: the server's number may have been damaged on its way.
@@ -214,4 +228,5 @@ def _hit(key: bytes, values: Mapping[bytes, Any], scope: _Scope) -> Hit | Unread
 
 def _similar(key: bytes, found: Fields, vector: FloatArray, scope: _Scope) -> Hit | None:
     similarity = min(1.0, max(-1.0, float(vector @ scope.vector)))
+    scope.seen.append(similarity)
     return Hit(key, similarity, found, vector) if similarity >= scope.min_similarity else None

@@ -27,6 +27,11 @@ class TimeBudget:
         # Not locked: calls of one request that end at the same time spend a little less than they took.
         self.left_s: float = whole_s
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds that were waited so far."""
+        return self.whole_s - self.left_s
+
     def __enter__(self) -> "TimeBudget":
         self._token = begin_to_spend(self)
         return self

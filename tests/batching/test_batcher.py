@@ -134,7 +134,12 @@ class TestMerging:
             batcher.submit(pairs("a", "b"))
             batcher.submit(pairs("b"))
             model.let_go(2)
-        assert events == [BatchScored("gated", 1, 1, 0.0, 0.5), BatchScored("gated", 2, 2, 0.5, 0.5)]
+        first, second = events
+        assert first == BatchScored("gated", 1, 1, 0.0, 0.5, queued=3, fixed_s=0.0, per_pair_s=0.5)
+        assert isinstance(second, BatchScored) and (second.pairs, second.requests, second.queued) == (2, 2, 0)
+        assert (second.waited_s, second.service_s) == (0.5, 0.5)
+        # Both calls took as long, whatever they were asked.
+        assert second.fixed_s == pytest.approx(0.46, abs=0.04) and second.per_pair_s == pytest.approx(0.02, abs=0.02)
 
     def test_an_observer_that_raises_fails_no_request(self) -> None:
         def broken(event: Event) -> None:

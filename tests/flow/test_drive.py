@@ -408,12 +408,13 @@ def test_what_is_known_of_documents_is_read_with_the_neighbours_of_one_step_and_
 
     def near(tenant: str, vectors: Any, k: int, min_similarity: float, documents: Any) -> list[Any]:
         asked.append((tenant, len(vectors), k, min_similarity, documents))
-        return [([], known if fingerprints else None) for fingerprints in documents]
+        return [([], known if fingerprints else None, [0.3]) for fingerprints in documents]
 
     steps = [FindNeighbours("", VECTOR, bound, documents) for bound, documents in ((0.5, (b"a",)), (0.7, ()))]
 
     def flow(step: FindNeighbours) -> Generator[Any, Any, Any]:
         assert (yield step) == []
+        assert step.similarities == [0.3]
         return step.earlier
 
     calls: Calls[Store] = Calls(MemoryStore(), lambda texts: VECTOR, None, 4, lambda event: None, near=near)

@@ -135,8 +135,9 @@ def test_a_search_reads_it_in_the_same_round_trip(store: RedisStore) -> None:
     store.remember("", "near", vector(1), [(A, 1.0)])
     store.add_earlier("", [taught(1, 3.0)], MANY)
     store.read_earlier("", OTHER, (A,))
-    (found, known), (_, nothing) = store.find_near("", [vector(1), vector(1)], 4, 0.5, [(B, A), ()])
+    (found, known, similar), (_, nothing, _) = store.find_near("", [vector(1), vector(1)], 4, 0.5, [(B, A), ()])
     assert [neighbour.scores for neighbour in found] == [{A: 1.0}]
+    assert similar == [found[0].similarity]
     assert known is not None and np.isnan(known[0]) and known[1] == pytest.approx(mean(3.0, 1))
     assert nothing is None
 
@@ -155,7 +156,7 @@ def test_a_server_that_does_not_know_the_script_still_finds_neighbours(store: Re
     store.remember("", "near", vector(1), [(A, 1.0)])
     store.add_earlier("", [taught(1, 3.0)], MANY)
     client.script_flush()
-    ((found, known),) = store.find_near("", [vector(1)], 4, 0.5, [(A,)])
+    ((found, known, _),) = store.find_near("", [vector(1)], 4, 0.5, [(A,)])
     assert len(found) == 1 and known is None
     # The background, which learns from it, sends it.
     assert store.read_earlier("", OTHER, (A,)) is not None
@@ -170,7 +171,7 @@ def test_damaged_numbers_count_as_none(store: RedisStore, client: redis.Redis, d
     known = store.read_earlier("", OTHER, (A, B, C))
     assert known is not None and np.isnan(known[0]) and known[1] == pytest.approx(mean(1.0, 1))
     client.set(key, "no hash")
-    ((found, nothing),) = store.find_near("", [vector(1)], 4, 0.5, [(A,)])
+    ((found, nothing, _),) = store.find_near("", [vector(1)], 4, 0.5, [(A,)])
     assert found == [] and nothing is None
 
 

@@ -32,7 +32,7 @@ def found(similarity: float, query: str = "q", distance: bytes | None = None) ->
 def hits(reply: Any, min_similarity: float = -1.0) -> tuple[list[float | None], list[Damage]]:
     """The similarities of the hits in a reply, and the damages."""
     damages: list[Damage] = []
-    hits = hits_in(reply, STORED, TENANT, VECTOR, min_similarity, damages)
+    hits = hits_in(reply, STORED, TENANT, VECTOR, min_similarity, damages, [])
     return [None if hit is None else round(hit.similarity, 4) for hit in hits], damages
 
 
@@ -52,14 +52,14 @@ def test_hits_in_a_reply(reply: Any, expected: list[float | None]) -> None:
 @pytest.mark.parametrize("similarity", [1.0, -1.0, 0.0])
 def test_rounding_never_leaves_the_range(similarity: float) -> None:
     damages: list[Damage] = []
-    (hit,) = hits_in([1, key(), found(similarity)], STORED, TENANT, 1.001 * VECTOR, -1.0, damages)
+    (hit,) = hits_in([1, key(), found(similarity)], STORED, TENANT, 1.001 * VECTOR, -1.0, damages, [])
     assert hit is not None
     assert hit.similarity == pytest.approx(similarity, abs=1e-3)
     assert -1 <= hit.similarity <= 1
 
 
 def test_a_hit_becomes_a_neighbour() -> None:
-    (hit,) = hits_in([1, key(), found(0.75)], STORED, TENANT, VECTOR, -1.0, [])
+    (hit,) = hits_in([1, key(), found(0.75)], STORED, TENANT, VECTOR, -1.0, [], [])
     assert hit is not None
     neighbour = hit.with_scores({})
     assert (neighbour.id, neighbour.created_at, neighbour.cues) == (entry_id(TENANT, "q"), 12.5, b"\xff")
@@ -69,6 +69,14 @@ def test_a_hit_becomes_a_neighbour() -> None:
 def test_less_similar_hits_are_left_out_and_expired_ones_are_not() -> None:
     reply = [3, key(), found(0.75), b"gone", None, key("far"), found(0.5, "far")]
     assert hits(reply, 0.74) == ([None, 0.75], [])
+
+
+def test_the_similarities_of_all_are_told_also_of_those_that_are_too_far() -> None:
+    damaged = found(0.9, distance=b"nan")
+    reply = [4, key(), found(0.75), b"gone", None, key("far"), found(0.5, "far"), key("p"), damaged]
+    seen: list[float] = []
+    hits_in(reply, STORED, TENANT, VECTOR, 0.74, [], seen)
+    assert seen == pytest.approx([0.75, 0.5])
 
 
 def test_the_similarity_is_that_of_the_checked_vector_and_not_the_one_that_was_told() -> None:

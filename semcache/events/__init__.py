@@ -1,0 +1,106 @@
+"""The events that observers receive, as frozen values.
+
+An observer is called in the thread that the event happened in, which may be a caller's, an event loop's or one of
+semcache's own. It should return quickly. All durations are in seconds.
+"""
+
+from semcache.events.cache import (
+    CacheFailed,
+    CacheRecovered,
+    CacheUnavailable,
+    EntryDamaged,
+    IndexCreated,
+    NeighboursSkipped,
+    OptionIgnored,
+    VectorRefused,
+)
+from semcache.events.requests import (
+    Degraded,
+    RepairDropped,
+    Repaired,
+    Reranked,
+)
+from semcache.events.rerankers import (
+    BatchScored,
+    BreakerChanged,
+    IdentityChanged,
+    RungFailed,
+    RungRecovered,
+    State,
+)
+from semcache.events.servers import (
+    PrimaryChanged,
+    ShardLeftOut,
+    ShardRecovered,
+    ShardUnavailable,
+    TopologyChanged,
+)
+from semcache.events.trust import (
+    AuditDropped,
+    PruningChanged,
+    PruningMeasured,
+    TrustChanged,
+    TrustRefused,
+)
+
+__all__ = [
+    "AuditDropped",
+    "BatchScored",
+    "BreakerChanged",
+    "CacheFailed",
+    "CacheRecovered",
+    "CacheUnavailable",
+    "Degraded",
+    "EntryDamaged",
+    "Event",
+    "IdentityChanged",
+    "IndexCreated",
+    "NeighboursSkipped",
+    "OptionIgnored",
+    "PrimaryChanged",
+    "PruningChanged",
+    "PruningMeasured",
+    "RepairDropped",
+    "Repaired",
+    "Reranked",
+    "RungFailed",
+    "RungRecovered",
+    "ShardLeftOut",
+    "ShardRecovered",
+    "ShardUnavailable",
+    "State",
+    "TopologyChanged",
+    "TrustChanged",
+    "TrustRefused",
+    "VectorRefused",
+]
+
+Event = (
+    Reranked
+    | CacheFailed
+    | CacheUnavailable
+    | CacheRecovered
+    | ShardUnavailable
+    | ShardRecovered
+    | ShardLeftOut
+    | TopologyChanged
+    | PrimaryChanged
+    | OptionIgnored
+    | IndexCreated
+    | NeighboursSkipped
+    | EntryDamaged
+    | VectorRefused
+    | TrustRefused
+    | RungFailed
+    | RungRecovered
+    | Degraded
+    | BreakerChanged
+    | BatchScored
+    | TrustChanged
+    | PruningChanged
+    | PruningMeasured
+    | AuditDropped
+    | Repaired
+    | RepairDropped
+    | IdentityChanged
+)

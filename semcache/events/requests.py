@@ -1,0 +1,58 @@
+"""Events of requests: answered, by what, and what is made up for later."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """A request was answered. Its fields are those of the ``Ranking``, and what it took.
+
+    What the cache and the embedder took is None where they were not asked, or no time of one request alone: requests of
+    ``rerank_many`` share their round trips. Equal requests in flight share one computation: each has its event, and
+    those that waited for another's spent no time on Redis.
+    """
+
+    status: str
+    reason: str | None
+    reranker: str
+    tenant: str
+    documents: int  # that the caller sent
+    asked: int  # pairs sent to a reranker
+    reused: int  # pairs answered from the cache or skipped thanks to it
+    rounds: int
+    similarity: float | None
+    drift: float | None  # median, in score units
+    duration_s: float  # of the whole call
+    why: str = ""  # the status is no better
+    skipped: int = 0  # pairs that were neither known nor asked about, by what earlier scores taught
+    cheap_asked: int = 0  # pairs sent to a cheaper reranker, which says what need not be asked (prune.cascade)
+    # The cosine of the nearest entry of another query, however far; None where none was looked for, as of exact hits,
+    # and where there is none. ``similarity`` is that of the nearest which was made use of.
+    nearest: float | None = None
+    redis_s: float | None = None  # that the request waited for Redis, all its round trips together
+    embedding_s: float | None = None  # that its query took to embed; of queries embedded together, its share
+    # What the primary would have taken for the pairs that it was not asked about, by what its latest calls took; below
+    # 0 where several rounds took longer than one. None where that is not known, and where a lower rung answered.
+    saved_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A request was answered by a lower rung of the ladder."""
+
+    reason: str  # why the primary did not answer, in one word: open, busy, deadline, error
+    reranker: str  # the one that answered
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A request that a lower rung had answered was scored by the primary in spare time, and is remembered."""
+
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepairDropped:
+    """A degraded request will not be scored later."""
+
+    reason: str  # in one word: full (too many wait), error (the primary failed), loop (its event loop has ended)
