@@ -14,6 +14,7 @@ from semcache.commands.doctor.command import doctor
 from semcache.commands.group import Commands
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
+from semcache.commands.size import size
 
 app: typer.Typer = typer.Typer(
     cls=Commands,
@@ -30,7 +31,7 @@ app: typer.Typer = typer.Typer(
 app.command()(config)
 app.command()(doctor)
 app.add_typer(redis, name="redis")
-for _command in (serve, demo, calibrate, bench, breaker):
+for _command in (serve, demo, size, calibrate, bench, breaker):
     app.command()(_command)
 
 
