@@ -1,6 +1,6 @@
 """The connection to one server: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -15,12 +15,13 @@ from semcache.errors import ConfigurationError, StoreError, StoreTooSlowError, S
 from semcache.events import Event, PrimaryChanged
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
+from semcache.redis.client.awaited import Awaited
 from semcache.redis.client.circuit_breaker import RedisCircuitBreaker
 from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep, Replies
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.client.index_creation import IndexCreation
 from semcache.redis.client.pipelined_pool import PipelinedPool
-from semcache.redis.client.pool import ConnectionPool
+from semcache.redis.client.pool import ConnectionPool, Sent
 from semcache.redis.client.prober import Prober, quickest_answer_s
 from semcache.redis.client.sentinel import HostPort, PrimaryFinder, afollowing, following
 from semcache.redis.client.timed_socket import bounded
@@ -176,27 +177,33 @@ class NodeConnection:
     def begin(self, commands: Sequence[Command], left_s: float | None) -> Callable[[], Replies]:
         """Send commands; what it returns waits for their replies, ``left_s`` seconds from now at most.
 
-        So that several servers can be asked at once. Both raise what ``execute`` raises; the second must be called.
+        So that several servers can be asked at once. Both raise what ``execute`` raises. A caller that gives up drops
+        the second, and the connection with it, since its replies would be taken for those of the next call.
         """
-        sending = self._exchange_in_two(commands, left_s)
-        next(sending)
-        return partial(_finish, sending)
-
-    def _exchange_in_two(self, commands: Sequence[Command], left_s: float | None) -> Generator[None, None, Replies]:
         epoch = self.breaker.admit()
         if left_s is not None and left_s <= 0:
             raise self._too_slow()
         began = monotonic()
         try:
-            sent = self._pool.send(commands, left_s)
-            try:
-                yield
-            except BaseException:  # the caller gives up, and nothing reads the replies
-                sent.abandon()
-                raise
+            sent = self._pool.send(commands, left_s, began)
+        except FOREIGN as error:
+            raise self._failure(error, left_s, began, epoch) from error
+        return partial(self._finish, sent, left_s, began, epoch)
+
+    def _finish(self, sent: Sent, left_s: float | None, began: float, epoch: int) -> Replies:
+        try:
             return sent.replies()
         except FOREIGN as error:
             raise self._failure(error, left_s, began, epoch) from error
+
+    async def abegin(self, commands: Sequence[Command], left_s: float | None) -> Awaited:
+        """``begin`` for event loops."""
+        epoch = self.breaker.admit()
+        if left_s is not None and left_s <= 0:
+            raise self._too_slow()
+        began = monotonic()
+        replies = (await self._loop_pool()).submit(commands, left_s)
+        return Awaited(replies, partial(self._failure, left_s=left_s, began=began, epoch=epoch))
 
     def _failure(self, error: BaseException, left_s: float | None, began: float, epoch: int) -> StoreError:
         # Of a request that could wait longer, the command took its own whole time.
@@ -282,14 +289,6 @@ class NodeConnection:
 
     def __repr__(self) -> str:
         return f"<NodeConnection to {self.where}>"
-
-
-def _finish(sending: Generator[None, None, Replies]) -> Replies:
-    try:
-        next(sending)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    raise RuntimeError("an exchange has two parts only")
 
 
 def _connect_like(pool: Any) -> Callable[[], Any]:

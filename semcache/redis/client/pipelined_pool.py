@@ -50,6 +50,10 @@ class PipelinedPool:
 
     async def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
         """See ConnectionPool."""
+        return await self.submit(commands, left_s)
+
+    def submit(self, commands: Sequence[Command], left_s: float | None = None) -> "asyncio.Future[Replies]":
+        """``exchange`` for a caller that asks several servers at once: the replies are awaited later, or cancelled."""
         loop = asyncio.get_running_loop()
         timeout_s = self._timeout_s if left_s is None else min(left_s, self._timeout_s)
         call = _Call(commands, loop, timeout_s, waits_for_opening=left_s is None)
@@ -62,7 +66,7 @@ class PipelinedPool:
             sender = loop.create_task(self._send_waiting())
             self._senders.add(sender)
             sender.add_done_callback(self._on_sender_done)
-        return await call.replies
+        return call.replies
 
     def _on_sender_done(self, sender: "asyncio.Task[None]") -> None:
         # A sender takes itself out of the set. One that is still in it was cancelled before its first step, so it could

@@ -16,7 +16,16 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from semcache.errors import DeadlineExceededError
 from semcache.redis.client.commands import Command, Replies
-from semcache.redis.client.wire import NO_VALUE, RENEWAL_S, as_invalid, as_reply, is_of_replica, is_used_up, packed
+from semcache.redis.client.wire import (
+    NO_VALUE,
+    RENEWAL_S,
+    as_invalid,
+    as_reply,
+    is_of_replica,
+    is_used_up,
+    packed,
+    packed_for_shards,
+)
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.threads import ThreadPool
 
@@ -83,9 +92,10 @@ class ConnectionPool:
             timeout_s = max(until - monotonic(), _LEAST_S)
         return self._exchange(connection, commands, until, timeout_s)
 
-    def send(self, commands: Sequence[Command], left_s: float | None) -> "Sent":
+    def send(self, commands: Sequence[Command], left_s: float | None, began: float) -> "Sent":
         """Send commands without waiting for their replies; see ``exchange``."""
         timeout_s = self._timeout_s if left_s is None else min(left_s, self._timeout_s)
+        until = began + timeout_s
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -94,16 +104,16 @@ class ConnectionPool:
             connection.disconnect()
             connection = None
         if connection is not None:
-            connection.limit.begin(monotonic() + timeout_s, timeout_s)
+            connection.limit.begin(until, timeout_s)
             try:
-                connection.send_packed_command([packed(commands)], check_health=False)
+                connection.send_packed_command([packed_for_shards(commands)], check_health=False)
             except RedisConnectionError:  # it was closed while it was idle, see ``exchange``
                 connection.disconnect()
                 connection = None
             except BaseException:  # also an interrupt: half a command may have been sent
                 connection.disconnect()
                 raise
-        return Sent(self, commands, connection, monotonic() + timeout_s, left_s is None)
+        return Sent(self, commands, connection, until, left_s is None)
 
     def give_back(self, connection: Any) -> None:
         """Keep a connection for later calls, whose replies have all been read."""
@@ -176,10 +186,11 @@ class Sent:
 
     def replies(self) -> Replies:
         """Wait for the replies. Raises what redis-py raises for a connection."""
+        now = monotonic()
         # Also where others were waited for until now: what has come meanwhile is read.
-        left_s = max(self._until - monotonic(), _LEAST_S)
+        left_s = max(self._until - now, _LEAST_S)
         if self._connection is not None:
-            self._connection.limit.begin(monotonic() + left_s, left_s)
+            self._connection.limit.begin(now + left_s, left_s)
             try:
                 replies = read_replies(self._connection, self._commands)
             except RedisConnectionError:  # see ``ConnectionPool.exchange``

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -14,11 +14,13 @@ from semcache.errors import DeadlineExceededError, StoreError, StoreTooSlowError
 from semcache.events import CacheRecovered, CacheUnavailable, Event, ShardLeftOut, ShardRecovered, ShardUnavailable
 from semcache.flow.drive import adrive, drive
 from semcache.redis.client.address import Address, Kind
+from semcache.redis.client.awaited import Awaited
 from semcache.redis.client.commands import CreateIndex, Reconnect, RedisStep, Replies
 from semcache.redis.client.node import NodeConnection
 from semcache.redis.cluster.discovery import Discovery
 from semcache.redis.cluster.keeper import TopologyKeeper
-from semcache.redis.cluster.routing import Pause, Refresh, Round, carry_out
+from semcache.redis.cluster.parts import POINTS_ELSEWHERE, Pause, Refresh, Round
+from semcache.redis.cluster.routing import alone, carry_out
 from semcache.redis.cluster.topology import Node, Topology
 from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.forking import ForkSafeLock
@@ -93,11 +95,32 @@ class ClusterConnection:
 
     def execute(self, step: RedisStep) -> Any:
         """See ``RedisConnection.execute``. Raises StoreError only where no node that was asked answers."""
-        return drive(carry_out(step, self.topology, self), self._perform)
+        topology = self._keeper.current
+        node = alone(step, topology)
+        if node is not None:
+            # The path of an exact hit. Where the node points to another one, the step begins anew.
+            try:
+                replies = self._connection_to(node).execute(step)
+            except StoreError:
+                self.suspect()
+                raise
+            if not isinstance(replies[0], POINTS_ELSEWHERE):
+                return replies
+        return drive(carry_out(step, topology, self), self._perform)
 
     async def aexecute(self, step: RedisStep) -> Any:
         """``execute``, awaited."""
-        return await adrive(carry_out(step, self.topology, self), self._aperform)
+        topology = self._keeper.current
+        node = alone(step, topology)
+        if node is not None:
+            try:
+                replies = await self._connection_to(node).aexecute(step)
+            except StoreError:
+                self.suspect()
+                raise
+            if not isinstance(replies[0], POINTS_ELSEWHERE):
+                return replies
+        return await adrive(carry_out(step, topology, self), self._aperform)
 
     def _perform(self, step: Round | Pause | Refresh) -> Any:
         if isinstance(step, Round) and len(step.asked) == 1:
@@ -107,18 +130,23 @@ class ClusterConnection:
             except StoreError as error:
                 return {node: error}
         # What several nodes are waited for at the same time is spent once.
-        with _spending() as left_s:
+        budget, began = current_budget(), monotonic()
+        left_s = None if budget is None else budget.left_s
+        try:
             if isinstance(step, Round):
                 return self._at_once(step.asked, left_s and left_s * _SHARE)
             if isinstance(step, Refresh):
                 return self._refreshed(left_s)
             time.sleep(self._pause_s(step, left_s))
+        finally:
+            if budget is not None:
+                budget.left_s -= monotonic() - began
         return None
 
     def _at_once(self, asked: Mapping[Node, RedisStep], share_s: float | None) -> dict[Node, Any]:
         # All are sent before the first reply is waited for, so that no thread has to be woken for each of them.
         answers: dict[Node, Any] = {}
-        sent: dict[Node, Callable[[], Replies]] = {}
+        sent: list[tuple[Node, Callable[[], Replies]]] = []
         for node, step in asked.items():
             connection = self._connection_to(node)
             try:
@@ -126,10 +154,10 @@ class ClusterConnection:
                     with _budget(share_s):
                         answers[node] = connection.execute(step)
                 else:
-                    sent[node] = connection.begin(step, share_s)
+                    sent.append((node, connection.begin(step, share_s)))
             except StoreError as error:
                 answers[node] = error
-        for node, finish in sent.items():
+        for node, finish in sent:
             try:
                 answers[node] = finish()
             except StoreError as error:
@@ -138,30 +166,55 @@ class ClusterConnection:
 
     async def _aperform(self, step: Round | Pause | Refresh) -> Any:
         if isinstance(step, Round) and len(step.asked) == 1:
-            ((node, alone),) = step.asked.items()
-            return {node: await self._answer_of(node, alone)}
-        with _spending() as left_s:
+            ((node, asked),) = step.asked.items()
+            try:
+                return {node: await self._connection_to(node).aexecute(asked)}
+            except StoreError as error:
+                return {node: error}
+        budget, began = current_budget(), monotonic()
+        left_s = None if budget is None else budget.left_s
+        try:
             if isinstance(step, Round):
-                share_s = left_s and left_s * _SHARE
-                answers = await asyncio.gather(
-                    *(self._share_of(node, one, share_s) for node, one in step.asked.items())
-                )
-                return dict(zip(step.asked, answers, strict=True))
+                return await self._aat_once(step.asked, left_s and left_s * _SHARE)
             if isinstance(step, Refresh):
                 return await self._arefreshed(left_s)
             await asyncio.sleep(self._pause_s(step, left_s))
+        finally:
+            if budget is not None:
+                budget.left_s -= monotonic() - began
         return None
+
+    async def _aat_once(self, asked: Mapping[Node, RedisStep], share_s: float | None) -> dict[Node, Any]:
+        commands = {node: step for node, step in asked.items() if not isinstance(step, CreateIndex | Reconnect)}
+        if len(commands) < len(asked):
+            several = await asyncio.gather(*(self._share_of(node, step, share_s) for node, step in asked.items()))
+            return dict(zip(asked, several, strict=True))
+        # Commands are all sent from this task: one for each node would cost more than the rest of a look-up.
+        answers: dict[Node, Any] = {}
+        sent: list[tuple[Node, Awaited]] = []
+        try:
+            for node, own in commands.items():
+                try:
+                    sent.append((node, await self._connection_to(node).abegin(own, share_s)))
+                except StoreError as error:
+                    answers[node] = error
+            for node, awaited in sent:
+                try:
+                    answers[node] = await awaited.replies()
+                except StoreError as error:
+                    answers[node] = error
+        finally:
+            for _, awaited in sent:
+                awaited.cancel()  # where this task was cancelled; else it is done
+        return answers
 
     async def _share_of(self, node: Node, step: RedisStep, share_s: float | None) -> Any:
         # In a task of its own, and so in a copy of the request's context.
         with _budget(share_s):
-            return await self._answer_of(node, step)
-
-    async def _answer_of(self, node: Node, step: RedisStep) -> Any:
-        try:
-            return await self._connection_to(node).aexecute(step)
-        except StoreError as error:
-            return error
+            try:
+                return await self._connection_to(node).aexecute(step)
+            except StoreError as error:
+                return error
 
     def _pause_s(self, pause: Pause, left_s: float | None) -> float:
         if left_s is not None and left_s <= pause.seconds:
@@ -214,17 +267,3 @@ def of_shard(node: str, event: Event) -> Event:
 def _budget(left_s: float | None) -> AbstractContextManager[object]:
     """The time that one node may be waited for."""
     return nullcontext() if left_s is None else TimeBudget(left_s)
-
-
-@contextmanager
-def _spending() -> Iterator[float | None]:
-    """What is left of the request's time, from which what happens inside is spent; None for no limit."""
-    budget = current_budget()
-    if budget is None:
-        yield None
-        return
-    began = monotonic()
-    try:
-        yield budget.left_s
-    finally:
-        budget.left_s -= monotonic() - began

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from math import inf, isnan
+from functools import lru_cache
+from math import inf
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -33,34 +34,41 @@ def merged_search(command: Command, replies: Replies[Node], topology: Topology, 
 
     ``on_foreign`` is called where a node has entries of slots that another one owns.
     """
-    nearest = _KNN.search(str(command[2]))
-    if nearest is None:
+    k = _neighbours(str(command[2]))
+    if k is None:
         return merged_count(replies)
-    # Also where only one shard has no index: then it is made there, and what stands on the others stays.
-    error = _error(replies) or _error(replies, of_missing_index=True)
-    if error is not None:
-        return error
-    found = [reply for reply in replies.values() if not isinstance(reply, StoreError)]
-    # One that cannot be read is given back, so that the reader finds that out as it does with one server.
-    for reply in found:
-        if not isinstance(reply, list) or not reply or not isinstance(reply[0], int):
-            return reply
-    best = _nearest(replies, topology, on_foreign, int(nearest[1]), has_fields="NOCONTENT" not in command)
-    if "NOCONTENT" in command:
-        return [len(best), *best]
-    return [len(best), *(part for hit in best.items() for part in hit)]
+    found: dict[Node, list[Any]] = {}
+    for node, reply in replies.items():
+        if isinstance(reply, list) and reply and isinstance(reply[0], int):
+            found[node] = reply
+        elif not isinstance(reply, StoreError):
+            # Also where only one shard has no index: then it is made there, and what stands on the others stays. A
+            # reply that cannot be read is given back, so that the reader meets it as it does with one server.
+            return _error(replies) or _error(replies, of_missing_index=True) or reply
+    has_fields = "NOCONTENT" not in command
+    best = _nearest(found, topology, on_foreign, k, has_fields=has_fields)
+    merged: list[Any] = [len(best)]
+    for key, flat in best.items():
+        merged += (key, flat) if has_fields else (key,)
+    return merged
+
+
+@lru_cache(maxsize=256)
+def _neighbours(query: str) -> int | None:
+    """The k of a search for the k nearest; None for another search."""
+    found = _KNN.search(query)
+    return found and int(found[1])
 
 
 def _nearest(
-    replies: Replies[Node], topology: Topology, on_foreign: Callable[[], None], k: int, *, has_fields: bool
+    found: Mapping[Node, list[Any]], topology: Topology, on_foreign: Callable[[], None], k: int, *, has_fields: bool
 ) -> dict[bytes, Any]:
     """The fields of the nearest entries by their keys, nearest first. Of NOCONTENT, the first entries."""
     hits: list[tuple[float, Node, bytes, Any]] = []
-    for node, reply in replies.items():
-        if isinstance(reply, StoreError):
-            continue
+    for node, reply in found.items():
         if has_fields:
-            hits += [(_distance(flat), node, key, flat) for key, flat in zip(reply[1::2], reply[2::2], strict=False)]
+            keys, fields = reply[1::2], reply[2::2]
+            hits += [(_distance(flat), node, key, flat) for key, flat in zip(keys, fields, strict=False)]
         else:
             hits += [(0.0, node, key, None) for key in reply[1:]]
     # Entries that expired before they were loaded have no distance, and come last.
@@ -79,9 +87,10 @@ def _nearest(
 
 def _distance(fields: Any) -> float:
     try:
-        distance = float(fields[fields.index(DISTANCE) + 1])
+        # A shard is asked for nothing else, see ``routing``.
+        distance = float(fields[1] if fields[0] == DISTANCE else fields[fields.index(DISTANCE) + 1])
         # NaN for vectors that are none. They come first, so that the reader meets and removes them.
-        return -inf if isnan(distance) else distance
+        return distance if distance == distance else -inf  # noqa: PLR0124
     # None, or a reply of another shape, which its reader reports.
     except (AttributeError, ValueError, TypeError, IndexError):
         return inf

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
@@ -35,6 +35,7 @@ class Topology:
     owners: Sequence[Node | None]
     tags: Mapping[Node, str]
     has_coordinator: bool = False
+    _indexes: dict[str, Mapping[Node, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def owner(self, key: bytes | str) -> Node | None:
         """The primary that serves a key."""
@@ -43,6 +44,13 @@ class Topology:
     def index_on(self, node: Node, name: str) -> str:
         """The name that an index has on a node."""
         return name if self.has_coordinator else f"{name}:{{{self.tags[node]}}}"
+
+    def indexes(self, name: str) -> Mapping[Node, str]:
+        """The name that an index has on each of the shards, where the module has no coordinator."""
+        known = self._indexes.get(name)
+        if known is None:
+            known = self._indexes[name] = {node: self.index_on(node, name) for node in self.tags}
+        return known
 
     def is_like(self, other: "Topology") -> bool:
         """Whether it says the same, whatever its version."""

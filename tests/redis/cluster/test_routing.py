@@ -9,7 +9,8 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoPermissio
 from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
 from semcache.flow.drive import drive
 from semcache.redis.client.commands import Command, CreateIndex, Reconnect, script
-from semcache.redis.cluster.routing import Pause, Refresh, Round, carry_out
+from semcache.redis.cluster.parts import Pause, Refresh, Round
+from semcache.redis.cluster.routing import carry_out
 from semcache.redis.cluster.topology import Node, Topology, tag_of_slot
 from semcache.redis.index import schema_of
 from semcache.redis.keys import KeySpace
