@@ -1,10 +1,12 @@
 """A reranker behind a cache: asks the reranker only what the cache does not know."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from time import monotonic
+from secrets import token_bytes
+from time import monotonic, sleep
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
@@ -18,12 +20,15 @@ from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
 from semcache.flow.calls import Calls
 from semcache.flow.hints import one_per_query, with_hints
+from semcache.flow.lease import NewLease, lease_of
 from semcache.flow.outcome import Outcome, ranking, reranked, saved_time_s
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
 from semcache.flow.rerank import Flow, rerank
 from semcache.flow.run import arun, arun_many, run, run_many, written_later
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
+from semcache.flow.steps import Lease
+from semcache.flow.waiting import WAITING_SHARE, LeaseCalls
 from semcache.identity.identity import Identity
 from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
@@ -41,6 +46,8 @@ from semcache.settings import FROM_SETTINGS, FromSettings
 _WARM_CHUNK = 32
 # What the background does is only a help, so that closing waits for the piece under way alone, and not long.
 _BACKGROUND_S = 5.0
+_TOKEN_BYTES = 16
+"""No two leases have the same token."""
 
 
 class CachedReranker:
@@ -110,6 +117,7 @@ class CachedReranker:
         backend.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
         self._calls, self._async_calls = _calls_of(self.cache, identified, cascade)
+        self._lease_s = _lease_s(backend.knobs.lease_s, self.ladder)
         knobs = backend.reuse_knobs
         self.audit: Auditor = Auditor(
             self.cache,
@@ -167,7 +175,7 @@ class CachedReranker:
         deadline = deadline_after(started, deadline_s)
         budget = self._calls.budget(deadline)
         outcome = self._flights.do(
-            _key(request, deadline_s), lambda: run(self._flow(request), self._calls, deadline, started, budget)
+            _key(request, deadline_s), lambda: run(self._leased(request), self._calls, deadline, started, budget)
         )
         return self._answered(request, documents, outcome, started, budget)
 
@@ -190,7 +198,7 @@ class CachedReranker:
         deadline = deadline_after(started, deadline_s)
         budget = self._async_calls.budget(deadline)
         outcome = await self._async_flights.do(
-            _key(request, deadline_s), lambda: arun(self._flow(request), self._async_calls, deadline, started, budget)
+            _key(request, deadline_s), lambda: arun(self._leased(request), self._async_calls, deadline, started, budget)
         )
         return self._answered(request, documents, outcome, started, budget)
 
@@ -291,12 +299,27 @@ class CachedReranker:
             policy = self.cache.policy(tenant).asking_all()
             yield [self._flow(request, policy) for request in checked]
 
-    def _flow(self, request: Request, policy: FlowPolicy | None = None) -> Flow:
+    def _leased(self, request: Request) -> Flow:
+        """The flow of one request, which computes nothing that another process computes already.
+
+        Lists of requests are computed by each process for itself: they would wait for each other in turn.
+        """
+        # What other processes will not read need not be waited for.
+        is_shared = self._lease_s > 0 and not self.cache.is_private
+        return self._flow(request, new_lease=self._new_lease if is_shared else None)
+
+    def _new_lease(self, request: Request) -> Lease:
+        return lease_of(request, self._lease_s, token_bytes(_TOKEN_BYTES))
+
+    def _flow(self, request: Request, policy: FlowPolicy | None = None, new_lease: NewLease | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
         policy = self.cache.policy(request.tenant) if policy is None else policy
         self.forced.keep_up()
         cache = self.cache
-        outcome = yield from rerank(request, policy, self._name, listwise=cache.listwise, is_remote=cache.is_remote)
+        listwise, is_remote = cache.listwise, cache.is_remote
+        outcome = yield from rerank(
+            request, policy, self._name, listwise=listwise, is_remote=is_remote, new_lease=new_lease
+        )
         # What other processes will not read need not be watched.
         if not self.cache.is_private:
             self.audit.consider(request, outcome)
@@ -443,16 +466,29 @@ def _calls_of(
 ) -> tuple[Calls[Store], Calls[AsyncStore]]:
     """Performs the steps of requests over this cache and ladder: for threads, and for event loops."""
     backend = cache.backend
+    leases, aleases = (
+        LeaseCalls(store.claim_lease, store.look_at_lease, store.end_lease, pause, cache.on_event)
+        for store, pause in ((cache.store, sleep), (cache.async_store, asyncio.sleep))
+    )
     options: dict[str, Any] = {
         "budget_s": backend.connection.budget_s,
         "pairs_at_once": ladder.pairs_at_once,
-        "write_later": written_later(cache.calls(), backend.writes.submit),
+        "write_later": written_later(replace(cache.calls(), leases=leases), backend.writes.submit),
     }
     cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
     return (
-        replace(cache.calls(ladder.score), score_cheaply=cheap, **options),
-        replace(cache.async_calls(ladder.ascore), score_cheaply=acheap, **options),
+        replace(cache.calls(ladder.score), score_cheaply=cheap, leases=leases, **options),
+        replace(cache.async_calls(ladder.ascore), score_cheaply=acheap, leases=aleases, **options),
     )
+
+
+def _lease_s(lease_s: float, ladder: Ladder) -> float:
+    """How long a request may wait for another process: half of the time in which the primary has to answer at most.
+
+    Without a deadline a ladder with a monitor takes the whole time of a request for its own.
+    """
+    monitor = getattr(ladder, "monitor", None)
+    return lease_s if monitor is None else min(lease_s, WAITING_SHARE * monitor.p95_threshold)
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

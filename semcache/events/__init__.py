@@ -16,6 +16,7 @@ from semcache.events.cache import (
 )
 from semcache.events.requests import (
     Degraded,
+    LeaseAwaited,
     RepairDropped,
     Repaired,
     Reranked,
@@ -55,6 +56,7 @@ __all__ = [
     "Event",
     "IdentityChanged",
     "IndexCreated",
+    "LeaseAwaited",
     "NeighboursSkipped",
     "OptionIgnored",
     "PrimaryChanged",
@@ -90,6 +92,7 @@ Event = (
     | NeighboursSkipped
     | EntryDamaged
     | VectorRefused
+    | LeaseAwaited
     | TrustRefused
     | RungFailed
     | RungRecovered

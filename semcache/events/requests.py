@@ -1,4 +1,4 @@
-"""Events of requests: answered, by what, and what is made up for later."""
+"""Events of requests: answered, by what, after which wait, and what is made up for later."""
 
 from dataclasses import dataclass
 
@@ -34,6 +34,16 @@ class Reranked:
     # What the primary would have taken for the pairs that it was not asked about, by what its latest calls took; below
     # 0 where several rounds took longer than one. None where that is not known, and where a lower rung answered.
     saved_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAwaited:
+    """A request waited for another process that computed the same."""
+
+    # In one word. answered: the other one's scores are there. released: it gave up or died, and this one computes.
+    # timeout: it took longer than a request waits, and this one computes, too.
+    outcome: str
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,11 @@ from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullE
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
+    AwaitScores,
     Embed,
+    EndLease,
     FindNeighbours,
+    Lease,
     ReadDocumentVectors,
     ReadExact,
     ReadVector,
@@ -23,6 +26,7 @@ from semcache.flow.steps import (
     ScoreCheaply,
     Step,
 )
+from semcache.flow.waiting import LeaseCalls
 from semcache.protocols import AsyncStore, FloatArray, Scored, Store
 from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.tenancy import serve
@@ -68,6 +72,7 @@ class FindNear(Protocol):
         k: int,
         min_similarity: float,
         documents: Sequence[Sequence[bytes]],
+        lease: Lease | None = None,
     ) -> Any: ...
 
 
@@ -82,6 +87,7 @@ class Calls(Generic[StoreT]):
     leaves that to ``find_neighbours`` of the store. ``budget_s`` is how long one request may wait for the store, all
     its steps together; None for no such limit. A request that has used up half of that hands over what it has to store
     to ``write_later``. ``score_cheaply`` is the scorer of a ``Cascade``, or its ``ascore``.
+    ``leases`` deals with those of flows that have some.
     """
 
     store: StoreT
@@ -93,9 +99,10 @@ class Calls(Generic[StoreT]):
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
     budget_s: float | None = None
     pairs_at_once: Callable[[], int] | None = None
-    write_later: Callable[[Remember], None] | None = None
+    write_later: Callable[[Remember | EndLease], None] | None = None
     near: FindNear | None = None
     score_cheaply: Callable[..., Any] | None = None
+    leases: LeaseCalls | None = None
 
     def budget(self, deadline: float | None) -> TimeBudget | None:
         """The time that a request may wait for the store."""
@@ -120,8 +127,8 @@ class Calls(Generic[StoreT]):
         # An event takes no time, so a refusal is an event also after the deadline.
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
-        elif isinstance(step, Remember) and self.write_later is not None and _is_late(deadline):
-            self.write_later(step)
+        elif self.write_later is not None and _can_be_late(step, deadline):
+            self.write_later(step)  # type: ignore[arg-type]
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
@@ -129,6 +136,8 @@ class Calls(Generic[StoreT]):
                     return _read_beside([step], (yield self._near_call([step], self.near)))[0]
                 if isinstance(step, Embed):
                     return (yield from _timed([step], self._cache_call(step, deadline)))[0]
+                if isinstance(step, AwaitScores) and self.leases is not None:
+                    return (yield from self.leases.wait(step, deadline))
                 return (yield self._cache_call(step, deadline))
             except Exception as error:  # noqa: BLE001 - the cache may fail, the request may not; it becomes an event
                 self._report([step], error)
@@ -184,9 +193,20 @@ class Calls(Generic[StoreT]):
                 left_s = None if deadline is None else (deadline - monotonic()) * _CHEAP_SHARE
                 call = partial(self.score_cheaply, query, texts, deadline_s=left_s)
             case Remember(tenant, query):
+                # Stores of callers have no leases, and need not know the word.
+                more = {} if step.lease is None else {"lease": step.lease}
                 call = partial(
-                    self.store.remember, tenant, query, step.vector, step.scores, cues=step.cues, ttl_s=step.ttl_s
+                    self.store.remember,
+                    tenant,
+                    query,
+                    step.vector,
+                    step.scores,
+                    cues=step.cues,
+                    ttl_s=step.ttl_s,
+                    **more,
                 )
+            case EndLease(lease) if self.leases is not None:
+                call = partial(self.leases.end, lease)
             case _:
                 raise TypeError(f"not a cache step: {step!r}")
         return call
@@ -207,7 +227,8 @@ class Calls(Generic[StoreT]):
     def _near_call(self, steps: Sequence[FindNeighbours], near: FindNear) -> Call:
         tenant, lowest = steps[0].tenant, min(step.min_similarity for step in steps)
         vectors, documents = [step.vector for step in steps], [step.documents for step in steps]
-        return partial(near, tenant, vectors, self.neighbours, lowest, documents)
+        leases = () if steps[0].lease is None else (steps[0].lease,)
+        return partial(near, tenant, vectors, self.neighbours, lowest, documents, *leases)
 
     def _score_call(
         self, step: Score, deadline: float | None, started: float | None = None, *, is_patient: bool = False
@@ -235,9 +256,7 @@ class Calls(Generic[StoreT]):
 
     def _report(self, steps: Sequence[Any], error: Exception) -> None:
         """Say on each of the steps why it failed, and tell observers once; of an outage once per request."""
-        cause = cause_of(
-            error, [step.query for step in steps if not isinstance(step, FindNeighbours | ReadDocumentVectors)]
-        )
+        cause = cause_of(error, [query for step in steps if (query := getattr(step, "query", None)) is not None])
         for step in steps:
             step.failure = cause
         # The first step of a request tells of it; that the others are left out as well is nothing new.
@@ -245,15 +264,16 @@ class Calls(Generic[StoreT]):
             self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 
-def _is_late(deadline: float | None) -> bool:
-    """Whether a request may not wait for anything more than it must.
+def _can_be_late(step: Step, deadline: float | None) -> bool:
+    """Whether a step may be performed after the answer, and must be, as the request may not wait any longer.
 
     A look-up that took half of the budget says that a write may take the rest of it, and the answer is there already.
     """
-    if deadline is not None and monotonic() >= deadline:
-        return True
+    if not isinstance(step, Remember):
+        return isinstance(step, EndLease)  # without scores nothing waits for it
     budget = current_budget()
-    return budget is not None and budget.left_s <= budget.whole_s / 2
+    is_over = deadline is not None and monotonic() >= deadline
+    return is_over or (budget is not None and budget.left_s <= budget.whole_s / 2)
 
 
 def _timed(steps: Sequence[Embed], call: Call) -> Generator[Call, Any, Any]:

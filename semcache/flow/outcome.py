@@ -8,6 +8,7 @@ from semcache.entries.entry import Neighbour, Scores
 from semcache.events import Reranked
 from semcache.flow.drift import Floats
 from semcache.flow.requests import Request, by_position, caller_positions
+from semcache.flow.steps import Lease
 from semcache.flow.why import degraded
 from semcache.protocols import FloatArray, Scored
 from semcache.ranking import Drift, Ranking, Status
@@ -76,7 +77,8 @@ class Found:
     ``exact`` are all scores remembered of this very query. ``neighbours`` have a score of any of the documents.
     ``earlier`` is how much better than the others each document scored for other queries, where that was read.
     ``nearest`` is the similarity of the nearest entry of another query, however far, where one was looked for, and
-    ``embedding_s`` the seconds that the query took to embed, where it was.
+    ``embedding_s`` the seconds that the query took to embed, where it was. The ``lease``, if there is one,
+    is what a reranker may be asked by.
     """
 
     exact: Scores | None
@@ -87,6 +89,7 @@ class Found:
     earlier: Floats | None = None
     nearest: float | None = None
     embedding_s: float | None = None
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,11 @@ class Lookup:
     status: Status | None
     similarity: float | None
     why: str = ""
+
+
+def all_known(scores: list[float], status: Status, reranker: str, similarity: float | None = None) -> Outcome:
+    """The outcome of a request of which every score was known."""
+    return Outcome(best_first(scores), scores, status, reranker, similarity=similarity, reused=len(scores))
 
 
 def best_first(scores: Sequence[float]) -> list[int]:

@@ -8,8 +8,9 @@ Scores computed for a query are stored under that query only, and scores taken f
 error cannot travel along a chain of neighbours. Scores of a lower rung are never stored.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from semcache.entries.codec import scores_of
@@ -17,11 +18,12 @@ from semcache.entries.entry import Neighbour, Scores
 from semcache.entries.fingerprint import entry_id
 from semcache.flow import why
 from semcache.flow.asking import Flow, ask_about_all, ask_as_needed
-from semcache.flow.outcome import Found, Outcome, best_first
+from semcache.flow.lease import NewLease, ask_once
+from semcache.flow.outcome import Found, Outcome, all_known
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.prune import is_prunable
 from semcache.flow.requests import Request
-from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Refuse, Remember, Step
+from semcache.flow.steps import Embed, FindNeighbours, Lease, ReadExact, ReadVector, Refuse, Remember, Step
 from semcache.protocols import FloatArray
 from semcache.ranking import Status
 
@@ -31,11 +33,18 @@ FindFlow = Generator[Step, Any, Found]
 
 
 def rerank(
-    request: Request, policy: FlowPolicy, reranker: str, *, listwise: bool = False, is_remote: bool = False
+    request: Request,
+    policy: FlowPolicy,
+    reranker: str,
+    *,
+    listwise: bool = False,
+    is_remote: bool = False,
+    new_lease: NewLease | None = None,
 ) -> Flow:
     """The whole rerank. A ``listwise`` reranker's order is served whole or not at all, and always asked for whole.
 
-    One that ``is_remote`` waits for a service, and is asked as often as ``FlowPolicy.for_service`` says.
+    One that ``is_remote`` waits for a service, and is asked as often as ``FlowPolicy.for_service`` says. With
+    ``new_lease``, which makes the lease of a request, only one of several processes asks for the same at once.
 
     Example:
         >>> flow = rerank(checked_request("red", ["a red car"], top_k=1), FlowPolicy(None), "a reranker")
@@ -44,12 +53,17 @@ def rerank(
     """
     if not request.texts:
         return Outcome((), (), Status.EXACT, reranker)
-    found = yield from find(request, policy, reranker, listwise=listwise)
+    found = yield from find(request, policy, reranker, listwise=listwise, new_lease=new_lease)
     if (outcome := found.outcome) is None:
+        ask: Callable[[Found], Flow]
         if listwise:
-            outcome = yield from ask_about_all(request, policy, found, reranker, listwise=True)
+            ask = partial(ask_about_all, request, policy, reranker=reranker, listwise=True)
         else:
-            outcome = yield from ask_as_needed(request, policy.for_service() if is_remote else policy, found, reranker)
+            ask = partial(ask_as_needed, request, policy.for_service() if is_remote else policy, reranker=reranker)
+        if found.lease is None:
+            outcome = yield from ask(found)
+        else:
+            outcome = yield from ask_once(request, found, found.lease, ask, reranker)
     elif outcome.status is Status.EXACT:
         return outcome
     return replace(outcome, nearest=found.nearest, embedding_s=found.embedding_s)
@@ -62,10 +76,12 @@ def find(
     *,
     listwise: bool = False,
     vector: FloatArray | None = None,
+    new_lease: NewLease | None = None,
 ) -> FindFlow:
     """Look up what is known: of exactly this query first, since that needs no embedding; then of its neighbours.
 
-    ``vector`` is the query's unit vector if the caller has it.
+    ``vector`` is the query's unit vector if the caller has it. The lease by ``new_lease`` is claimed with the look-up
+    of neighbours; without such a look-up it is still to be claimed.
     """
     reading = ReadExact(request.tenant, request.query)
     remembered: Scores | None = yield reading
@@ -74,13 +90,15 @@ def find(
     if exact is not None:
         scores = scores_of(exact, request.fingerprints)
         if None not in scores:
-            return Found(exact, outcome=_all_known(cast("list[float]", scores), Status.EXACT, reranker))
+            return Found(exact, outcome=all_known(cast("list[float]", scores), Status.EXACT, reranker))
     before = why.unavailable(reading.failure) if reading.failure else ""
     if exact is None and remembered is not None:
         before = why.withdrawn(policy)
+    # Without trust in exact scores it is no use to wait for some; and no lease where Redis failed just now.
+    lease = new_lease(request) if new_lease is not None and policy.trust_exact and not reading.failure else None
     rule = policy.reuse
     if rule is None or len(request.query) > policy.max_query_chars:
-        return Found(exact, why=before or (why.EXACT_ONLY if rule is None else why.too_long(policy)))
+        return Found(exact, why=before or (why.EXACT_ONLY if rule is None else why.too_long(policy)), lease=lease)
     if vector is None and remembered is not None:
         vector = yield ReadVector(request.tenant, request.query)
     embedding = Embed(request.query)
@@ -88,10 +106,12 @@ def find(
         vector = yield embedding
         if vector is None:
             unembedded = before or why.not_embedded(embedding.failure)
-            return Found(exact, why=unembedded, embedding_s=embedding.took_s)
-    found = yield from _find_near(request, policy, rule, exact, vector, reranker, listwise)
+            return Found(exact, why=unembedded, embedding_s=embedding.took_s, lease=lease)
+    found = yield from _find_near(request, policy, rule, exact, vector, reranker, listwise, lease)
     said = before if before and found.outcome is None else found.why
-    return replace(found, why=said, embedding_s=embedding.took_s)
+    # A lease that could not be claimed is none: Redis has failed.
+    is_claimed = lease is not None and lease.is_ours is not None
+    return replace(found, why=said, embedding_s=embedding.took_s, lease=lease if is_claimed else None)
 
 
 def _find_near(
@@ -102,11 +122,12 @@ def _find_near(
     vector: FloatArray,
     reranker: str,
     listwise: bool,
+    lease: Lease | None,
 ) -> FindFlow:
     """The neighbours of a query of which ``exact`` is known, and whether they answer by themselves."""
     # Read with the neighbours, since a round trip of its own would be longer than the search.
     documents = request.fingerprints if policy.is_pruning and not listwise and is_prunable(request) else ()
-    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents)
+    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents, lease)
     found: Sequence[Neighbour] = yield searching
     near = _other_entries(request, found, rule.reuse_threshold, is_exact_known=exact is not None)
     reuse = yield from _reuse(request, policy, rule, exact, near, searching, reranker, listwise)
@@ -210,7 +231,7 @@ def _serve_trusted(
     for sources in candidates:
         scores = _merged(sources, request.fingerprints)
         if scores is not None:
-            return _all_known(scores, Status.SEMANTIC, reranker, trusted[0].similarity)
+            return all_known(scores, Status.SEMANTIC, reranker, trusted[0].similarity)
     return None
 
 
@@ -223,10 +244,6 @@ def _merged(sources: Sequence[Scores], fingerprints: Sequence[bytes]) -> list[fl
         if None not in merged:
             return cast("list[float]", merged)
     return None
-
-
-def _all_known(scores: list[float], status: Status, reranker: str, similarity: float | None = None) -> Outcome:
-    return Outcome(best_first(scores), scores, status, reranker, similarity=similarity, reused=len(scores))
 
 
 def remember(

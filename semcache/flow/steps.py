@@ -9,8 +9,26 @@ on it, too. The answer of a hit thus carries nothing extra.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from semcache.entries.entry import Scores
 from semcache.flow.drift import Floats
 from semcache.protocols import FloatArray
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """The right of one of several processes to compute a request; see ``lease.py``.
+
+    ``name`` stands for the documents and what is wanted of them, the random ``token`` for the holder. ``life_s`` is how
+    long it lasts, and how long the others wait, in seconds. The store says by ``is_ours`` who holds it: None until it
+    was claimed.
+    """
+
+    tenant: str
+    query: str
+    name: str
+    token: bytes
+    life_s: float
+    is_ours: bool | None = None
 
 
 @dataclass(slots=True)
@@ -46,13 +64,15 @@ class FindNeighbours:
 
     In the same round trip the driver reads into ``earlier`` how much better than the others ``documents``, given by
     their fingerprints, scored for earlier queries; nan where nothing is known, None without any. ``similarities`` are
-    those of all entries that were found, the ones below ``min_similarity`` too, the greatest first.
+    those of all entries that were found, the ones below ``min_similarity`` too, the greatest first. The ``lease``, if
+    there is one, is claimed in the same round trip, too.
     """
 
     tenant: str
     vector: FloatArray
     min_similarity: float = -1.0
     documents: tuple[bytes, ...] = ()
+    lease: Lease | None = field(default=None, compare=False)
     earlier: Floats | None = field(default=None, init=False, compare=False, repr=False)
     similarities: Sequence[float] = field(default=(), init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)
@@ -89,7 +109,10 @@ class ScoreCheaply:
 
 @dataclass(slots=True)
 class Remember:
-    """Store true scores of this query, as (document fingerprint, score). Answered by True if they were stored."""
+    """Store true scores of this query, as (document fingerprint, score). Answered by True if they were stored.
+
+    A ``lease`` that this process holds ends with it.
+    """
 
     tenant: str
     query: str
@@ -97,6 +120,27 @@ class Remember:
     scores: tuple[tuple[bytes, float], ...]
     cues: bytes
     ttl_s: float | None = None
+    lease: Lease | None = field(default=None, init=False, compare=False, repr=False)
+    failure: str = field(default="", init=False, compare=False, repr=False)
+
+
+@dataclass(slots=True)
+class AwaitScores:
+    """Wait while another process holds the lease. Answered by the scores of its query's entry as they are then.
+
+    Those are ``known`` itself where there are no others, and ``lease.is_ours`` where this process has to compute them.
+    """
+
+    lease: Lease
+    known: Scores | None
+    failure: str = field(default="", init=False, compare=False, repr=False)
+
+
+@dataclass(slots=True)
+class EndLease:
+    """Let other processes compute, since this one stores no scores. The answer is None."""
+
+    lease: Lease
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 
@@ -108,4 +152,16 @@ class Refuse:
     similarity: float
 
 
-Step = ReadExact | Embed | ReadVector | FindNeighbours | ReadDocumentVectors | Score | ScoreCheaply | Remember | Refuse
+Step = (
+    ReadExact
+    | Embed
+    | ReadVector
+    | FindNeighbours
+    | ReadDocumentVectors
+    | AwaitScores
+    | Score
+    | ScoreCheaply
+    | Remember
+    | EndLease
+    | Refuse
+)

@@ -4,7 +4,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
 
     request       Reranked, Degraded, Repaired, RepairDropped
     cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
-                  EntryDamaged, VectorRefused
+                  EntryDamaged, VectorRefused, LeaseAwaited
     Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
     Sentinel      PrimaryChanged
     trust         TrustRefused, TrustChanged, AuditDropped

@@ -11,6 +11,7 @@ from semcache.events import (
     EntryDamaged,
     Event,
     IdentityChanged,
+    LeaseAwaited,
     NeighboursSkipped,
     Reranked,
     RungFailed,
@@ -33,6 +34,7 @@ _COUNTED: Mapping[type, str] = {
     TrustRefused: "trust_refused",
     EntryDamaged: "entries_damaged",
     VectorRefused: "vectors_refused",
+    LeaseAwaited: "lease_waits",
     ShardUnavailable: "shard_outages",
     ShardLeftOut: "shards_left_out",
 }

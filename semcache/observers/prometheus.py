@@ -16,6 +16,7 @@ from semcache.events import (
     Event,
     IdentityChanged,
     IndexCreated,
+    LeaseAwaited,
     NeighboursSkipped,
     OptionIgnored,
     PrimaryChanged,
@@ -92,6 +93,7 @@ _GAUGES = {
 # By key in this module: name, description, labels, buckets.
 _HISTOGRAMS = {
     "seconds": ("request_seconds", "Duration of a request", ("status",), _SECONDS),
+    "lease_wait": ("lease_wait_seconds", "Wait for another process computing the same", ("outcome",), _SECONDS),
     "similarity": ("similarity", "Cosine of the nearest neighbour used", (), _SIMILARITY),
     "drift": ("drift", "Median drift of a verified reuse, in score units", (), _DRIFT),
     "shard_outage": ("shard_outage_seconds", "How long a node of a Redis Cluster was away", ("node",), _OUTAGES),
@@ -141,6 +143,7 @@ class PrometheusObserver:
             PrimaryChanged: lambda event: self._metrics["primary_changes"].inc(),
             OptionIgnored: lambda event: self._metrics["options_ignored"].labels(event.option).inc(),
             IndexCreated: lambda event: self._metrics["indexes"].inc(),
+            LeaseAwaited: lambda event: self._metrics["lease_wait"].labels(event.outcome).observe(event.waited_s),
             NeighboursSkipped: lambda event: self._metrics["skipped"].inc(event.count),
             EntryDamaged: lambda event: self._metrics["damaged"].labels(event.part, event.fault).inc(),
             VectorRefused: lambda event: self._metrics["bad_vectors"].inc(),

@@ -52,6 +52,7 @@ class KeySpace:
     ``{base}:n``                  HASH    how many of these vectors and differences were written lately
     ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py
     ``{base}:z``, ``{base}:l``    both    what pruning was seen to cost, and sums it is learned from; pruning_state.py
+    ``{base}:c:{<id>}:<name>``    STRING  token of the process that computes a request, see lease.py
     ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
     ============================  ======  ===================================================================
 
@@ -98,6 +99,10 @@ class KeySpace:
     def vector(self, tenant: str, query: str) -> bytes:
         """The key of the indexed hash of a query's entry."""
         return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
+
+    def lease(self, tenant: str, query: str, name: str) -> bytes:
+        """The key of the lease of this name for a query; the id of the entry stands for the tenant, too."""
+        return f"{self.base}:c:{{{entry_id(tenant, query)}}}:{name}".encode()
 
     def document(self, tenant: str, fingerprint: bytes) -> bytes:
         """The key of the vector of a document."""

@@ -49,28 +49,32 @@ def _commands(state: StoreState, name: str) -> tuple[Sequence[Command], dict[int
     """The commands to try, and the replies to expect by their place."""
     vector_key, scores_key, state_key, other_key = (state.layout.keys.preflight(kind, name) for kind in "vsqo")
     keys = vector_key, scores_key
+    lease_key, token = state.layout.keys.preflight("c", name), b"t"
     index = state.layout.keys.preflight_index(name)
     block = codec.pack(scores_key, [(bytes(FINGERPRINT_BYTES), 0)])
     vector = state.layout.vectors.example()
     remember, find, replace, discard = map(script, ("remember", "find_document", "replace", "discard"))
-    observe, change = map(script, ("observe", "change_trust"))
+    observe, change, end = map(script, ("observe", "change_trust", "end_lease"))
     limit = 2 * len(block)
-    write = remember.by_digest(keys, block, 0, limit, _LIFE_MS, b"embedding", vector)
+    write = remember.by_digest((*keys, lease_key), block, 0, limit, _LIFE_MS, token, b"embedding", vector)
     # One script of each kind by its text, so that none of the others is refused because the server does not know it.
     # The arguments lead through every branch, and so to every command in them.
     tried: list[tuple[Command, Any]] = [
         # First, since a server that refuses this is no store at all.
         (("GET", other_key), None),
+        (("SET", lease_key, token, "NX", "PX", _LIFE_MS), b"OK"),
         (remember.by_text(write), len(block)),
-        (remember.by_digest(keys, block, 0, limit, _LIFE_MS), limit),
-        (remember.by_digest(keys, block, 0, limit, _LIFE_MS), 0),
-        (remember.by_digest(keys, block, 1, limit, _LIFE_MS), len(block)),
+        (remember.by_digest(keys, block, 0, limit, _LIFE_MS, b""), limit),
+        (remember.by_digest(keys, block, 0, limit, _LIFE_MS, b""), 0),
+        (remember.by_digest(keys, block, 1, limit, _LIFE_MS, b""), len(block)),
         (("GETRANGE", scores_key, 0, limit), block),
         (("HGETALL", vector_key), [b"embedding", vector]),
         (find.by_text(find.by_digest((scores_key,), block[:FINGERPRINT_BYTES], limit)), block),
         (replace.by_text(replace.by_digest(keys, block, block)), 1),
         (discard.by_text(discard.by_digest((scores_key,), block, 0)), 1),
         (discard.by_digest((vector_key,), b"", 1), 1),
+        # 0: the lease has ended with what was remembered.
+        (end.by_text(end.by_digest((lease_key,), token)), 0),
         (observe.by_text(observe.by_digest((state_key,), _LIFE_MS, 1, 0, 0, 1, b"g", 1, b"b,", b"b:r1", 1)), []),
         (change.by_text(change.by_digest((state_key,), _LIFE_MS, 0, 1, b"near", 1)), None),
         # Two slots of a Redis Cluster.

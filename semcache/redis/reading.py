@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from semcache.entries.entry import Neighbour, Scores
 from semcache.errors import InvalidInputError
 from semcache.events import NeighboursSkipped
+from semcache.flow.steps import Lease
 from semcache.protocols import FloatArray
 from semcache.pruning.features import Floats
 from semcache.redis import earlier
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily
+from semcache.redis.lease import claimed, claiming
 from semcache.redis.operation import Operation, StoreState
 from semcache.redis.search import Hit, Unread, nearest
 
@@ -66,17 +68,24 @@ def find_near(
     k: int,
     min_similarity: float,
     documents: Sequence[Sequence[bytes]],
+    lease: Lease | None = None,
 ) -> Operation[list[tuple[list[Neighbour], Floats | None, list[float]]]]:
     """``find_neighbours_many`` with what is known from earlier queries of some documents of each, by fingerprint.
 
     That is what ``read_earlier`` gives. It takes no further round trip, and where it cannot be read, it is missing.
-    Last come the similarities of all k, also of those that are too far, the greatest first.
+    Last come the similarities of all k, also of those that are too far, the greatest first. In the same round trip a
+    ``lease`` is claimed; where that fails, it stays unclaimed.
     """
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
     damages: list[Damage] = []
     beside = [earlier.reading(state, tenant, fingerprints) for fingerprints in documents if fingerprints]
+    if lease is not None:
+        beside.append(claiming(state, lease))
     found, similarities, replies = yield from nearest(state, tenant, vectors, k, min_similarity, damages, beside)
+    if lease is not None and replies and not isinstance(replies[-1], Exception):
+        # An error of the server meets the write that follows, too, and is told by that.
+        claimed(state, lease, replies.pop())
     neighbours = yield from _alive(state, tenant, found, damages)
     # An error of the server is one of the background, too, which learns from the same keys and tells of it; a script
     # that the server has not seen since it started is sent from there.

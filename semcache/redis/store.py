@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from semcache.events import Event
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import Clock
-from semcache.redis import document_vectors, earlier, ensure, inspection, invalidation, reading, writing
+from semcache.redis import document_vectors, earlier, ensure, inspection, invalidation, lease, reading, writing
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
@@ -90,6 +90,9 @@ class RedisStore:
     keep_document_vectors = _blocking(document_vectors.keep_document_vectors)
     read_earlier = _blocking(earlier.read_earlier)
     add_earlier = _blocking(earlier.add_earlier)
+    claim_lease = _blocking(lease.claim_lease)
+    look_at_lease = _blocking(lease.look_at_lease)
+    end_lease = _blocking(lease.end_lease)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
@@ -119,6 +122,9 @@ class AsyncRedisStore:
     keep_document_vectors = _awaited(document_vectors.keep_document_vectors)
     read_earlier = _awaited(earlier.read_earlier)
     add_earlier = _awaited(earlier.add_earlier)
+    claim_lease = _awaited(lease.claim_lease)
+    look_at_lease = _awaited(lease.look_at_lease)
+    end_lease = _awaited(lease.end_lease)
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"

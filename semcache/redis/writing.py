@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
 from semcache.entries.fields import Fields
+from semcache.flow.steps import Lease
 from semcache.protocols import FloatArray
 from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, read_scores
 from semcache.redis.ensure import ensure_index
+from semcache.redis.lease import lease_key
 from semcache.redis.operation import Operation, StoreState, packed_vector, run_script
 from semcache.redis.rewriting import EntryKeys, rewrite
 
@@ -28,25 +30,32 @@ def remember(
     *,
     cues: bytes = b"",
     ttl_s: float | None = None,
+    lease: Lease | None = None,
 ) -> Operation[bool]:
     """Store scores as (document fingerprint, score), in one round trip; scores that the entry has already stay.
 
     A new entry lives ``ttl_s`` seconds (None: as the store is set up); an entry that exists keeps its end. Without a
-    vector the entry can be read exactly, but is never found as a neighbour. False when there were no scores to store.
+    vector the entry can be read exactly, but is never found as a neighbour. A ``lease`` of this process ends with it.
+    False when there were no scores to store.
 
     Example:
         store.remember("", "how far is the moon", vector, [(document_fingerprint(text), 9.2)], ttl_s=60)
     """
     new = NewScores(query, vector, scores, cues)
-    (is_stored,) = yield from remember_many(state, tenant, (new,), ttl_s=ttl_s)
+    (is_stored,) = yield from remember_many(state, tenant, (new,), ttl_s=ttl_s, lease=lease)
     return is_stored
 
 
 def remember_many(
-    state: StoreState, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None
+    state: StoreState,
+    tenant: str,
+    new: Sequence[NewScores],
+    *,
+    ttl_s: float | None = None,
+    lease: Lease | None = None,
 ) -> Operation[list[bool]]:
-    """``remember`` for several queries in one round trip."""
-    calls = {place: _call(state, tenant, entry, ttl_s) for place, entry in enumerate(new) if entry.scores}
+    """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
+    calls = {place: _call(state, tenant, entry, ttl_s, lease) for place, entry in enumerate(new) if entry.scores}
     is_stored = [False] * len(new)
     if calls:
         # Before the first write, so that the server need not go through all keys to index it afterwards. Scores alone
@@ -59,7 +68,7 @@ def remember_many(
     return is_stored
 
 
-def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None) -> Command:
+def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None, lease: Lease | None) -> Command:
     """The call of remember.lua, which explains its arguments."""
     layout = state.layout
     keys = EntryKeys(layout.keys.vector(tenant, new.query), layout.keys.scores(tenant, new.query))
@@ -72,11 +81,12 @@ def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None) -
             keys.vector, layout.signing_key
         )
     return script("remember").by_digest(
-        keys,
+        keys if lease is None else (*keys, lease_key(state, lease)),
         codec.pack(keys.scores, new.scores[: layout.max_scores], layout.signing_key),
         int(layout.listwise),
         codec.bytes_of(layout.max_scores, layout.signing_key),
         layout.lifetime.draw_ms(ttl_s, state.rng),
+        b"" if lease is None else lease.token,
         *fields,
     )
 

@@ -165,6 +165,16 @@ class Cache(Section):
         ge=1,
         le=MAX_SCORES,
     )
+    lease_s: float = knob(
+        1.0,
+        "How long a request waits for another process that computes the same already, also if that one dies; then it "
+        "computes itself. At most half of its deadline, and of monitor.p95_threshold_s. 0: it does not wait",
+        unit="s",
+        reason="half of the time in which rerankers have to answer (monitor.p95_threshold_s); costs a miss one command "
+        "in a round trip that it makes anyway, and exact hits nothing (benchmarks/results/workers.md)",
+        ge=0,
+        le=60,
+    )
     signing_key: Key | None = knob(
         None,
         "A secret of 16 characters or more that entries are signed with, for a Redis that others can write to: what is "

@@ -1,13 +1,18 @@
 -- Writes an entry, or adds scores to one, in one step: a plain APPEND after an expiry would leave a string without TTL,
 -- and two processes that write the same new query at once would lose each other's scores.
 --
--- KEYS  vector hash, scores string
+-- KEYS  vector hash, scores string, and the lease by which the scores were computed, if there is one
 -- ARGV  block of scores, "1" if an order is replaced whole, maximum of bytes of all blocks, TTL in ms (0: none),
---       then the fields of the hash (none: no vector is at hand, and a new entry can only be read exactly)
+--       token of the lease, then the fields of the hash (none: no vector is at hand, and a new entry can only be read
+--       exactly)
 -- Returns the bytes of all blocks; 0 if the block was not written, since there is no room for it.
 local vector_key, scores_key = KEYS[1], KEYS[2]
 local block, replace, max_bytes, fresh_ttl = ARGV[1], ARGV[2] == "1", tonumber(ARGV[3]), tonumber(ARGV[4])
-local has_fields = #ARGV > 4
+local has_fields = #ARGV > 5
+
+-- Ended with the write, so that those who wait find the scores. Also by one that comes late: its scores are as true as
+-- those of the process that has taken its place, and only that one's token ends that one's lease.
+if KEYS[3] and redis.call("GET", KEYS[3]) == ARGV[5] then redis.call("DEL", KEYS[3]) end
 
 local vector_ttl, scores_ttl = redis.call("PTTL", vector_key), redis.call("PTTL", scores_key)
 local has_vector, has_scores = vector_ttl ~= -2, scores_ttl ~= -2
@@ -19,7 +24,7 @@ if has_vector then ttl = vector_ttl elseif has_scores then ttl = scores_ttl end
 if ttl >= 0 then ttl = math.max(ttl, 1) end
 
 if has_fields and not has_vector then
-  redis.call("HSET", vector_key, unpack(ARGV, 5))
+  redis.call("HSET", vector_key, unpack(ARGV, 6))
   if ttl > 0 then
     local reply = redis.pcall("PEXPIRE", vector_key, ttl)
     if type(reply) == "table" and reply.err then

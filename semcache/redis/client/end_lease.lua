@@ -1,0 +1,6 @@
+-- Ends a lease unless it has expired and another process holds it now.
+--
+-- KEYS  lease
+-- ARGV  token of the process that ends it
+-- Returns 1 if it was ended.
+return redis.call("GET", KEYS[1]) == ARGV[1] and redis.call("DEL", KEYS[1]) or 0

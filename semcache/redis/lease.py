@@ -1,0 +1,47 @@
+"""Keeps the leases of requests that are being computed: a key each, with the token of the process that computes."""
+
+from semcache.entries.entry import Scores
+from semcache.flow.steps import Lease
+from semcache.redis.client.commands import Command, script
+from semcache.redis.damage import Damage, discard, read_scores, unpack_scores
+from semcache.redis.operation import Operation, StoreState, run_script
+
+
+def claiming(state: StoreState, lease: Lease) -> Command:
+    """The command that claims a lease, whose reply is for ``claimed``."""
+    life_ms = max(1, round(1000 * lease.life_s))
+    return ("SET", lease_key(state, lease), lease.token, "NX", "PX", life_ms)
+
+
+def claimed(state: StoreState, lease: Lease, reply: object) -> None:
+    """Write to the lease whose it is. Raises StoreError when the reply is an error of the server."""
+    lease.is_ours = state.value(reply) is not None
+
+
+def claim_lease(state: StoreState, lease: Lease) -> Operation[None]:
+    """Claim a lease. One round trip."""
+    (reply,) = yield (claiming(state, lease),)
+    claimed(state, lease, reply)
+
+
+def look_at_lease(state: StoreState, lease: Lease) -> Operation[tuple[Scores | None, bool]]:
+    """The scores of its query's entry, and whether no other process holds the lease. One round trip."""
+    key = state.layout.keys.scores(lease.tenant, lease.query)
+    # In this order: where the lease has ended, the scores that ended it are read.
+    holder, blob = yield (("GET", lease_key(state, lease)), read_scores(key))
+    damages: list[Damage] = []
+    scores = unpack_scores(state, key, blob, damages)
+    yield from discard(state, damages)
+    # A claim may have been sent twice, and the second one refused because of the first.
+    return scores, state.value(holder) in (None, lease.token)
+
+
+def end_lease(state: StoreState, lease: Lease) -> Operation[None]:
+    """End a lease that this process holds, and no other. One round trip."""
+    call = script("end_lease").by_digest((lease_key(state, lease),), lease.token)
+    yield from run_script(state.where, "end_lease", [call])
+
+
+def lease_key(state: StoreState, lease: Lease) -> bytes:
+    """The key of a lease, in the slot of its query's entry."""
+    return state.layout.keys.lease(lease.tenant, lease.query, lease.name)
