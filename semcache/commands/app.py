@@ -15,6 +15,7 @@ from semcache.commands.group import Commands
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 from semcache.commands.size import size
+from semcache.commands.stats.command import stats
 
 app: typer.Typer = typer.Typer(
     cls=Commands,
@@ -30,6 +31,7 @@ app: typer.Typer = typer.Typer(
 # In the order in which a newcomer needs them; the help lists them in this order, and groups behind them.
 app.command()(config)
 app.command()(doctor)
+app.command()(stats)
 app.add_typer(redis, name="redis")
 for _command in (serve, demo, size, calibrate, bench, breaker):
     app.command()(_command)

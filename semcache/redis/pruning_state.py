@@ -46,11 +46,9 @@ class PruningStore:
         self, connection: RedisConnection, namespace: str, reranker: str, embedder: str, cascade: str = ""
     ) -> None:
         base = KeySpace.of(namespace, reranker, embedder).base
-        # Sums with the scores of one cheap reranker say nothing about those of another.
-        tail = f":{tenant_tag(cascade)}" if cascade else ""
         self._connection = connection
-        self.key: bytes = f"{base}:l{tail}".encode()
-        self._shared = SharedState(connection, f"{base}:z{tail}".encode(), MAX_RECENT, MAX_OLDER)
+        self.key: bytes = f"{base}:l{_tail(cascade)}".encode()
+        self._shared = _shared(connection, base, cascade)
 
     def read_sums(self) -> Statistics:
         """The sums that the surrogate is fitted from; empty where there is nothing, or of another version."""
@@ -97,6 +95,20 @@ class PruningStore:
 
     def __repr__(self) -> str:
         return f"<PruningStore {self._shared!r}>"
+
+
+def read_pruning(connection: RedisConnection, base: str, cascade: str = "") -> PruningState:
+    """Decision and losses of the scope whose keys begin with ``base``; one round trip."""
+    return _state(_shared(connection, base, cascade).read())
+
+
+def _shared(connection: RedisConnection, base: str, cascade: str) -> SharedState:
+    return SharedState(connection, f"{base}:z{_tail(cascade)}".encode(), MAX_RECENT, MAX_OLDER)
+
+
+def _tail(cascade: str) -> str:
+    # Sums with the scores of one cheap reranker say nothing about those of another.
+    return f":{tenant_tag(cascade)}" if cascade else ""
 
 
 def _statistics(stored: bytes | None) -> Statistics:

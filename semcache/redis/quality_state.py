@@ -45,8 +45,8 @@ class QualityStore:
     """
 
     def __init__(self, connection: RedisConnection, namespace: str, reranker: str, embedder: str) -> None:
-        self.key: bytes = f"{KeySpace.of(namespace, reranker, embedder).base}:q".encode()
-        self._shared = SharedState(connection, self.key, _MAX_RECENT, _MAX_OLDER)
+        self._shared = _shared(connection, KeySpace.of(namespace, reranker, embedder).base)
+        self.key: bytes = self._shared.key
 
     def read(self) -> QualityState:
         """The state as it is now. Where there is none, nothing has been observed and everything is trusted."""
@@ -85,6 +85,15 @@ class QualityStore:
 
     def __repr__(self) -> str:
         return f"<QualityStore {self._shared!r}>"
+
+
+def read_quality(connection: RedisConnection, base: str) -> QualityState:
+    """The state of the scope whose keys begin with ``base``; one round trip."""
+    return _state(_shared(connection, base).read())
+
+
+def _shared(connection: RedisConnection, base: str) -> SharedState:
+    return SharedState(connection, f"{base}:q".encode(), _MAX_RECENT, _MAX_OLDER)
 
 
 def _named(band: str, tenants: str) -> str:

@@ -30,6 +30,11 @@ class VariantStore:
         key = records_key(self._namespace, self._kind, base)
         return self._records(key, length)
 
+    def peek(self, base: str, length: int) -> list[bytes]:
+        """``read`` for what only looks: the records do not live longer for it."""
+        (reply,) = self._connection.execute([("GET", records_key(self._namespace, self._kind, base))])
+        return _split(value_of(reply, self._connection.where) or b"", length)
+
     def add(self, base: str, record: bytes) -> list[bytes]:
         """All records under a name, after this one was added; one round trip."""
         key = records_key(self._namespace, self._kind, base)
@@ -39,8 +44,11 @@ class VariantStore:
         replies = self._connection.execute([*before, ("GET", key), ("PEXPIRE", key, self._life_ms)])
         # The life of the key is a courtesy to the server; a user who may not set it can still share scores.
         needed = [value_of(reply, self._connection.where) for reply in replies[: len(before) + 1]]
-        records = needed[-1] or b""
-        return [records[at : at + length] for at in range(0, len(records) - length + 1, length)]
+        return _split(needed[-1] or b"", length)
 
     def __repr__(self) -> str:
         return f"<VariantStore {self._namespace} {self._kind} in {self._connection.where}>"
+
+
+def _split(records: bytes, length: int) -> list[bytes]:
+    return [records[at : at + length] for at in range(0, len(records) - length + 1, length)]

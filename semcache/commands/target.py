@@ -1,0 +1,50 @@
+"""The Redis and the namespace that a command is about: those of the settings, or as options say."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from semcache.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from semcache.redis.client.connection import RedisConnection
+    from semcache.settings import Settings
+
+RedisUrl = Annotated[str | None, Option(help="URL of the Redis.", show_default="redis.url")]
+Namespace = Annotated[str | None, Option(help="The namespace.", show_default="cache.namespace")]
+
+# A person waits, and no request does: a server that is slow at the moment need not be left alone.
+_TIMEOUT_S = 10.0
+_BUDGET_S = 60.0
+
+
+def settings_for(redis_url: str | None, namespace: str | None, **sections: Any) -> "Settings":
+    """The settings with another Redis or namespace (None: their own), and with values of other ``sections``.
+
+    Raises ConfigurationError, also for a private server: a new one is empty.
+    """
+    from semcache.settings import Settings
+
+    redis = {} if redis_url is None else {"url": redis_url}
+    cache = {} if namespace is None else {"namespace": namespace}
+    settings = Settings(redis=redis, cache=cache, **sections)
+    if settings.redis.url.get_secret_value() == "embedded":
+        raise ConfigurationError(
+            "redis.url is embedded, and a new private server is empty; name a running one by --redis-url or "
+            "SEMCACHE_REDIS_URL (semcache redis prints that of its own)"
+        )
+    return patient(settings)
+
+
+def patient(settings: "Settings") -> "Settings":
+    """The same settings with more time for Redis."""
+    knobs = settings.redis
+    times = {"timeout_s": max(knobs.timeout_s, _TIMEOUT_S), "budget_s": max(knobs.budget_s, _BUDGET_S)}
+    return settings.model_copy(update={"redis": knobs.model_copy(update=times)})
+
+
+def connected(settings: "Settings") -> "RedisConnection":
+    """A connection to the Redis of the settings; the caller closes it."""
+    from semcache.redis.client.connection import RedisConnection, server_of
+
+    return RedisConnection.of(server_of(settings.redis.url.get_secret_value()), settings.redis, lambda event: None)
