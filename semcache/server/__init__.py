@@ -1,8 +1,8 @@
 """The pipeline over HTTP, for clients of Cohere, Jina and TEI in any language. It needs the extra ``server``.
 
 ``app`` has the routes; ``formats`` what clients send and get, ``scale`` how scores become 0..1, ``access`` keys and
-tenants, ``limits`` what is refused, ``readiness`` when requests may come, ``watching`` metrics, ``serving`` the
-processes.
+tenants, ``limits`` what is refused, ``readiness`` when requests may come, ``watching`` metrics, ``live`` the figures of
+the page, ``page_files`` the page itself, ``serving`` the processes.
 """
 
 from typing import TYPE_CHECKING, Any

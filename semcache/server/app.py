@@ -14,8 +14,13 @@ from pydantic import BaseModel
 
 from semcache.observers import PrometheusObserver
 from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.protocols import Observer
 from semcache.server.answering import Answering
 from semcache.server.formats import RerankAnswer, RerankRequest, TeiRequest, TeiResult
+from semcache.server.live.recorder import Recorder
+from semcache.server.live.ring import WINDOWS
+from semcache.server.live.view import LiveView
+from semcache.server.page_files import PageFiles
 from semcache.server.readiness import Readiness
 from semcache.server.refusals import Refusal, RefusedError
 from semcache.server.scale import Scale
@@ -36,8 +41,8 @@ def create_app(
 
     Without a pipeline it opens that of ``settings`` (None: of environment and YAML), and closes it when the server
     ends; one that is passed is left open. ``registry`` has the metrics that /metrics shows, by default those of
-    prometheus_client's own; a pipeline that is passed has observers of its own. Raises what
-    ``OptimizedRerankerPipeline.from_settings`` raises.
+    prometheus_client's own; a pipeline that is passed has observers of its own, and one of them may be a ``Recorder``,
+    for the page. Raises what ``OptimizedRerankerPipeline.from_settings`` raises.
 
     Example:
         >>> uvicorn.run(create_app(settings=Settings(redis={"url": "redis://cache"})), port=8080)
@@ -45,7 +50,9 @@ def create_app(
     settings = settings_of(settings)
     if pipeline is not None:
         return _Server(pipeline, settings, registry, closes=False).app()
-    observers = [PrometheusObserver(registry)] if has_prometheus() else []
+    observers: list[Observer] = [Recorder()]
+    if has_prometheus():
+        observers.append(PrometheusObserver(registry))
     opened = OptimizedRerankerPipeline.from_settings(settings, observers=observers)
     return _Server(opened, settings, registry, closes=True).app()
 
@@ -68,6 +75,7 @@ class _Server:
         scale = Scale(settings.server.scores)
         self.answering = Answering(pipeline, settings.server, scale)
         self.readiness = Readiness(pipeline, scale)
+        self.live = LiveView(pipeline)
 
     def app(self) -> FastAPI:
         """The application with its routes. The pages of FastAPI about them are left out: they load from elsewhere."""
@@ -85,6 +93,9 @@ class _Server:
         app.get("/readyz", response_class=PlainTextResponse, responses=_refusals(503))(self.ready)
         app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401, 403, 404))(self.metrics)
         app.get("/stats", responses=_refusals(401, 403))(self.stats)
+        app.get("/live", responses=_refusals(401, 403, 422))(self.figures)
+        if self.settings.server.page:
+            PageFiles().add_to(app)
         return app
 
     def _add_rerank_routes(self, app: FastAPI) -> None:
@@ -103,7 +114,8 @@ class _Server:
         """Load the models beside the first requests, and close the pipeline in the end."""
         loading = asyncio.create_task(self.readiness.load())
         try:
-            yield
+            async with self.live.running():
+                yield
         finally:
             loading.cancel()
             with suppress(asyncio.CancelledError):
@@ -140,6 +152,13 @@ class _Server:
         """The ``pipeline.get_stats()`` of the process that answers."""
         self.answering.access.check_operator(request.headers)
         return JSONResponse(jsonable_encoder({"process": os.getpid(), **self.pipeline.get_stats()}))
+
+    async def figures(self, request: Request, window: str = "15m") -> JSONResponse:
+        """The figures of all processes of this server, for its page and ``semcache top``."""
+        self.answering.access.check_operator(request.headers)
+        if window not in WINDOWS:
+            raise RefusedError(422, f"window is {window!r}; it must be one of {', '.join(WINDOWS)}")
+        return JSONResponse(await self.live.figures(WINDOWS[window]), headers={"Cache-Control": "no-store"})
 
 
 async def _alive() -> str:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
 
 import uvicorn
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from semcache.errors import ConfigurationError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.app import create_app
+from semcache.server.live.workers import FOLDER
 from semcache.server.watching import MULTIPROCESS, has_prometheus
 from semcache.settings import Settings
 
@@ -44,7 +45,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
         OptimizedRerankerPipeline.from_settings(settings).close()
         app = "semcache.server.serving:from_environment"
     # Ctrl-C and SIGTERM are raised once more as KeyboardInterrupt after the last answer.
-    with _metrics_of_all(workers), suppress(KeyboardInterrupt):
+    with _folders_of(workers), suppress(KeyboardInterrupt):
         uvicorn.run(
             app,
             factory=isinstance(app, str),
@@ -72,14 +73,22 @@ def log_to_stderr() -> None:
 
 
 @contextmanager
-def _metrics_of_all(workers: int) -> Iterator[None]:
-    """A folder in which several workers keep their metrics, unless the environment names one."""
-    if workers == 1 or os.environ.get(MULTIPROCESS) or not has_prometheus():
+def _folders_of(workers: int) -> Iterator[None]:
+    """Folders through which several workers share metrics, unless the environment names one, and figures."""
+    with ExitStack() as stack:
+        if workers > 1:
+            if has_prometheus() and not os.environ.get(MULTIPROCESS):
+                stack.enter_context(_folder(MULTIPROCESS, "semcache-metrics-"))
+            stack.enter_context(_folder(FOLDER, "semcache-sockets-"))
         yield
-        return
-    with TemporaryDirectory(prefix="semcache-metrics-") as folder:
-        os.environ[MULTIPROCESS] = folder
+
+
+@contextmanager
+def _folder(variable: str, prefix: str) -> Iterator[None]:
+    """A folder that this user alone can read, which the variable names to the workers, in the block."""
+    with TemporaryDirectory(prefix=prefix) as folder:
+        os.environ[variable] = folder
         try:
             yield
         finally:
-            del os.environ[MULTIPROCESS]
+            del os.environ[variable]

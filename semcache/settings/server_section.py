@@ -113,6 +113,13 @@ class Server(Section):
         "order is the same",
     )
 
+    page: bool = knob(
+        True,
+        "Show a page about the running server at /. It has no figures itself and needs no key; with API keys it asks "
+        "for one that may see /stats",
+        reason="the first look at a new server; what it shows is what /stats shows, to the same callers",
+    )
+
     @field_validator("api_keys")
     @classmethod
     def _long_and_distinct(cls, keys: Key | None) -> Key | None:

@@ -1,0 +1,184 @@
+"""Adds what the processes of a server know to the figures that its page and ``semcache top`` show. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from semcache.ranking import Status
+from semcache.server.live.remedies import remedy_of
+from semcache.server.live.ring import Window, quantile_s
+
+Part = Mapping[str, Any]
+"""What ``Parts.part`` gives, also after a way through JSON."""
+
+_SHARES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
+
+
+def figures(parts: Sequence[Part], window: Window, now: float) -> dict[str, Any]:
+    """The figures of all processes; ``parts`` holds at least one, and ``now`` is the time of day.
+
+    ``totals`` count since the processes started, ``window`` and ``latency`` are of the window that ends now.
+    """
+    slots = [slot for part in parts for slot in part.get("slots", ())]
+    # Quality is shared through Redis: what the process knows that looked last is what all know.
+    caches = [part["stats"]["cache"] for part in parts]
+    quality = max((cache["quality"] for cache in caches), key=_observations)
+    return {
+        "now": now,
+        "started": min(part["started"] for part in parts),
+        "processes": [{"process": part["process"], "started": part["started"]} for part in parts],
+        "recorded": any("slots" in part for part in parts),
+        "totals": _totals([part["stats"] for part in parts]),
+        "window": {
+            "name": window.name,
+            "seconds": window.seconds,
+            "slot_s": window.slot_s,
+            **_series(slots, window, now),
+        },
+        "latency": _latency(slots),
+        "rerankers": _rerankers([part["stats"]["reranker"] for part in parts]),
+        "breaker_changes": _newest(parts, "breakers"),
+        "quality": {name: value for name, value in quality.items() if name != "pruning"},
+        "pruning": max((cache["quality"]["pruning"] for cache in caches), key=lambda pruning: pruning.get("n", 0)),
+        "happened": [
+            event | {"remedy": None if event["is_over"] else remedy_of("", event["event"])}
+            for event in _newest(parts, "happened")
+        ],
+        "errors": _errors([cache["last_error"] for cache in caches]),
+    }
+
+
+def _observations(quality: Mapping[str, Any]) -> int:
+    return sum(band["n"] for band in quality["bands"].values())
+
+
+def _newest(parts: Sequence[Part], name: str, most: int = 60) -> list[dict[str, Any]]:
+    """What was remembered under this name, the newest first."""
+    told = ({**event, "process": part["process"]} for part in parts for event in part.get(name, ()))
+    return sorted(told, key=lambda event: event["at"], reverse=True)[:most]
+
+
+def _totals(stats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    caches = [each["cache"] for each in stats]
+    counts = {
+        name: sum(cache[name] for cache in caches)
+        for name in (
+            "requests",
+            "cache_hits",
+            "cache_misses",
+            "pairs_asked",
+            "pairs_reused",
+            "pairs_skipped",
+            "outages",
+        )
+    }
+    by_status: Counter[str] = Counter()
+    by_reason: Counter[str] = Counter()
+    for cache in caches:
+        by_status.update(cache["by_status"])
+        by_reason.update(cache["by_reason"])
+    avoided = counts["pairs_reused"] + counts["pairs_skipped"]
+    pair_s = _pair_s([each["reranker"]["batching"] for each in stats])
+    return {
+        **counts,
+        "by_status": {status.value: by_status[status.value] for status in Status},
+        "by_reason": dict(by_reason),
+        "pair_s": pair_s,
+        "time_saved_s": None if pair_s is None else avoided * pair_s,
+        "degraded": any(each["reranker"]["degraded"] for each in stats),
+    }
+
+
+def _pair_s(batchings: Sequence[Mapping[str, Any]]) -> float | None:
+    """How long the primary takes for a pair: the mean of its latest calls; None before the first."""
+    called = [batching for batching in batchings if batching["service_s"] and batching["batch_pairs"].get("mean")]
+    if not called:
+        return None
+    # The latest call of a batcher are as many at most, so the means of busy and idle processes weigh about as much.
+    seconds = sum(batching["service_s"]["mean"] for batching in called)
+    return float(seconds / sum(batching["batch_pairs"]["mean"] for batching in called))
+
+
+def _series(slots: Iterable[Mapping[str, Any]], window: Window, now: float) -> dict[str, Any]:
+    """One value per slot and curve; a slot in which nothing happened has counts of 0 and no latency."""
+    starts = window.starts(now)
+    by_start: dict[int, list[Mapping[str, Any]]] = {start: [] for start in starts}
+    for slot in slots:
+        # A process that told a moment ago may begin a slot earlier.
+        if slot["at"] in by_start:
+            by_start[slot["at"]].append(slot)
+    columns = list(by_start.values())
+    requests = [_requests(column) for column in columns]
+    return {
+        "at": starts,
+        "by_status": {status.value: [column[status.value] for column in requests] for status in Status},
+        **{
+            name: [sum(slot[name] for slot in column) for column in columns] for name in ("asked", "avoided", "waiting")
+        },
+        **{name: [quantile_s(_all(column), share) for column in columns] for name, share in _SHARES.items()},
+        "drift": [
+            median(drifts) if (drifts := [d for slot in column for d in slot["drifts"]]) else None for column in columns
+        ],
+    }
+
+
+def _requests(slots: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for slot in slots:
+        for status, histogram in slot["seconds"].items():
+            counts[status] += sum(count for _, count in histogram)
+    return counts
+
+
+def _all(slots: Iterable[Mapping[str, Any]]) -> list[Sequence[int]]:
+    return [pair for slot in slots for histogram in slot["seconds"].values() for pair in histogram]
+
+
+def _latency(slots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Number and quantiles by status, and of all; statuses that did not occur are left out."""
+    by_status = {
+        status.value: [pair for slot in slots for pair in slot["seconds"].get(status.value, ())] for status in Status
+    }
+    return {
+        name: {
+            "n": sum(count for _, count in histogram),
+            **{quantile: quantile_s(histogram, share) for quantile, share in _SHARES.items()},
+        }
+        for name, histogram in (*by_status.items(), ("all", _all(slots)))
+        if histogram
+    }
+
+
+def _rerankers(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each rung of the ladder, from best to cheapest, with the states of its breakers by number of processes."""
+    rungs = []
+    for same in zip(*(stats["rungs"] for stats in told), strict=True):
+        # The breaker that is worst off says why.
+        worst = min(same, key=lambda rung: rung["state"] == "closed")
+        p95s = [rung["p95_s"] for rung in same if rung["p95_s"] is not None]
+        rungs.append(
+            {
+                "reranker": worst["reranker"],
+                "states": dict(Counter(rung["state"] for rung in same)),
+                "reason": worst["reason"],
+                "cause": worst["cause"],
+                "p95_s": max(p95s, default=None),
+                "answers": sum(stats["answers"].get(worst["reranker"], 0) for stats in told),
+                **{name: sum(rung[name] for rung in same) for name in ("samples", "waiting_pairs", "abandoned")},
+            }
+        )
+    return rungs
+
+
+def _errors(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The latest error of each part, the newest first."""
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for errors in told:
+        named = [(part, "", errors[part]) for part in ("cache", "embedder") if errors[part]]
+        named += [("reranker", name, error) for name, error in errors["reranker"].items()]
+        for part, name, error in named:
+            before = latest.get((part, name))
+            if before is None or error["seconds_ago"] < before["seconds_ago"]:
+                latest[part, name] = {"part": part, "name": name, "remedy": remedy_of(error["error"]), **error}
+    return sorted(latest.values(), key=lambda error: error["seconds_ago"])
