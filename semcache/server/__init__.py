@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semcache.server.app import create_app
+    from semcache.server.live.recorder import Recorder
 
-__all__ = ["create_app"]
+__all__ = ["Recorder", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
     # fastapi is optional, and takes half a second to import.
+    if name == "Recorder":
+        from semcache.server.live.recorder import Recorder
+
+        return Recorder
     if name != "create_app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from semcache.errors import MissingExtraError

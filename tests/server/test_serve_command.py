@@ -100,7 +100,7 @@ def test_a_request_under_way_is_answered_before_the_end(start: Callable[..., Sta
     assert service.all_closed()
 
 
-def test_several_workers_share_entries_and_metrics(start: Callable[..., Started]) -> None:
+def test_several_workers_share_entries_metrics_and_figures(start: Callable[..., Started]) -> None:
     process, client = start(workers=2)
     asked = {"query": "red apples", "documents": ["red apples", "a car"]}
     statuses = []
@@ -111,6 +111,9 @@ def test_several_workers_share_entries_and_metrics(start: Callable[..., Started]
     assert statuses == ["fresh", *["exact"] * 11]
     counted = re.findall(r"^semcache_requests_total\{.*\} ([\d.]+)$", client.get("/metrics").text, re.M)
     assert sum(map(float, counted)) == 12
+    shown = client.get("/live").json()
+    assert (shown["totals"]["requests"], len(shown["processes"]), shown["silent"]) == (12, 2, 0)
+    assert sum(shown["window"]["by_status"]["exact"]) == 11
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
 

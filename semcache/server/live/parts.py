@@ -11,6 +11,7 @@ from semcache.causes import cause_of
 from semcache.errors import SemcacheError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.live.recorder import Recorder
+from semcache.server.live.remedies import remedy_of
 from semcache.server.live.ring import Window
 
 _REDIS_PATIENCE_S = 1.0
@@ -55,9 +56,11 @@ class Parts:
         """Whether Redis answers now, how many entries it holds, and why it does not."""
         try:
             async with asyncio.timeout(_REDIS_PATIENCE_S):
-                return {"up": True, "entries": await self._pipeline.cache.async_store.count(), "error": None}
+                entries = await self._pipeline.cache.async_store.count()
         except (SemcacheError, TimeoutError) as error:
-            return {"up": False, "entries": None, "error": cause_of(error)}
+            cause = cause_of(error)
+            return {"up": False, "entries": None, "error": cause, "remedy": remedy_of(cause, "CacheUnavailable")}
+        return {"up": True, "entries": entries, "error": None, "remedy": None}
 
     def sample_queue(self) -> None:
         """Record how many pairs wait."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+_REDIS_AWAY = (
+    "Requests go on without the cache, which comes back by itself. See that Redis runs and can be reached; "
+    "`semcache doctor` checks address, login and network."
+)
 _BY_ERROR: Mapping[str, str] = {
-    "StoreUnavailableError": "Requests go on without the cache. See that Redis runs and can be reached; "
-    "`semcache doctor` checks address, login and network.",
-    "StoreLeftAloneError": "Redis failed a moment ago and is asked again by itself; nothing to do unless it lasts.",
+    "StoreUnavailableError": _REDIS_AWAY,
+    "StoreLeftAloneError": _REDIS_AWAY,
     "StoreTooSlowError": "Redis answers too slowly. Look at its CPU, at slow commands (SLOWLOG GET) and at the "
     "network; redis.budget_s is how long a request waits.",
     "TransientStoreError": "Redis refuses writes for now: full, read-only or loading. See its maxmemory and "
@@ -26,7 +29,7 @@ _BY_ERROR: Mapping[str, str] = {
     "MemoryError": "The process is out of memory. Lower batching.max_batch_pairs, or give it more.",
 }
 _BY_EVENT: Mapping[str, str] = {
-    "CacheUnavailable": _BY_ERROR["StoreUnavailableError"],
+    "CacheUnavailable": _REDIS_AWAY,
     "ShardUnavailable": "Entries on this shard are misses until it or its replica answers. See the cluster's state.",
     "BreakerChanged": "Lower rungs answer until probes are fast again. If the primary is always this slow, raise "
     "monitor.p95_threshold_s, or give it a faster machine.",
