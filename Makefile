@@ -34,7 +34,7 @@ $(EXTRAS)/.installed: $(EXTRAS_FILE) $(VENV)/.installed
 	@$(BIN)/pip install --quiet --no-deps --target $(EXTRAS) --requirement $(EXTRAS_FILE) && touch $@ \
 		|| { rm -rf $(EXTRAS); echo "They could not be installed, see above; their tests are left out."; }
 
-# The site, in build/site: open build/site/index.html. A link that leads nowhere is an error.
+# The site, in site: open site/index.html. A link that leads nowhere is an error.
 docs: $(VENV)/.installed $(DOCS)/.installed
 	PYTHONPATH=$(DOCS):. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
@@ -113,5 +113,5 @@ bench-quick: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) $(OLDEST) $(DOCS) .pyright dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(OLDEST) $(DOCS) .pyright dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,7 @@ _OUTSIDE = (
 )
 # Of a link or a picture, also with a title behind the target; targets with a scheme or only an anchor are left alone.
 _LINK = re.compile(r"(\]\()(?![a-z+]+:|#|/)([^)\s#]+)")
+_PICTURE = re.compile(r'<img [^>]*src="(?:[./]*)pictures/([\w-]+\.svg)"[^>]*>')
 _CODE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +42,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Point links that lead out of ``docs/``, and those of files from outside, at their place in the site."""
     return rewritten(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Put pictures into the page itself, where they take its colours and their text can be searched and read out."""
+    return _PICTURE.sub(lambda match: (ROOT / "docs" / "pictures" / match[1]).read_text(), html)
 
 
 def outside() -> Iterator[str]:
