@@ -160,7 +160,7 @@ class TestTheLadder:
 
 
 class TestOneDefault:
-    """No signature repeats a default of the settings, and what the README says is what holds."""
+    """No signature repeats a default of the settings."""
 
     @pytest.mark.parametrize(
         ("kind", "names"),
@@ -192,19 +192,6 @@ class TestOneDefault:
 
     def test_the_monitor_alone_has_that_of_the_settings_too(self) -> None:
         assert LatencyMonitor().p95_threshold == Settings().monitor.p95_threshold_s
-
-    def test_the_readme_says_the_same(self) -> None:
-        rows = dict(
-            re.findall(r"^\| `(SEMCACHE_\w+)` \| .* \| `?([^|`]+?)`? \|$", (ROOT / "README.md").read_text(), re.M)
-        )
-        settings = Settings()
-        assert float(rows["SEMCACHE_SIMILARITY_THRESHOLD"]) == settings.reuse.trust_threshold
-        assert float(rows["SEMCACHE_REUSE__REUSE_THRESHOLD"]) == settings.reuse.reuse_threshold
-        assert float(rows["SEMCACHE_TTL"]) == settings.cache.ttl_s
-        assert float(rows["SEMCACHE_P95_THRESHOLD"]) == settings.monitor.p95_threshold_s
-        assert float(rows["SEMCACHE_REDIS__TIMEOUT_S"]) == settings.redis.timeout_s
-        assert rows["SEMCACHE_REDIS_URL"] == settings.redis.url.get_secret_value()
-        assert rows["SEMCACHE_EMBEDDING_MODEL"] == settings.embedder.model
 
 
 def test_a_function_may_stand_for_the_embedder(settings: Settings) -> None:

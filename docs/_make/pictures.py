@@ -37,14 +37,30 @@ def picture(title: str, meaning: str, size: tuple[int, int], parts: Iterator[str
     )
 
 
-def text(x: float, y: float, words: str, *, colour: str = "ink", size: int = 15, anchor: str = "start",
-         bold: bool = False) -> str:  # fmt: skip
+def text(
+    x: float, y: float, words: str, *, colour: str = "ink", size: int = 15, anchor: str = "start", bold: bool = False
+) -> str:
     weight = ' font-weight="600"' if bold else ""
-    return f'<text class="sc-{colour} sc-area" x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight}>{escape(words)}</text>'
+    return (
+        f'<text class="sc-{colour} sc-area" x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight}>'
+        f"{escape(words)}</text>"
+    )
 
 
 def box(x: float, y: float, width: float, height: float, colour: str = "box", *, round_: float = 8) -> str:
-    return f'<rect class="sc-{colour} sc-area" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{round_:g}"/>'
+    size = f'width="{width:g}" height="{height:g}" rx="{round_:g}"'
+    return f'<rect class="sc-{colour} sc-area" x="{x:g}" y="{y:g}" {size}/>'
+
+
+def dot(x: float, y: float, *, is_full: bool) -> str:
+    look = 'class="sc-ink sc-area"' if is_full else 'class="sc-line sc-stroke" stroke-width="1.8"'
+    return f'<circle {look} cx="{x:g}" cy="{y:g}" r="5.5"/>'
+
+
+def whisker(x: float, high: float, low: float) -> str:
+    """A range, from one y to another."""
+    ends = "".join(line([(x - 6, y), (x + 6, y)], "ink", width=2) for y in (high, low))
+    return line([(x, high), (x, low)], "ink", width=2) + ends
 
 
 def line(points: Sequence[tuple[float, float]], colour: str = "line", *, dashes: str = "", width: float = 1.6) -> str:
@@ -67,9 +83,9 @@ def flow() -> str:
     """The way of one request through the cache, with the status that each end of it gives."""
     return picture(
         "The way of a request",
-        "From top to bottom: is this very query known, is there a near query, do earlier scores tell enough, else every "
-        "document is scored. To the right the status of the answer at each point: exact, partial, semantic, verified, "
-        "pruned, fresh; and degraded when the primary reranker does not answer.",
+        "From top to bottom: is this very query known, is there a near query, do earlier scores tell enough, else all "
+        "documents are scored. To the right the status of the answer at each point: exact, semantic, verified, "
+        "pruned, partial, fresh; and degraded when the primary reranker does not answer.",
         (560, 736),
         _flow(),
     )
@@ -148,19 +164,17 @@ def _drift() -> Iterator[str]:
     yield text(546, y(bar) - 8, f"the {_TOP_K}rd-best score for this query", colour="mark", size=13, anchor="end")
     for number, (cached, fresh) in enumerate(zip(_CACHED, _FRESH, strict=True)):
         at = x(number)
-        yield f'<circle class="sc-line sc-stroke" cx="{at:g}" cy="{y(cached):g}" r="5.5" stroke-width="1.8"/>'
+        yield dot(at, y(cached), is_full=False)
         if fresh is not None:
             yield line([(at, y(cached) + 6), (at, y(fresh) - 6)], dashes="2 3", width=1.2)
-            yield f'<circle class="sc-ink sc-area" cx="{at:g}" cy="{y(fresh):g}" r="5.5"/>'
+            yield dot(at, y(fresh), is_full=True)
         else:
             expected = cached + median
-            yield line([(at, y(expected - spread)), (at, y(expected + spread))], "ink", width=2)
-            for end in (expected - spread, expected + spread):
-                yield line([(at - 6, y(end)), (at + 6, y(end))], "ink", width=2)
-            yield f'<rect class="sc-ink sc-area" x="{at - 3.5:g}" y="{y(expected) - 3.5:g}" width="7" height="7"/>'
-    yield '<circle class="sc-line sc-stroke" cx="20" cy="348" r="5.5" stroke-width="1.8"/>' + text(34, 353, "cached, of a near query", size=13)
-    yield '<circle class="sc-ink sc-area" cx="246" cy="348" r="5.5"/>' + text(260, 353, "scored for this query: 7 pairs asked", size=13)
-    yield line([(20, 370), (20, 386)], "ink", width=2) + line([(14, 370), (26, 370)], "ink", width=2) + line([(14, 386), (26, 386)], "ink", width=2)
+            yield whisker(at, y(expected + spread), y(expected - spread))
+            yield box(at - 3.5, y(expected) - 3.5, 7, 7, "ink", round_=0)
+    yield dot(20, 348, is_full=False) + text(34, 353, "cached, of a near query", size=13)
+    yield dot(246, 348, is_full=True) + text(260, 353, "scored for this query: 7 pairs asked", size=13)
+    yield whisker(20, 370, 386)
     yield text(34, 383, "expected: cached + drift, with its margin; below the line, so not asked", size=13)
 
 
@@ -168,9 +182,9 @@ def ladder() -> str:
     """The rungs of a ladder, and what leads from one to the next."""
     return picture(
         "The ladder of rerankers",
-        "The primary reranker answers while its circuit breaker is closed, its queue is short, and it neither fails nor "
-        "takes too long. Else the next rung answers, and in the end the retriever's order, which cannot fail. Every "
-        "rung has a breaker of its own: closed, open, half-open.",
+        "The primary reranker answers while its circuit breaker is closed, its queue is short, and it neither fails "
+        "nor takes too long. Else the next rung answers, and in the end the retriever's order, which cannot fail. "
+        "Every rung has a breaker of its own: closed, open, half-open.",
         (560, 352),
         _ladder(),
     )

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 from typer.main import get_command
 
 from semcache.commands.app import app
+from semcache.server import create_app
 from semcache.settings import Settings
+from semcache.settings.sources import variables
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 
 # Pages whose Python needs a library that is not in .venv, or a server that runs: the tests that run it.
 RUN_ELSEWHERE = {
     "README.md": "tests/test_readme.py",
     "README.zh-CN.md": "tests/test_readme.py",
+    "docs/migrating.md": "tests/docs/test_migrating.py",
     "docs/integrations.md": "tests/integrations/test_examples.py",
     "docs/server.md": "tests/integrations/test_server.py",
 }
@@ -54,11 +58,23 @@ def test_yaml_is_of_settings(block: Block) -> None:
     Settings(**values)
 
 
+def test_kubernetes_asks_routes_and_sets_settings_that_there_are() -> None:
+    (block,) = [block for block in blocks("yaml") if "apiVersion" in block.code]
+    pod = yaml.safe_load(block.code)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    probes = {container[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
+    assert probes <= {route.path for route in create_app(settings=Settings()).routes if isinstance(route, APIRoute)}
+    assert {one["name"] for one in container["env"]} <= {*variables(Settings), "OMP_NUM_THREADS"}
+    assert [port["containerPort"] for port in container["ports"]] == [Settings().server.port]
+    (_, pause_s) = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert pod["terminationGracePeriodSeconds"] > Settings().server.shutdown_s + float(pause_s)
+
+
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Each command line of the pages, without its comment, in words: programs, their arguments, and settings."""
     for block in blocks("console"):
         for line in re.findall(r"^\$ (.+)$", block.code, re.MULTILINE):
-            yield str(block), shlex.split(line, comments=True)
+            yield str(block), shlex.split(line.partition(" | ")[0], comments=True)
 
 
 @pytest.mark.parametrize(("where", "words"), list(commands()))
@@ -75,9 +91,7 @@ def test_commands_exist(where: str, words: list[str]) -> None:
 def check_semcache(words: list[str]) -> None:
     """The subcommand and every option are there; positional arguments are not looked at."""
     command: Any = get_command(app)
-    while words and hasattr(command, "commands"):
-        if words[0].startswith("-"):
-            break
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
         command = command.commands[words.pop(0)]
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
