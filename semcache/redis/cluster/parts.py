@@ -99,8 +99,11 @@ def without_answer(node: Node, reply: Exception) -> TransientStoreError:
     return TransientStoreError(f"the Redis Cluster {what}: {node} says {reply}")
 
 
-def ask(parts: Sequence[Part], watch: Watch) -> Routing:
-    """Ask until every part has its reply, in as many rounds as nodes point to others."""
+def ask(parts: Sequence[Part], watch: Watch, answers: Mapping[Node, Any] | None = None) -> Routing:
+    """Ask until every part has its reply, in as many rounds as nodes point to others.
+
+    ``answers`` are those of the first round, where the parts were asked already, in their order.
+    """
     pause_s = _PAUSE_S
     for _ in range(MOST_ROUNDS):
         asked: dict[Node, list[Part]] = {}
@@ -109,10 +112,12 @@ def ask(parts: Sequence[Part], watch: Watch) -> Routing:
                 asked.setdefault(part.node, []).append(part)
         if not asked:
             return
-        answers = yield Round({node: _commands(several) for node, several in asked.items()})
+        if answers is None:
+            answers = yield Round({node: _commands(several) for node, several in asked.items()})
         must_wait = False
         for node, several in asked.items():
             must_wait |= _take(several, answers[node], watch)
+        answers = None
         if must_wait:
             yield Pause(pause_s)
             pause_s *= 2

@@ -6,7 +6,7 @@ loops. It yields rounds: steps for several nodes, which are carried out at once.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import AskError
 
@@ -22,7 +22,6 @@ from semcache.redis.cluster.parts import (
     Routing,
     Watch,
     ask,
-    without_answer,
 )
 from semcache.redis.cluster.scanning import Position, is_page
 from semcache.redis.cluster.topology import Node, Topology, slot_of
@@ -39,6 +38,9 @@ _BY_SHARD = {
     "ROLE": merging.any_answer,
 }
 
+_OF_SEVERAL = frozenset({"FT.SEARCH", "SCAN", "UNLINK", *_BY_SHARD})
+"""Commands that no single node answers. FT.SEARCH is one where the module has a coordinator."""
+
 
 def carry_out(step: RedisStep, topology: Topology, watch: Watch) -> Routing:
     """The answer of the whole cluster to a step, as that of one server. Raises StoreError when no node answers."""
@@ -47,11 +49,18 @@ def carry_out(step: RedisStep, topology: Topology, watch: Watch) -> Routing:
     if isinstance(step, Reconnect):
         yield Round(dict.fromkeys(topology.tags, step))
         return None
-    if len(step) == 1 and step[0][0] == "FT.SEARCH" and not topology.has_coordinator:
-        return [(yield from _search(step[0], topology, watch))]
+    planned = _planned(step, topology)
+    answers = None
+    if planned is not None:
+        answers = yield Round(planned.asked)
+        if _is_whole(answers):
+            return [
+                _reply(command, place, answers, topology, watch)
+                for command, place in zip(step, planned.places, strict=True)
+            ]
     by_command = [_parts(command, topology) for command in step]
     parts = [part for several in by_command for part in several]
-    yield from ask(parts, watch)
+    yield from ask(parts, watch, answers)
     if parts and all(isinstance(part.reply, StoreError) for part in parts):
         raise parts[0].reply
     replies = []
@@ -76,20 +85,65 @@ def alone(step: RedisStep, topology: Topology) -> Node | None:
     return topology.owner(command[1]) if command[0] in _NOTHING else None  # type: ignore[arg-type]
 
 
-def _search(command: Command, topology: Topology, watch: Watch) -> Routing:
-    """The answer to a search alone: most of what a cluster is asked, and the same for all shards but the index."""
-    answers = yield Round({node: (own,) for node, own in _for_shards(command, topology)})
-    replies: dict[Node, Any] = {}
-    for node, answer in answers.items():
-        reply = replies[node] = answer if isinstance(answer, StoreError) else answer[0]
-        if isinstance(reply, POINTS_ELSEWHERE):
-            replies[node] = without_answer(node, reply)
-        if replies[node] is not reply or reply is answer:
-            watch.suspect()
-    lost = merging.lost(replies)
-    if len(lost) == len(replies):
-        raise next(iter(lost.values()))
-    return _merged(command, replies, topology, watch)
+class _Plan(NamedTuple):
+    """What each node is asked in the first round, and for each command of the step where its replies will stand.
+
+    That is a place among the commands of a node, or one for each shard.
+    """
+
+    asked: Mapping[Node, list[Command]]
+    places: Sequence[tuple[Node, int] | Mapping[Node, int]]
+
+
+def _planned(step: Sequence[Command], topology: Topology) -> _Plan | None:
+    """The plan of a step of the usual kind, of commands with one key and searches; None for all others.
+
+    Nearly every step is answered in its first round. Parts, which can be asked anew, are made for the rest alone.
+    """
+    asked: dict[Node, list[Command]] = {}
+    places: list[tuple[Node, int] | Mapping[Node, int]] = []
+    for command in step:
+        name = command[0]
+        if name == "FT.SEARCH" and not topology.has_coordinator:
+            by_shard: dict[Node, int] = {}
+            for node, own in _for_shards(command, topology):
+                several = asked.setdefault(node, [])
+                by_shard[node] = len(several)
+                several.append(own)
+            places.append(by_shard)
+            continue
+        owner = None if name in _OF_SEVERAL else topology.owner(_key(command))
+        if owner is None:
+            return None
+        several = asked.setdefault(owner, [])
+        places.append((owner, len(several)))
+        several.append(command)
+    return _Plan(asked, places)
+
+
+def _is_whole(answers: Mapping[Node, Any]) -> bool:
+    """Whether every node answered, and none pointed elsewhere."""
+    for answer in answers.values():
+        if isinstance(answer, StoreError):
+            return False
+        for reply in answer:
+            if isinstance(reply, POINTS_ELSEWHERE):
+                return False
+    return True
+
+
+def _reply(command: Command, place: Any, answers: Mapping[Node, Any], topology: Topology, watch: Watch) -> Any:
+    if isinstance(place, tuple):
+        node, at = place
+        return answers[node][at]
+    return merging.merged_search(
+        command, {node: answers[node][at] for node, at in place.items()}, topology, watch.suspect
+    )
+
+
+def _key(command: Command) -> bytes | str:
+    key = command[3 if command[0] in _BY_SCRIPT else 1]
+    return key if isinstance(key, bytes) else str(key)
 
 
 def _parts(command: Command, topology: Topology) -> list[Part]:
@@ -97,22 +151,21 @@ def _parts(command: Command, topology: Topology) -> list[Part]:
     name = str(command[0])
     if name == "UNLINK":
         # Key by key: each may lie in a slot of its own, and on another node while that slot moves.
-        return [_keyed((name, key), key, topology) for key in command[1:]]
+        return [_keyed((name, key), topology) for key in command[1:]]
     if name == "SCAN":
         position = Position.of(int(command[1]), topology)
         return [Part(position.node(topology), position.command(command), is_keyed=False)]
     if name == "FT.SEARCH" or name in _BY_SHARD:
         return _by_shard(command, topology)
-    return [_keyed(command, command[3 if name in _BY_SCRIPT else 1], topology)]
+    return [_keyed(command, topology)]
 
 
-def _keyed(command: Command, key: bytes | str | float, topology: Topology) -> Part:
-    name = key if isinstance(key, bytes) else str(key)
-    owner = topology.owner(name)
+def _keyed(command: Command, topology: Topology) -> Part:
+    owner = topology.owner(_key(command))
     if owner is not None:
         return Part(owner, command, is_keyed=True)
     part = Part(next(iter(topology.tags)), command, is_keyed=True)
-    part.close(StoreUnavailableError(f"no node of the Redis Cluster serves slot {slot_of(name)}"))
+    part.close(StoreUnavailableError(f"no node of the Redis Cluster serves slot {slot_of(_key(command))}"))
     return part
 
 
