@@ -12,6 +12,7 @@ from semcache.commands.config import config
 from semcache.commands.demo.command import demo
 from semcache.commands.doctor.command import doctor
 from semcache.commands.group import Commands
+from semcache.commands.inspect.command import inspect
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 from semcache.commands.size import size
@@ -32,6 +33,7 @@ app: typer.Typer = typer.Typer(
 app.command()(config)
 app.command()(doctor)
 app.command()(stats)
+app.command()(inspect)
 app.add_typer(redis, name="redis")
 for _command in (serve, demo, size, calibrate, bench, breaker):
     app.command()(_command)

@@ -73,7 +73,12 @@ class KeySpace:
         # Entries of another format or another key could not be read. Here they do not even meet: while a new release or
         # a new key is rolled out, both are used, and neither removes the other's entries as damaged.
         signed = [key_name] if key_name else []
-        base = f"{namespace_prefix(namespace)}{index_id(reranker, embedder, VERSION.hex(), *signed)}"
+        return cls.at(namespace, index_id(reranker, embedder, VERSION.hex(), *signed))
+
+    @classmethod
+    def at(cls, namespace: str, scope: str) -> Self:
+        """The names of a scope whose 11 characters are known, as ``scopes_of`` finds them."""
+        base = f"{namespace_prefix(namespace)}{scope}"
         return cls(
             base,
             KeyFamily(base, f"{base}:v:".encode(), f"{base}:s:".encode()),

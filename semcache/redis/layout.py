@@ -95,6 +95,7 @@ class Lifetime:
 class LayoutOptions(TypedDict, total=False):
     """How a store lays out its entries. See ``Layout.of`` for the defaults.
 
+    ``scope``, the 11 characters in keys that follow from the names of reranker and embedder, stands in their place.
     ``listwise``: new scores replace those of an entry instead of joining them. ``ttl_s``: seconds that an entry lives,
     None until it is evicted, give or take up to the share ``ttl_jitter``. ``max_scores``: per entry. ``store_queries``:
     keep the text of queries. ``signing_key``: a secret; entries that were not written with it are not used. The last
@@ -108,6 +109,7 @@ class LayoutOptions(TypedDict, total=False):
     reranker: Required[str]
     embedder: Required[str]
     dims: Required[int]
+    scope: str
     listwise: bool
     ttl_s: float | None
     ttl_jitter: float
@@ -147,6 +149,7 @@ class Layout:
         reranker: str,
         embedder: str,
         dims: int,
+        scope: str = "",
         listwise: bool = False,
         ttl_s: float | None = _DEFAULTS.ttl_s,
         ttl_jitter: float = _DEFAULTS.ttl_jitter,
@@ -168,7 +171,9 @@ class Layout:
         return cls(
             # Orders have keys of their own: an order must never be merged with scores that another process remembers
             # under the same name, because it took the reranker for one of the other kind.
-            keys=KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder, key_name(key)),
+            keys=KeySpace.at(namespace, scope)
+            if scope
+            else KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder, key_name(key)),
             attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
             lifetime=Lifetime(ttl_s, ttl_jitter),

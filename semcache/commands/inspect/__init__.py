@@ -1,0 +1,1 @@
+"""Says what would be served for a query and why, and changes nothing."""

@@ -1,0 +1,268 @@
+"""Follows a request up to the point where the reranker would be asked, on entries that are only looked at."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from math import inf
+from time import time
+from typing import Any, TypeVar
+
+from semcache.commands import models
+from semcache.commands.inspect.policy import policy_in_force
+from semcache.commands.names import own_names
+from semcache.embedders.checked import unit_vectors
+from semcache.entries.entry import Neighbour
+from semcache.entries.fingerprint import is_settled_mark
+from semcache.flow.drive import drive
+from semcache.flow.outcome import Found, Outcome
+from semcache.flow.policy import FlowPolicy
+from semcache.flow.requests import Request, check_query, check_tenant, checked_request
+from semcache.flow.rerank import find, rerank
+from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, ScoreCheaply, Step
+from semcache.protocols import FloatArray
+from semcache.ranking import Status
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.looking import Seen, look, look_near
+from semcache.redis.operation import StoreState
+from semcache.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is in force. ``trust`` and ``reuse`` are similarities, None where none is enough; ``guard`` is its mode.
+
+    ``configured`` is the trust threshold of the settings, and ``reason`` why another one is in force.
+    """
+
+    trust: float | None
+    configured: float
+    reuse: float | None
+    guard: str
+    trust_exact: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """An entry. ``known`` are the documents that it has scores of, ``shared`` those of the request among them.
+
+    ``age_s`` is None where it has no vector, ``left_s`` where it does not expire. ``verdict`` says what a request may
+    do with its scores; ``guard`` is the difference in meaning that the guard sees, None for none.
+    """
+
+    id: str
+    similarity: float
+    known: int
+    shared: int | None
+    age_s: float | None
+    left_s: float | None
+    query: str | None
+    guard: str | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request for the documents would get. ``asked`` of ``documents`` would go to the reranker at first."""
+
+    status: str
+    why: str
+    documents: int
+    asked: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that decides about a query. ``scope`` are the 11 characters in its keys."""
+
+    query: str
+    tenant: str
+    namespace: str
+    scope: str
+    reranker: str
+    embedder: str
+    thresholds: Thresholds
+    exact: EntryView | None
+    neighbours: tuple[EntryView, ...]
+    answer: Answer | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return asdict(self)
+
+
+def inspect_query(
+    settings: Settings,
+    connection: RedisConnection,
+    query: str,
+    tenant: str,
+    documents: Sequence[str] | None,
+    top_k: int,
+    k: int,
+) -> Sight:
+    """Look at what a request for this query would find. ``documents`` None: whatever documents it would send.
+
+    Raises InvalidInputError for a query or documents that a request could not have, StoreError when Redis cannot be
+    asked, and what loading the embedder raises.
+    """
+    check_query(query)
+    check_tenant(tenant)
+    request = None if documents is None else checked_request(query, documents, top_k, tenant)
+    loaded = models.configured_models(settings)
+    names = own_names(settings, connection, loaded)
+    policy = policy_in_force(settings, connection, names, loaded, tenant)
+    store = _Looking(settings, connection, names.scope_id(settings), loaded.embedder.dims, names.listwise)
+    exact = store.exact(tenant, query)
+    vector = None if exact is None else exact.vector
+    if vector is None:
+        (vector,) = unit_vectors(loaded.embedder.embed([query]), [query], loaded.embedder.dims, loaded.embedder.name)
+    near = store.near(tenant, vector, max(k, settings.cache.neighbours) + 1)
+    own_id = exact.id if exact is not None else ""
+    others = [(similarity, seen) for similarity, seen in near if seen.id != own_id]
+    answer = None
+    if request is not None:
+        answer = _answer(request, policy, names.reranker, names.listwise, _Answers(exact, near, vector))
+    return Sight(
+        query,
+        tenant,
+        settings.cache.namespace,
+        names.scope_id(settings),
+        names.reranker,
+        names.embedder,
+        _thresholds(policy, settings),
+        None if exact is None else _view(exact, 1.0, query, policy, request),
+        tuple(_view(seen, similarity, query, policy, request) for similarity, seen in others[:k]),
+        answer,
+    )
+
+
+class _Looking:
+    """The entries of one scope, looked at."""
+
+    def __init__(self, settings: Settings, connection: RedisConnection, scope: str, dims: int, listwise: bool) -> None:
+        key = settings.cache.signing_key
+        self._connection = connection
+        self._state = StoreState.of(
+            connection.where,
+            namespace=settings.cache.namespace,
+            reranker="",
+            embedder="",
+            scope=scope,
+            dims=dims,
+            listwise=listwise,
+            signing_key=None if key is None else key.get_secret_value(),
+        )
+
+    def exact(self, tenant: str, query: str) -> Seen | None:
+        return drive(look(self._state, tenant, query), self._connection.execute)
+
+    def near(self, tenant: str, vector: FloatArray, k: int) -> list[tuple[float, Seen]]:
+        return drive(look_near(self._state, tenant, vector, k), self._connection.execute)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Answers the steps of a flow from what was seen."""
+
+    exact: Seen | None
+    near: Sequence[tuple[float, Seen]]
+    vector: FloatArray
+
+    def __call__(self, step: Step) -> Any:
+        match step:
+            case ReadExact():
+                return None if self.exact is None else self.exact.scores
+            case ReadVector():
+                return None if self.exact is None else self.exact.vector
+            case Embed():
+                return self.vector
+            case FindNeighbours():
+                step.similarities = [similarity for similarity, _ in self.near]
+                return [near for near in self._neighbours() if near.similarity >= step.min_similarity]
+        # What is kept of documents is left out; a guard's refusal needs no answer.
+        return None
+
+    def _neighbours(self) -> list[Neighbour]:
+        found = [seen.neighbour(similarity) for similarity, seen in self.near]
+        return [neighbour for neighbour in found if neighbour is not None]
+
+
+def _answer(request: Request, policy: FlowPolicy, reranker: str, listwise: bool, answers: _Answers) -> Answer:
+    count = len(request.texts)
+    found = _followed(find(request, policy, reranker, listwise=listwise), answers)
+    assert isinstance(found, Found)  # noqa: S101 - a look-up never asks for scores
+    if found.outcome is not None:
+        return Answer(found.outcome.status, found.why, count, 0, ())
+    end = _followed(rerank(request, policy, reranker, listwise=listwise), answers)
+    if isinstance(end, Outcome):
+        return Answer(end.status, end.why or found.why, count, 0, ())
+    asked = end.ask if isinstance(end, Score) else tuple(range(count))
+    return Answer(_status(request, policy, found, len(asked)), found.why, count, len(asked), tuple(asked))
+
+
+def _status(request: Request, policy: FlowPolicy, found: Found, asked: int) -> Status:
+    """The status of an answer for which the reranker is asked about so many documents at first."""
+    exact = found.exact or {}
+    known = sum(fingerprint in exact for fingerprint in request.fingerprints)
+    if asked == len(request.texts):
+        return Status.FRESH
+    if asked == len(request.texts) - known:
+        return Status.PARTIAL
+    return Status.VERIFIED if found.neighbours else Status.PRUNED
+
+
+def _followed(flow: Generator[Step, Any, T], answer: Callable[[Step], Any]) -> T | Score | ScoreCheaply:
+    """The result of a flow, or the step by which it would ask a reranker for the first time."""
+    try:
+        step = next(flow)
+        while not isinstance(step, Score | ScoreCheaply):
+            step = flow.send(answer(step))
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    flow.close()
+    return step
+
+
+def _thresholds(policy: FlowPolicy, settings: Settings) -> Thresholds:
+    rule = policy.reuse
+    trust = None if rule is None or not policy.trust_near else _finite(rule.trust_threshold)
+    reuse = None if rule is None else _finite(rule.reuse_threshold)
+    configured = settings.reuse.trust_threshold
+    return Thresholds(trust, configured, reuse, settings.reuse.guard, policy.trust_exact, policy.withdrawn)
+
+
+def _view(seen: Seen, similarity: float, query: str, policy: FlowPolicy, request: Request | None) -> EntryView:
+    known = {name for name in seen.scores or () if not is_settled_mark(name)}
+    guard = None
+    if policy.guard is not None and seen.fields is not None:
+        guard = policy.guard.difference(policy.guard.cues(query), seen.fields.cues, similarity)
+    return EntryView(
+        seen.id,
+        similarity,
+        len(known),
+        None if request is None else len(known.intersection(request.fingerprints)),
+        None if seen.fields is None else max(0.0, time() - seen.fields.created_at),
+        _finite(seen.left_s),
+        None if seen.fields is None else seen.fields.query,
+        guard,
+        _verdict(seen, similarity, guard, policy),
+    )
+
+
+def _verdict(seen: Seen, similarity: float, guard: str | None, policy: FlowPolicy) -> str:
+    rule = policy.reuse
+    if seen.damage:
+        return f"damaged ({seen.damage}): not used, and removed by the next request"
+    if seen.scores is None:
+        return "its scores have expired: not used"
+    if rule is None or similarity < rule.reuse_threshold:
+        return "not used: too far"
+    if not policy.trust_near or similarity < rule.trust_threshold:
+        return "verified: below the trust threshold" if policy.trust_near else "verified: trust was withdrawn"
+    return "trusted: its scores are served" if guard is None else "verified: the guard sees a difference"
+
+
+def _finite(number: float) -> float | None:
+    return None if number == inf else number
