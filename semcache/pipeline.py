@@ -17,6 +17,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.degradation.rung import LadderRung
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
+from semcache.events import PipelineOpened
 from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
@@ -130,6 +131,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         except BaseException:  # also an interrupt: an embedded server would run on
             cache.close()
             raise
+        self.cache.on_event(PipelineOpened(self._degradable.rerankers, embedder.name, settings.cache.namespace))
 
     @classmethod
     def from_settings(

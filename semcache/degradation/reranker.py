@@ -253,6 +253,11 @@ class DegradableReranker:
         """Close the breaker, with an empty window. The arguments are those of ``force_open``."""
         self._chain.breaker_of(reranker).reset(reason)
 
+    @property
+    def rerankers(self) -> tuple[str, ...]:
+        """The names of the rungs, best first; the last one is the retriever's order."""
+        return (*(rung.name for rung in self._chain.rungs), RetrievalOrder.name)
+
     def get_stats(self) -> dict[str, Any]:
         """Counts and states for display.
 

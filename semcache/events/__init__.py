@@ -8,6 +8,7 @@ from semcache.events.cache import (
     CacheFailed,
     CacheRecovered,
     CacheUnavailable,
+    EntriesEstimated,
     EntryDamaged,
     IndexCreated,
     NeighboursSkipped,
@@ -25,6 +26,7 @@ from semcache.events.rerankers import (
     BatchScored,
     BreakerChanged,
     IdentityChanged,
+    PipelineOpened,
     RungFailed,
     RungRecovered,
     State,
@@ -52,6 +54,7 @@ __all__ = [
     "CacheRecovered",
     "CacheUnavailable",
     "Degraded",
+    "EntriesEstimated",
     "EntryDamaged",
     "Event",
     "IdentityChanged",
@@ -59,6 +62,7 @@ __all__ = [
     "LeaseAwaited",
     "NeighboursSkipped",
     "OptionIgnored",
+    "PipelineOpened",
     "PrimaryChanged",
     "PruningChanged",
     "PruningMeasured",
@@ -90,10 +94,12 @@ Event = (
     | OptionIgnored
     | IndexCreated
     | NeighboursSkipped
+    | EntriesEstimated
     | EntryDamaged
     | VectorRefused
     | LeaseAwaited
     | TrustRefused
+    | PipelineOpened
     | RungFailed
     | RungRecovered
     | Degraded

@@ -48,6 +48,16 @@ class IndexCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesEstimated:
+    """About how many entries the Redis database holds, once a minute at most, read along with a search.
+
+    It is half of its keys, so keys of other programs count, too.
+    """
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class NeighboursSkipped:
     """Neighbours were found in the index whose scores had already expired."""
 

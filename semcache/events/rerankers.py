@@ -20,6 +20,15 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PipelineOpened:
+    """A pipeline was set up, and requests may come."""
+
+    rerankers: tuple[str, ...]  # the ladder, best first, with the retriever's order as its end
+    embedder: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class RungFailed(Failure):
     """A reranker raised, or returned something unusable. The next one was asked, or the caller got the error."""
 

@@ -2,9 +2,10 @@
 
 An observer is any callable that takes one event; ``semcache.events`` lists them all:
 
+    pipeline      PipelineOpened
     request       Reranked, Degraded, Repaired, RepairDropped
     cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
-                  EntryDamaged, VectorRefused, LeaseAwaited
+                  EntriesEstimated, EntryDamaged, VectorRefused, LeaseAwaited
     Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
     Sentinel      PrimaryChanged
     trust         TrustRefused, TrustChanged, AuditDropped

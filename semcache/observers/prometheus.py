@@ -1,7 +1,11 @@
 """PrometheusObserver: events as Prometheus metrics. Needs the extra ``prometheus``."""
 
+import platform
 from collections.abc import Callable, Mapping
+from importlib import metadata
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.events import (
@@ -12,6 +16,7 @@ from semcache.events import (
     CacheRecovered,
     CacheUnavailable,
     Degraded,
+    EntriesEstimated,
     EntryDamaged,
     Event,
     IdentityChanged,
@@ -19,6 +24,7 @@ from semcache.events import (
     LeaseAwaited,
     NeighboursSkipped,
     OptionIgnored,
+    PipelineOpened,
     PrimaryChanged,
     PruningChanged,
     PruningMeasured,
@@ -36,181 +42,228 @@ from semcache.events import (
     TrustRefused,
     VectorRefused,
 )
+from semcache.observers import labels, metrics
+from semcache.observers.families import Family, families
+from semcache.observers.last_errors import EMBED
+from semcache.observers.metrics import Metric
+from semcache.runtime.forking import renew_in_child
+from semcache.settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-# Buckets. An exact hit takes under a millisecond and a cross-encoder on a CPU seconds, so four orders of magnitude.
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# Dense where thresholds are chosen.
-_SIMILARITY = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 1.0)
-# Logits of a cross-encoder drift by up to a few units; scores between 0 and 1 by a few hundredths.
-_DRIFT = (-8.0, -4.0, -2.0, -1.0, -0.5, -0.1, -0.02, 0.0, 0.02, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
-# From one interval of the circuit breaker to hours.
-_OUTAGES = (0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
-_PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-# By key in this module: name, description, labels.
-_COUNTERS = {
-    "requests": ("requests", "Answered requests", ("status", "reason")),
-    "pairs": (
-        "pairs",
-        "(query, document) pairs: asked of a reranker, reused, skipped, or asked of a cheaper one",
-        ("source",),
-    ),
-    "cache_failures": ("cache_failures", "Cache steps that failed; the requests went on", ("step",)),
-    "outages": ("cache_outages", "Times that Redis was left alone, since it failed or was slow", ()),
-    "options_ignored": ("options_ignored", "Options of the Redis url that were left out", ("option",)),
-    "indexes": ("indexes_created", "Vector indexes created", ()),
-    "skipped": ("neighbours_skipped", "Neighbours found whose scores had expired", ()),
-    "damaged": ("entries_damaged", "Stored scores and vectors that could not be used", ("part", "fault")),
-    "shard_outages": ("shard_outages", "Outages of single nodes of a Redis Cluster", ("node",)),
-    "shards_left_out": ("shards_left_out", "Reads of several shards that a node did not answer", ("node",)),
-    "topology_changes": ("topology_changes", "Changes of the topology of a Redis Cluster", ()),
-    "primary_changes": ("primary_changes", "Failovers by Sentinels to another primary", ()),
-    "bad_vectors": ("vectors_refused", "Vectors of the embedder that are not finite or not of length 1", ()),
-    "refused": ("trust_refused", "Neighbours that a guard did not trust", ("difference",)),
-    "trust_changes": ("trust_changes", "Changes of a trust threshold", ("direction",)),
-    "prune_changes": ("prune_changes", "Changes of the confidence at which documents are skipped", ("direction",)),
-    "identity_changes": ("identity_changes", "Rerankers and embedders found to be others than named", ("reason",)),
-    "audits_dropped": ("audits_dropped", "Audits dropped to keep requests fast", ("reason",)),
-    "repaired": ("repaired_pairs", "Pairs of degraded requests that were scored in spare time", ()),
-    "repairs_dropped": ("repairs_dropped", "Degraded requests that will not be scored later", ("reason",)),
-    "rung_failures": ("rung_failures", "Rerankers that raised or gave something unusable", ("reranker",)),
-    "degraded": ("degraded", "Requests answered by a lower rung", ("reason", "reranker")),
-    # "moves" is older than the name transition; dashboards read it.
-    "breaker_moves": ("breaker_moves", "Transitions of the circuit breaker", ("old", "new", "reason")),
-}
-
-# By key in this module: name, description. All have the scope as their label: one value per reranker.
-_GAUGES = {
-    "prune_confidence": ("prune_confidence", "Spreads at which documents are skipped, or would be"),
-    "prune_avoided": ("prune_avoided_share", "Share of the pairs that pruning avoids, on requests scored whole"),
-    "prune_loss": ("prune_loss", "Mean loss of pruning, on requests scored whole"),
-    "prune_loss_high": ("prune_loss_high", "Upper 95 % bound of the mean loss of pruning"),
-}
-
-# By key in this module: name, description, labels, buckets.
-_HISTOGRAMS = {
-    "seconds": ("request_seconds", "Duration of a request", ("status",), _SECONDS),
-    "lease_wait": ("lease_wait_seconds", "Wait for another process computing the same", ("outcome",), _SECONDS),
-    "similarity": ("similarity", "Cosine of the nearest neighbour used", (), _SIMILARITY),
-    "drift": ("drift", "Median drift of a verified reuse, in score units", (), _DRIFT),
-    "shard_outage": ("shard_outage_seconds", "How long a node of a Redis Cluster was away", ("node",), _OUTAGES),
-    "outage": ("outage_seconds", "How long Redis was away", (), _OUTAGES),
-    "rung_outage": ("rung_outage_seconds", "How long a reranker failed", ("reranker",), _OUTAGES),
-    "batch_pairs": ("batch_pairs", "Pairs of a batch", ("reranker",), _PAIRS),
-    "batch_waited": ("batch_waited_seconds", "Wait of a batch's oldest request", ("reranker",), _SECONDS),
-    "batch_service": ("batch_service_seconds", "Time a batch took in the model", ("reranker",), _SECONDS),
-}
+_in_use: "WeakValueDictionary[tuple[int, str, str], PrometheusObserver]" = WeakValueDictionary()
+"""The observers that live, by registry, namespace and pipeline."""
+_making = Lock()
 
 
 class PrometheusObserver:
     """Metrics named ``semcache_*`` in ``registry`` (default: prometheus_client's own); every event changes one.
 
-    One observer per registry, shared by every pipeline of the process. A tenant is no label: there may be any number of
-    tenants, and every value of a label is a time series of its own. Raises MissingExtraError without prometheus_client,
-    and ConfigurationError when the registry has such metrics already.
+    One observer per pipeline. Its time series have the labels ``namespace`` and ``pipeline``, so that the gauges of
+    several pipelines of a process stand side by side; ``semcache.observers.metrics`` lists all metrics. The values of
+    labels are bounded, and all that are known beforehand are there from the start, as 0. A tenant is no label: there
+    may be any number of tenants.
+
+    Raises MissingExtraError without prometheus_client, and ConfigurationError when another observer that is in use has
+    the same registry, namespace and pipeline, or the registry has other metrics of these names.
 
     Example:
-        >>> observer = PrometheusObserver()
+        >>> observer = PrometheusObserver(namespace="docs", pipeline="search")
         >>> pipeline = OptimizedRerankerPipeline.from_settings(observers=[observer])
     """
 
-    def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
+    def __init__(
+        self, registry: "CollectorRegistry | None" = None, *, namespace: str = "default", pipeline: str = "default"
+    ) -> None:
         try:
             import prometheus_client
         except ImportError as error:
             raise MissingExtraError("prometheus_client", "prometheus") from error
-        try:
-            self._metrics = _metrics(prometheus_client, registry or prometheus_client.REGISTRY)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"this registry has semcache metrics already ({error}); share one PrometheusObserver, "
-                "or give each its own CollectorRegistry"
-            ) from error
-        # A breaker reports only changes, and starts closed.
-        self._show_state(State.CLOSED)
-        # Events that change a single metric.
-        self._recorders: Mapping[type, Callable[[Any], None]] = {
-            CacheFailed: lambda event: self._metrics["cache_failures"].labels(event.step).inc(),
-            CacheUnavailable: lambda event: self._metrics["outages"].inc(),
-            CacheRecovered: lambda event: self._metrics["outage"].observe(event.after_s),
-            ShardUnavailable: lambda event: self._metrics["shard_outages"].labels(event.node).inc(),
-            ShardRecovered: lambda event: self._metrics["shard_outage"].labels(event.node).observe(event.after_s),
-            ShardLeftOut: lambda event: self._metrics["shards_left_out"].labels(event.node).inc(),
-            TopologyChanged: lambda event: self._metrics["topology_changes"].inc(),
-            PrimaryChanged: lambda event: self._metrics["primary_changes"].inc(),
-            OptionIgnored: lambda event: self._metrics["options_ignored"].labels(event.option).inc(),
-            IndexCreated: lambda event: self._metrics["indexes"].inc(),
-            LeaseAwaited: lambda event: self._metrics["lease_wait"].labels(event.outcome).observe(event.waited_s),
-            NeighboursSkipped: lambda event: self._metrics["skipped"].inc(event.count),
-            EntryDamaged: lambda event: self._metrics["damaged"].labels(event.part, event.fault).inc(),
-            VectorRefused: lambda event: self._metrics["bad_vectors"].inc(),
-            TrustRefused: lambda event: self._metrics["refused"].labels(event.difference).inc(),
-            TrustChanged: lambda event: (
-                self._metrics["trust_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
-            ),
-            PruningChanged: lambda event: (
-                self._metrics["prune_changes"].labels("tightened" if event.new > event.old else "relaxed").inc()
-            ),
-            RungFailed: lambda event: self._metrics["rung_failures"].labels(event.reranker).inc(),
-            RungRecovered: lambda event: self._metrics["rung_outage"].labels(event.reranker).observe(event.after_s),
-            Degraded: lambda event: self._metrics["degraded"].labels(event.reason, event.reranker).inc(),
-            IdentityChanged: lambda event: self._metrics["identity_changes"].labels(event.reason).inc(),
-            AuditDropped: lambda event: self._metrics["audits_dropped"].labels(event.reason).inc(),
-            Repaired: lambda event: self._metrics["repaired"].inc(event.pairs),
-            RepairDropped: lambda event: self._metrics["repairs_dropped"].labels(event.reason).inc(),
-        }
+        self._where = namespace, pipeline
+        # Kept, so that no other registry can have its identity while this observer lives.
+        self._registry = registry = registry or prometheus_client.REGISTRY
+        # Two threads that open a pipeline each would register the metrics twice.
+        with _making:
+            key = (id(registry), *self._where)
+            if key in _in_use:
+                raise ConfigurationError(
+                    f"pipeline {pipeline!r} of namespace {namespace!r} has a PrometheusObserver in this registry; give "
+                    "each pipeline a name of its own (setting telemetry.pipeline)"
+                )
+            self._families: Mapping[str, Family] = families(prometheus_client, registry, namespace, pipeline)
+            _in_use[key] = self
+        # The gauges tell of changes alone, so the state at the beginning is shown now.
+        self._states: dict[str, float] = {State.CLOSED: 1.0}
+        self._is_up = True
+        self._show_gauges()
+        self._is_forked = False
+        renew_in_child(self)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings | None = None, registry: "CollectorRegistry | None" = None
+    ) -> "PrometheusObserver":
+        """An observer with the names that ``settings`` (None: of environment and YAML) have for the pipeline."""
+        settings = settings_of(settings)
+        return cls(registry, namespace=settings.cache.namespace, pipeline=settings.telemetry.pipeline)
 
     def __call__(self, event: Event, /) -> None:
-        # No lock: prometheus_client locks each metric.
-        match event:
-            case Reranked():
-                self._metrics["requests"].labels(event.status, event.reason or "").inc()
-                self._metrics["seconds"].labels(event.status).observe(event.duration_s)
-                self._metrics["pairs"].labels("asked").inc(event.asked)
-                self._metrics["pairs"].labels("reused").inc(event.reused)
-                self._metrics["pairs"].labels("skipped").inc(event.skipped)
-                self._metrics["pairs"].labels("cheap").inc(event.cheap_asked)
-                if event.similarity is not None:
-                    self._metrics["similarity"].observe(event.similarity)
-                if event.drift is not None:
-                    self._metrics["drift"].observe(event.drift)
-            case BreakerChanged():
-                self._metrics["breaker_moves"].labels(event.old, event.new, event.reason).inc()
-                # The gauge is of the primary, as dashboards read it; those of lower rungs are counted only.
-                if event.is_primary:
-                    self._show_state(event.new)
-            case BatchScored():
-                self._metrics["batch_pairs"].labels(event.reranker).observe(event.pairs)
-                self._metrics["batch_waited"].labels(event.reranker).observe(event.waited_s)
-                self._metrics["batch_service"].labels(event.reranker).observe(event.service_s)
-            case PruningMeasured():
-                self._metrics["prune_confidence"].labels(event.scope).set(event.confidence)
-                self._metrics["prune_avoided"].labels(event.scope).set(event.avoided)
-                self._metrics["prune_loss"].labels(event.scope).set(event.loss)
-                self._metrics["prune_loss_high"].labels(event.scope).set(event.loss_high)
-            case _:
-                self._recorders[type(event)](event)
+        # No lock: prometheus_client locks each time series.
+        if self._is_forked:
+            self._is_forked = False
+            self._show_gauges()
+        _RECORDS[type(event)](self, event)
 
-    def _show_state(self, current: str) -> None:
-        # One series per state, 1 for the present one, as Prometheus recommends for an enumeration.
+    def after_fork_in_child(self) -> None:
+        """Show the gauges again with the next event: where each process has files of its own, they begin at 0."""
+        self._is_forked = True
+
+    def _show_gauges(self) -> None:
         for state in State:
-            self._metrics["breaker"].labels(state.value).set(state.value == current)
+            # One series per state, as Prometheus recommends for an enumeration.
+            self.of(metrics.BREAKER_STATE, state.value).set(self._states.get(state, 0.0))
+        self.of(metrics.REDIS_UP).set(float(self._is_up))
+        self.of(metrics.BUILD_INFO, *_versions()).set(1)
+
+    def of(self, metric: Metric, *values: str) -> Any:
+        """The time series of this pipeline with these values of the metric's own labels."""
+        return self._families[metric.name].of(*values)
+
+    def _reranked(self, event: Reranked) -> None:
+        status = event.status
+        self.of(metrics.REQUESTS, status, event.reason or "").inc()
+        self.of(metrics.REQUEST_DURATION, status).observe(event.duration_s)
+        for source, pairs in zip(
+            labels.PAIRS, (event.asked, event.reused, event.skipped, event.cheap_asked), strict=True
+        ):
+            if pairs:
+                self.of(metrics.PAIRS, source).inc(pairs)
+        if event.redis_s is not None:
+            self.of(metrics.REDIS_WAIT, status).observe(event.redis_s)
+        if event.embedding_s is not None:
+            self.of(metrics.EMBEDDING).observe(event.embedding_s)
+        if event.saved_s is not None and event.saved_s > 0:  # a counter never falls
+            self.of(metrics.SAVED).inc(event.saved_s)
+        if event.nearest is not None:
+            self.of(metrics.NEAREST, status).observe(event.nearest)
+        if event.drift is not None:
+            self.of(metrics.DRIFT, labels.SIGNS[event.drift >= 0]).observe(abs(event.drift))
+
+    def _cache_failed(self, event: CacheFailed) -> None:
+        self.of(metrics.CACHE_FAILURES, event.step).inc()
+        self.of(metrics.ERRORS, "embedder" if event.step == EMBED else "redis", event.error_class).inc()
+
+    def _rung_failed(self, event: RungFailed) -> None:
+        self.of(metrics.RUNG_FAILURES, event.reranker).inc()
+        self.of(metrics.ERRORS, "reranker", event.error_class).inc()
+
+    def _cache_unavailable(self, event: CacheUnavailable) -> None:
+        self.of(metrics.REDIS_OUTAGES).inc()
+        self._set_up(False)
+
+    def _cache_recovered(self, event: CacheRecovered) -> None:
+        self.of(metrics.REDIS_OUTAGE).observe(event.after_s)
+        self._set_up(True)
+
+    def _set_up(self, is_up: bool) -> None:
+        self._is_up = is_up
+        self.of(metrics.REDIS_UP).set(float(is_up))
+
+    def _breaker_changed(self, event: BreakerChanged) -> None:
+        self.of(metrics.BREAKER_TRANSITIONS, event.old, event.new, event.reason).inc()
+        # The gauge is of the primary, as dashboards read it; those of lower rungs are counted only.
+        if event.is_primary:
+            self._states = {event.new: 1.0}
+            for state in State:
+                self.of(metrics.BREAKER_STATE, state.value).set(float(state == event.new))
+
+    def _batch_scored(self, event: BatchScored) -> None:
+        self.of(metrics.BATCH_PAIRS, event.reranker).observe(event.pairs)
+        self.of(metrics.BATCH_WAIT, event.reranker).observe(event.waited_s)
+        self.of(metrics.BATCH_SERVICE, event.reranker).observe(event.service_s)
+        self.of(metrics.QUEUE, event.reranker).set(event.queued)
+
+    def _pruning_measured(self, event: PruningMeasured) -> None:
+        self.of(metrics.PRUNE_CONFIDENCE, event.scope).set(event.confidence)
+        self.of(metrics.PRUNE_AVOIDED, event.scope).set(event.avoided)
+        self.of(metrics.PRUNE_LOSS, event.scope).set(event.loss)
+        self.of(metrics.PRUNE_LOSS_HIGH, event.scope).set(event.loss_high)
+
+    def _pipeline_opened(self, event: PipelineOpened) -> None:
+        """Make the time series of each reranker, so that they are there before anything is told of it."""
+        for metric in metrics.METRICS:
+            if metric.labels == ("reranker",):
+                for reranker in event.rerankers:
+                    self.of(metric, reranker)
+        for reranker in event.rerankers[1:]:
+            for reason in labels.DEGRADED:
+                self.of(metrics.DEGRADED, reason, reranker)
 
     def __repr__(self) -> str:
-        return f"<PrometheusObserver of {len(self._metrics)} metrics>"
+        namespace, pipeline = self._where
+        return f"<PrometheusObserver of {pipeline!r} in {namespace!r}>"
 
 
-def _metrics(client: Any, registry: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
-        "breaker": client.Gauge("semcache_breaker_state", "1 for the breaker's state", ("state",), registry=registry)
-    }
-    for key, (name, meaning, labels) in _COUNTERS.items():
-        metrics[key] = client.Counter(f"semcache_{name}", meaning, labels, registry=registry)
-    for key, (name, meaning) in _GAUGES.items():
-        metrics[key] = client.Gauge(f"semcache_{name}", meaning, ("scope",), registry=registry)
-    for key, (name, meaning, labels, buckets) in _HISTOGRAMS.items():
-        metrics[key] = client.Histogram(f"semcache_{name}", meaning, labels, buckets=buckets, registry=registry)
-    return metrics
+Record = Callable[[PrometheusObserver, Any], None]
+
+
+def _counts(metric: Metric, *fields: str) -> Record:
+    return lambda observer, event: observer.of(metric, *(getattr(event, field) for field in fields)).inc()
+
+
+def _adds(metric: Metric, field: str) -> Record:
+    return lambda observer, event: observer.of(metric).inc(getattr(event, field))
+
+
+def _observes_outage(metric: Metric, *fields: str) -> Record:
+    return lambda observer, event: observer.of(metric, *(getattr(event, field) for field in fields)).observe(
+        event.after_s
+    )
+
+
+def _observes_wait(metric: Metric, field: str) -> Record:
+    return lambda observer, event: observer.of(metric, getattr(event, field)).observe(event.waited_s)
+
+
+def _moves(metric: Metric) -> Record:
+    return lambda observer, event: observer.of(metric, "tightened" if event.new > event.old else "relaxed").inc()
+
+
+_RECORDS: Mapping[type, Record] = {
+    Reranked: PrometheusObserver._reranked,
+    PipelineOpened: PrometheusObserver._pipeline_opened,
+    CacheFailed: PrometheusObserver._cache_failed,
+    CacheUnavailable: PrometheusObserver._cache_unavailable,
+    CacheRecovered: PrometheusObserver._cache_recovered,
+    RungFailed: PrometheusObserver._rung_failed,
+    BreakerChanged: PrometheusObserver._breaker_changed,
+    BatchScored: PrometheusObserver._batch_scored,
+    PruningMeasured: PrometheusObserver._pruning_measured,
+    EntriesEstimated: lambda observer, event: observer.of(metrics.ENTRIES).set(event.entries),
+    ShardUnavailable: _counts(metrics.SHARD_OUTAGES, "node"),
+    ShardRecovered: _observes_outage(metrics.SHARD_OUTAGE, "node"),
+    ShardLeftOut: _counts(metrics.SHARDS_LEFT_OUT, "node"),
+    TopologyChanged: _counts(metrics.TOPOLOGY_CHANGES),
+    PrimaryChanged: _counts(metrics.PRIMARY_CHANGES),
+    OptionIgnored: _counts(metrics.OPTIONS_IGNORED, "option"),
+    IndexCreated: _counts(metrics.INDEXES),
+    LeaseAwaited: _observes_wait(metrics.LEASE_WAIT, "outcome"),
+    NeighboursSkipped: _adds(metrics.NEIGHBOURS_SKIPPED, "count"),
+    EntryDamaged: _counts(metrics.DAMAGED, "part", "fault"),
+    VectorRefused: _counts(metrics.VECTORS_REFUSED),
+    TrustRefused: _counts(metrics.TRUST_REFUSED, "difference"),
+    TrustChanged: _moves(metrics.TRUST_CHANGES),
+    PruningChanged: _moves(metrics.PRUNE_CHANGES),
+    RungRecovered: _observes_outage(metrics.RUNG_OUTAGE, "reranker"),
+    Degraded: _counts(metrics.DEGRADED, "reason", "reranker"),
+    IdentityChanged: _counts(metrics.IDENTITY_CHANGES, "reason"),
+    AuditDropped: _counts(metrics.AUDITS_DROPPED, "reason"),
+    Repaired: _adds(metrics.REPAIRED, "pairs"),
+    RepairDropped: _counts(metrics.REPAIRS_DROPPED, "reason"),
+}
+"""What each kind of event changes."""
+
+
+def _versions() -> tuple[str, str, str]:
+    return metadata.version("redis-semcache"), platform.python_version(), metadata.version("redisvl")

@@ -11,6 +11,7 @@ from semcache.entries.checks import Damaged
 from semcache.entries.entry import Neighbour, Scores
 from semcache.entries.fields import Fields
 from semcache.entries.fingerprint import tenant_tag
+from semcache.events import EntriesEstimated
 from semcache.protocols import FloatArray
 from semcache.redis.client.commands import Command
 from semcache.redis.client.failures import is_missing_index
@@ -61,7 +62,9 @@ def nearest(
         yield from ensure_index(state, tenant)
         replies = yield commands
     end = len(searches) + len(beside)
-    sizes.record(index, tenant, replies[end:])
+    entries = sizes.record(index, tenant, replies[end:])
+    if entries is not None:
+        state.on_event(EntriesEstimated(entries))
     if all(reply == [0] for reply in replies[: len(searches)]) and sizes.is_doubtful(index):
         state.checked_indexes.discard(index)
     found = iter(replies)

@@ -57,14 +57,14 @@ class Sizes:
         count = (("FT.AGGREGATE", index, f"@tenant:{{{tenant_tag(tenant)}}}", "LIMIT", _LARGE, 1, "DIALECT", 2),)
         return (("DBSIZE",), *(count if tenant else ()))
 
-    def record(self, index: str, tenant: str, replies: Sequence[Any]) -> None:
-        """Keep the server's replies to ``commands_if_due``.
+    def record(self, index: str, tenant: str, replies: Sequence[Any]) -> int | None:
+        """Keep the server's replies to ``commands_if_due``; gives how many entries the index is now taken to have.
 
         Errors and replies of another shape are kept too, as unknown sizes, so that a server that refuses these
         commands is not asked with every search.
         """
         if not replies:
-            return
+            return None
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
         entries: int | None = None
@@ -75,6 +75,7 @@ class Sizes:
             case [int(keys), [int(count), *_]]:
                 entries, of_tenant = keys // 2, count
         self._known[index, tenant] = _Measured(self._clock(), entries, of_tenant)
+        return entries
 
     def is_doubtful(self, index: str) -> bool:
         """Whether to look again if an index fits, since a search has found nothing in it: once a minute.

@@ -52,7 +52,7 @@ def create_app(
         return _Server(pipeline, settings, registry, closes=False).app()
     observers: list[Observer] = [Recorder()]
     if has_prometheus():
-        observers.append(PrometheusObserver(registry))
+        observers.append(PrometheusObserver.from_settings(settings, registry))
     opened = OptimizedRerankerPipeline.from_settings(settings, observers=observers)
     return _Server(opened, settings, registry, closes=True).app()
 

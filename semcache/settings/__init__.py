@@ -1,9 +1,9 @@
 """Every knob, checked, and where its value comes from.
 
 Knobs of the cache stand in ``cache_sections``, those of pruning in ``prune_section``, those of the rerankers in
-``reranker_sections``, those of the HTTP server in ``server_section``; ``knobs`` says what a knob is. ``sources`` reads
-and merges constructor, environment, .env file and YAML. ``from_settings`` marks arguments of other constructors that
-come from here.
+``reranker_sections``, those of the HTTP server in ``server_section``, those of metrics, logs and spans in
+``telemetry_section``; ``knobs`` says what a knob is. ``sources`` reads and merges constructor, environment, .env file
+and YAML. ``from_settings`` marks arguments of other constructors that come from here.
 """
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
@@ -15,6 +15,7 @@ from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung
 from semcache.settings.server_section import Server, tenants_and_keys
 from semcache.settings.sources import PACKAGED
+from semcache.settings.telemetry_section import Telemetry
 from semcache.settings.template import template
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Rung",
     "Server",
     "Settings",
+    "Telemetry",
     "explain",
     "given",
     "hidden",

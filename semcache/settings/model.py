@@ -14,6 +14,7 @@ from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung
 from semcache.settings.server_section import Server
 from semcache.settings.sources import merged, read_layers
+from semcache.settings.telemetry_section import Telemetry
 from semcache.settings.validation_errors import message_of, origin
 
 # The packaged weights of extra "offline" are found under this model name, and so is the model on the hub.
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     breaker: Breaker = Field(default_factory=Breaker)
     batching: Batching = Field(default_factory=Batching)
     server: Server = Field(default_factory=Server)
+    telemetry: Telemetry = Field(default_factory=Telemetry)
     rerankers: tuple[Rung, ...] = knob(
         DEFAULT_LADDER,
         "The ladder: rerankers from best to cheapest; a lower one answers when those above cannot",

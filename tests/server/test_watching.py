@@ -107,7 +107,8 @@ def test_stats_and_metrics_count_requests(redis_url: str, namespace: str) -> Non
             client.post("/v2/rerank", json=ASKED)
         assert client.get("/stats").json()["cache"]["requests"] == 2
         metrics = client.get("/metrics")
-        assert 'semcache_requests_total{reason="",status="exact"} 1.0' in metrics.text
+        here = 'namespace="default",pipeline="default"'
+        assert f'semcache_requests_total{{{here},reason="",status="exact"}} 1.0' in metrics.text
         assert metrics.headers["Content-Type"].startswith("text/plain; version=")
 
 
