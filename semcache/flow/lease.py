@@ -2,9 +2,9 @@
 
 Theory of operation. A request that its exact entry does not answer claims the *lease* of its query and documents in the
 round trip in which it looks for neighbours: a key with a random token that Redis sets unless it is there already, and
-that expires. What neighbours answer needs no lease. A request that has to ask the reranker does so if it holds the
-lease, and otherwise waits until the scores are there, the lease is gone, or its time is over. Storing the scores ends
-the lease, in the same step; only the holder of the token can end it.
+that expires. What neighbours answer needs no lease, and leaves it to expire. A request that has to ask the reranker
+does so if it holds the lease, and otherwise waits until the scores are there, the lease is gone, or its time is over.
+Storing the scores ends the lease, in the same step; only the holder of the token can end it.
 
 So it is that of Facebook's memcached (Nishtala et al., Scaling Memcache at Facebook, NSDI 2013, section 3.2.1), without
 the part that keeps stale values out. A holder that comes late, after its lease has expired and another has computed,
@@ -42,7 +42,7 @@ def ask_once(request: Request, found: Found, lease: Lease, ask: Ask, reranker: s
     flow = ask(found)
     first = yield from _before_asking(flow)
     if isinstance(first, Score) and not lease.is_ours:
-        exact: Scores | None = yield AwaitScores(lease, found.exact)
+        exact: Scores | None = yield AwaitScores(lease, request.fingerprints, found.exact)
         if exact is not None and exact is not found.exact:
             flow.close()
             scores = scores_of(exact, request.fingerprints)

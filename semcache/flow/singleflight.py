@@ -1,4 +1,7 @@
-"""Equal requests in flight share one computation. A caller that gives up does not disturb the others."""
+"""Equal requests in flight share one computation. A caller that gives up does not disturb the others.
+
+That is within a process; between processes the one request of each that goes on is held back by a lease (``lease.py``).
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable

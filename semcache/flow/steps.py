@@ -126,13 +126,15 @@ class Remember:
 
 @dataclass(slots=True)
 class AwaitScores:
-    """Wait while another process holds the lease. Answered by the scores of its query's entry as they are then.
+    """Wait while another process holds the lease, until the scores of all documents are there.
 
-    Those are ``known`` itself where there are no others, and ``lease.is_ours`` where this process has to compute them.
+    Answered by the scores of the query's entry as they are then. Those are ``known`` itself where there are no others,
+    and ``lease.is_ours`` where this process has to compute them.
     """
 
     lease: Lease
-    known: Scores | None
+    fingerprints: tuple[bytes, ...]
+    known: Scores | None = None
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 

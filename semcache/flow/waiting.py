@@ -7,6 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from semcache.entries.codec import scores_of
 from semcache.entries.entry import Scores
 from semcache.events import Event, LeaseAwaited
 from semcache.flow.steps import AwaitScores, Lease
@@ -62,10 +63,14 @@ class LeaseCalls:
         if budget is not None:
             # This was spent on waiting for the other process, and not for Redis.
             budget.left_s = left_s
+        if scores is not None:
+            # Whosever the lease is then: a process that claimed it in between, and needs it no more, lets it expire.
+            is_whole = None not in scores_of(scores, step.fingerprints)
+            if is_whole or (is_free and scores != step.known):
+                return scores, "answered"
         if not is_free:
             return step.known, "timeout"
-        if scores is not None and scores != step.known:
-            return scores, "answered"
         # The other process gave up, or died. Of those who wait for it, one takes its place.
-        yield partial(self.claim, lease)
+        if not lease.is_ours:
+            yield partial(self.claim, lease)
         return step.known, "released" if lease.is_ours else "timeout"

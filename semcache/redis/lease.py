@@ -32,8 +32,11 @@ def look_at_lease(state: StoreState, lease: Lease) -> Operation[tuple[Scores | N
     damages: list[Damage] = []
     scores = unpack_scores(state, key, blob, damages)
     yield from discard(state, damages)
-    # A claim may have been sent twice, and the second one refused because of the first.
-    return scores, state.value(holder) in (None, lease.token)
+    token = state.value(holder)
+    if token == lease.token:
+        # The claim was sent twice, since the first reply was lost, and refused because of the first one.
+        lease.is_ours = True
+    return scores, token is None or bool(lease.is_ours)
 
 
 def end_lease(state: StoreState, lease: Lease) -> Operation[None]:
