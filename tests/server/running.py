@@ -13,9 +13,9 @@ from tests.scripted import PATIENCE_S
 
 
 @contextmanager
-def running(app: Any, **options: Any) -> Iterator[str]:
+def running(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
     """The base url of the application, which is ready when the block begins, unless its models cannot be loaded."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, **options))
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -7,7 +7,7 @@ from typing import Any
 
 from semcache.ranking import Status
 from semcache.server.live.remedies import remedy_of
-from semcache.server.live.ring import Window, quantile_s
+from semcache.server.live.ring import NEAREST_EDGES, Window, quantile_s
 
 Part = Mapping[str, Any]
 """What ``Parts.part`` gives, also after a way through JSON."""
@@ -36,7 +36,12 @@ def figures(parts: Sequence[Part], window: Window, now: float) -> dict[str, Any]
             "slot_s": window.slot_s,
             **_series(slots, window, now),
         },
-        "latency": _latency(slots),
+        "latency": _latency(slots, "seconds") | {"all": _quantiles(_all(slots))},
+        "steps": _latency(slots, "steps"),
+        "nearest": {
+            "edges": NEAREST_EDGES,
+            "counts": [sum(counts) for counts in zip(*(slot["nearest"] for slot in slots), strict=True)],
+        },
         "rerankers": _rerankers([part["stats"]["reranker"] for part in parts]),
         "breaker_changes": _newest(parts, "breakers"),
         "quality": {name: value for name, value in quality.items() if name != "pruning"},
@@ -78,26 +83,13 @@ def _totals(stats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for cache in caches:
         by_status.update(cache["by_status"])
         by_reason.update(cache["by_reason"])
-    avoided = counts["pairs_reused"] + counts["pairs_skipped"]
-    pair_s = _pair_s([each["reranker"]["batching"] for each in stats])
     return {
         **counts,
         "by_status": {status.value: by_status[status.value] for status in Status},
         "by_reason": dict(by_reason),
-        "pair_s": pair_s,
-        "time_saved_s": None if pair_s is None else avoided * pair_s,
+        "saved_s": sum(cache["saved_s"] for cache in caches),
         "degraded": any(each["reranker"]["degraded"] for each in stats),
     }
-
-
-def _pair_s(batchings: Sequence[Mapping[str, Any]]) -> float | None:
-    """How long the primary takes for a pair: the mean of its latest calls; None before the first."""
-    called = [batching for batching in batchings if batching["service_s"] and batching["batch_pairs"].get("mean")]
-    if not called:
-        return None
-    # The latest call of a batcher are as many at most, so the means of busy and idle processes weigh about as much.
-    seconds = sum(batching["service_s"]["mean"] for batching in called)
-    return float(seconds / sum(batching["batch_pairs"]["mean"] for batching in called))
 
 
 def _series(slots: Iterable[Mapping[str, Any]], window: Window, now: float) -> dict[str, Any]:
@@ -135,19 +127,18 @@ def _all(slots: Iterable[Mapping[str, Any]]) -> list[Sequence[int]]:
     return [pair for slot in slots for histogram in slot["seconds"].values() for pair in histogram]
 
 
-def _latency(slots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Number and quantiles by status, and of all; statuses that did not occur are left out."""
-    by_status = {
-        status.value: [pair for slot in slots for pair in slot["seconds"].get(status.value, ())] for status in Status
-    }
-    return {
-        name: {
-            "n": sum(count for _, count in histogram),
-            **{quantile: quantile_s(histogram, share) for quantile, share in _SHARES.items()},
-        }
-        for name, histogram in (*by_status.items(), ("all", _all(slots)))
-        if histogram
-    }
+def _latency(slots: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
+    """Number and quantiles by name, of the histograms of this kind."""
+    histograms: dict[str, list[Sequence[int]]] = {}
+    for slot in slots:
+        for name, histogram in slot[kind].items():
+            histograms.setdefault(name, []).extend(histogram)
+    return {name: _quantiles(histogram) for name, histogram in histograms.items()}
+
+
+def _quantiles(histogram: Sequence[Sequence[int]]) -> dict[str, Any]:
+    quantiles = {name: quantile_s(histogram, share) for name, share in _SHARES.items()}
+    return {"n": sum(count for _, count in histogram), **quantiles}
 
 
 def _rerankers(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ Slots begin at multiples of their length on the clock of the machine, so that th
 """
 
 from array import array
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,6 +20,8 @@ _DECADES = 6
 """From a tenth of a millisecond, below which no request is answered, to 100 s, after which proxies have given up."""
 BUCKETS = _PER_DECADE * _DECADES + 2
 """With one for what is shorter, and one for what is longer."""
+NEAREST_EDGES = tuple(round(0.5 + 0.025 * step, 3) for step in range(20))
+"""Lower edges of bands of similarity, fine where thresholds lie; below the first one nothing is reused."""
 _MOST_DRIFTS = 32
 """Drifts that a slot keeps: their median hardly changes with more."""
 
@@ -50,7 +53,7 @@ WINDOWS: Mapping[str, Window] = {window.name: window for window in (Window("15m"
 class Slot:
     """What happened between ``start`` and the next slot."""
 
-    __slots__ = ("asked", "avoided", "drifts", "seconds", "start", "waiting")
+    __slots__ = ("asked", "avoided", "drifts", "nearest", "seconds", "start", "steps", "waiting")
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -58,13 +61,20 @@ class Slot:
         self.drifts: list[float] = []
         self.seconds: dict[str, array[int]] = {}
         """Histograms of latencies, by status."""
+        self.steps: dict[str, array[int]] = {}
+        """Those of what requests waited for: redis and embedding."""
+        self.nearest = [0] * (len(NEAREST_EDGES) + 1)
+        """Look-ups by meaning, by the band of the nearest entry; the first is below all edges."""
 
     def add(self, event: Reranked, bucket: int) -> None:
         """Count an answered request, whose latency lies in this bucket."""
-        counts = self.seconds.get(event.status)
-        if counts is None:
-            counts = self.seconds[event.status] = array("I", bytes(4 * BUCKETS))
-        counts[bucket] += 1
+        _count(self.seconds, event.status, bucket)
+        if event.redis_s is not None:
+            _count(self.steps, "redis", bucket_of(event.redis_s))
+        if event.embedding_s is not None:
+            _count(self.steps, "embedding", bucket_of(event.embedding_s))
+        if event.nearest is not None:
+            self.nearest[bisect(NEAREST_EDGES, event.nearest)] += 1
         self.asked += event.asked
         self.avoided += event.reused + event.skipped
         if event.drift is not None and len(self.drifts) < _MOST_DRIFTS:
@@ -78,10 +88,9 @@ class Slot:
             "avoided": self.avoided,
             "waiting": self.waiting,
             "drifts": self.drifts,
-            "seconds": {
-                status: [[bucket, count] for bucket, count in enumerate(counts) if count]
-                for status, counts in self.seconds.items()
-            },
+            "nearest": self.nearest,
+            "seconds": _sparse(self.seconds),
+            "steps": _sparse(self.steps),
         }
 
 
@@ -108,6 +117,19 @@ class Ring:
         """The slots of the window that ends now, ready for JSON, in no order; those without anything are left out."""
         first, *_, last = self._window.starts(now)
         return [slot.dump() for slot in self._slots if slot is not None and first <= slot.start <= last]
+
+
+def _count(histograms: dict[str, "array[int]"], name: str, bucket: int) -> None:
+    counts = histograms.get(name)
+    if counts is None:
+        counts = histograms[name] = array("I", bytes(4 * BUCKETS))
+    counts[bucket] += 1
+
+
+def _sparse(histograms: Mapping[str, "array[int]"]) -> dict[str, list[list[int]]]:
+    return {
+        name: [[bucket, count] for bucket, count in enumerate(counts) if count] for name, counts in histograms.items()
+    }
 
 
 def bucket_of(seconds: float) -> int:

@@ -1,7 +1,8 @@
 // Puts the figures of the server into the page.
 
 import { Chart, node } from "./chart.js";
-import { NONE, clock, count, moment, number, seconds, share, span } from "./words.js";
+import { Nearest } from "./nearest.js";
+import { clock, count, moment, number, seconds, share, span } from "./words.js";
 
 const STATUSES = ["exact", "semantic", "verified", "partial", "pruned", "fresh", "degraded"];
 const HELPED = STATUSES.slice(0, 5);
@@ -34,6 +35,7 @@ const charts = {
     series: [{ key: "waiting", label: "most pairs waiting" }],
   }),
 };
+const nearest = new Nearest(byId("nearest"));
 charts.latency.axisFormat = (value) => (value >= 1 ? `${value} s` : value >= 0.001 ? `${value * 1000} ms` : `${+(value * 1000).toFixed(2)} ms`);
 charts.drift.axisFormat = (value) => number(value, 1);
 
@@ -56,7 +58,8 @@ export function show(figures) {
   charts.pairs.show(over(window));
   charts.drift.show(over(window, { note: note ?? "No verified answers in this time" }));
   charts.queue.show(over(window, { note: note ?? "Nothing waited in this time" }));
-  showLatency(figures.latency);
+  showLatency(figures.latency, figures.steps);
+  nearest.show(figures.nearest, figures.quality.trust_threshold, about.reuse_threshold);
   showPruning(figures.pruning);
   showTrust(figures.quality, about);
   showLadder(figures);
@@ -109,8 +112,8 @@ function showTiles({ window, totals, latency, rerankers, now, started }) {
   figure("avoided", share(avoided, avoided + sum(window.asked)));
   const all = totals.pairs_reused + totals.pairs_skipped;
   figure("avoided-total", `${count(all)} of ${count(all + totals.pairs_asked)} since the start`);
-  figure("saved", totals.time_saved_s === null ? NONE : `≈ ${span(totals.time_saved_s)}`);
-  figure("pair", totals.pair_s === null ? "no pair scored yet" : `${seconds(totals.pair_s)} a pair, since the start`);
+  figure("saved", `≈ ${span(Math.max(0, totals.saved_s))}`);
+  figure("saved-since", "since the start");
   figure("p95", seconds(latency.all?.p95_s));
   figure("p50", `p50 ${seconds(latency.all?.p50_s)}, p99 ${seconds(latency.all?.p99_s)}`);
   figure("waiting", `${count(rerankers[0]?.waiting_pairs ?? 0)} pairs`);
@@ -133,13 +136,16 @@ function fill(table, rows) {
   table.hidden = !rows.length;
 }
 
-function showLatency(latency) {
-  const names = [...STATUSES, "all"].filter((name) => latency[name]);
+function showLatency(latency, steps) {
+  const names = [...STATUSES, "all"].filter((name) => latency[name]?.n);
   const table = byId("latency");
   fill(table, names.map((name) => {
     const { n, p50_s, p95_s, p99_s } = latency[name];
     return [name, count(n), seconds(p50_s), seconds(p95_s), seconds(p99_s)];
   }));
+  const part = (name, label) => steps[name] && `${label} p50 ${seconds(steps[name].p50_s)}, p95 ${seconds(steps[name].p95_s)}`;
+  const parts = [part("redis", "waiting for Redis"), part("embedding", "embedding the query")].filter(Boolean);
+  byId("steps").textContent = parts.length ? `Of which ${parts.join("; ")}.` : "";
   names.forEach((name, index) => { table.tBodies[0].rows[index].cells[0].dataset.status = name; });
 }
 

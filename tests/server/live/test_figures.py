@@ -1,6 +1,7 @@
 """What the processes of a server know, added up."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +15,8 @@ from tests.scripted import ScriptedClock
 WINDOW = WINDOWS["15m"]
 
 
-def stats(
-    *, requests: int = 2, asked: int = 10, service_s: float | None = 0.2, state: str = "closed", seen: int = 0
-) -> dict[str, Any]:
+def stats(*, requests: int = 2, asked: int = 10, state: str = "closed", seen: int = 0) -> dict[str, Any]:
     """What ``get_stats`` of a pipeline gives, with these numbers in it."""
-    batches = {} if service_s is None else {"mean": 4.0}
     return {
         "cache": {
             "requests": requests,
@@ -30,6 +28,7 @@ def stats(
             "pairs_reused": 30,
             "pairs_skipped": 10,
             "outages": 1,
+            "saved_s": 1.5,
             "last_error": {"cache": None, "embedder": None, "reranker": {}},
             "quality": {
                 "trust_threshold": 0.97,
@@ -40,7 +39,6 @@ def stats(
         "reranker": {
             "degraded": state != "closed",
             "answers": {"model": requests},
-            "batching": {"service_s": {} if service_s is None else {"mean": service_s}, "batch_pairs": batches},
             "rungs": [
                 {
                     "reranker": "model",
@@ -79,6 +77,7 @@ def answered(status: str, duration_s: float, drift: float | None = None) -> Rera
 def test_counts_of_all_processes_are_added() -> None:
     totals = figures([part(1), part(2, requests=5, asked=20)], WINDOW, 1000.0)["totals"]
     assert (totals["requests"], totals["cache_hits"], totals["pairs_asked"], totals["outages"]) == (7, 5, 30, 2)
+    assert totals["saved_s"] == 3.0
     assert totals["by_status"] == {
         "exact": 5,
         "semantic": 0,
@@ -90,11 +89,20 @@ def test_counts_of_all_processes_are_added() -> None:
     }
 
 
-def test_time_saved_is_pairs_avoided_times_that_of_a_pair() -> None:
-    totals = figures([part(1), part(2, service_s=0.4)], WINDOW, 1000.0)["totals"]
-    assert totals["pair_s"] == pytest.approx(0.6 / 8)
-    assert totals["time_saved_s"] == pytest.approx(80 * 0.6 / 8)
-    assert figures([part(1, service_s=None)], WINDOW, 1000.0)["totals"]["time_saved_s"] is None
+def test_seconds_of_steps_and_similarities_are_told(clock: ScriptedClock, recorders: list[Recorder]) -> None:
+    for recorder in recorders:
+        recorder(replace(answered("fresh", 0.1), nearest=0.86, redis_s=0.002, embedding_s=0.01))
+        recorder(replace(answered("fresh", 0.1), nearest=0.2, redis_s=0.002))
+        recorder(answered("exact", 0.1))
+    shown = figures([part(1, recorders[0]), part(2, recorders[1])], WINDOW, clock())
+    assert (shown["steps"]["redis"]["n"], shown["steps"]["embedding"]["n"]) == (4, 2)
+    assert shown["steps"]["redis"]["p50_s"] == pytest.approx(0.002, rel=0.07)
+    nearest = shown["nearest"]
+    assert (nearest["counts"][0], nearest["counts"][nearest["edges"].index(0.85) + 1], sum(nearest["counts"])) == (
+        2,
+        2,
+        4,
+    )
 
 
 def test_curves_are_those_of_all_processes(clock: ScriptedClock, recorders: list[Recorder]) -> None:

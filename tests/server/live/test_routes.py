@@ -90,6 +90,7 @@ def test_every_file_that_the_page_names_is_served_and_nothing_else(client: Clien
         "page.js",
         "show.js",
         "chart.js",
+        "nearest.js",
         "words.js",
     }
     for name in named:
