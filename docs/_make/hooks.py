@@ -26,6 +26,8 @@ _OUTSIDE = (
     "benchmarks/README.md",
     "benchmarks/results/*.*",
 )
+_WIDE = ("index.md", "comparison.md")
+"""Pages without menus at their sides: a door needs none, and a wide table needs the room."""
 # Of a link or a picture, also with a title behind the target; targets with a scheme or only an anchor are left alone.
 _LINK = re.compile(r"(\]\()(?![a-z+]+:|#|/)([^)\s#]+)")
 _PICTURE = re.compile(r'<img [^>]*src="(?:[./]*)pictures/([\w-]+\.svg)"[^>]*>')
@@ -41,6 +43,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Point links that lead out of ``docs/``, and those of files from outside, at their place in the site."""
+    # Said here and not at the top of the file, where viewers of the repository would show it.
+    if page.file.src_uri in _WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
     return rewritten(markdown, page.file.src_uri)
 
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from docs._make import settings_page
+import semcache
+from docs._make import events_page, settings_page
 from semcache.settings import Rung, Settings, explain
 from semcache.settings.environment import is_of_a_service
 from semcache.settings.knobs import knobs
@@ -17,6 +18,17 @@ VARIABLES = {*variables(Settings), "SEMCACHE_CONFIG"}
 
 def test_the_page_of_settings_is_what_the_code_writes() -> None:
     assert PAGES["docs/settings.md"] == settings_page.page(), "write it anew by `python -m docs._make.settings_page`"
+
+
+def test_the_page_of_events_is_what_the_code_writes() -> None:
+    assert PAGES["docs/events.md"] == events_page.page(), "write it anew by `python -m docs._make.events_page`"
+
+
+def test_the_page_of_the_api_has_every_public_name() -> None:
+    assert {name for name in semcache.__all__ if not re.search(rf"\b{name}\b", PAGES["docs/api.md"])} <= {
+        "SemcacheError"
+    }
+    assert "::: semcache.errors" in PAGES["docs/api.md"], "which has SemcacheError"
 
 
 @pytest.mark.parametrize("page", PAGES)
