@@ -17,6 +17,8 @@ from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 from semcache.commands.size import size
 from semcache.commands.stats.command import stats
+from semcache.commands.transfer.export import export
+from semcache.commands.transfer.load import load
 
 app: typer.Typer = typer.Typer(
     cls=Commands,
@@ -34,6 +36,8 @@ app.command()(config)
 app.command()(doctor)
 app.command()(stats)
 app.command()(inspect)
+app.command()(export)
+app.command("import")(load)
 app.add_typer(redis, name="redis")
 for _command in (serve, demo, size, calibrate, bench, breaker):
     app.command()(_command)

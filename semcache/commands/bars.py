@@ -23,7 +23,7 @@ class Bars:
         """Show that ``step`` of the ``steps`` steps of a task are done. The first call for a task adds its bar."""
         if task not in self._ids:
             self._ids[task] = self._progress.add_task(task, total=steps)
-        self._progress.update(self._ids[task], completed=step)
+        self._progress.update(self._ids[task], completed=step, total=steps)
 
     def __enter__(self) -> "Bars":
         self._progress.start()
