@@ -9,7 +9,7 @@ from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, unpack_scores
 from semcache.redis.operation import Operation, StoreState, run_script
 
-_ATTEMPTS = 10
+ATTEMPTS = 10
 """Another process would have to add scores to the same entry ten times, each within the same millisecond."""
 
 
@@ -24,6 +24,14 @@ Change = Callable[[Mapping[bytes, float]], Mapping[bytes, float] | None]
 """From the scores of an entry to those that it shall have; None leaves it as it is, none at all removes it."""
 
 
+class Attempt(NamedTuple):
+    """The entries that were changed, those that another process has changed meanwhile, and how many were damaged."""
+
+    changed: list[EntryKeys]
+    missed: list[EntryKeys]
+    damaged: int
+
+
 def rewrite(
     state: StoreState, entries: Sequence[EntryKeys], read: Callable[[EntryKeys], Command], change: Change
 ) -> Operation[int]:
@@ -33,20 +41,38 @@ def rewrite(
     are removed, and count.
     """
     changed = 0
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         if not entries:
             return changed
-        replies = yield from run_script(state.where, "find_document", [read(keys) for keys in entries])
-        damages: list[Damage] = []
-        calls: dict[EntryKeys, Command] = {}
-        for keys, blob in zip(entries, replies, strict=True):
-            known = unpack_scores(state, keys.scores, blob or b"", damages)
-            wanted = None if known is None else change(known)
-            if wanted is not None:
-                block = codec.pack(keys.scores, wanted.items(), state.layout.signing_key) if wanted else b""
-                calls[keys] = script("replace").by_digest(keys, blob, block)
-        yield from discard(state, damages)
-        done = (yield from run_script(state.where, "replace", list(calls.values()))) if calls else []
-        changed += len(damages) + done.count(1)
-        entries = [keys for keys, is_done in zip(calls, done, strict=True) if not is_done]
-    raise TransientStoreError(f"{state.where}: an entry was changed {_ATTEMPTS} times while it was to be rewritten")
+        attempt = yield from rewrite_once(state, entries, read, change)
+        changed += len(attempt.changed) + attempt.damaged
+        entries = attempt.missed
+    raise too_busy(state)
+
+
+def rewrite_once(
+    state: StoreState, entries: Sequence[EntryKeys], read: Callable[[EntryKeys], Command], change: Change
+) -> Operation[Attempt]:
+    """One attempt of ``rewrite``."""
+    replies = yield from run_script(state.where, "find_document", [read(keys) for keys in entries])
+    damages: list[Damage] = []
+    calls: dict[EntryKeys, Command] = {}
+    for keys, blob in zip(entries, replies, strict=True):
+        known = unpack_scores(state, keys.scores, blob or b"", damages)
+        wanted = None if known is None else change(known)
+        if wanted is not None:
+            block = codec.pack(keys.scores, wanted.items(), state.layout.signing_key) if wanted else b""
+            calls[keys] = script("replace").by_digest(keys, blob, block)
+    yield from discard(state, damages)
+    done = (yield from run_script(state.where, "replace", list(calls.values()))) if calls else []
+    outcomes = list(zip(calls, done, strict=True))
+    return Attempt(
+        [keys for keys, is_done in outcomes if is_done],
+        [keys for keys, is_done in outcomes if not is_done],
+        len(damages),
+    )
+
+
+def too_busy(state: StoreState) -> TransientStoreError:
+    """The error for an entry that others change all the time."""
+    return TransientStoreError(f"{state.where}: an entry was changed {ATTEMPTS} times while it was to be rewritten")

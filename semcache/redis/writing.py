@@ -1,6 +1,7 @@
 """Writes entries and adds scores to them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
@@ -12,13 +13,16 @@ from semcache.redis.damage import Damage, discard, read_scores
 from semcache.redis.ensure import ensure_index
 from semcache.redis.lease import lease_key
 from semcache.redis.operation import Operation, StoreState, packed_vector, run_script
-from semcache.redis.rewriting import EntryKeys, rewrite
+from semcache.redis.rewriting import ATTEMPTS, Change, EntryKeys, rewrite_once, too_busy
 
 _FEW = 15
 """Scores in a block that counts as small. A block more costs a read 0.7 us, as much as 24 scores, signed 1.2 us."""
 _TIDY_BYTES = 64 * codec.RECORD_BYTES
 """A small block that makes an entry grow beyond a multiple of this has all blocks made one: every fourth at most, and
 after 45 of a single score. Two more round trips, after the answer."""
+
+_SPARE = 8
+"""One in so many scores of a full entry is left free when room is made."""
 
 
 def remember(
@@ -64,7 +68,7 @@ def remember_many(
             yield from ensure_index(state, tenant)
         lengths = yield from run_script(state.where, "remember", list(calls.values()))
         for place, length in zip(calls, lengths, strict=True):
-            is_stored[place] = yield from _settle(state, tenant, new[place], length)
+            is_stored[place] = yield from _settle(state, tenant, new[place], calls[place], length)
     return is_stored
 
 
@@ -91,7 +95,7 @@ def _call(state: StoreState, tenant: str, new: NewScores, ttl_s: float | None, l
     )
 
 
-def _settle(state: StoreState, tenant: str, new: NewScores, length: object) -> Operation[bool]:
+def _settle(state: StoreState, tenant: str, new: NewScores, call: Command, length: object) -> Operation[bool]:
     """Whether the scores were stored, by the length of the entry that remember.lua gave; makes room where it is full.
 
     Many small blocks are made one: each costs bytes, and time with every read.
@@ -101,18 +105,34 @@ def _settle(state: StoreState, tenant: str, new: NewScores, length: object) -> O
         return False
     layout = state.layout
     keys = EntryKeys(layout.keys.vector(tenant, new.query), layout.keys.scores(tenant, new.query))
-    added = dict(new.scores[: layout.max_scores])
-
-    def newest(known: Mapping[bytes, float]) -> Mapping[bytes, float]:
-        others = {document: score for document, score in known.items() if document not in added}
-        return dict(list({**others, **added}.items())[-layout.max_scores :])
-
+    added, most = dict(new.scores[: layout.max_scores]), layout.max_scores
     if length == 0:
-        return (yield from rewrite(state, [keys], _read, newest)) == 1
+        # Not to the brim, or every later write would find the entry full, and rewrite it.
+        kept = max(len(added), most - most // _SPARE)
+        return (yield from _make_room(state, keys, call, partial(_newest, added, kept)))
     before = length - codec.bytes_of(len(new.scores), layout.signing_key)
     if before > 0 and len(new.scores) <= _FEW and before // _TIDY_BYTES != length // _TIDY_BYTES:
-        yield from rewrite(state, [keys], _read, newest)
+        # Once: the scores are stored, and another process that writes at this moment will tidy up another time.
+        yield from rewrite_once(state, [keys], _read, partial(_newest, added, most))
     return True
+
+
+def _make_room(state: StoreState, keys: EntryKeys, call: Command, newest: Change) -> Operation[bool]:
+    """Store scores for which the entry has no room, in the place of its oldest ones."""
+    for _ in range(ATTEMPTS):
+        if (yield from rewrite_once(state, [keys], _read, newest)).changed:
+            return True
+        # Another process was faster, and mostly there is room now; or the entry has expired, or was damaged.
+        (length,) = yield from run_script(state.where, "remember", [call])
+        if length:
+            return True
+    raise too_busy(state)
+
+
+def _newest(added: Mapping[bytes, float], most: int, known: Mapping[bytes, float]) -> Mapping[bytes, float]:
+    """The scores of an entry with those that are added; without the oldest of them, where they are too many."""
+    others = {document: score for document, score in known.items() if document not in added}
+    return dict(list({**others, **added}.items())[-most:])
 
 
 def _read(keys: EntryKeys) -> Command:

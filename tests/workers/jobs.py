@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.events import CacheFailed, Event, LeaseAwaited
 from semcache.protocols import FloatArray, Pair
+from semcache.redis.client.connection import RedisConnection
+from semcache.redis.store import RedisStore
 from semcache.settings import Settings
 from tests.fakes import WordEmbedder
 from tests.scripted import PATIENCE_S
@@ -66,3 +68,44 @@ def ask(gate: Gate, url: str, namespace: str, query: str, changed: dict[str, Any
     waits = [event.outcome for event in events if isinstance(event, LeaseAwaited)]
     failures = [event.step for event in events if isinstance(event, CacheFailed)]
     return {"status": ranking.status.value, "scores": ranking.scores, "waits": waits, "failures": failures}
+
+
+class Appends(NamedTuple):
+    """What each of several processes writes: so many times, in turn to so many entries of at most ``max_scores``."""
+
+    url: str
+    namespace: str
+    writes: int
+    entries: int
+    max_scores: int = 4096
+
+
+def append(_: Gate, what: Appends, worker: int) -> list[str]:
+    """Add scores to entries; the failures and events."""
+    seen: list[str] = []
+    with RedisConnection(what.url, timeout_s=_FEW_S) as connection:
+        store = store_of(connection, what, on_event=lambda event: seen.append(repr(event)))
+        for number in range(what.writes):
+            scores = written(worker, number)
+            if not store.remember("", entry_of(what, number), None, list(scores.items())):
+                seen.append(f"{number} was not stored")
+    return seen
+
+
+def store_of(connection: RedisConnection, what: Appends, **options: Any) -> RedisStore:
+    """The store that all processes write to."""
+    layout = {"namespace": what.namespace, "reranker": "r", "embedder": "e", "dims": 16, "ttl_s": 600.0}
+    return RedisStore(connection, **layout, max_scores=what.max_scores, **options)  # type: ignore[arg-type]
+
+
+def entry_of(what: Appends, number: int) -> str:
+    """The query that a write goes to."""
+    return f"query {number % what.entries}"
+
+
+def written(worker: int, number: int) -> dict[bytes, float]:
+    """The scores of one write: some that no other process writes, and one that all of them do."""
+    own = {
+        (worker << 64 | number << 8 | place).to_bytes(16, "big"): number + place / 8 for place in range(1 + number % 3)
+    }
+    return own | {(number % 5).to_bytes(16, "little"): 7.0}
