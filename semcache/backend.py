@@ -5,13 +5,15 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary, ref
 
-from semcache.embedders.checked import unit_rows, unit_vectors
-from semcache.errors import ConfigurationError, EmbedderError
+from semcache.embedders.queries import QueryEmbedder
+from semcache.errors import ConfigurationError
 from semcache.events import Event
 from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
 from semcache.identity.subjects import EmbedderSubject
+from semcache.migration.migrator import Migrator
+from semcache.migration.serving import ServedMigration
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection
@@ -19,24 +21,22 @@ from semcache.redis.layout import LayoutOptions
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
 from semcache.runtime.background import Background
-from semcache.runtime.foreign_errors import called
 from semcache.runtime.forking import ForkSafeLock
-from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread, in_own_thread
+from semcache.runtime.threads import in_own_thread
 from semcache.settings import Cache as CacheKnobs
+from semcache.settings import Migration as MigrationKnobs
 from semcache.settings import Reuse as ReuseKnobs
 
 # Scores that no other process will read need not be kept for longer than a process usually lives.
 _PRIVATE_TTL_S = 24 * 3600.0
 
+_MIGRATION = MigrationKnobs()
+"""The defaults stand in the settings, each with its reason."""
+
 _MOST_WRITES = 64
 """What requests left to be stored after their answers. They come from a moment of slowness: soon Redis is quick again,
 or left alone, and what waits is refused."""
 _CLOSING_S = 5.0
-
-EMBEDDER_PATIENCE_S = 1.0
-"""What a request without a deadline waits for the vector of its query, once the model is known to be loaded. A query
-takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100. It is half of the time in which
-rerankers have to answer (monitor.p95_threshold_s): so much of a deadline is the embedder's, too."""
 
 
 class _Scope(Protocol):
@@ -51,7 +51,8 @@ class Backend:
 
     ``observers`` are told every event that happens over this backend; they never change. ``policy`` is what the user
     allows. ``embedder_name`` is what entries are kept under: the embedder's name, unless its vectors are not those of
-    the first embedder of that name. Safe to use from several threads.
+    the first embedder of that name. ``former`` is the embedder that entries are migrated from, ``migration`` how. Safe
+    to use from several threads.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Backend:
         ttl_s: float | None,
         observers: Sequence[Observer],
         reuse_knobs: ReuseKnobs,
+        former: Embedder | None = None,
+        migration: MigrationKnobs = _MIGRATION,
     ) -> None:
         self.connection = connection
         self.observers: tuple[Observer, ...] = tuple(observers)
@@ -74,9 +77,6 @@ class Backend:
         self._restricted: dict[str, FlowPolicy] = {}
         # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
-        # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
-        self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
-        self._is_embedder_loaded = False
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
@@ -87,13 +87,16 @@ class Backend:
         self.variants: VariantStore = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
         self.settled: SettledScopes = SettledScopes()
         self.embedder_name: str = embedder.name
-        self._embedder_identity = Identity(
-            EmbedderSubject(embedder),
-            VariantStore(connection, knobs.namespace, "embedder", ttl_s),
-            on_event=self.on_event,
-            on_moved=self._move_embedder,
-        )
-        self._embedder_identity.start()
+        embedders = VariantStore(connection, knobs.namespace, "embedder", ttl_s)
+        identity = Identity(EmbedderSubject(embedder), embedders, on_event=self.on_event, on_moved=self._move_embedder)
+        self._queries = QueryEmbedder(embedder, identity.verify)
+        # Before anything is asked of the server, so that an embedder that stands for both is refused at once.
+        self.migration: ServedMigration | None = None
+        if former is not None:
+            self.migration = ServedMigration(
+                former, embedder, migration, embedders, self.embed, policy.max_query_chars, self.on_event
+            )
+        identity.start()
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
         """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing.
@@ -114,10 +117,13 @@ class Backend:
     def _new_stores(self, reranker: str, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
         layout = self._layout(reranker, listwise)
         on_event = partial(self._on_store_event, reranker, listwise)
-        return (
-            RedisStore(self.connection, on_event=on_event, **layout),
-            AsyncRedisStore(self.connection, on_event=on_event, **layout),
-        )
+        source = None
+        if self.migration is not None and not is_private(reranker):
+            source = self.migration.source(layout, self.connection.where, on_event)
+        store = RedisStore(self.connection, on_event=on_event, source=source, **layout)
+        if self.migration is not None and source is not None:
+            self.migration.move_by_traffic(store, source)
+        return store, AsyncRedisStore(self.connection, on_event=on_event, source=source, **layout)
 
     def _layout(self, reranker: str, listwise: bool) -> LayoutOptions:
         is_kept = self.ttl_s is not None and self.ttl_s < _PRIVATE_TTL_S
@@ -223,40 +229,30 @@ class Backend:
         notify(counters, event)
 
     def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
-        """Unit vectors of texts, one row each. Raises DeadlineExceededError after ``timeout_s`` seconds.
-
-        Without a time, a single text has ``EMBEDDER_PATIENCE_S``, once the embedder has answered. A model that is still
-        loading goes on with it, so that a later call finds it loaded.
-        """
-        embed = partial(self._embed, texts)
-        timeout_s = self._patience_s(texts, timeout_s)
-        # Without a deadline the caller would only wait for the other thread.
-        if timeout_s is None:
-            return in_fresh_thread(embed)
-        return self._threads.call(embed, f"embedder {self.embedder.name}", timeout_s)
+        """Unit vectors of texts, one row each; see ``QueryEmbedder.embed``."""
+        return self._queries.embed(texts, timeout_s)
 
     async def aembed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """``embed`` without blocking the event loop."""
-        embed = partial(self._embed, texts)
-        timeout_s = self._patience_s(texts, timeout_s)
-        return await self._threads.acall(embed, f"embedder {self.embedder.name}", timeout_s)
+        return await self._queries.aembed(texts, timeout_s)
 
-    def _patience_s(self, texts: Sequence[str], timeout_s: float | None) -> float | None:
-        # Of many texts nothing is known of how long they may take, and a model may load for long.
-        is_limited = timeout_s is None and self._is_embedder_loaded and len(texts) == 1
-        return EMBEDDER_PATIENCE_S if is_limited else timeout_s
+    def migrator(self, stores: Sequence[RedisStore]) -> Migrator:
+        """Moves the entries of these stores that were written with the former embedder.
 
-    def _embed(self, texts: Sequence[str]) -> FloatArray:
-        # Checked here, since an embedder of the caller's own is believed otherwise. Of several texts one without a
-        # vector must not spoil the others: the store neither keeps NaN nor searches by it, and says so.
-        check = unit_vectors if len(texts) == 1 else unit_rows
-        name = self.embedder.name
-        answer = called(partial(self.embedder.embed, texts), name, EmbedderError)
-        self._is_embedder_loaded = True
-        vectors = check(answer, texts, self.embedder.dims, name)
-        # Before anything is looked for by these vectors, or stored with them.
-        self._embedder_identity.verify()
-        return vectors
+        Raises ConfigurationError where there is none.
+        """
+        if self.migration is None:
+            raise ConfigurationError(
+                "there is nothing to migrate from; name the former embedder in migration.from_model, or pass it as "
+                "migrate_from"
+            )
+        return Migrator(
+            stores,
+            self.embed,
+            server_share=self.migration.knobs.server_share,
+            max_query_chars=self.policy.max_query_chars,
+            on_event=self.on_event,
+        )
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
@@ -273,7 +269,9 @@ class Backend:
 
     def _end_work(self) -> None:
         self.writes.drain(_CLOSING_S)
-        self._threads.end()
+        self._queries.end()
+        if self.migration is not None:
+            self.migration.close(_CLOSING_S)
 
     def __repr__(self) -> str:
         return f"<Backend at {self.connection.where} with {self.embedder.name}>"

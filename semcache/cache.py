@@ -18,6 +18,7 @@ from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
 from semcache.flow.calls import Calls, ScoreDocuments
+from semcache.flow.former import FormerEmbedding
 from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
@@ -26,10 +27,11 @@ from semcache.flow.results import find_results, ranks
 from semcache.flow.run import arun, run
 from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import guard_of
+from semcache.migration.migrator import Migrator
 from semcache.observers import OutageLog, checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
-from semcache.redis.store import AsyncRedisStore, RedisStore, follow
+from semcache.redis.store import AsyncRedisStore, RedisStore, follow, is_searching_source
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
 
 
@@ -43,9 +45,10 @@ class RedisSemanticCache:
     sees that it asks something else. ``ttl`` is in seconds; None means no expiry. ``reranker`` names
     the model that computes the scores: caches of different names share nothing. ``text`` says what of a document is
     scored: a function that gives its text, or names of fields, which are joined by line breaks; None means
-    ``semcache.documents.text_of``. ``observers`` are told every event over this cache, those of rerankers over it
-    included. ``eager`` calls ``warmup`` at once. An argument that is not given comes from ``settings`` (environment and
-    YAML unless given), which have all other knobs too.
+    ``semcache.documents.text_of``. ``migrate_from`` is the embedder that entries were written with before (a model or
+    an embedder; None: no migration): they are read, too, and ``migrator`` moves them. ``observers`` are told every
+    event over this cache, those of rerankers over it included. ``eager`` calls ``warmup`` at once. An argument that is
+    not given comes from ``settings`` (environment and YAML unless given), which have all other knobs too.
 
     No method waits for Redis longer than its timeouts. Only ``forget`` and ``clear`` raise when Redis cannot be asked;
     in all others a step that fails finds nothing, and is an event. A Redis that answers but cannot be used (no
@@ -70,6 +73,7 @@ class RedisSemanticCache:
         reranker: str = "default",
         guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         text: TextOf | None = None,
+        migrate_from: object = FROM_SETTINGS,
         settings: Settings | None = None,
         observers: Sequence[Observer] = (),
         eager: bool = False,
@@ -90,10 +94,21 @@ class RedisSemanticCache:
         policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars, prune=prune)
         # Models are loaded before anything is opened that a failure would leave open.
         embedder = adapt_embedder(model, backend=settings.embedder.backend)
+        former = given(migrate_from, settings.migration.from_model)
+        if former is not None:
+            former = adapt_embedder(former, backend=settings.migration.from_backend)
         connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))
         try:
             self.backend: Backend = Backend(
-                connection, embedder, policy, settings.cache, lifetime_s, observers, settings.reuse
+                connection,
+                embedder,
+                policy,
+                settings.cache,
+                lifetime_s,
+                observers,
+                settings.reuse,
+                former,
+                settings.migration,
             )
             self.backend.belong_to(self)
             self._owns_backend = True
@@ -220,8 +235,10 @@ class RedisSemanticCache:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
         neighbours = self.backend.knobs.neighbours if k is None else k
         store, embed, on_event = self.store, self.backend.embed, self.on_event
-        read, near = store.read_document_vectors, store.find_near
-        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near)
+        read, near, former = store.read_document_vectors, store.find_near, FormerEmbedding()
+        if self.backend.migration is not None:
+            former = FormerEmbedding(self.backend.migration.queries.embed, partial(is_searching_source, store))
+        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near, former=former)
 
     def async_calls(
         self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
@@ -229,8 +246,10 @@ class RedisSemanticCache:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
         neighbours = self.backend.knobs.neighbours if k is None else k
         store, embed, on_event = self.async_store, self.backend.aembed, self.on_event
-        read, near = store.read_document_vectors, store.find_near
-        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near)
+        read, near, former = store.read_document_vectors, store.find_near, FormerEmbedding()
+        if self.backend.migration is not None:
+            former = FormerEmbedding(self.backend.migration.queries.aembed, partial(is_searching_source, store))
+        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near, former=former)
 
     @property
     def _budget_s(self) -> float:
@@ -369,6 +388,17 @@ class RedisSemanticCache:
     async def aclear(self) -> int:
         """``clear`` for an event loop."""
         return await self.async_store.clear()
+
+    def migrator(self) -> Migrator:
+        """Moves what was remembered with the former embedder into the scope of the present one.
+
+        That of this cache, of its lists, and of the one reranker over it. Raises ConfigurationError without a migration
+        (setting ``migration.from_model``, or ``migrate_from``).
+
+        Example:
+            >>> cache.migrator().run(progress=print)
+        """
+        return self.backend.migrator([cache.store for cache in self._everywhere()])
 
     def get(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
         """The caller's documents in the order of ``set`` for this query or a trusted one; None unless all are known.

@@ -128,7 +128,7 @@ def test_embedding_goes_on_in_the_background_and_the_next_request_finds_the_mode
 def test_without_a_deadline_an_embedder_that_hangs_is_waited_for_no_longer_than_others(
     redis_url: str, knobs: Settings, embedder: LoadingEmbedder, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semcache.backend.EMBEDDER_PATIENCE_S", DEADLINE_S)
+    monkeypatch.setattr("semcache.embedders.queries.EMBEDDER_PATIENCE_S", DEADLINE_S)
     told: list[Any] = []
     with RedisSemanticCache(redis_url, embedder, settings=knobs, observers=[told.append]) as cache:
         reranker = CachedReranker(CountingReranker(), cache)

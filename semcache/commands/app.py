@@ -13,6 +13,7 @@ from semcache.commands.demo.command import demo
 from semcache.commands.doctor.command import doctor
 from semcache.commands.group import Commands
 from semcache.commands.inspect.command import inspect
+from semcache.commands.migrate import migrate
 from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 from semcache.commands.size import size
@@ -39,7 +40,7 @@ app.command()(inspect)
 app.command()(export)
 app.command("import")(load)
 app.add_typer(redis, name="redis")
-for _command in (serve, demo, size, calibrate, bench, breaker):
+for _command in (serve, demo, size, calibrate, bench, breaker, migrate):
     app.command()(_command)
 
 

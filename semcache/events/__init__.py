@@ -15,6 +15,7 @@ from semcache.events.cache import (
     OptionIgnored,
     VectorRefused,
 )
+from semcache.events.migration import MigrationAdvanced, MigrationEnded
 from semcache.events.requests import (
     Degraded,
     LeaseAwaited,
@@ -60,6 +61,8 @@ __all__ = [
     "IdentityChanged",
     "IndexCreated",
     "LeaseAwaited",
+    "MigrationAdvanced",
+    "MigrationEnded",
     "NeighboursSkipped",
     "OptionIgnored",
     "PipelineOpened",
@@ -112,4 +115,6 @@ Event = (
     | Repaired
     | RepairDropped
     | IdentityChanged
+    | MigrationAdvanced
+    | MigrationEnded
 )

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from semcache.causes import cause_of
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError, StoreLeftAloneError
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
+from semcache.flow.former import FormerEmbedding, embedding_time
 from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
     AwaitScores,
@@ -35,17 +36,15 @@ StoreT = TypeVar("StoreT", bound=Store | AsyncStore)
 Call = Callable[[], Any]
 """Performs one step. Its result is the answer, or in an event loop the awaitable of the answer."""
 
-# How much of the time until the deadline a query may be embedded. It takes 5 to 40 ms on a CPU
-# (benchmarks/results/embedding.md), so only a model that is loading or hangs takes half of a deadline that leaves a
-# reranker time at all. The request then goes on without the cache's help, and the reranker has the other half.
-_EMBEDDING_SHARE = 0.5
-
 # How much of it the store may take of a request at most, if that is less than its budget.
 _STORE_SHARE = 0.5
 
 # How much of it a cheaper reranker may take to say what need not be asked. It is used where it costs a fifth of the
 # primary or less, which has most of the time left when that was in vain.
 _CHEAP_SHARE = 0.2
+
+
+_NO_FORMER = FormerEmbedding()
 
 
 class EmbedTexts(Protocol):
@@ -73,6 +72,7 @@ class FindNear(Protocol):
         min_similarity: float,
         documents: Sequence[Sequence[bytes]],
         lease: Lease | None = None,
+        former: FloatArray | None = None,
     ) -> Any: ...
 
 
@@ -87,7 +87,7 @@ class Calls(Generic[StoreT]):
     leaves that to ``find_neighbours`` of the store. ``budget_s`` is how long one request may wait for the store, all
     its steps together; None for no such limit. A request that has used up half of that hands over what it has to store
     to ``write_later``. ``score_cheaply`` is the scorer of a ``Cascade``, or its ``ascore``.
-    ``leases`` deals with those of flows that have some.
+    ``leases`` deals with those of flows that have some; ``former`` embeds for a search of what is migrated.
     """
 
     store: StoreT
@@ -103,6 +103,7 @@ class Calls(Generic[StoreT]):
     near: FindNear | None = None
     score_cheaply: Callable[..., Any] | None = None
     leases: LeaseCalls | None = None
+    former: FormerEmbedding = _NO_FORMER
 
     def budget(self, deadline: float | None) -> TimeBudget | None:
         """The time that a request may wait for the store."""
@@ -133,7 +134,8 @@ class Calls(Generic[StoreT]):
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
                 if isinstance(step, FindNeighbours) and self.near is not None:
-                    return _read_beside([step], (yield self._near_call([step], self.near)))[0]
+                    former = yield from self.former.vectors([step], deadline, self.on_event)
+                    return _read_beside([step], (yield self._near_call([step], self.near, former)))[0]
                 if isinstance(step, Embed):
                     return (yield from _timed([step], self._cache_call(step, deadline)))[0]
                 if isinstance(step, AwaitScores) and self.leases is not None:
@@ -161,7 +163,11 @@ class Calls(Generic[StoreT]):
                     raise
             return scored
         near = self.near if isinstance(steps[0], FindNeighbours) else None
-        together = self._joint_call(steps) if near is None else self._near_call(steps, near)
+        if near is None:
+            together = self._joint_call(steps)
+        else:
+            former = yield from self.former.vectors(steps, None, self.on_event)
+            together = self._near_call(steps, near, former)
         if together is None:
             answers = []
             for step in steps:
@@ -183,8 +189,7 @@ class Calls(Generic[StoreT]):
             case FindNeighbours(tenant, vector, min_similarity):
                 call = partial(self.store.find_neighbours, tenant, vector, self.neighbours, min_similarity)
             case Embed(query):
-                within = () if deadline is None else ((deadline - monotonic()) * _EMBEDDING_SHARE,)
-                call = partial(self.embed, [query], *within)
+                call = partial(self.embed, [query], *embedding_time(deadline))
             case ReadVector(tenant, query):
                 call = partial(self.store.read_vector, tenant, query)
             case ReadDocumentVectors(tenant, fingerprints) if self.document_vectors is not None:
@@ -224,11 +229,12 @@ class Calls(Generic[StoreT]):
             return lambda: self.store.find_neighbours_many(first.tenant, vectors, self.neighbours, lowest)
         return None
 
-    def _near_call(self, steps: Sequence[FindNeighbours], near: FindNear) -> Call:
+    def _near_call(self, steps: Sequence[FindNeighbours], near: FindNear, former: FloatArray | None) -> Call:
         tenant, lowest = steps[0].tenant, min(step.min_similarity for step in steps)
         vectors, documents = [step.vector for step in steps], [step.documents for step in steps]
         leases = () if steps[0].lease is None else (steps[0].lease,)
-        return partial(near, tenant, vectors, self.neighbours, lowest, documents, *leases)
+        found = partial(near, tenant, vectors, self.neighbours, lowest, documents, *leases)
+        return found if former is None else partial(found, former=former)
 
     def _score_call(
         self, step: Score, deadline: float | None, started: float | None = None, *, is_patient: bool = False

@@ -127,7 +127,7 @@ def _find_near(
     """The neighbours of a query of which ``exact`` is known, and whether they answer by themselves."""
     # Read with the neighbours, since a round trip of its own would be longer than the search.
     documents = request.fingerprints if policy.is_pruning and not listwise and is_prunable(request) else ()
-    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents, lease)
+    searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents, lease, request.query)
     found: Sequence[Neighbour] = yield searching
     near = _other_entries(request, found, rule.reuse_threshold, is_exact_known=exact is not None)
     reuse = yield from _reuse(request, policy, rule, exact, near, searching, reranker, listwise)

@@ -47,7 +47,9 @@ def find_results(request: Request, documents: Sequence[D], policy: FlowPolicy) -
     order = None if exact is None else _order(request, exact)
     if order is None and policy.reuse is not None and len(request.query) <= policy.max_query_chars:
         vector = yield Embed(request.query)
-        near: Sequence[Neighbour] = () if vector is None else (yield FindNeighbours(request.tenant, vector))
+        near: Sequence[Neighbour] = (
+            () if vector is None else (yield FindNeighbours(request.tenant, vector, query=request.query))
+        )
         alike, _ = yield from trusted(request, policy, policy.reuse.trust_threshold, near)
         orders = (_order(request, neighbour.scores) for neighbour in alike)
         order = next((order for order in orders if order is not None), None)

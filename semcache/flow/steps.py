@@ -65,7 +65,8 @@ class FindNeighbours:
     In the same round trip the driver reads into ``earlier`` how much better than the others ``documents``, given by
     their fingerprints, scored for earlier queries; nan where nothing is known, None without any. ``similarities`` are
     those of all entries that were found, the ones below ``min_similarity`` too, the greatest first. The ``lease``, if
-    there is one, is claimed in the same round trip, too.
+    there is one, is claimed in the same round trip, too. ``query`` is what the vector stands for: while entries are
+    migrated, another embedder is asked for a vector of it.
     """
 
     tenant: str
@@ -73,6 +74,7 @@ class FindNeighbours:
     min_similarity: float = -1.0
     documents: tuple[bytes, ...] = ()
     lease: Lease | None = field(default=None, compare=False)
+    query: str = field(default="", compare=False, repr=False)
     earlier: Floats | None = field(default=None, init=False, compare=False, repr=False)
     similarities: Sequence[float] = field(default=(), init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)

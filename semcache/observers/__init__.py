@@ -8,6 +8,7 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
                   EntriesEstimated, EntryDamaged, VectorRefused, LeaseAwaited
     Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
     Sentinel      PrimaryChanged
+    migration     MigrationAdvanced, MigrationEnded
     trust         TrustRefused, TrustChanged, AuditDropped
     pruning       PruningChanged, PruningMeasured
     rerankers     RungFailed, RungRecovered, BreakerChanged, BatchScored, IdentityChanged

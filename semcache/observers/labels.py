@@ -26,7 +26,7 @@ PAIRS = ("asked", "reused", "skipped", "cheap")
 
 STEPS = (
     *("ReadExact", "ReadVector", "FindNeighbours", "ReadDocumentVectors", "Remember", "Embed", "ScoreCheaply"),
-    *("Connect", "Topology", "Discard", "Identity", "Quality", "Learn", "EmbedDocuments", "Breaker"),
+    *("Connect", "Topology", "Discard", "Identity", "Quality", "Learn", "EmbedDocuments", "Breaker", "Migration"),
 )
 """``step`` of ``CacheFailed``: steps of requests, then what no request waits for."""
 
@@ -62,6 +62,7 @@ SIGNS = ("negative", "positive")
 DIRECTIONS = ("tightened", "relaxed")
 IDENTITIES = ("different", "failed", "uninformative", "unrepeatable", "identified")
 AUDITS_DROPPED = ("queue", "busy", "degraded", "awaited", "closed", "error", *("open", "deadline"))
+MIGRATIONS = ("moved", "cleaned")
 REPAIRS_DROPPED = ("full", "error", "loop")
 STATES: tuple[str, ...] = tuple(State)
 

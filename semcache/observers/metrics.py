@@ -148,6 +148,15 @@ ENTRIES = Metric(
 )
 OPTIONS_IGNORED = _counter("options_ignored", "Options of the Redis url that were left out", ("option",))
 INDEXES = _counter("index_creations", "Vector indexes created, at first or after they had vanished", unit="indexes")
+MIGRATION_PAGES = _counter(
+    "migration_pages", "Pages of the entries of a former embedder that were looked at", unit="pages"
+)
+MIGRATIONS = _counter(
+    "migrations_ended",
+    "Runs that moved the entries of a former embedder, or removed them",
+    ("outcome",),
+    labels.single(labels.MIGRATIONS),
+)
 NEIGHBOURS_SKIPPED = _counter("neighbours_skipped", "Neighbours found whose scores had expired", unit="neighbours")
 DAMAGED = _counter(
     "entries_damaged",

@@ -51,7 +51,7 @@ def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
     Raises IndexMismatchError when an index of that name exists and does not fit.
     """
     family = state.layout.keys.family(tenant)
-    if family.index in state.checked_indexes:
+    if family.index in state.checked_indexes or not state.creates_indexes:
         return
     if not (yield from _exists(state, family)):
         error = yield CreateIndex(schema_of(family, tenant != "", state.layout.attributes))

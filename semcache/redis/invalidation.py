@@ -21,7 +21,8 @@ def forget(
     With a query, no tenant means the empty one; with a document, it means all tenants. Query and document together
     remove that document from that entry. Entries left without scores are removed. Kept vectors of documents, and
     what their scores for earlier queries were, go, too, and are not counted. Looking for a document or a tenant goes
-    through all keys of the server.
+    through all keys of the server. While entries are migrated, it is done in both scopes, and an entry of both may
+    count twice.
 
     Example:
         store.forget(query="how far is the moon")
@@ -31,6 +32,18 @@ def forget(
         raise InvalidInputError(
             f"a document's fingerprint has {FINGERPRINT_BYTES} bytes, got {len(document)}; see document_fingerprint()"
         )
+    if document is None and query is None and tenant is None:
+        raise InvalidInputError(
+            "nothing to forget: give a query, a document or a tenant, or call clear() to forget all"
+        )
+    # The former scope first: what was moved from there meanwhile is then found in the present one (carry.lua).
+    former = 0
+    if state.source is not None:
+        former = yield from _forget(state.source.state, tenant, query, document)
+    return former + (yield from _forget(state, tenant, query, document))
+
+
+def _forget(state: StoreState, tenant: str | None, query: str | None, document: bytes | None) -> Operation[int]:
     if query is not None:
         keys = EntryKeys(state.layout.keys.vector(tenant or "", query), state.layout.keys.scores(tenant or "", query))
         if document is not None:
@@ -41,13 +54,15 @@ def forget(
         yield from forget_document_vectors(state, tenant, document)
         yield from forget_earlier(state, tenant, document)
         return (yield from _forget_document(state, tenant, document))
-    if tenant is not None:
-        return (yield from _forget_all(state, tenant))
-    raise InvalidInputError("nothing to forget: give a query, a document or a tenant, or call clear() to forget all")
+    return (yield from _forget_all(state, tenant))
 
 
 def clear(state: StoreState) -> Operation[int]:
-    """Remove all entries of this namespace and these models, of all tenants; how many there were."""
+    """Remove all entries of this namespace and these models, of all tenants; how many there were.
+
+    While entries are migrated, it is done in both scopes, as by ``forget``.
+    """
+    former = 0 if state.source is None else (yield from clear(state.source.state))
     # The indexes go first. Otherwise the server would take every vector out of the graph on its own, 0.66 ms each at
     # 100,000 entries (benchmarks/results/recall.md).
     for reply in (yield [("FT.DROPINDEX", family.index) for family, _ in state.layout.keys.families(None)]):
@@ -56,7 +71,7 @@ def clear(state: StoreState) -> Operation[int]:
     # Between the two lines another thread may have searched, missed the index and made it anew. Then this store
     # checks that index once more.
     state.checked_indexes.clear()
-    return (yield from _forget_all(state, None))
+    return former + (yield from _forget_all(state, None))
 
 
 def _forget_document(state: StoreState, tenant: str | None, document: bytes) -> Operation[int]:

@@ -53,6 +53,7 @@ class KeySpace:
     ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py
     ``{base}:z``, ``{base}:l``    both    what pruning was seen to cost, and sums it is learned from; pruning_state.py
     ``{base}:c:{<id>}:<name>``    STRING  token of the process that computes a request, see lease.py
+    ``{base}:m``, ``{base}:ml``   STRING  how far entries were moved here, and who moves them; migration_state.py
     ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
     ============================  ======  ===================================================================
 
@@ -135,6 +136,16 @@ class KeySpace:
     def document_counts(self) -> bytes:
         """The key of the numbers of vectors and of documents known from earlier queries that were written."""
         return f"{self.base}:n".encode()
+
+    @property
+    def migration(self) -> bytes:
+        """The key that says how far the entries of a former embedder were moved here."""
+        return f"{self.base}:m".encode()
+
+    @property
+    def migration_lease(self) -> bytes:
+        """The key that names the process that moves them."""
+        return f"{self.base}:ml".encode()
 
     def preflight(self, kind: str, name: str) -> bytes:
         """A key that no index covers; keys of one name share a slot."""

@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import numpy as np
 from redis.exceptions import NoScriptError
@@ -27,6 +27,9 @@ from semcache.redis.client.commands import Command, RedisStep, script
 from semcache.redis.client.failures import translated
 from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.sizes import Sizes
+
+if TYPE_CHECKING:
+    from semcache.redis.source import Source
 
 T = TypeVar("T")
 
@@ -49,7 +52,8 @@ class StoreState:
     - ``rng`` draws the lifetimes of entries. ``Random.uniform`` takes one number from the generator, atomically.
 
     ``clock`` gives the time of day in seconds, which entries are stamped with. ``on_event`` is called in the thread
-    that carries out the operation. ``where`` names the server in messages, without its password.
+    that carries out the operation. ``where`` names the server in messages, without its password. ``source`` is what
+    entries are migrated from, None mostly. A store that does not create indexes finds nothing where one is missing.
     """
 
     layout: Layout
@@ -59,6 +63,8 @@ class StoreState:
     clock: Clock
     sizes: Sizes
     checked_indexes: set[str] = field(default_factory=set)
+    source: "Source | None" = None
+    creates_indexes: bool = True
 
     @classmethod
     def of(
@@ -68,10 +74,12 @@ class StoreState:
         on_event: Callable[[Event], None] = lambda event: None,
         rng: random.Random | None = None,
         clock: Clock = time.time,
+        source: "Source | None" = None,
         **layout: Unpack[LayoutOptions],
     ) -> Self:
         """The state of a new store. Raises ConfigurationError for impossible options."""
-        return cls(Layout.of(**layout), where, on_event, rng or random.Random(), clock, Sizes(clock))
+        options = Layout.of(**layout)
+        return cls(options, where, on_event, rng or random.Random(), clock, Sizes(clock), source=source)
 
     def move(self, layout: Layout) -> None:
         """Work elsewhere from the next operation on."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from semcache.causes import cause_of
 from semcache.entries.entry import Neighbour, Scores
-from semcache.errors import InvalidInputError
-from semcache.events import NeighboursSkipped
+from semcache.errors import InvalidInputError, StoreError
+from semcache.events import CacheFailed, NeighboursSkipped
 from semcache.flow.steps import Lease
 from semcache.protocols import FloatArray
 from semcache.pruning.features import Floats
@@ -14,10 +15,13 @@ from semcache.redis.keys import KeyFamily
 from semcache.redis.lease import claimed, claiming
 from semcache.redis.operation import Operation, StoreState
 from semcache.redis.search import Hit, Unread, nearest
+from semcache.redis.source import join_near, read_both, vectors_for
 
 
 def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores | None]:
     """Scores by document fingerprint of the entry of exactly this query, or None. One GETRANGE."""
+    if state.source is not None:
+        return (yield from read_exact_many(state, tenant, (query,)))[0]
     key = state.layout.keys.scores(tenant, query)
     (blob,) = yield (read_scores(key),)
     damages: list[Damage] = []
@@ -29,6 +33,9 @@ def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores |
 
 def read_exact_many(state: StoreState, tenant: str, queries: Sequence[str]) -> Operation[list[Scores | None]]:
     """``read_exact`` for several queries in one round trip."""
+    source = state.source
+    if source is not None and source.is_read:
+        return (yield from read_both(state, source, tenant, queries))
     return (yield from _read_all(state, [state.layout.keys.scores(tenant, query) for query in queries], []))
 
 
@@ -69,12 +76,14 @@ def find_near(
     min_similarity: float,
     documents: Sequence[Sequence[bytes]],
     lease: Lease | None = None,
+    former: FloatArray | None = None,
 ) -> Operation[list[tuple[list[Neighbour], Floats | None, list[float]]]]:
     """``find_neighbours_many`` with what is known from earlier queries of some documents of each, by fingerprint.
 
     That is what ``read_earlier`` gives. It takes no further round trip, and where it cannot be read, it is missing.
     Last come the similarities of all k, also of those that are too far, the greatest first. In the same round trip a
-    ``lease`` is claimed; where that fails, it stays unclaimed.
+    ``lease`` is claimed; where that fails, it stays unclaimed. ``former`` has vectors of the embedder that entries are
+    migrated from: its index is searched, too.
     """
     if k < 1:
         raise InvalidInputError(f"the number of neighbours must be at least 1, got {k}")
@@ -87,6 +96,15 @@ def find_near(
         # An error of the server meets the write that follows, too, and is told by that.
         claimed(state, lease, replies.pop())
     neighbours = yield from _alive(state, tenant, found, damages)
+    source = state.source
+    if source is not None and (before := vectors_for(source, vectors, former)) is not None:
+        theirs = yield from _find_former(source.state, tenant, before, k, min_similarity)
+        neighbours = [
+            join_near(state, source, near, other) for near, (other, _) in zip(neighbours, theirs, strict=True)
+        ]
+        similarities = [
+            sorted([*all_k, *more], reverse=True) for all_k, (_, more) in zip(similarities, theirs, strict=True)
+        ]
     # An error of the server is one of the background, too, which learns from the same keys and tells of it; a script
     # that the server has not seen since it started is sent from there.
     answers = iter(replies)
@@ -94,6 +112,18 @@ def find_near(
         (near, earlier.read_in(next(answers, None), len(fingerprints)) if fingerprints else None, all_k)
         for near, fingerprints, all_k in zip(neighbours, documents, similarities, strict=True)
     ]
+
+
+def _find_former(
+    state: StoreState, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float
+) -> Operation[list[tuple[list[Neighbour], list[float]]]]:
+    """Neighbours and similarities of the scope that entries are migrated from; where it fails, none and an event."""
+    try:
+        found = yield from find_near(state, tenant, vectors, k, min_similarity, [()] * len(vectors))
+    except StoreError as error:
+        state.on_event(CacheFailed("Migration", cause_of(error)))
+        return [([], []) for _ in vectors]
+    return [(near, all_k) for near, _, all_k in found]
 
 
 def _alive(

@@ -57,7 +57,10 @@ def nearest(
     searches = [knn.near(tenant, blob) for blob in blobs if blob is not None]
     commands = [*searches, *beside, *sizes.commands_if_due(index, tenant)]
     replies = yield commands
-    if any(map(is_missing_index, replies)):  # dropped or flushed away since it was checked
+    if any(map(is_missing_index, replies)):
+        if not state.creates_indexes:
+            return [[] for _ in vectors], [[] for _ in vectors], []
+        # dropped or flushed away since it was checked
         state.checked_indexes.discard(index)
         yield from ensure_index(state, tenant)
         replies = yield commands

@@ -13,6 +13,7 @@ from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.operation import Operation, StoreState
+from semcache.redis.source import Source
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,12 +23,14 @@ class StoreOptions(LayoutOptions, total=False):
     """Options of a store, the same for threads and for event loops.
 
     ``on_event`` is called in the thread that carries out the operation. ``rng`` draws the lifetimes of entries.
-    ``clock`` gives the time of day in seconds, which entries are stamped with.
+    ``clock`` gives the time of day in seconds, which entries are stamped with. ``source`` is the scope that entries are
+    migrated from, which is read beside the store's own.
     """
 
     on_event: Callable[[Event], None]
     rng: random.Random
     clock: Clock
+    source: Source | None
 
 
 def _blocking(
@@ -144,3 +147,27 @@ def follow(store: RedisStore | AsyncRedisStore, other: RedisStore | AsyncRedisSt
 def move(store: RedisStore | AsyncRedisStore, **options: Unpack[LayoutOptions]) -> None:
     """Let a store, and all stores that follow it, read and write elsewhere from now on."""
     store._state.move(Layout.of(**options))
+
+
+def perform(
+    store: RedisStore, operation: Callable[Concatenate[StoreState, P], Operation[T]], *given: P.args, **named: P.kwargs
+) -> T:
+    """Carry out an operation on what a store holds that is not one of its methods."""
+    return drive(operation(store._state, *given, **named), store.connection.execute)
+
+
+def source_of(store: RedisStore | AsyncRedisStore) -> Source | None:
+    """The scope that the entries of a store are migrated from, None where there is none."""
+    return store._state.source
+
+
+def count_former(store: RedisStore) -> int:
+    """How many entries the indexes of the source hold; 0 without one."""
+    source = store._state.source
+    return 0 if source is None else drive(inspection.count(source.state), store.connection.execute)
+
+
+def is_searching_source(store: RedisStore | AsyncRedisStore) -> bool:
+    """Whether near queries are looked for by vectors of another embedder, too."""
+    source = store._state.source
+    return source is not None and source.is_read and source.is_searched and not source.shares_vectors

@@ -1,13 +1,15 @@
 """Every knob, checked, and where its value comes from.
 
 Knobs of the cache stand in ``cache_sections``, those of pruning in ``prune_section``, those of the rerankers in
-``reranker_sections``, those of the HTTP server in ``server_section``, those of metrics, logs and spans in
-``telemetry_section``; ``knobs`` says what a knob is. ``sources`` reads and merges constructor, environment, .env file
-and YAML. ``from_settings`` marks arguments of other constructors that come from here.
+``reranker_sections``, those of a migration in ``migration_section``, those of the HTTP server in ``server_section``,
+those of metrics, logs and spans in ``telemetry_section``; ``knobs`` says what a knob is. ``sources`` reads and merges
+constructor, environment, .env file and YAML. ``from_settings`` marks arguments of other constructors that come from
+here.
 """
 
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.from_settings import FROM_SETTINGS, FromSettings, given
+from semcache.settings.migration_section import Migration
 from semcache.settings.model import DEFAULT_LADDER, Explained, Settings, explain, settings_of
 from semcache.settings.passwords import hidden
 from semcache.settings.prune_section import Prune
@@ -28,6 +30,7 @@ __all__ = [
     "Embedder",
     "Explained",
     "FromSettings",
+    "Migration",
     "Monitor",
     "Prune",
     "Redis",

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from semcache.errors import ConfigurationError
 from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
 from semcache.settings.knobs import Path, knob, knobs, shown, unit_of
+from semcache.settings.migration_section import Migration
 from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor
 from semcache.settings.rung import Rung
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     batching: Batching = Field(default_factory=Batching)
     server: Server = Field(default_factory=Server)
     telemetry: Telemetry = Field(default_factory=Telemetry)
+    migration: Migration = Field(default_factory=Migration)
     rerankers: tuple[Rung, ...] = knob(
         DEFAULT_LADDER,
         "The ladder: rerankers from best to cheapest; a lower one answers when those above cannot",

@@ -16,6 +16,8 @@ from semcache.events import (
     IdentityChanged,
     IndexCreated,
     LeaseAwaited,
+    MigrationAdvanced,
+    MigrationEnded,
     NeighboursSkipped,
     OptionIgnored,
     PipelineOpened,
@@ -59,6 +61,8 @@ def reranked(status: str = "fresh", **changed: Any) -> Reranked:
 TOOK = {"nearest": 0.83, "redis_s": 0.002, "embedding_s": 0.004, "saved_s": 0.25}
 
 ONE_OF_EACH: list[Event] = [
+    MigrationAdvanced("semcache:docs:abc", 1000, 990, 980),
+    MigrationEnded("semcache:docs:abc", "moved", 10),
     reranked("verified", asked=4, reused=5, skipped=1, cheap_asked=6, similarity=0.83, drift=-1.5, **TOOK),
     CacheFailed("FindNeighbours", "TimeoutError: 0.25 s"),
     CacheUnavailable("Redis at h:1 did not answer in time"),

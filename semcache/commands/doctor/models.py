@@ -4,8 +4,8 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
-from semcache.backend import EMBEDDER_PATIENCE_S
 from semcache.commands.doctor.finding import Finding, Verdict
+from semcache.embedders.queries import EMBEDDER_PATIENCE_S
 from semcache.protocols import Embedder, Reranker
 
 _PAIRS = [("how far away is the moon", f"Passage {number}: the moon is about 384,400 km away.") for number in range(10)]

@@ -1,0 +1,279 @@
+"""Moves all entries of a former embedder, goes on where an earlier run stopped, and removes what is left of them."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Event as Flag
+from typing import TypeVar
+
+from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.events import Event, MigrationAdvanced, MigrationEnded
+from semcache.migration.carrier import Carrier, Tally, in_groups
+from semcache.migration.pace import Pace
+from semcache.protocols import FloatArray
+from semcache.redis.carrying import (
+    drop_former_indexes,
+    former_keys,
+    former_names,
+    remove_former,
+)
+from semcache.redis.inspection import count
+from semcache.redis.migration_state import (
+    LEASE_MS,
+    MigrationState,
+    end_lease,
+    new_token,
+    read_lease,
+    read_migration,
+    renew_lease,
+    take_lease,
+    write_migration,
+)
+from semcache.redis.source import Source
+from semcache.redis.store import RedisStore, count_former, keys_of, perform, source_of
+from semcache.runtime.threads import in_own_thread
+
+T = TypeVar("T")
+
+_MOST_PASSES = 5
+"""Former processes may write as long as they run. What they wrote during the last pass is found by the next run."""
+_FEW, _SMALL_SHARE = 10, 0.01
+"""A pass that moved no more than this has caught up with what is still written there."""
+_RENEWED_AFTER_S = LEASE_MS / 1000 / 6
+_REMOVED_AT_ONCE = 100
+"""Keys per UNLINK: the server does nothing else meanwhile, some tenths of a millisecond."""
+
+Progress = Callable[[str, int, int], None]
+"""Is called with the name of a task, the entries that are done, and all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """How far the entries of one reranker are moved.
+
+    ``scope`` and ``source`` are the beginnings of the names of their keys, here and there; ``entries`` and
+    ``former_entries`` how many near queries can find there. ``is_running`` while a process moves them.
+    """
+
+    scope: str
+    source: str
+    entries: int
+    former_entries: int
+    is_running: bool
+    state: MigrationState
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run has moved everything that was there when its last pass began."""
+        return self.state.finished_at is not None
+
+
+class Migrator:
+    """Moves the entries that the stores' sources hold. Only one process does so at a time; any other is told.
+
+    ``embed`` gives unit vectors of the present embedder. ``server_share`` is the share of the server's time that may
+    be taken. Methods with an ``a`` in front do the same for event loops, in a thread of their own.
+
+    Example:
+        >>> migrator = pipeline.cache.migrator()
+        >>> migrator.run(progress=lambda task, done, all_of_them: print(task, done, all_of_them))
+        >>> migrator.clean()
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[RedisStore],
+        embed: Callable[[Sequence[str]], FloatArray],
+        *,
+        server_share: float,
+        max_query_chars: int,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        if not 0 < server_share <= 1:
+            raise ConfigurationError(f"server_share must be more than 0 and at most 1, got {server_share}")
+        self._scopes = [
+            _Scope(store, source, embed, Pace(server_share), max_query_chars, on_event)
+            for store in stores
+            if (source := source_of(store)) is not None
+        ]
+
+    def status(self) -> list[MigrationStatus]:
+        """How far each scope is. Raises StoreError when Redis cannot be asked."""
+        return [scope.status() for scope in self._scopes]
+
+    async def astatus(self) -> list[MigrationStatus]:
+        """``status`` for an event loop."""
+        return await in_own_thread(self.status, "semcache-migrate")
+
+    def run(
+        self, progress: Progress = lambda *_: None, is_stopped: Callable[[], bool] = lambda: False
+    ) -> list[MigrationStatus]:
+        """Move everything, and give the status after that. A run that was interrupted goes on where it stopped.
+
+        ``is_stopped`` is asked between small groups of entries. Raises TransientStoreError while another process does
+        it, StoreError when Redis cannot be asked, and what the embedder raises; all that was moved until then stays.
+        """
+        for scope in self._scopes:
+            if is_stopped():
+                break
+            scope.run(progress, is_stopped)
+        return self.status()
+
+    async def arun(self, progress: Progress = lambda *_: None) -> list[MigrationStatus]:
+        """``run`` for an event loop; a task that is cancelled ends it."""
+        stopped = Flag()
+        try:
+            return await in_own_thread(partial(self.run, progress, stopped.is_set), "semcache-migrate")
+        finally:
+            stopped.set()
+
+    def clean(self, progress: Progress = lambda *_: None, *, force: bool = False) -> int:
+        """Remove the former entries, in small steps; how many keys. Then there is no way back.
+
+        Raises InvalidInputError before a run has finished, and where former processes still write; ``force`` does it
+        all the same. The rest as for ``run``.
+        """
+        return sum([scope.clean(progress, force=force) for scope in self._scopes])
+
+    async def aclean(self, progress: Progress = lambda *_: None, *, force: bool = False) -> int:
+        """``clean`` for an event loop."""
+        return await in_own_thread(partial(self.clean, progress, force=force), "semcache-migrate")
+
+    def __repr__(self) -> str:
+        return f"<Migrator of {len(self._scopes)} scopes>"
+
+
+class _Scope:
+    """The entries of one store and its source."""
+
+    def __init__(
+        self,
+        store: RedisStore,
+        source: Source,
+        embed: Callable[[Sequence[str]], FloatArray],
+        pace: Pace,
+        max_query_chars: int,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._pace = pace
+        self._carrier = Carrier(store, source, embed, max_query_chars, pace)
+        self._on_event = on_event
+        self.name: str = keys_of(store).base
+        self._token = new_token()
+        self._renewed_at = 0.0
+
+    @property
+    def _source_name(self) -> str:
+        return self._source.state.layout.keys.base
+
+    def status(self) -> MigrationStatus:
+        state = self._state()
+        is_running = perform(self._store, read_lease) is not None
+        entries, former = perform(self._store, count), count_former(self._store)
+        return MigrationStatus(self.name, self._source_name, entries, former, is_running, state)
+
+    def run(self, progress: Progress, is_stopped: Callable[[], bool]) -> None:
+        self._leased(lambda: self._passes(progress, is_stopped))
+
+    def clean(self, progress: Progress, *, force: bool) -> int:
+        return self._leased(lambda: self._clean(progress, force=force))
+
+    def _leased(self, work: Callable[[], T]) -> T:
+        perform(self._store, take_lease, self._token)
+        self._renewed_at = time.monotonic()
+        try:
+            return work()
+        finally:  # also after Ctrl-C, so that the same command goes on at once
+            perform(self._store, end_lease, self._token)
+
+    def _passes(self, progress: Progress, is_stopped: Callable[[], bool]) -> None:
+        state = self._state()
+        if state.cleaned_at is not None:  # former processes have filled it again since
+            state = MigrationState(self._source_name)
+        for _ in range(_MOST_PASSES):
+            is_whole = state.cursor == 0
+            state = self._pass(replace(state, finished_at=None), progress, is_stopped)
+            if is_stopped():
+                return
+            if is_whole and state.changed == 0 and _has_caught_up(state):
+                break
+        state = replace(state, finished_at=time.time())
+        self._write(state)
+        self._source.follow(state)
+        self._on_event(MigrationEnded(self.name, "moved", state.without_text))
+
+    def _pass(self, state: MigrationState, progress: Progress, is_stopped: Callable[[], bool]) -> MigrationState:
+        """Look at all former entries, from the cursor on."""
+        tally = Tally()
+        if state.cursor:
+            tally = Tally(state.seen, state.moved, state.embedded, state.without_text, state.changed)
+        total = count_former(self._store)
+        cursor: int | None = state.cursor
+        while cursor is not None:
+            cursor, keys = self._page(cursor)
+            for group in in_groups(keys, 100):
+                if is_stopped():
+                    return state
+                tally = tally.plus(self._carrier.carry(group))
+                self._renew()
+                progress(f"moving {self.name.rpartition(':')[2]}", tally.seen, max(total, tally.seen))
+            done = state.passes + (cursor is None)
+            state = replace(state, cursor=cursor or 0, passes=done, **tally._asdict())
+            self._write(state)
+            self._on_event(MigrationAdvanced(self.name, tally.seen, tally.moved, tally.embedded))
+        return state
+
+    def _clean(self, progress: Progress, *, force: bool) -> int:
+        state = self._state()
+        if not force:
+            self._check_clean(state)
+            last = self._pass(replace(state, cursor=0), progress, lambda: False)
+            self._write(replace(last, finished_at=state.finished_at))
+            if not _has_caught_up(last):
+                raise InvalidInputError(
+                    f"{last.moved} entries were written to {self._source_name} since the last run, so processes with "
+                    "the former settings still use it; end them first, or force the removal"
+                )
+        # Told first, so that no process looks for what is about to go.
+        self._source.is_read = False
+        self._write(replace(self._state(), cleaned_at=time.time()))
+        removed, total = 0, 2 * count_former(self._store)
+        perform(self._store, drop_former_indexes, self._source)
+        cursor: int | None = 0
+        while cursor is not None:
+            cursor, keys = perform(self._store, former_names, self._source, cursor)
+            for group in in_groups(keys, _REMOVED_AT_ONCE):
+                removed += self._pace.call(partial(perform, self._store, remove_former, group))
+                self._renew()
+                progress(f"removing {self._source_name.rpartition(':')[2]}", removed, max(total, removed))
+        self._on_event(MigrationEnded(self.name, "cleaned", state.without_text))
+        return removed
+
+    def _check_clean(self, state: MigrationState) -> None:
+        if state.finished_at is None:
+            raise InvalidInputError(
+                f"the entries of {self._source_name} are not all moved yet: run the migration to its end first, or "
+                "force the removal, which loses what is not moved"
+            )
+
+    def _page(self, cursor: int) -> tuple[int | None, list[bytes]]:
+        return self._pace.call(partial(perform, self._store, former_keys, self._source, cursor))
+
+    def _state(self) -> MigrationState:
+        return perform(self._store, read_migration, self._source_name)
+
+    def _write(self, state: MigrationState) -> None:
+        perform(self._store, write_migration, state)
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed_at > _RENEWED_AFTER_S:
+            perform(self._store, renew_lease, self._token)
+            self._renewed_at = now
+
+
+def _has_caught_up(state: MigrationState) -> bool:
+    return state.moved <= max(_FEW, _SMALL_SHARE * state.seen)
