@@ -26,10 +26,14 @@ class ShardRecovered:
 
 @dataclass(frozen=True, slots=True)
 class ShardLeftOut(Failure):
-    """A read of several shards of a Redis Cluster was answered without one of them: what it knows is missing."""
+    """Reads of several shards of a Redis Cluster were answered without one of them: what it knows is missing.
+
+    The first such read is told at once, and further ones together, once a second at most.
+    """
 
     node: str
-    error: str  # class and message
+    error: str  # class and message, of the latest
+    reads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,15 @@ _COUNTED: Mapping[type, str] = {
     VectorRefused: "vectors_refused",
     LeaseAwaited: "lease_waits",
     ShardUnavailable: "shard_outages",
-    ShardLeftOut: "shards_left_out",
 }
-_ALWAYS_SHOWN = ("cache_failures", "outages", "rung_failures", "neighbours_skipped", *_COUNTED.values())
+_ALWAYS_SHOWN = (
+    "cache_failures",
+    "outages",
+    "rung_failures",
+    "neighbours_skipped",
+    "shards_left_out",
+    *_COUNTED.values(),
+)
 
 
 class Counters:
@@ -76,6 +82,8 @@ class Counters:
                     self._counts["rung_failures"] += 1
                 case NeighboursSkipped(count):
                     self._counts["neighbours_skipped"] += count
+                case ShardLeftOut():
+                    self._counts["shards_left_out"] += event.reads
                 case _ if (name := _COUNTED.get(type(event))) is not None:
                     self._counts[name] += 1
 

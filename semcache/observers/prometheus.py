@@ -214,8 +214,10 @@ def _counts(metric: Metric, *fields: str) -> Record:
     return lambda observer, event: observer.of(metric, *(getattr(event, field) for field in fields)).inc()
 
 
-def _adds(metric: Metric, field: str) -> Record:
-    return lambda observer, event: observer.of(metric).inc(getattr(event, field))
+def _adds(metric: Metric, field: str, *labels: str) -> Record:
+    return lambda observer, event: observer.of(metric, *(getattr(event, label) for label in labels)).inc(
+        getattr(event, field)
+    )
 
 
 def _observes_outage(metric: Metric, *fields: str) -> Record:
@@ -245,7 +247,7 @@ _RECORDS: Mapping[type, Record] = {
     EntriesEstimated: lambda observer, event: observer.of(metrics.ENTRIES).set(event.entries),
     ShardUnavailable: _counts(metrics.SHARD_OUTAGES, "node"),
     ShardRecovered: _observes_outage(metrics.SHARD_OUTAGE, "node"),
-    ShardLeftOut: _counts(metrics.SHARDS_LEFT_OUT, "node"),
+    ShardLeftOut: _adds(metrics.SHARDS_LEFT_OUT, "reads", "node"),
     TopologyChanged: _counts(metrics.TOPOLOGY_CHANGES),
     PrimaryChanged: _counts(metrics.PRIMARY_CHANGES),
     OptionIgnored: _counts(metrics.OPTIONS_IGNORED, "option"),

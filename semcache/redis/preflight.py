@@ -105,11 +105,12 @@ def _is_failure(command: Command, reply: Any) -> bool:
 def _explain_read_only(state: StoreState) -> Operation[None]:
     """Raise StoreError for a replica that follows a living primary: then its url is wrong, and no failover under way.
 
-    Where that cannot be seen, since the user may not run ROLE, a failover has the benefit of the doubt.
+    Where that cannot be seen, since the user may not run ROLE, a failover has the benefit of the doubt. Where Sentinels
+    named it, there is no url to correct: they name another one soon.
     """
     (role,) = yield (("ROLE",),)
     match role:
-        case [b"slave", bytes(host), port, b"connected", *_]:
+        case [b"slave", bytes(host), port, b"connected", *_] if "+sentinel://" not in state.where:
             raise StoreError(
                 f"{state.where} is a read-only replica; its primary is {host.decode()}:{port}, so use the url of that"
             )

@@ -39,7 +39,7 @@ class Proxy:
     no answer to new connections. ``cut``: half of a reply comes, and then the end of the connection. ``flips``: share
     of replies with one bit changed. ``twice``: so many replies come twice. ``stray``: before so many replies comes
     one that no command asked for. ``accepted`` counts connections. With a ``certificate``, a file with its key, it
-    speaks TLS.
+    speaks TLS; if it ``asks_for_certificate``, clients have to show that one, too.
     """
 
     delay_s: float
@@ -52,8 +52,9 @@ class Proxy:
     twice: int
     stray: int
 
-    def __init__(self, server_url: str, certificate: Path | None = None) -> None:
+    def __init__(self, server_url: str, certificate: Path | None = None, *, asks_for_certificate: bool = False) -> None:
         self._certificate = certificate
+        self._asks_for_certificate = asks_for_certificate
         self.upstream = unquote(server_url.removeprefix("unix://"))
         """The path of the server's socket; new connections go there."""
         self.accepted = 0
@@ -118,6 +119,9 @@ class Proxy:
             if self._certificate is not None:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(self._certificate)
+                if self._asks_for_certificate:
+                    context.verify_mode = ssl.CERT_REQUIRED
+                    context.load_verify_locations(self._certificate)
             self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self._port, ssl=context)
             self._port = self._listener.sockets[0].getsockname()[1]
             return

@@ -301,7 +301,7 @@ class TestOtherServers:
 Replies = Mapping[str, Any]
 
 
-def tried(connection: RedisConnection, replies: Replies, *others: Replies) -> None:
+def tried(connection: RedisConnection, replies: Replies, *others: Replies, where: str = "here") -> None:
     """The trial against a server that gives these replies to commands by their names, and right ones otherwise.
 
     ``others`` are for the trials after the first; without them the server says the same again.
@@ -319,7 +319,7 @@ def tried(connection: RedisConnection, replies: Replies, *others: Replies) -> No
         replies = next(later, replies)
         return given
 
-    drive(ensure.check(StoreState.of("here", **LAYOUT)), replies_to)
+    drive(ensure.check(StoreState.of(where, **LAYOUT)), replies_to)
 
 
 READ_ONLY = exceptions.ReadOnlyError("no")
@@ -386,6 +386,16 @@ def test_what_is_found_and_whether_it_may_pass(
         tried(connection, replies)
     assert type(caught.value) is kind
     assert str(caught.value).startswith(message)
+
+
+def test_a_primary_that_is_demoted_while_it_is_tried_is_left_to_the_sentinels(server: EmbeddedRedis) -> None:
+    replies = {"EVAL": READ_ONLY, "ROLE": [b"slave", b"10.0.0.1", 6379, b"connected", 7]}
+    where = "Redis at redis+sentinel://h:26379/cache"
+    with (
+        RedisConnection(server.url) as connection,
+        pytest.raises(TransientStoreError, match=r"has just become a replica: .* as soon as the Sentinels name"),
+    ):
+        tried(connection, replies, where=where)
 
 
 def test_an_error_that_is_gone_the_next_moment_stops_nothing(server: EmbeddedRedis) -> None:

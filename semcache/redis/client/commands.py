@@ -85,9 +85,29 @@ class Script:
         return ("EVAL", self.text, *command[2:])
 
 
+_texts: dict[str, bytes] = {}
+"""The texts of the scripts that were used so far, by their digests."""
+
+
 @cache
 def script(name: str) -> Script:
     """The script in the file ``{name}.lua`` beside this module."""
     text = Path(__file__).with_name(f"{name}.lua").read_bytes()
     # SHA-1 because the server names scripts by it. The digest only has to be the server's; it protects nothing.
-    return Script(text, sha1(text, usedforsecurity=False).hexdigest())
+    digest = sha1(text, usedforsecurity=False).hexdigest()
+    _texts[digest] = text
+    return Script(text, digest)
+
+
+def with_one_key(call: Command) -> Command:
+    """The same call of a script for a server that is to get the slot of its keys, and has none of them yet.
+
+    Such a server refuses all that names several keys, since another one may still have some. The call names one, and
+    gives the script the others beside it. Any other command stays as it is.
+    """
+    if call[0] not in ("EVAL", "EVALSHA") or (keys := int(call[2])) < 2:
+        return call
+    text = _texts[str(call[1])] if call[0] == "EVALSHA" else call[1]
+    others = ", ".join(f"ARGV[{at}]" for at in range(1, keys))
+    shifted = f"local KEYS, ARGV = {{KEYS[1], {others}}}, {{unpack(ARGV, {keys})}}\n"
+    return ("EVAL", shifted.encode() + (text if isinstance(text, bytes) else str(text).encode()), 1, *call[3:])

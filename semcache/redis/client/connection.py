@@ -11,6 +11,7 @@ from semcache.errors import ConfigurationError, StoreError, StoreUnavailableErro
 from semcache.events import Event, OptionIgnored
 from semcache.protocols import Clock
 from semcache.redis.client.address import Address
+from semcache.redis.client.blocking import BlockingCalls
 from semcache.redis.client.commands import Command, RedisStep, Replies
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.node import NodeConnection
@@ -94,6 +95,7 @@ class RedisConnection:
         # None until the first command, whose answer tells what the server is. An embedded one of this process is known.
         self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node
         self._lock = ForkSafeLock()
+        self._blocking = BlockingCalls("semcache-redis-cluster", f"the topology of the {self.node.where}")
 
     @classmethod
     def of(cls, server: str | Address, knobs: RedisKnobs, on_event: Callable[[Event], None]) -> Self:
@@ -150,7 +152,9 @@ class RedisConnection:
             except StoreUnavailableError as error:
                 failure = error
             else:
-                return self._reached_by(address, node, reply)
+                # A cluster is asked for its topology, by means that know no budget.
+                reached = partial(self._reached_by, address, node, reply)
+                return self._blocking.call(reached) if _is_of_cluster(reply) else reached()
         raise failure
 
     async def _areach(self) -> "NodeConnection | ClusterConnection":
@@ -161,11 +165,8 @@ class RedisConnection:
             except StoreUnavailableError as error:
                 failure = error
             else:
-                # A cluster is asked for its topology, by means that would block the loop.
                 reached = partial(self._reached_by, address, node, reply)
-                if not _is_of_cluster(reply):
-                    return reached()
-                return await in_own_thread(reached, "semcache-redis-cluster")
+                return await self._blocking.acall(reached) if _is_of_cluster(reply) else reached()
         raise failure
 
     def _reached_by(

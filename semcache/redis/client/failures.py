@@ -102,6 +102,16 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
     ),
 )
 
+# Of a server that Sentinels name, there is no url to correct.
+_OF_SENTINELS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], str], ...] = (
+    (
+        (exceptions.ReadOnlyError, exceptions.MasterDownError),
+        TransientStoreError,
+        "{where} has just become a replica: {message}; its connections are opened anew as soon as the Sentinels name "
+        "the server that takes its place",
+    ),
+)
+
 # Answers that redis-py has no class for, by their first word. All of them pass.
 _CODES = {
     "BUSY": "{where} is held up by a script: {message}",
@@ -125,7 +135,7 @@ def translated(error: BaseException, where: str) -> StoreError:
         refusal = error.__context__
         text = _OF_ANOTHER_NAME if refusal.verify_code in _NAME_CODES else _UNTRUSTED
         return StoreError(text.format(where=where, message=refusal.verify_message))
-    for kinds, ours, text in _TRANSLATIONS:
+    for kinds, ours, text in (*(_OF_SENTINELS if "+sentinel://" in where else ()), *_TRANSLATIONS):
         if isinstance(error, kinds):
             return ours(text.format(where=where, message=message))
     if text := _CODES.get(message.partition(" ")[0], ""):

@@ -1,6 +1,6 @@
 """The connection to one server: bounded waits, a circuit breaker, and a pool for threads and for each event loop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -8,10 +8,9 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from semcache.errors import ConfigurationError, StoreError, StoreTooSlowError, StoreUnavailableError
+from semcache.errors import StoreError, StoreTooSlowError, StoreUnavailableError
 from semcache.events import Event, PrimaryChanged
 from semcache.protocols import Clock
 from semcache.redis.client.address import ASYNC, SYNC, Address
@@ -23,6 +22,7 @@ from semcache.redis.client.index_creation import IndexCreation
 from semcache.redis.client.pipelined_pool import PipelinedPool
 from semcache.redis.client.pool import ConnectionPool, Sent
 from semcache.redis.client.prober import Prober, quickest_answer_s
+from semcache.redis.client.redis_pools import connect_like, redis_pool
 from semcache.redis.client.sentinel import HostPort, PrimaryFinder, afollowing, following
 from semcache.redis.client.timed_socket import bounded
 from semcache.runtime.budget import TimeBudget, current_budget
@@ -99,32 +99,15 @@ class NodeConnection:
         if address.sentinels is not None:
             kinds, async_kinds = _FOLLOWING, _ASYNC_FOLLOWING
             self._options["find_primary"] = PrimaryFinder(address.sentinels, connect_timeout_s, self._moved).find
-        pool = self._redis_pool(redis.ConnectionPool, kinds, Retry)
+        pool = redis_pool(redis.ConnectionPool, kinds[address.kind], Retry, address, self._options)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""
-        self._pool = ConnectionPool(_connect_like(pool), timeout_s, connect_timeout_s)
+        self._pool = ConnectionPool(connect_like(pool), timeout_s, connect_timeout_s)
         # No timeout per read: the pools bound whole batches, which costs less.
-        unbounded = self._redis_pool(redis.asyncio.ConnectionPool, async_kinds, AsyncRetry, socket_timeout=None)
-        self._indexes = IndexCreation(
-            self.client, partial(self._redis_pool, redis.asyncio.ConnectionPool, async_kinds, AsyncRetry)
-        )
-        self._loops = PerLoop(partial(PipelinedPool, _connect_like(unbounded), timeout_s, connect_timeout_s))
-
-    def _redis_pool(self, kind: Any, connections: Mapping[Any, Any], retry: Any, **options: Any) -> Any:
-        # One immediate retry where the connection was dropped (a restarted server); none after a timeout, since a
-        # server that hangs would cost it twice.
-        once = retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
-        # Our own options come last: an address never changes how replies are read, or how long is waited.
-        arguments = {**self._address.parameters, "retry": once, **self._options, **options}
-        try:
-            pool = kind(connection_class=connections[self._address.kind], **arguments)
-            _connect_like(pool)()  # opens nothing, but checks the arguments
-        except (ValueError, TypeError, redis.RedisError) as error:
-            # Not chained: redis-py's message may quote the password.
-            raise ConfigurationError(
-                f"the connection parameters of {self.where} cannot be used ({type(error).__name__})"
-            ) from None
-        return pool
+        apool = partial(redis_pool, redis.asyncio.ConnectionPool, async_kinds[address.kind], AsyncRetry, address)
+        unbounded = apool({**self._options, "socket_timeout": None})
+        self._indexes = IndexCreation(self.client, partial(apool, self._options))
+        self._loops = PerLoop(partial(PipelinedPool, connect_like(unbounded), timeout_s, connect_timeout_s))
 
     def execute(self, step: RedisStep) -> Any:
         """The answer to a step: a reply for each command, or for ``CreateIndex`` the server's error or None.
@@ -282,6 +265,11 @@ class NodeConnection:
         self._loops.abandon_closed_loops()
         self.client.close()
 
+    def retire(self) -> None:
+        """Close what calls do not use now, in every event loop, without waiting: the server is not asked any more."""
+        self._loops.each_soon(PipelinedPool.close_soon)
+        self.close()
+
     async def aclose(self) -> None:
         """Close the running loop's connections, and everything that ``close`` does."""
         await self._loops.close_running()
@@ -289,11 +277,3 @@ class NodeConnection:
 
     def __repr__(self) -> str:
         return f"<NodeConnection to {self.where}>"
-
-
-def _connect_like(pool: Any) -> Callable[[], Any]:
-    """A function that makes connections as redis-py's pool would.
-
-    The pool's own ``make_connection`` counts every connection and refuses beyond a maximum, but never counts down.
-    """
-    return lambda: pool.connection_class(**pool.connection_kwargs)

@@ -47,6 +47,7 @@ class PipelinedPool:
         """Connections that are closed before they are used again."""
         self._renewed_at = -inf
         """When that was so since the server is a replica."""
+        self._closing: asyncio.Task[None] | None = None
 
     async def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies:
         """See ConnectionPool."""
@@ -186,6 +187,10 @@ class PipelinedPool:
     def renew(self) -> None:
         """Close every connection before it is used again."""
         self._suspects = set(self._connections)
+
+    def close_soon(self) -> None:
+        """``close`` in a task of its own, which this pool keeps until it is done."""
+        self._closing = asyncio.get_running_loop().create_task(self.close())
 
     async def close(self) -> None:
         """Wait for the calls that are under way, and close the connections."""

@@ -10,21 +10,22 @@ from time import monotonic
 from typing import Any
 
 from semcache.causes import cause_of
-from semcache.errors import DeadlineExceededError, StoreError, StoreTooSlowError
+from semcache.errors import StoreError, StoreTooSlowError
 from semcache.events import CacheRecovered, CacheUnavailable, Event, ShardLeftOut, ShardRecovered, ShardUnavailable
 from semcache.flow.drive import adrive, drive
 from semcache.redis.client.address import Address, Kind
 from semcache.redis.client.awaited import Awaited
+from semcache.redis.client.blocking import BlockingCalls
 from semcache.redis.client.commands import CreateIndex, Reconnect, RedisStep, Replies
 from semcache.redis.client.node import NodeConnection
 from semcache.redis.cluster.discovery import Discovery
 from semcache.redis.cluster.keeper import TopologyKeeper
+from semcache.redis.cluster.left_out import LeftOut
 from semcache.redis.cluster.parts import POINTS_ELSEWHERE, Pause, Refresh, Round
 from semcache.redis.cluster.routing import alone, carry_out
 from semcache.redis.cluster.topology import Node, Topology
 from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.forking import ForkSafeLock
-from semcache.runtime.threads import ThreadPool
 
 _SHARE = 0.5
 """Of the time that a request has left, where several shards are asked at once. The slowest of them may not use up what
@@ -48,12 +49,12 @@ class ClusterConnection:
         self._address = address
         self._open_node = open_node
         self._on_event = on_event
-        # Those of nodes that left stay: most come back, after a failover as a replica.
         self._nodes: dict[Node, NodeConnection] = {}
         self._lock = ForkSafeLock()
-        self._threads = ThreadPool(1, "semcache-redis-topology", idle_s=0)
+        self._blocking = BlockingCalls("semcache-redis-topology", f"the topology of the {self.where}")
         discovery = Discovery(address, self.where, _DISCOVERY_TIMEOUT_S, self._connection_to)
-        self._keeper = TopologyKeeper(discovery, on_event)
+        self._left_out = LeftOut()
+        self._keeper = TopologyKeeper(discovery, on_event, self._retire)
 
     @property
     def topology(self) -> Topology:
@@ -83,15 +84,25 @@ class ClusterConnection:
         """Tell of what happened to a node."""
         if isinstance(event, CacheUnavailable | CacheRecovered):
             self.suspect()
+        if isinstance(event, CacheRecovered) and (reads := self._left_out.rest(node)):
+            self._on_event(ShardLeftOut(str(node), "it was away until now", reads))
         self._on_event(of_shard(str(node), event))
 
     def left_out(self, node: Node, error: StoreError) -> None:
-        """Tell that an answer lacks what this node would have said."""
-        self._on_event(ShardLeftOut(str(node), cause_of(error)))
+        """Tell that an answer lacks what this node would have said, once in a while."""
+        if reads := self._left_out.count(node, monotonic()):
+            self._on_event(ShardLeftOut(str(node), cause_of(error), reads))
 
-    def suspect(self) -> None:
+    def suspect(self, *, has_changed: bool = False) -> None:
         """Look soon whether the topology has changed."""
-        self._keeper.suspect()
+        self._keeper.suspect(has_changed=has_changed)
+
+    def _retire(self, topology: Topology) -> None:
+        """Close the connections to nodes that serve no slots any more: what comes back is connected to anew."""
+        with self._lock:
+            gone = [self._nodes.pop(node) for node in list(self._nodes) if node not in topology.tags]
+        for connection in gone:
+            connection.retire()
 
     def execute(self, step: RedisStep) -> Any:
         """See ``RedisConnection.execute``. Raises StoreError only where no node that was asked answers."""
@@ -129,14 +140,14 @@ class ClusterConnection:
                 return {node: self._connection_to(node).execute(asked)}
             except StoreError as error:
                 return {node: error}
+        if isinstance(step, Refresh):
+            return self._blocking.call(self._keeper.refresh)
         # What several nodes are waited for at the same time is spent once.
         budget, began = current_budget(), monotonic()
         left_s = None if budget is None else budget.left_s
         try:
             if isinstance(step, Round):
                 return self._at_once(step.asked, left_s and left_s * _SHARE)
-            if isinstance(step, Refresh):
-                return self._refreshed(left_s)
             time.sleep(self._pause_s(step, left_s))
         finally:
             if budget is not None:
@@ -171,13 +182,13 @@ class ClusterConnection:
                 return {node: await self._connection_to(node).aexecute(asked)}
             except StoreError as error:
                 return {node: error}
+        if isinstance(step, Refresh):
+            return await self._blocking.acall(self._keeper.refresh)
         budget, began = current_budget(), monotonic()
         left_s = None if budget is None else budget.left_s
         try:
             if isinstance(step, Round):
                 return await self._aat_once(step.asked, left_s and left_s * _SHARE)
-            if isinstance(step, Refresh):
-                return await self._arefreshed(left_s)
             await asyncio.sleep(self._pause_s(step, left_s))
         finally:
             if budget is not None:
@@ -220,20 +231,6 @@ class ClusterConnection:
         if left_s is not None and left_s <= pause.seconds:
             raise self._too_slow()
         return pause.seconds
-
-    def _refreshed(self, left_s: float | None) -> Topology:
-        if left_s is None:
-            return self._keeper.refresh()
-        try:
-            return self._threads.call(self._keeper.refresh, "the topology of the Redis Cluster", left_s)
-        except (DeadlineExceededError, RuntimeError):  # RuntimeError: the system gives no more threads
-            raise self._too_slow() from None
-
-    async def _arefreshed(self, left_s: float | None) -> Topology:
-        try:
-            return await self._threads.acall(self._keeper.refresh, "the topology of the Redis Cluster", left_s)
-        except (DeadlineExceededError, RuntimeError):
-            raise self._too_slow() from None
 
     def _too_slow(self) -> StoreTooSlowError:
         return StoreTooSlowError(f"slots of the {self.where} are moving for longer than the request may wait for it")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from semcache.errors import StoreError, TransientStoreError
-from semcache.redis.client.commands import Command, RedisStep
+from semcache.redis.client.commands import Command, RedisStep, with_one_key
 from semcache.redis.cluster.topology import Node
 
 MOST_ROUNDS = 6
@@ -44,8 +44,8 @@ class Watch(Protocol):
         """An answer lacks what this node would have said."""
         ...
 
-    def suspect(self) -> None:
-        """The topology may have changed."""
+    def suspect(self, *, has_changed: bool = False) -> None:
+        """The topology may have changed, or has for certain."""
         ...
 
 
@@ -83,7 +83,10 @@ class Part:
             self.close(reply)
             return
         self.reply = without_answer(self.node, reply)
-        if isinstance(reply, TryAgainError):
+        if isinstance(reply, TryAgainError) and self.is_asking and self.command != (one := with_one_key(self.command)):
+            # The node before has none of the keys, else it would not have pointed to this one: they are new.
+            self.command = one
+        elif isinstance(reply, TryAgainError):
             self.node, self.is_asking = self.first, False
         elif isinstance(reply, AskError) and self.is_keyed:
             # MOVED is an AskError, too. Without a host it is the one that answered.
@@ -149,6 +152,7 @@ def _take(parts: Sequence[Part], answer: Any, watch: Watch) -> bool:
             reply = next(replies)
         part.take(reply)
         if part.reply is not reply:
-            watch.suspect()
-            must_wait |= isinstance(reply, TryAgainError)
+            watch.suspect(has_changed=isinstance(reply, MovedError))
+            # Keys that are on two nodes are on one in a moment.
+            must_wait |= isinstance(reply, TryAgainError) and not part.is_asking
     return must_wait

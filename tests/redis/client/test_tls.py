@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from semcache.cache import RedisSemanticCache
-from semcache.errors import StoreError, StoreTooSlowError, TransientStoreError
+from semcache.errors import StoreError, StoreTooSlowError, StoreUnavailableError, TransientStoreError
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
 from semcache.runtime.budget import TimeBudget
@@ -102,3 +102,25 @@ async def test_a_request_waits_no_longer_than_without_tls(
                 await connection.aexecute(ping)
             assert 0.2 <= monotonic() - began < 0.6
             proxy.heal()
+
+
+async def test_a_server_that_asks_for_a_certificate_gets_it(redis_url: str, certificate: Path) -> None:
+    with Proxy(redis_url, certificate, asks_for_certificate=True).running() as proxy:
+        url = f"{proxy.url}&ssl_certfile={certificate}&ssl_keyfile={certificate}"
+        async with RedisConnection(url, timeout_s=5, connect_timeout_s=5) as connection:
+            assert connection.execute([("PING",)]) == await connection.aexecute([("PING",)]) == [b"PONG"]
+        with RedisSemanticCache(url, WordEmbedder()) as cache:
+            cache.remember("q", ["a"], [1.0])
+            assert cache.lookup("q", ["a"]).status == "exact"
+
+
+async def test_without_it_the_connection_is_refused(redis_url: str, certificate: Path) -> None:
+    with Proxy(redis_url, certificate, asks_for_certificate=True).running() as proxy:
+        async with RedisConnection(proxy.url, timeout_s=5, connect_timeout_s=5) as connection:
+            with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+                await connection.aexecute([("PING",)])
+        with (
+            RedisConnection(proxy.url, timeout_s=5, connect_timeout_s=5) as connection,
+            pytest.raises(StoreUnavailableError, match="cannot be reached"),
+        ):
+            connection.execute([("PING",)])

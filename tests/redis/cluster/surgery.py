@@ -85,6 +85,16 @@ class Cluster:
                     node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
         return moved
 
+    @contextmanager
+    def moving(self, slot: int, source: Node, target: Node) -> Iterator[None]:
+        """A slot that is on its way during the block, and has arrived afterwards."""
+        with self.node(source) as old, self.node(target) as new:
+            ids = old.execute_command("CLUSTER", "MYID").decode(), new.execute_command("CLUSTER", "MYID").decode()
+            new.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+            old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        yield
+        self.move([slot], source, target)
+
     def without_replica(self) -> Node:
         """A primary that no living replica follows."""
         followed = {Node(host.decode(), port): bool(others) for _, _, (host, port, *_), *others in self._ranges()}

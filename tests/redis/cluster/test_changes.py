@@ -1,6 +1,8 @@
 """A cluster that changes under traffic: no request fails, no ranking is wrong, and what was known is known again."""
 
 from collections.abc import Iterator
+from threading import enumerate as enumerate_threads
+from time import monotonic
 
 import pytest
 
@@ -57,6 +59,35 @@ def share_known(traffic: Traffic, queries: list[str]) -> float:
     return sum(scores is not None for scores in known) / len(queries)
 
 
+def events_of(traffic: Traffic) -> int:
+    """How often observers were told of reads that lacked a shard."""
+    return sum(isinstance(event, ShardLeftOut) for event in traffic.events)
+
+
+def wait_until_all_known(traffic: Traffic, queries: list[str]) -> None:
+    """Return when every query is known, word for word; within ten seconds, as the share of hits has to be back."""
+    until = monotonic() + 10
+    while share_known(traffic, queries) < 1:
+        assert monotonic() < until, f"{share_known(traffic, queries):.0%} are known"
+
+
+def test_new_entries_of_a_slot_that_is_on_its_way_are_stored(surgery: Cluster, traffic: Traffic) -> None:
+    topology, store = topology_of(traffic), traffic.reranker.cache.store
+    query = "found-on-the-way"
+    slot = slot_of(keys_of(store).scores("", query))
+    source = topology.owners[slot]
+    assert source is not None
+    target = next(node for node in topology.tags if node != source)
+    with surgery.moving(slot, source, target):
+        for score in (1.0, 2.0):  # the second is added to the first
+            traffic.reranker.cache.remember(query, DOCUMENTS[:1], [score])
+        found = store.read_exact("", query)
+        assert found is not None
+        assert list(dict(found).values()) == [2.0]
+        assert store.read_vector("", query) is not None
+    assert store.read_exact("", query) is not None
+
+
 def test_slots_that_move_also_that_of_the_name_of_an_index(surgery: Cluster, traffic: Traffic) -> None:
     before = topology_of(traffic)
     source, target = list(before.tags)[:2]
@@ -83,9 +114,13 @@ def test_a_primary_that_is_killed(surgery: Cluster, traffic: Traffic) -> None:
     surgery.kill(victim)
     heir = surgery.wait_until_served(slot, by_other_than=victim)
     assert traffic.wait_until_known(1) < 10
-    assert share_known(traffic, own) == 1
+    wait_until_all_known(traffic, own)
     assert topology_of(traffic).owners[slot] == heir
     assert ShardUnavailable in map(type, traffic.events)
+    # Nothing goes on asking a node that has left.
+    until = monotonic() + 10
+    while probes := [thread.name for thread in enumerate_threads() if thread.name == "semcache-redis-probe"]:
+        assert monotonic() < until, probes
 
 
 def test_a_shard_that_hangs_costs_a_part_of_the_budget(surgery: Cluster, traffic: Traffic) -> None:
@@ -104,6 +139,10 @@ def test_a_shard_that_is_lost_with_all_its_replicas(surgery: Cluster, traffic: T
     own = remembered(traffic, "lost")
     surgery.kill(victim)
     traffic.wait_for_event(ShardLeftOut)
+    told_of, began = events_of(traffic), monotonic()
+    while (passed := monotonic() - began) < 1.5:
+        share_known(traffic, own)
+    assert events_of(traffic) - told_of <= passed + 1, "once a second, however many reads there are"
     assert 0.4 < share_known(traffic, own) < 0.9, "what it held is unknown, and nothing else"
     # Other queries of most topics are known to the other shards.
     traffic.wait_until_known(0.9)

@@ -1,7 +1,9 @@
 """What is read of a cluster besides its slots: indexes that are there, and whether a coordinator is."""
 
 import socket
-from collections.abc import Sequence
+import socketserver
+from collections.abc import Iterator, Sequence
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
-from semcache.errors import StoreError, StoreUnavailableError
+from semcache.errors import StoreError, StoreTooSlowError, StoreUnavailableError
 from semcache.events import Event, ShardUnavailable
 from semcache.redis.client.commands import Command
 from semcache.redis.client.connection import RedisConnection
@@ -17,6 +19,7 @@ from semcache.redis.client.url import address_of_url
 from semcache.redis.cluster.discovery import Discovery
 from semcache.redis.cluster.topology import Node, slot_of, tag_of_slot
 from semcache.redis.server.embedded import EmbeddedRedis
+from semcache.runtime.budget import TimeBudget
 
 UNKNOWN = ResponseError("unknown command 'SEARCH.CLUSTERINFO', with args beginning with: ")
 
@@ -95,6 +98,36 @@ def test_a_url_of_several_hosts_needs_one_that_answers(cluster: EmbeddedRedis) -
         pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:2 cannot be reached"),
     ):
         connection.execute([("GET", "k")])
+
+
+class HalfANode(socketserver.BaseRequestHandler):
+    """Says that it is a node of a cluster, and nothing of its topology."""
+
+    def handle(self) -> None:
+        while received := self.request.recv(4096):
+            self.request.sendall(b"+OK\r\n" * received.count(b"SETINFO"))
+            if b"HELLO" in received:
+                self.request.sendall(b"*2\r\n$4\r\nmode\r\n$7\r\ncluster\r\n")
+
+
+@pytest.fixture
+def half_a_node() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HalfANode) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+async def test_the_first_request_waits_for_the_topology_no_longer_than_it_may(half_a_node: int) -> None:
+    async with RedisConnection(f"redis://127.0.0.1:{half_a_node}", timeout_s=0.05) as connection:
+        with TimeBudget(0.05) as budget, pytest.raises(StoreTooSlowError, match="the topology of the Redis at"):
+            connection.execute([("GET", "k")])
+        assert budget.left_s <= 0
+        with TimeBudget(0.05), pytest.raises(StoreTooSlowError, match="the topology of the Redis at"):
+            await connection.aexecute([("GET", "k")])
 
 
 def test_several_hosts_must_be_of_a_cluster(own_server: EmbeddedRedis) -> None:

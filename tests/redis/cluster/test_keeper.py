@@ -1,6 +1,8 @@
 """The topology is read anew in the background, one question at a time, and what goes wrong there is told."""
 
+from itertools import pairwise
 from threading import Event as Flag
+from time import monotonic
 from typing import Any, cast
 
 from semcache.errors import StoreUnavailableError
@@ -18,11 +20,13 @@ class ScriptedDiscovery:
 
     def __init__(self, *script: Topology | Exception) -> None:
         self.script = list(script)
+        self.read_at: list[float] = []
         self.read_again = Flag()
 
     def read(self, before: Topology | None = None) -> Topology:
         found = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if before is not None:
+            self.read_at.append(monotonic())
             self.read_again.set()
         if isinstance(found, Exception):
             raise found
@@ -73,3 +77,31 @@ def test_after_the_end_nothing_is_asked() -> None:
     keeper.stop()
     keeper.suspect()
     assert not discovery.read_again.is_set()
+
+
+def test_a_shard_that_stays_away_is_asked_about_once_a_second_at_most() -> None:
+    keeper, discovery, _, _ = kept(topology(0))
+    while len(discovery.read_at) < 4:
+        keeper.suspect()
+    between = [later - earlier for earlier, later in pairwise(discovery.read_at)]
+    assert [at_least <= passed for at_least, passed in zip((0.1, 0.2, 0.4), between, strict=True)] == [True] * 3
+    keeper.stop()
+
+
+def test_what_has_changed_for_certain_is_looked_at_soon_again() -> None:
+    keeper, discovery, _, _ = kept(topology(0))
+    while len(discovery.read_at) < 3:
+        keeper.suspect()
+    began = monotonic()
+    while len(discovery.read_at) < 4:
+        keeper.suspect(has_changed=True)
+    assert monotonic() - began < 0.4, "the next one was due 0.4 s after the third"
+    keeper.stop()
+
+
+def test_the_connections_are_told_of_each_topology_that_is_read() -> None:
+    first, read = topology(0), list[Topology]()
+    keeper = TopologyKeeper(cast("Discovery", ScriptedDiscovery(first)), lambda event: None, read.append)
+    assert read == []
+    keeper.refresh()
+    assert read == [first]
