@@ -18,6 +18,7 @@ from semcache.commands.redis import redis
 from semcache.commands.serve import serve
 from semcache.commands.size import size
 from semcache.commands.stats.command import stats
+from semcache.commands.top.command import top
 from semcache.commands.transfer.export import export
 from semcache.commands.transfer.load import load
 
@@ -40,7 +41,7 @@ app.command()(inspect)
 app.command()(export)
 app.command("import")(load)
 app.add_typer(redis, name="redis")
-for _command in (serve, demo, size, calibrate, bench, breaker, migrate):
+for _command in (serve, top, demo, size, calibrate, bench, breaker, migrate):
     app.command()(_command)
 
 

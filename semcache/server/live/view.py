@@ -9,6 +9,7 @@ from typing import Any
 
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.live.figures import figures
+from semcache.server.live.health import wrong_with
 from semcache.server.live.parts import Parts
 from semcache.server.live.ring import WINDOWS, Window
 from semcache.server.live.workers import listening, others
@@ -31,7 +32,11 @@ class LiveView:
         self._lock = asyncio.Lock()
 
     async def figures(self, window: Window) -> dict[str, Any]:
-        """What ``figures.figures`` gives, with ``about``, ``redis``, the version, and how many workers were silent."""
+        """What ``figures.figures`` gives, and what is known of the whole server.
+
+        ``about`` says whose scores these are, ``redis`` whether it answers, ``silent`` how many workers did not tell,
+        and ``wrong`` what is wrong with all that, see ``health``.
+        """
         async with self._lock:
             known = self._latest.get(window.name)
             if known is None or monotonic() - known[0] >= _FRESH_S:
@@ -43,13 +48,12 @@ class LiveView:
             self._parts.part(window), others(window), self._redis_state()
         )
         shown = await asyncio.to_thread(figures, [own, *parts], window, time())
+        shown |= {"about": self._parts.about(), "redis": redis, "silent": silent}
         return {
             "semcache": metadata.version("redis-semcache"),
             "windows": list(WINDOWS),
-            "about": self._parts.about(),
-            "redis": redis,
-            "silent": silent,
             **shown,
+            "wrong": wrong_with(shown),
         }
 
     async def _redis_state(self) -> dict[str, Any]:

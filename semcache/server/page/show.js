@@ -68,29 +68,17 @@ export function show(figures) {
   byId("foot").textContent = `semcache ${figures.semcache} · counted since ${moment(figures.started, figures.now)} (${span(figures.now - figures.started)}) · as of ${clock(figures.now)}`;
 }
 
-// The worst first. Everything that is said here has a remedy.
-function showHealth({ redis, totals, rerankers, silent, happened, quality, about }) {
-  const wrong = [];
-  if (!redis.up) wrong.push(["bad", "Redis does not answer.", `Requests are answered without the cache. ${redis.error ?? ""}`, redis.remedy]);
-  const open = rerankers.filter(({ states }) => Object.keys(states).some((state) => state !== "closed" && state !== "disabled"));
-  for (const { reranker, reason, cause, states } of open) {
-    const where = Object.entries(states).map(([state, n]) => `${state} in ${n}`).join(", ");
-    wrong.push(["bad", `The circuit breaker of ${reranker} is ${Object.keys(states).filter((state) => state !== "closed").join(", ")}.`,
-      `Lower rungs answer (${[reason, cause, where].filter(Boolean).join("; ")}).`,
-      happened.find(({ event }) => event === "BreakerChanged")?.remedy]);
-  }
-  if (totals.degraded && !open.length) wrong.push(["warn", "Requests are being degraded.", "The primary was busy, late or failed, and a lower rung answered.", "Look at the queue and the latest errors."]);
-  if (quality.reason && quality.trust_threshold !== about.trust_threshold) wrong.push(["warn", "Trust was reduced.", `${quality.reason}.`, "Nothing to do: near queries are verified instead."]);
-  if (silent) wrong.push(["warn", `${silent} process${silent === 1 ? "" : "es"} did not tell in time.`, "The figures are of the others.", "If it lasts, that process has too much to do."]);
+function showHealth({ wrong, totals }) {
+  const well = { level: "good", what: "All is well.",
+    more: totals.requests ? "Redis answers, and the primary reranker is asked." : "No requests yet: the figures appear with the first one." };
+  const said = wrong.length ? wrong : [well];
   const health = byId("health");
-  const state = wrong.some(([level]) => level === "bad") ? "bad" : wrong.length ? "warn" : "good";
-  const said = wrong.length ? wrong : [["good", "All is well.", totals.requests ? "Redis answers, and the primary reranker is asked." : "No requests yet: the figures appear with the first one."]];
   // Replaced only when it says something else, since screen readers read it out.
   const text = JSON.stringify(said);
   if (health.dataset.said === text) return;
   health.dataset.said = text;
-  health.dataset.state = state;
-  health.replaceChildren(...said.map(([, what, more, remedy]) => {
+  health.dataset.state = said[0].level;
+  health.replaceChildren(...said.map(({ what, more, remedy }) => {
     const line = document.createElement("p");
     node(line, "b", {}, what);
     line.append(more);

@@ -1,0 +1,1 @@
+"""``semcache top``: the figures of a running server, in a terminal."""

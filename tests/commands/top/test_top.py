@@ -1,0 +1,188 @@
+"""`semcache top` against a running server: the same figures as the page, in any width, until Ctrl-C."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from threading import Thread
+from typing import Any
+
+import pytest
+from httpx import Client
+from rich.console import Console
+from typer.testing import CliRunner
+
+from semcache import OptimizedRerankerPipeline
+from semcache.commands.app import app
+from semcache.commands.exit_codes import ExitCode
+from semcache.commands.top.asking import ask
+from semcache.commands.top.report import report, sparkline
+from semcache.commands.top.watching import watch
+from semcache.errors import RerankServiceError
+from semcache.server import Recorder, create_app
+from semcache.settings import Settings
+from tests.fakes import CountingReranker, WordEmbedder
+from tests.scripted import PATIENCE_S
+from tests.server.running import running
+
+KEY, OF_A_TENANT = "operator-0123456789", "shop-a-0123456789"
+ASKED = {"query": "red apples", "documents": ["an apple", "a car"]}
+
+Top = Callable[..., Any]
+
+
+@pytest.fixture
+def top(monkeypatch: pytest.MonkeyPatch) -> Top:
+    def top(*arguments: str, columns: int = 100, **environment: str) -> Any:
+        return CliRunner().invoke(app, ["top", *arguments], env={"COLUMNS": str(columns), **environment})
+
+    return top
+
+
+@pytest.fixture
+def pipeline(redis_url: str, namespace: str) -> Iterator[OptimizedRerankerPipeline]:
+    settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace}, reuse={"audit_rate": 0})
+    with OptimizedRerankerPipeline(
+        CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings, observers=[Recorder()]
+    ) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def url(pipeline: OptimizedRerankerPipeline) -> Iterator[str]:
+    with running(create_app(pipeline)) as url, Client(base_url=url, timeout=PATIENCE_S) as client:
+        for _ in range(3):
+            client.post("/v2/rerank", json=ASKED).raise_for_status()
+        yield url
+
+
+def test_it_shows_the_figures_of_the_server(top: Top, url: str) -> None:
+    done = top("--url", url, "--once")
+    assert done.exit_code == 0
+    lines = {line.split()[0]: line.split() for line in done.output.splitlines() if line.strip()}
+    assert "All is well." in done.output
+    assert lines["exact"][1:3] == ["2", "66.7%"]
+    assert lines["fresh"][1:3] == ["1", "33.3%"]
+    assert "3 since the start" in done.output
+    assert lines["counting"][1] == "closed"
+    assert "up, 1 entries" in done.output
+
+
+@pytest.mark.parametrize("columns", [36, 40, 60, 80, 200])
+def test_it_fits_into_any_terminal(top: Top, url: str, columns: int) -> None:
+    done = top("--url", f"{url}/", "--once", columns=columns)
+    assert done.exit_code == 0
+    assert max(map(len, done.output.splitlines())) <= columns
+    assert "exact" in done.output
+
+
+def test_json_is_what_the_server_tells(top: Top, url: str) -> None:
+    told = json.loads(top("--url", url, "--json").output)
+    assert told["totals"]["requests"] == 3
+    assert told["window"]["name"] == "15m"
+    assert json.loads(top("--url", url, "--window", "24h", "--json", "-").output)["window"]["seconds"] == 86_400
+
+
+def test_the_server_is_that_of_the_settings(top: Top, url: str) -> None:
+    port = url.rpartition(":")[2]
+    done = top("--once", SEMCACHE_SERVER__HOST="0.0.0.0", SEMCACHE_SERVER__PORT=port)
+    assert (done.exit_code, "All is well." in done.output) == (0, True)
+
+
+def test_the_key_of_an_operator_is_used(top: Top, pipeline: OptimizedRerankerPipeline) -> None:
+    keys = f"shop-a:{OF_A_TENANT} {KEY}"
+    settings = Settings(server={"api_keys": keys})
+    with running(create_app(pipeline, settings=settings)) as url:
+        assert top("--url", url, "--once", SEMCACHE_SERVER__API_KEYS=keys).exit_code == 0
+        refused = top("--url", url, "--once", SEMCACHE_SERVER__API_KEYS=f"shop-a:{OF_A_TENANT}")
+    assert refused.exit_code == ExitCode.CONFIGURATION
+    assert "SEMCACHE_SERVER__API_KEYS" in refused.output
+    assert not any(key in refused.output for key in (KEY, OF_A_TENANT))
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("http://127.0.0.1:9", ExitCode.UNAVAILABLE, "semcache serve"),
+        ("http://127.0.0.1:9", ExitCode.UNAVAILABLE, "semcache stats"),
+        ("localhost:8080", ExitCode.USAGE, "http://localhost:8080"),
+        ("file:///etc/passwd", ExitCode.USAGE, "http://localhost:8080"),
+    ],
+)
+def test_what_is_wrong_is_a_line_with_what_to_do(top: Top, url: str, code: ExitCode, said: str) -> None:
+    done = top("--url", url, "--once")
+    assert done.exit_code == code
+    assert said in done.output
+    assert len(done.output.splitlines()) == 1
+
+
+def test_a_key_is_not_sent_to_where_a_server_redirects_to(url: str) -> None:
+    sent = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        with pytest.raises(RerankServiceError):
+            ask(f"http://127.0.0.1:{server.server_port}", "15m", KEY)
+        server.shutdown()
+        thread.join()
+    assert sent[0] == f"Bearer {KEY}"
+    assert set(sent[1:]) == {None}
+
+
+def test_it_goes_on_until_ctrl_c_also_while_the_server_is_away(url: str) -> None:
+    first = ask(url, "15m", None)
+    again = [first, RerankServiceError("gone"), RerankServiceError("gone"), first, KeyboardInterrupt()]
+    waits: list[float] = []
+
+    def asked() -> Any:
+        answer = again.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    console = Console(file=StringIO(), force_terminal=True, width=100, height=50)
+    watch(console, first, asked, 2.0, waits.append)
+    assert waits == [2.0, 2.0, 4.0, 8.0, 2.0]
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert written.count("The server does not answer") == 2
+    # The screen is given back, and what was seen last stays.
+    assert "All is well." in written.rpartition("\x1b[?1049l")[2]
+
+
+def test_what_is_wrong_and_what_happened_are_shown_with_their_remedies(url: str) -> None:
+    shown = ask(url, "15m", None)
+    shown["wrong"] = [{"level": "bad", "what": "Redis does not answer.", "more": "refused", "remedy": "start it"}]
+    shown["redis"]["up"] = False
+    shown["happened"] = [{"at": shown["now"], "text": "Redis is away", "remedy": "start it", "is_over": False}]
+    shown["pruning"] |= {"n": 300, "avoided": 0.42, "loss": 0.001, "loss_high": 0.004, "confidence": 1.5}
+    console = Console(file=StringIO(), width=100)
+    console.print(report(shown, 100))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    for said in ("Redis does not answer. refused", "start it", "Redis is away", "away", "avoids 42%"):
+        assert said in written
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "drawn"),
+    [
+        ([0, 1, 2, 4], 4, " ▂▄█"),
+        ([0, 1, 2, 4], 2, "▂█"),
+        ([0, 0.001, None, 1], 10, " ▁ █"),
+        ([0, None], 5, "  "),
+        ([], 5, ""),
+        ([1], 0, ""),
+    ],
+)
+def test_a_sparkline(values: list[float | None], width: int, drawn: str) -> None:
+    assert sparkline(values, width) == drawn
