@@ -11,6 +11,7 @@ from semcache.commands.calibration.command import calibrate
 from semcache.commands.config import config
 from semcache.commands.demo.command import demo
 from semcache.commands.doctor.command import doctor
+from semcache.commands.forget import clear, forget
 from semcache.commands.group import Commands
 from semcache.commands.inspect.command import inspect
 from semcache.commands.migrate import migrate
@@ -21,6 +22,7 @@ from semcache.commands.stats.command import stats
 from semcache.commands.top.command import top
 from semcache.commands.transfer.export import export
 from semcache.commands.transfer.load import load
+from semcache.commands.warm.command import warm
 
 app: typer.Typer = typer.Typer(
     cls=Commands,
@@ -38,6 +40,9 @@ app.command()(config)
 app.command()(doctor)
 app.command()(stats)
 app.command()(inspect)
+app.command()(warm)
+app.command()(forget)
+app.command()(clear)
 app.command()(export)
 app.command("import")(load)
 app.add_typer(redis, name="redis")

@@ -82,11 +82,16 @@ class Scope:
 
 
 def scopes_of(
-    connection: RedisConnection, namespace: str, seen: Callable[[int], None] = lambda keys: None
+    connection: RedisConnection,
+    namespace: str,
+    seen: Callable[[int], None] = lambda keys: None,
+    *,
+    is_measured: bool = True,
 ) -> list[Scope]:
     """The scopes of a namespace, those with most entries first. Goes through all keys of the server.
 
-    ``seen`` is called with the number of keys of the namespace so far. Raises StoreUnavailableError or StoreError when
+    ``seen`` is called with the number of keys of the namespace so far. Memory is not asked for unless ``is_measured``.
+    Raises StoreUnavailableError or StoreError when
     Redis does not answer.
     """
     prefix = namespace_prefix(namespace).encode()
@@ -96,7 +101,9 @@ def scopes_of(
         for node in connection.nodes:
             for page in _pages(node.client, prefix):
                 keys += len(page)
-                _count(node.client, prefix, page, found)
+                sampled = _count(prefix, page, found)
+                if is_measured:
+                    _measure(node.client, sampled)
                 seen(keys)
     except FOREIGN as error:
         raise translated(error, connection.where) from error
@@ -121,7 +128,8 @@ def _pages(client: Redis, prefix: bytes) -> Iterator[list[bytes]]:
             return
 
 
-def _count(client: Redis, prefix: bytes, page: list[bytes], found: dict[str, Scope]) -> None:
+def _count(prefix: bytes, page: list[bytes], found: dict[str, Scope]) -> list[tuple[Scope, _Kind, bytes]]:
+    """Count the keys of a page; some of them, whose memory is to be asked for."""
     sampled: list[tuple[Scope, _Kind, bytes]] = []
     for key in page:
         # A namespace whose name begins with this one has keys here, too.
@@ -137,7 +145,7 @@ def _count(client: Redis, prefix: bytes, page: list[bytes], found: dict[str, Sco
         if scope.is_measured and kind.sampled < _SAMPLE:
             kind.sampled += 1
             sampled.append((scope, kind, key))
-    _measure(client, sampled)
+    return sampled
 
 
 def _measure(client: Redis, sampled: list[tuple[Scope, _Kind, bytes]]) -> None:

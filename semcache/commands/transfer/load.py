@@ -1,12 +1,8 @@
 """``semcache import``: entries from a file of JSON lines."""
 
-import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from time import time
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -14,8 +10,8 @@ from typer import Argument, Exit, Option
 
 from semcache.commands.console import say
 from semcache.commands.exit_codes import ExitCode
-from semcache.commands.files import STDOUT
 from semcache.commands.target import Namespace, RedisUrl, connected, settings_for
+from semcache.commands.whole_file import opened
 from semcache.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,7 +39,7 @@ def load(
     from semcache.commands.transfer.source import Place
 
     settings = settings_for(redis_url, namespace)
-    with _opened(file) as lines, connected(settings) as connection:
+    with opened(file) as lines, connected(settings) as connection:
         loader = _Loader(str(file), lines)
         try:
             loader.verify(Place.all_of(settings, connection))
@@ -53,24 +49,6 @@ def load(
             say(f"stopped; {loader.stored:,} entries were stored, and the same command goes on")
             raise Exit(ExitCode.INTERRUPTED) from None
     say(loader.summary(is_check=check))
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes]]:
-    """The file, which is read twice; what comes by a pipe is kept until then."""
-    if file != STDOUT:
-        try:
-            lines = file.open("rb")
-        except OSError as error:
-            raise InvalidInputError(
-                f"cannot read {file}: {error.strerror}; name a file that semcache export wrote"
-            ) from error
-        with lines:
-            yield lines
-        return
-    with TemporaryFile() as kept:
-        shutil.copyfileobj(sys.stdin.buffer, kept)
-        yield kept
 
 
 @dataclass(slots=True)

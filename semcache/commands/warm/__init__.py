@@ -1,0 +1,1 @@
+"""Scores and stores the requests of a file before they are asked."""
