@@ -1,4 +1,7 @@
-"""Every code block of the README is run. What it names is checked with the other pages, in tests/docs."""
+"""Every code block of the README is run. README.zh-CN.md has the same code (tests/docs/test_chinese.py).
+
+What they name is checked with the other pages, in tests/docs.
+"""
 
 import os
 import re

@@ -66,7 +66,7 @@ def _fields(node: ast.ClassDef, lines: list[str]) -> Iterator[str]:
         return
     yield "| field | type | meaning |\n|---|---|---|\n"
     for field in fields:
-        kind = ast.unparse(field.annotation).replace("|", "\\|")
+        kind = ast.unparse(field.annotation).replace(" | ", " or ")
         yield f"| `{ast.unparse(field.target)}` | `{kind}` | {_meaning(field, lines)} |\n"
     yield "\n"
 
