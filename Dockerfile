@@ -5,7 +5,7 @@ FROM python:3.13-slim
 RUN useradd --create-home semcache
 
 WORKDIR /build
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY constraints.txt pyproject.toml hatch_build.py README.md LICENSE ./
 COPY schemas schemas
 COPY semcache semcache
 # torch first, in its build for CPUs: the usual one brings several gigabytes of CUDA libraries.

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 from zipfile import ZipFile
@@ -17,7 +18,11 @@ TEN_LINES = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
     """What a program prints. Without settings and paths of this process, in a folder that has no package to import."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SEMCACHE_", "PYTHON"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SEMCACHE_", "PYTHON", "REPOSITORY_URL"))
+    }
     done = subprocess.run(
         command, cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -25,9 +30,9 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def build(kind: str, source: Path, target: Path) -> Path:
+def build(kind: str, source: Path, target: Path, **environment: str) -> Path:
     """The file that hatchling makes of a source tree. It is among the developers' tools, so nothing is downloaded."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target), cwd=source)
+    run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target), cwd=source, **environment)
     (made,) = target.iterdir()
     return made
 
@@ -40,6 +45,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def names(wheel: Path) -> set[str]:
     with ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def metadata(wheel: Path) -> Message:
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
 
 
 def tracked(*folders: str) -> set[str]:
@@ -60,10 +71,24 @@ def test_a_wheel_made_of_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> N
     assert names(build("wheel", source, tmp_path / "wheel")) == names(wheel)
 
 
+def test_no_link_of_the_description_leads_nowhere(wheel: Path) -> None:
+    description = str(metadata(wheel).get_payload())
+    assert "A semantic cache between your retriever and your reranker" in description
+    assert not re.findall(r"\]\((?!https://)[^)]+\)", description)
+    assert not metadata(wheel).get_all("Project-URL"), "there is no address that would be true"
+
+
+def test_with_an_address_links_lead_there(tmp_path: Path) -> None:
+    address = "https://forge.example/semcache"
+    found = metadata(build("wheel", ROOT, tmp_path, REPOSITORY_URL=address))
+    links = re.findall(r"\]\(([^)]+)\)", str(found.get_payload()))
+    assert f"{address}/blob/v{found['Version']}/docs/start.md" in links
+    assert all(link.startswith("https://") for link in links)
+    assert f"Source, {address}" in (found.get_all("Project-URL") or [])
+
+
 def test_every_integration_has_an_extra(wheel: Path) -> None:
-    with ZipFile(wheel) as archive:
-        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        extras = Parser().parsestr(archive.read(metadata).decode()).get_all("Provides-Extra") or []
+    extras = metadata(wheel).get_all("Provides-Extra") or []
     assert {"langchain", "llama-index", "haystack", "dspy", "embedded", "offline", "onnx", "cli"} <= set(extras)
 
 
