@@ -19,6 +19,8 @@ from semcache.settings.sources import SHORTCUTS
 
 PAGE = Path(__file__).parents[1] / "settings.md"
 
+_RESULTS = "../benchmarks/results/"
+
 # Arguments of the constructors whose names differ from the settings that they come from.
 _ARGUMENTS: Mapping[str, str] = {
     "redis_url": "redis.url",
@@ -31,7 +33,7 @@ _ARGUMENTS: Mapping[str, str] = {
     "fallback_reranker": "rerankers",
     "rungs": "rerankers",
 }
-_RESULTS = re.compile(r"(?:benchmarks/results/)?(\w+)\.md")
+_PAGE = re.compile(r"(docs/|benchmarks/results/)?(\w+)\.md")
 
 _HEAD = """\
 # Settings
@@ -79,12 +81,12 @@ def page() -> str:
 def _overview(sections: Mapping[str, type[BaseModel]]) -> Iterator[str]:
     yield "| section | what it decides | settings |\n|---|---|---|\n"
     for name, section in sections.items():
-        yield f"| [`{name}`](#{name}) | {inspect.getdoc(section)} | {len(section.model_fields)} |\n"
+        yield f"| [`{name}`](#{name}) | {_linked(inspect.getdoc(section) or '')} | {len(section.model_fields)} |\n"
     yield "\n"
 
 
 def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
-    yield f"## {name}\n\n{inspect.getdoc(section)}\n\n"
+    yield f"## {name}\n\n{_linked(inspect.getdoc(section) or '')}\n\n"
     for member, field in section.model_fields.items():
         path = f"{name}.{member}"
         short = [variable for variable, knob in SHORTCUTS.items() if ".".join(knob) == path]
@@ -134,8 +136,8 @@ def _shown(field: FieldInfo) -> str:
 
 
 def _linked(text: str) -> str:
-    """The text with links to the results that it names."""
-    return _RESULTS.sub(r"[\1.md](../benchmarks/results/\1.md)", text)
+    """The text with links to the pages and the results that it names."""
+    return _PAGE.sub(lambda match: f"[{match[2]}.md]({'' if match[1] == 'docs/' else _RESULTS}{match[2]}.md)", text)
 
 
 if __name__ == "__main__":
