@@ -47,9 +47,9 @@ def test_none_is_lost_across_the_shards_of_a_cluster(crew: Crew, cluster: Embedd
 
 
 def test_entries_that_are_full_take_new_scores_all_the_same(crew: Crew, redis_url: str, namespace: str) -> None:
-    what = Appends(redis_url, namespace, writes=60, entries=1, max_scores=40)
+    what = Appends(redis_url, namespace, writes=120, entries=1, max_scores=400)
     ((query, written),) = write_all(crew, what).items()
     with RedisConnection(redis_url, timeout_s=10) as connection:
         kept = dict(jobs.store_of(connection, what).read_exact("", query) or {})
-    assert 30 <= len(kept) <= 40
+    assert 300 <= len(kept) <= 400
     assert kept.items() <= written.items()
