@@ -4,6 +4,7 @@ import signal
 from os import kill
 
 import pytest
+import redis
 
 from semcache.redis.server.embedded import EmbeddedRedis
 from tests.redis.conftest import server_pid
@@ -16,6 +17,18 @@ LONG = {"lease_s": 20.0}
 
 def ask(worker: Worker, url: str, namespace: str, **sections: object) -> None:
     worker.begin(jobs.ask, url, namespace, QUERY, sections)
+
+
+def wait_for_looks(url: str, looks: int) -> None:
+    """Wait until an entry that was missed was read so many times more."""
+    with redis.Redis.from_url(url) as client:
+
+        def reads() -> int:
+            return int(client.info("commandstats")["cmdstat_getrange"]["calls"])
+
+        wanted = reads() + looks
+        while reads() < wanted:
+            pass
 
 
 def test_eight_workers_compute_a_hot_query_once(crew: Crew, redis_url: str, namespace: str) -> None:
@@ -63,6 +76,7 @@ def test_a_redis_that_freezes_while_they_wait_holds_none_up(crew: Crew, namespac
         count(crew.gate.entered, 1)
         ask(second, server.url, namespace, **few)
         count(crew.gate.missed, 2)
+        wait_for_looks(server.url, 2)
         kill(server_pid(server), signal.SIGSTOP)
         # It would wait for the lease for 20 s.
         count(crew.gate.entered, 1)
