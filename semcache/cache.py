@@ -86,6 +86,7 @@ class RedisSemanticCache:
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
         self.read: Reader = reader_of(text)
         self.is_remote = False
+        self.captures_queries: bool = settings.telemetry.capture_queries
         self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
         observers = (OutageLog(), *checked_observers(observers))
         reuse = reuse_policy(settings.reuse, threshold)

@@ -349,7 +349,9 @@ class CachedReranker:
         """The ranking for one caller. Callers that shared one computation each have their documents and their event."""
         redis_s = None if budget is None else budget.spent_s
         saved_s = saved_time_s(outcome, self.counters.call_cost(self._name))
-        self.cache.on_event(reranked(request, outcome, monotonic() - started, redis_s, saved_s))
+        captures = self.cache.captures_queries
+        duration_s = monotonic() - started
+        self.cache.on_event(reranked(request, outcome, duration_s, redis_s, saved_s, captures_query=captures))
         return ranking(request, documents, outcome)
 
     def _with_hints(

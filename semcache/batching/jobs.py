@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from threading import Thread, current_thread
 
@@ -54,6 +55,8 @@ class Job:
     known: dict[Pair, float] = field(default_factory=dict)
     """Scores that calls for other jobs gave while this one waited."""
     tenant: str | None = None
+    context: Context = field(default_factory=copy_context)
+    """The caller's, in which observers hear of the batch: the span of a trace is found in it."""
 
     @property
     def unknown(self) -> Sequence[Pair]:

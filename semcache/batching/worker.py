@@ -96,10 +96,8 @@ class ModelWorker:
         answered, cancelled = self._queue.finish(batch, jobs, shared)
         waited_s = batch.since - min(job.arrived for job in jobs)
         queued = self._queue.waiting_pairs
-        notify(
-            self._observers,
-            batch_scored(self._reranker.name, pairs, len(jobs), waited_s, service_s, queued=queued, cost=cost),
-        )
+        event = batch_scored(self._reranker.name, pairs, len(jobs), waited_s, service_s, queued=queued, cost=cost)
+        min(jobs, key=lambda job: job.arrived).context.run(notify, self._observers, event)
         served = Served(service_s, pairs, since=started)
         for position, job in enumerate(jobs):
             job.succeed(job.all_scores(plan.scores_of(position, scores)), served)

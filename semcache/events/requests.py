@@ -1,6 +1,11 @@
 """Events of requests: answered, by what, after which wait, and what is made up for later."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+IS_TEXT: Mapping[str, Any] = {"is_text": True}
+"""Marks a field that holds a text of the caller, which no log may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,9 @@ class Reranked:
     # What the primary would have taken for the pairs that it was not asked about, by what its latest calls took; below
     # 0 where several rounds took longer than one. None where that is not known, and where a lower rung answered.
     saved_s: float | None = None
+    top_k: int = 0  # that the caller asked for
+    # The text of the query, only with the setting telemetry.capture_queries; never part of a line of the log.
+    query: str | None = field(default=None, repr=False, metadata=IS_TEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,8 @@ def reranked(
     duration_s: float,
     redis_s: float | None = None,
     saved_s: float | None = None,
+    *,
+    captures_query: bool = False,
 ) -> Reranked:
     """The event of an answered request."""
     return Reranked(
@@ -241,4 +243,6 @@ def reranked(
         redis_s=redis_s,
         embedding_s=outcome.embedding_s,
         saved_s=saved_s,
+        top_k=request.top_k,
+        query=request.query if captures_query else None,
     )

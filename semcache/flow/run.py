@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from operator import call as invoke
 from typing import Any, TypeVar
 
@@ -88,7 +89,10 @@ def run_many(flows: Iterable[Generator[Step, Any, T]], calls: Calls[Store]) -> l
     with ThreadPoolExecutor(_SCORING_THREADS, thread_name_prefix="semcache-many") as pool:
 
         def perform(call: Call | tuple[Call, ...]) -> Any:
-            return list(pool.map(invoke, call)) if isinstance(call, tuple) else call()
+            if not isinstance(call, tuple):
+                return call()
+            # Each in a copy of the caller's context, as awaited ones are, so that traces find the caller's span.
+            return list(pool.map(lambda context, one: context.run(one), [copy_context() for _ in call], call))
 
         return drive(lockstep(flows), lambda steps: drive(calls.answers(steps), perform))
 

@@ -1,4 +1,4 @@
-"""Observers of events: counters, log lines and Prometheus metrics; ``dispatch`` hands events to them.
+"""Observers of events: counters, log lines, metrics and spans; ``dispatch`` hands events to them.
 
 An observer is any callable that takes one event; ``semcache.events`` lists them all:
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from semcache.observers.counters import Counters
     from semcache.observers.last_errors import LastErrors
     from semcache.observers.logging import LoggingObserver
+    from semcache.observers.opentelemetry import OpenTelemetryObserver
     from semcache.observers.outages import OutageLog
     from semcache.observers.prometheus import PrometheusObserver
 
@@ -33,6 +34,7 @@ __all__ = [
     "Counters",
     "LastErrors",
     "LoggingObserver",
+    "OpenTelemetryObserver",
     "OutageLog",
     "PrometheusObserver",
     "checked_observers",
@@ -44,6 +46,7 @@ _SINKS = {
     "Counters": "counters",
     "LastErrors": "last_errors",
     "LoggingObserver": "logging",
+    "OpenTelemetryObserver": "opentelemetry",
     "OutageLog": "outages",
     "PrometheusObserver": "prometheus",
 }

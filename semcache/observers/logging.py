@@ -31,6 +31,7 @@ from semcache.events import (
     TrustChanged,
     VectorRefused,
 )
+from semcache.events.requests import IS_TEXT
 from semcache.observers.outages import QUIET_S
 from semcache.protocols import Clock
 
@@ -75,7 +76,7 @@ class LoggingObserver:
         # Before the check, because the level of a later failure depends on this one also where it is not logged.
         level = self._level(event)
         if self._logger.isEnabledFor(level):
-            values = {field.name: getattr(event, field.name) for field in fields(event)}
+            values = {field.name: getattr(event, field.name) for field in fields(event) if field.metadata != IS_TEXT}
             words: list[str] = []
             for name, value in values.items():
                 if isinstance(value, float):
