@@ -12,7 +12,7 @@ OLDEST_FILE := tests/integrations/requirements-oldest.txt
 DOCS := .docs
 DOCS_FILE := docs/_make/requirements.txt
 
-.PHONY: demo dist docs test test-oldest types workflows lint audit mutants fuzz isolation faults bench bench-quick clean
+.PHONY: demo dist docs docs-pages test test-oldest types workflows lint audit mutants fuzz isolation faults bench bench-quick clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing semcache and what it needs into $(VENV): about 1 GB and three minutes, only the first time ..."
@@ -37,6 +37,10 @@ $(EXTRAS)/.installed: $(EXTRAS_FILE) $(VENV)/.installed
 # The site, in site: open site/index.html. A link that leads nowhere is an error.
 docs: $(VENV)/.installed $(DOCS)/.installed
 	PYTHONPATH=$(DOCS):. NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Pages and pictures that are written from the code.
+docs-pages: $(VENV)/.installed
+	for page in settings_page events_page metrics_page pictures; do $(BIN)/python -m docs._make.$$page || exit 1; done
 
 $(DOCS)/.installed: $(DOCS_FILE) $(VENV)/.installed
 	@rm -rf $(DOCS)

@@ -5,7 +5,8 @@ import re
 import pytest
 
 import semcache
-from docs._make import events_page, settings_page
+from docs._make import events_page, metrics_page, settings_page
+from semcache.observers.metrics import METRICS
 from semcache.settings import Rung, Settings, explain
 from semcache.settings.environment import is_of_a_service
 from semcache.settings.knobs import knobs
@@ -17,11 +18,22 @@ VARIABLES = {*variables(Settings), "SEMCACHE_CONFIG"}
 
 
 def test_the_page_of_settings_is_what_the_code_writes() -> None:
-    assert PAGES["docs/settings.md"] == settings_page.page(), "write it anew by `python -m docs._make.settings_page`"
+    assert PAGES["docs/settings.md"] == settings_page.page(), "write it anew by `make docs-pages`"
 
 
 def test_the_page_of_events_is_what_the_code_writes() -> None:
-    assert PAGES["docs/events.md"] == events_page.page(), "write it anew by `python -m docs._make.events_page`"
+    assert PAGES["docs/events.md"] == events_page.page(), "write it anew by `make docs-pages`"
+
+
+def test_the_page_of_metrics_is_what_the_code_writes() -> None:
+    assert PAGES["docs/metrics.md"] == metrics_page.page(), "write it anew by `make docs-pages`"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_metrics_exist(page: str) -> None:
+    """Names in backticks that begin as metrics do, also with the endings that histograms get in a query."""
+    named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"`(semcache_[a-z_]+)`", PAGES[page])}
+    assert named - {"semcache_event"} <= {metric.name for metric in METRICS}
 
 
 def test_the_page_of_the_api_has_every_public_name() -> None:

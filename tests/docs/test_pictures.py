@@ -12,7 +12,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_as_drawn(name: str) -> None:
-    assert (FOLDER / f"{name}.svg").read_text() == PICTURES[name](), "draw it anew by `python -m docs._make.pictures`"
+    assert (FOLDER / f"{name}.svg").read_text() == PICTURES[name](), "draw it anew by `make docs-pages`"
 
 
 @pytest.mark.parametrize("name", PICTURES)
