@@ -33,17 +33,19 @@ def calibrate(
     seed: Annotated[int, Option(min=0, help="The same seed chooses the same requests.")] = 7,
     state: Annotated[
         Path | None,
-        Option(dir_okay=False, help="File that keeps the scores of a stopped run.", show_default="LOG.scores"),
+        Option(dir_okay=False, help="File that keeps the scores, so that a stopped run goes on. No texts are in it."),
     ] = None,
     json_file: JsonFile = None,
     plot_file: Annotated[
         Path | None, Option("--plot", dir_okay=False, help="Also draw the figures to this PNG file.")
     ] = None,
 ) -> None:
-    """Measure what reusing scores would save and cost on your own traffic, and recommend thresholds.
+    """Recommend settings for your own traffic, by what reusing scores would save and cost on it.
 
-    Ctrl-C stops it at any time. The same command then continues where it stopped.
+    Prints the advice with lines to paste, then the figures that it rests on. Nothing is written but the files that you
+    name. Ctrl-C stops it at any time; with --state the same command then continues where it stopped.
     """
+    from semcache.commands.calibration.paste import recommended
     from semcache.commands.calibration.plot import plot
     from semcache.commands.calibration.report import report
     from semcache.commands.calibration.run import CalibrationOptions, calibrate_cache
@@ -61,7 +63,7 @@ def calibrate(
             found = calibrate_cache(settings, options)
     else:
         found = _of_log(log, state, settings, options)
-    present(lambda: report(found), found.as_json, json_file)
+    present(lambda: report(found), lambda: {"settings": recommended(found), **found.as_json()}, json_file)
     if plot_file is not None:
         plot(found, plot_file)
 
@@ -76,13 +78,13 @@ def _of_log(log: Path, state: Path | None, settings: "Settings", options: "Calib
 
     # Read before the models are loaded, which takes seconds: a bad line is then reported at once.
     requests = read_log(log)
-    kept = state or Path(f"{log.name}.scores")
     try:
         with Bars(TimeRemainingColumn()) as bars:
             bars.show("loading the models", 0, 1)
             models = configured_models(settings)
             bars.show("loading the models", 1, 1)
-            return calibrate_log(requests, models.embedder, models.reranker, options, kept, bars.show)
+            return calibrate_log(requests, models.embedder, models.reranker, options, state, bars.show)
     except KeyboardInterrupt:
-        say(f"stopped; the scores made so far are in {kept}, and the same command goes on")
+        kept = "with --state FILE the scores are kept, and the same command goes on"
+        say(f"stopped; {kept if state is None else f'the scores so far are in {state}, and the same command goes on'}")
         raise Exit(ExitCode.INTERRUPTED) from None

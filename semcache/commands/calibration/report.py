@@ -10,6 +10,7 @@ from rich.text import Text
 
 from semcache.commands.calibration.advice import MIN_HITS
 from semcache.commands.calibration.figures import Figures
+from semcache.commands.calibration.paste import as_environment, as_yaml, recommended
 from semcache.commands.calibration.result import Calibration
 from semcache.commands.calibration.stored import MIN_SHARED
 
@@ -30,16 +31,17 @@ _QUERY_WIDTH = 72
 
 
 def report(found: Calibration) -> RenderableType:
-    """Both kinds of reuse by threshold, the advice, and what following it would change."""
-    head = Text(
-        f"{found.requests} {found.unit}, {found.pairs} pairs; {found.exact:.1%} repeat a query and its documents "
+    """The advice and what following it would change, then the figures that it rests on."""
+    basis = Text(
+        f"\n{found.requests} {found.unit}, {found.pairs} pairs; {found.exact:.1%} repeat a query and its documents "
         f"exactly. Loss measured on {found.sampled} of them against the order of\n{found.reranker}. "
         f"{_CAVEAT[found.source]}"
     )
     without_guard = [_without_zero(row.loss) for row in found.unguarded]
     rounds = ["" if row.rounds is None else f"{row.rounds:.1f}" for row in found.verified]
     return Group(
-        head,
+        *_advice(found),
+        basis,
         _figures(
             "Trusted: served without asking the reranker",
             found.trusted,
@@ -55,7 +57,6 @@ def report(found: Calibration) -> RenderableType:
             rounds,
         ),
         *_pruned(found),
-        *_advice(found),
         *_examples(found),
     )
 
@@ -86,10 +87,8 @@ def _figures(
 
 
 def _pruned(found: Calibration) -> Iterator[RenderableType]:
-    """What pruning saves where nothing near is known, and the setting to paste."""
-    if found.prune is None:
-        return
-    chosen = found.prune.threshold
+    """What pruning saves where nothing near is known."""
+    chosen = None if found.prune is None else found.prune.threshold
     if found.pruned:
         title = "Pruned: nothing near is known, asked only about what may reach the top 10"
         table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, collapse_padding=True)
@@ -107,10 +106,6 @@ def _pruned(found: Calibration) -> Iterator[RenderableType]:
                 style="bold green" if row.confidence == chosen else None,
             )
         yield table
-    if chosen is None:
-        yield Text(f"prune.mode: no advice to switch it on: {found.prune.reason}")
-    else:
-        yield Text(f"To use it ({found.prune.reason}):\n  prune:\n    mode: on\n    confidence: {chosen:g}\n")
 
 
 def _without_zero(loss: float | None) -> str:
@@ -118,18 +113,29 @@ def _without_zero(loss: float | None) -> str:
     return "" if loss is None else f"{loss:.4f}".removeprefix("0")
 
 
-def _advice(found: Calibration) -> Iterator[Table]:
-    """The recommended thresholds, then the whole traffic with those in force beside that with the recommended ones."""
+def _advice(found: Calibration) -> Iterator[RenderableType]:
+    """The recommended settings with their reasons, as lines to paste, and the whole traffic now and with them."""
     table = Table.grid(padding=(0, 2))
     for name, advice in (("trust_threshold", found.trust), ("reuse_threshold", found.reuse)):
         value = "no advice" if advice.threshold is None else f"[bold green]{advice.threshold:g}[/bold green]"
         table.add_row(f"[bold]{name}[/bold]", value, escape(advice.reason))
+    if found.prune is not None:
+        value = "no advice" if found.prune.threshold is None else "[bold green]on[/bold green]"
+        table.add_row("[bold]prune.mode[/bold]", value, escape(found.prune.reason))
     table.add_row(
         "[dim]budget[/dim]",
         f"[dim]{found.budget:g}[/dim]",
         f"[dim]mean loss; the upper bound must keep it (from {MIN_HITS} sampled hits on)[/dim]",
     )
     yield table
+    settings = recommended(found)
+    if settings:
+        yield Text("\nFor your YAML file:", style="dim")
+        yield Text(as_yaml(settings), no_wrap=True)
+        yield Text("or for the environment:", style="dim")
+        yield Text(as_environment(settings), no_wrap=True)
+    else:
+        yield Text("\nNothing to change: what is set keeps the budget, or nothing else was proven to.")
     traffic = Table(title="\nThe whole traffic", title_justify="left", box=SIMPLE, pad_edge=False)
     for heading in ("", "now", "then"):
         traffic.add_column(heading, justify="right" if heading else "left", no_wrap=True)

@@ -79,13 +79,13 @@ def calibrate_log(
     embedder: Embedder,
     reranker: Reranker,
     options: CalibrationOptions,
-    state: Path,
+    state: Path | None,
     progress: Progress,
 ) -> Calibration:
     """Recommend thresholds for the traffic of a log. It may be stopped at any time: called again, it goes on.
 
-    ``state`` is the file that keeps the scores made so far. Raises ConfigurationError for a listwise reranker, whose
-    orders of different lists cannot be compared.
+    ``state`` is the file that keeps the scores made so far; without one it begins anew. Raises
+    ConfigurationError for a listwise reranker, whose orders of different lists cannot be compared.
     """
     if reranker.listwise:
         raise ConfigurationError(f"{reranker.name} gives orders, not scores, so that nothing can be verified by it")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from semcache.errors import ConfigurationError
 
@@ -17,22 +17,28 @@ _BEGINNING = b'{"semcache calibration": '
 class ScoreFile:
     """Scores of one reranker in a file of JSON lines: first a head, then a line per call of the reranker.
 
-    The file holds fingerprints and numbers, no text. A line that an interrupt left unfinished is dropped; its pairs are
-    scored again. Raises ConfigurationError for a file of another reranker, and for one that is no such file.
+    Without a file they are kept in memory only. The file holds fingerprints and numbers, no text. A line that an
+    interrupt left unfinished is dropped; its pairs are scored again. Raises ConfigurationError for a file of another
+    reranker, and for one that is no such file.
 
     Example:
         with ScoreFile(Path("log.scores"), reranker.name) as book:
             missing = book.missing(query_name(query), fingerprints)
     """
 
-    def __init__(self, path: Path, reranker: str) -> None:
+    def __init__(self, path: Path | None, reranker: str) -> None:
         self.path = path
         self.scores: Scores = {}
+        self._file: IO[bytes] | None = None
+        if path is not None:
+            self._file = self._opened(path, reranker)
+
+    def _opened(self, path: Path, reranker: str) -> IO[bytes]:
         try:
             # Reads from the start and writes at the end. Nothing is changed before the file is known to be ours.
-            self._file = path.open("a+b")
-            self._file.seek(0)
-            content = self._file.read()
+            file = path.open("a+b")
+            file.seek(0)
+            content = file.read()
         except OSError as error:
             raise ConfigurationError(
                 f"cannot use the state file {path}: {error.strerror}; name another with --state"
@@ -46,11 +52,12 @@ class ScoreFile:
             if lines:
                 self._load(lines, reranker)
         except ConfigurationError:
-            self.close()
+            file.close()
             raise
-        self._file.truncate(sum(map(len, lines)))
+        file.truncate(sum(map(len, lines)))
         if not lines:
-            self._write({"semcache calibration": _FORMAT, "reranker": reranker})
+            _write(file, {"semcache calibration": _FORMAT, "reranker": reranker})
+        return file
 
     def _load(self, lines: Sequence[bytes], reranker: str) -> None:
         """Take the scores of an earlier run, if it had the same reranker."""
@@ -82,13 +89,8 @@ class ScoreFile:
     def add(self, query: str, scores: Mapping[bytes, float]) -> None:
         """Keep the scores of one call. They are written to the file when this returns."""
         self.scores.setdefault(query, {}).update(scores)
-        self._write({"query": query, "scores": {name.hex(): score for name, score in scores.items()}})
-
-    def _write(self, content: Any) -> None:
-        self._file.write(json.dumps(content).encode() + b"\n")
-        # To the operating system, which keeps it when the process is killed. Surviving a crash of the machine would
-        # need an fsync per call, for scores that can be made again.
-        self._file.flush()
+        if self._file is not None:
+            _write(self._file, {"query": query, "scores": {name.hex(): score for name, score in scores.items()}})
 
     def missing(self, query: str, fingerprints: Iterable[bytes]) -> list[bytes]:
         """The documents without a score for this query, in their order."""
@@ -97,7 +99,8 @@ class ScoreFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -107,3 +110,10 @@ class ScoreFile:
 
     def __repr__(self) -> str:
         return f"<ScoreFile {self.path}: {sum(map(len, self.scores.values()))} pairs>"
+
+
+def _write(file: IO[bytes], content: Any) -> None:
+    file.write(json.dumps(content).encode() + b"\n")
+    # To the operating system, which keeps it when the process is killed. Surviving a crash of the machine would need an
+    # fsync per call, for scores that can be made again.
+    file.flush()

@@ -17,6 +17,8 @@ from semcache.commands.calibration.report import report
 from semcache.commands.calibration.run import calibrate_log
 from semcache.commands.models import Models
 from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.settings import Settings
+from semcache.settings.yaml_files import load_yaml
 from tests.commands.calibration.test_run import OPTIONS, TEXTS, WORDS, Stopping, quiet
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -52,18 +54,57 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
 def test_stopped_it_says_how_to_go_on_and_then_does(log: Path, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     stopped = Stopping(5)
     use(stopped)
+    state = log.with_name("kept")
     with pytest.raises(typer.Exit) as exit_:
-        calibrate(log, max_pairs=2000)
+        calibrate(log, max_pairs=2000, state=state)
     assert exit_.value.exit_code == 130
-    assert "log.jsonl.scores" in capsys.readouterr().err
+    assert f"{state}, and the same command goes on" in capsys.readouterr().err
     reranker = CountingReranker()
     use(reranker)
-    calibrate(log, max_pairs=2000, json_file=log.with_name("resumed.json"))
+    calibrate(log, max_pairs=2000, json_file=log.with_name("resumed.json"), state=state)
     use(CountingReranker())
-    calibrate(log, max_pairs=2000, json_file=log.with_name("whole.json"), state=log.with_name("other"))
+    calibrate(log, max_pairs=2000, json_file=log.with_name("whole.json"))
     assert log.with_name("resumed.json").read_text() == log.with_name("whole.json").read_text()
     assert stopped.pairs
     assert not set(stopped.pairs) & set(reranker.pairs)
+
+
+def test_no_file_is_written_that_was_not_named(log: Path, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(CountingReranker())
+    calibrate(log, max_pairs=2000)
+    use(Stopping(5))
+    with pytest.raises(typer.Exit):
+        calibrate(log, max_pairs=2000)
+    assert "with --state FILE the scores are kept" in capsys.readouterr().err
+    assert [path.name for path in log.parent.iterdir()] == [log.name]
+
+
+def test_the_advice_comes_first_and_can_be_pasted(
+    log: Path, use: Use, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(CountingReranker())
+    # A budget that everything keeps, so that something is recommended.
+    calibrate(log, max_pairs=2000, budget=1.0, json_file=log.with_name("found.json"))
+    printed = capsys.readouterr().out
+    assert printed.startswith("trust_threshold")
+    assert printed.index("For your YAML file:") < printed.index("Trusted: served")
+    after = printed.split("For your YAML file:\n")[1]
+    yaml_text, rest = after.split("or for the environment:\n")
+    variables = dict(line.split("=") for line in rest.split("\n\n")[0].splitlines() if "=" in line)
+    (log.parent / "pasted.yaml").write_text(yaml_text)
+    values = load_yaml(log.parent / "pasted.yaml")
+    by_yaml = Settings(**values)
+    by_json = Settings(**json.loads(log.with_name("found.json").read_text())["settings"])
+    assert values and (by_yaml.reuse, by_yaml.prune) == (by_json.reuse, by_json.prune)
+    for name, value in variables.items():
+        monkeypatch.setenv(name.strip(), value.strip())
+    assert Settings().reuse == by_yaml.reuse
+    assert (Settings().prune.mode, Settings().prune.confidence) == (by_yaml.prune.mode, by_yaml.prune.confidence)
+    # In force, there is nothing left to recommend.
+    monkeypatch.setenv("SEMCACHE_PRUNE__MODE", "measure")
+    use(CountingReranker())
+    calibrate(log, max_pairs=2000, budget=1.0)
+    assert "reuse:" not in capsys.readouterr().out
 
 
 def test_table_json_and_plot(

@@ -60,10 +60,10 @@ def test_a_service_avoids_what_its_one_round_avoids(found: Calibration, tmp_path
 def test_the_setting_can_be_pasted(found: Calibration, tmp_path: Path) -> None:
     assert found.prune is not None and found.prune.threshold is not None
     text = printed(found)
-    start = text.index("  prune:\n")
-    pasted = text[start : text.index("\n\n", start)].replace("\n    ", "\n  ").removeprefix("  ")
+    lines = [line.rstrip() for line in text.splitlines()]
+    pasted = "\n".join(lines[lines.index("For your YAML file:") + 1 : lines.index("or for the environment:")])
     file = tmp_path / "pasted.yaml"
-    file.write_text("\n".join(line.rstrip() for line in pasted.splitlines()))
+    file.write_text(pasted)
     settings = Settings(**load_yaml(file))
     assert (settings.prune.mode, settings.prune.confidence) == ("on", found.prune.threshold)
 
@@ -71,7 +71,7 @@ def test_the_setting_can_be_pasted(found: Calibration, tmp_path: Path) -> None:
 def test_too_few_requests_give_no_advice(tmp_path: Path) -> None:
     found = calibrated(tmp_path, 20)
     assert found.pruned == () and found.prune is not None and found.prune.threshold is None
-    assert "no advice to switch it on: too few requests" in " ".join(printed(found).split())
+    assert "prune.mode no advice too few requests" in " ".join(printed(found).split())
 
 
 def test_no_more_pairs_are_scored_than_allowed(tmp_path: Path) -> None:
