@@ -21,6 +21,16 @@ def growth(series: Mapping[str, Points], path: Path, *, title: str, x: str, y: s
     _save(figure, path)
 
 
+def timeline(series: Mapping[str, Points], path: Path, *, title: str, x: str, y: str) -> None:
+    """One line per series from 0 up, over a linear x axis."""
+    figure, axes = _axes(title, x, y)
+    for name, points in series.items():
+        axes.plot(*zip(*points, strict=True), label=name)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize="small", loc="lower right")
+    _save(figure, path)
+
+
 def bars(values: Mapping[str, float], path: Path, *, title: str, x: str, log_x: bool = False) -> None:
     """One horizontal bar per name, labelled with its value."""
     figure, axes = _axes(title, x, "")
