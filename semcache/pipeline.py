@@ -18,11 +18,11 @@ from semcache.degradation.rung import LadderRung
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.events import PipelineOpened
-from semcache.observers import Counters, checked_observers, notify
+from semcache.observers import Counters, SummaryLog, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
 from semcache.runtime.countdown import Countdown
-from semcache.settings import FROM_SETTINGS, Batching, FromSettings, Settings, given, settings_of
+from semcache.settings import FROM_SETTINGS, Batching, FromSettings, Settings, Telemetry, given, settings_of
 from semcache.settings import Rung as RungKnobs
 
 
@@ -80,7 +80,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         arguments = cache_arguments(
             settings, redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl"
         )
-        observers = checked_observers(observers)
+        observers = (*checked_observers(observers), *_summary(settings.telemetry))
         batching, knobs = settings.batching, settings.monitor
         monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
@@ -191,6 +191,11 @@ class OptimizedRerankerPipeline(CachedReranker):
         await super().aclose(timeout_s)
         await self._primary.aclose(countdown.left_s(inf))
         await self._builder.aclose()
+
+
+def _summary(knobs: Telemetry) -> tuple[Observer, ...]:
+    """The observer that sums requests up in the log, if the settings want one."""
+    return () if knobs.summary_s is None else (SummaryLog(knobs.summary_s, knobs.pipeline),)
 
 
 def _batched(reranker: object, knobs: Batching, monitor: LatencyMonitor, **options: Any) -> AsyncBatchReranker:

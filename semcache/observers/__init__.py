@@ -24,19 +24,23 @@ from semcache.observers.dispatch import checked_observers, notify
 
 if TYPE_CHECKING:
     from semcache.observers.counters import Counters
+    from semcache.observers.json_lines import JsonFormatter
     from semcache.observers.last_errors import LastErrors
     from semcache.observers.logging import LoggingObserver
     from semcache.observers.opentelemetry import OpenTelemetryObserver
     from semcache.observers.outages import OutageLog
     from semcache.observers.prometheus import PrometheusObserver
+    from semcache.observers.summary import SummaryLog
 
 __all__ = [
     "Counters",
+    "JsonFormatter",
     "LastErrors",
     "LoggingObserver",
     "OpenTelemetryObserver",
     "OutageLog",
     "PrometheusObserver",
+    "SummaryLog",
     "checked_observers",
     "notify",
 ]
@@ -44,11 +48,13 @@ __all__ = [
 # Imported when first used: every room that emits events imports this package for ``notify`` alone.
 _SINKS = {
     "Counters": "counters",
+    "JsonFormatter": "json_lines",
     "LastErrors": "last_errors",
     "LoggingObserver": "logging",
     "OpenTelemetryObserver": "opentelemetry",
     "OutageLog": "outages",
     "PrometheusObserver": "prometheus",
+    "SummaryLog": "summary",
 }
 
 

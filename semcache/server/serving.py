@@ -70,6 +70,8 @@ def from_environment() -> FastAPI:
 def log_to_stderr() -> None:
     """Show the log of semcache, warnings and up, beside that of uvicorn, unless logging is set up."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Written only where telemetry.summary_s asks for it, and then it has to be seen.
+    logging.getLogger("semcache.summary").setLevel(logging.INFO)
 
 
 @contextmanager
