@@ -1,4 +1,4 @@
-"""How many bytes does an entry take in Redis, and which parts take them? ``python -m benchmarks.size``"""
+"""How many bytes does an entry take in Redis, which parts take them, and does ``semcache size`` say the same?"""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,10 +11,23 @@ from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.peers.process import KINDS, Peer
 from benchmarks.timing import Quantile
 from benchmarks.workload import Workload
+from semcache.redis.memory import Contents, footprint
+from tests.redis import memory as shapes
 
 SIZES = (10_000, 100_000)
 QUICK_SIZES = (1_000,)
 SAMPLED = 1000
+OTHER_SHAPES = (
+    Contents(entries=20_000, dims=384, scores=50, vector_type="float32"),
+    Contents(entries=20_000, dims=384, scores=10),
+    Contents(entries=20_000, dims=384, scores=200, tenants=100),
+    Contents(entries=20_000, dims=64, scores=50, m=32),
+    Contents(entries=20_000, dims=768, scores=100, is_signed=True),
+    Contents(entries=10_000, dims=1536, scores=50, vector_type="float32", listpack_value=64),
+)
+QUICK_SHAPES = (Contents(entries=2000, dims=64),)
+WITHIN = 0.1
+"""How far ``semcache size`` may be off."""
 PEER = next(kind for kind in KINDS if kind.name.startswith("RedisVL"))
 SEMCACHE, SCAN = "semcache", "scan-based cache"
 
@@ -26,6 +39,7 @@ def measure(quick: bool) -> ExperimentResult:
     """Measure bytes per entry of 50 scores and 384 dims, by side and number of entries, split into parts."""
     rows: list[dict[str, Any]] = []
     totals: dict[tuple[str, int], float] = {}
+    compared = [_compared(shape, _used(shape)) for shape in (QUICK_SHAPES if quick else OTHER_SHAPES)]
     for size in QUICK_SIZES if quick else SIZES:
         work = workload.build(size)
         for name, fill in (("semcache", _semcache), ("scan-based cache", _scan), (PEER.name, _redisvl)):
@@ -33,6 +47,9 @@ def measure(quick: bool) -> ExperimentResult:
                 client = server.client(url)
                 split = fill(url, client, work)
                 described = machine.describe(url)
+                if name == SEMCACHE:
+                    said = Contents(entries=size, dims=384, scores=workload.DOCUMENTS, expires=False, cue_bytes=0)
+                    compared.append(_compared(said, client.info("memory")["used_memory"]))
             totals[name, size] = sum(split.values())
             rows += [{"entries": size, "side": name, "part": part, "bytes": value} for part, value in split.items()]
             rows.append({"entries": size, "side": name, "part": "all", "bytes": totals[name, size]})
@@ -43,12 +60,14 @@ def measure(quick: bool) -> ExperimentResult:
             f"Growth of used_memory per entry in a fresh server. Keys by MEMORY USAGE (mean of {SAMPLED}), the index "
             "by FT.INFO; the rest is what neither accounts for: the server's table of keys and the allocator. The "
             "scan-based cache holds a vector as JSON and its five best documents with text; RedisVL's SemanticCache "
-            "the same 50 scores as JSON."
+            "the same 50 scores as JSON. The formula of semcache size is compared with used_memory of a whole server; "
+            "its other shapes have random vectors."
         ),
         parameters={"sizes": QUICK_SIZES if quick else SIZES, "documents": workload.DOCUMENTS, "dims": 384},
         machine=described,
         rows=rows,
-        targets=list(_targets(totals)),
+        targets=[*_targets(totals), _off(compared)],
+        more={"What semcache size says": compared},
         seed=workload.SEED,
     )
 
@@ -59,6 +78,38 @@ def _targets(totals: Mapping[tuple[str, int], float]) -> Iterator[Target]:
             share = totals[name, size] / totals[SCAN, size]
             what = f"bytes per entry, semcache / scan-based cache, {size:,} entries"
             yield Target(what, Quantile(share, share, share), at_most=0.25)
+
+
+def _compared(shape: Contents, used: float) -> dict[str, Any]:
+    said = footprint(shape).total
+    return {
+        "entries": shape.entries,
+        "dims": shape.dims,
+        "type": shape.vector_type,
+        "scores": shape.scores,
+        "m": shape.m,
+        "tenants": shape.tenants,
+        "signed": shape.is_signed,
+        "hash_max_listpack_value": shape.listpack_value,
+        "used_memory": used,
+        "said": round(said),
+        "off": round(said / used - 1, 4),
+    }
+
+
+def _used(shape: Contents) -> float:
+    """What a server uses that has these entries and no others."""
+    with server.started() as url:
+        client = server.client(url)
+        client.config_set("hash-max-listpack-value", shape.listpack_value)
+        with shapes.store_of(url, shape) as store:
+            shapes.fill(store, shape)
+            return float(client.info("memory")["used_memory"])
+
+
+def _off(compared: list[dict[str, Any]]) -> Target:
+    worst = max(abs(row["off"]) for row in compared)
+    return Target("semcache size: largest deviation from used_memory", Quantile(worst, worst, worst), at_most=WITHIN)
 
 
 def _semcache(url: str, client: redis.Redis, work: Workload) -> Split:

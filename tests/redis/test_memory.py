@@ -1,56 +1,20 @@
 """The memory formula against what a real server says."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semcache.entries.entry import NewScores
 from semcache.errors import ConfigurationError, InvalidInputError
-from semcache.redis.client.connection import RedisConnection
 from semcache.redis.memory import Contents, footprint, grown_scores_bytes, scores_bytes, size_class
 from semcache.redis.memory_advice import advise
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import RedisStore
 from tests.redis.conftest import fingerprint
+from tests.redis.memory import fill, store_of
 
 _DOCUMENT = b"\x01" * 16
-
-
-@contextmanager
-def _store_of(url: str, contents: Contents) -> Iterator[RedisStore]:
-    with RedisConnection(url, timeout_s=30) as connection:
-        yield RedisStore(
-            connection,
-            namespace=contents.namespace,
-            reranker="r",
-            embedder="e",
-            dims=contents.dims,
-            vector_type=contents.vector_type,
-            m=contents.m,
-            ttl_s=3600 if contents.expires else None,
-            signing_key="0123456789abcdef" if contents.is_signed else None,
-            store_queries=contents.query_bytes > 0,
-        )
-
-
-def _fill(store: RedisStore, contents: Contents) -> None:
-    drawn = np.random.default_rng(1).standard_normal((contents.entries, contents.dims)).astype(np.float32)
-    vectors = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-    scores = [(fingerprint(number), 1.5) for number in range(contents.scores)]
-    walls = max(1, contents.tenants)
-    for tenant in range(walls):
-        new = [
-            NewScores(str(at).rjust(max(8, contents.query_bytes), "q"), vectors[at], scores, b"c" * contents.cue_bytes)
-            for at in range(tenant, contents.entries, walls)
-        ]
-        for first in range(0, len(new), 250):
-            assert all(store.remember_many(f"t{tenant}" if contents.tenants else "", new[first : first + 250]))
 
 
 @pytest.mark.parametrize(
@@ -75,9 +39,9 @@ def _fill(store: RedisStore, contents: Contents) -> None:
 )
 def test_both_keys_of_an_entry_take_what_the_formula_says(own_server: EmbeddedRedis, changed: dict[str, Any]) -> None:
     contents = Contents(**{"entries": 1, "dims": 384, "namespace": "memory", **changed})
-    with redis.Redis.from_url(own_server.url) as client, _store_of(own_server.url, contents) as store:
+    with redis.Redis.from_url(own_server.url) as client, store_of(own_server.url, contents) as store:
         client.config_set("hash-max-listpack-value", contents.listpack_value)
-        _fill(store, contents)
+        fill(store, contents)
         keys = list(client.scan_iter(f"semcache:{contents.namespace}:*"))
         used = {client.type(key): client.memory_usage(key, samples=0) for key in keys}
     said = footprint(contents)
@@ -97,15 +61,15 @@ def test_both_keys_of_an_entry_take_what_the_formula_says(own_server: EmbeddedRe
 def test_a_server_uses_what_the_formula_says_within_three_percent(
     own_server: EmbeddedRedis, contents: Contents
 ) -> None:
-    with redis.Redis.from_url(own_server.url) as client, _store_of(own_server.url, contents) as store:
-        _fill(store, contents)
+    with redis.Redis.from_url(own_server.url) as client, store_of(own_server.url, contents) as store:
+        fill(store, contents)
         used = client.info("memory")["used_memory"]
     assert footprint(contents).total == pytest.approx(used, rel=0.03)
 
 
 def test_an_entry_that_grew_takes_up_to_twice_the_bytes(own_server: EmbeddedRedis) -> None:
     contents = Contents(entries=1, dims=16, namespace="memory", scores=51)
-    with redis.Redis.from_url(own_server.url) as client, _store_of(own_server.url, contents) as store:
+    with redis.Redis.from_url(own_server.url) as client, store_of(own_server.url, contents) as store:
         for scores in ([(fingerprint(number), 1.5) for number in range(50)], [(_DOCUMENT, 1.5)]):
             store.remember("", "qqqqqqqq", None, scores)
         (key,) = client.scan_iter("semcache:memory:*")
