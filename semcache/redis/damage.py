@@ -100,3 +100,19 @@ def discard(state: StoreState, damages: Sequence[Damage]) -> Operation[None]:
             yield from run_script(state.where, "discard", calls)
     except StoreError as error:  # the reader can go on
         state.on_event(CacheFailed("Discard", cause_of(error)))
+
+
+def remove_halves(state: StoreState, family: KeyFamily, vector_keys: Sequence[bytes]) -> Operation[None]:
+    """Remove the hashes under these keys whose scores are not there; a round trip only where there are any keys.
+
+    A server that is full evicts one key of an entry and keeps the other. Such hashes are found by searches and hide
+    entries that have scores; under LFU and random eviction they pile up.
+    """
+    if not vector_keys:
+        return
+    remove = script("remove_half")
+    calls = [remove.by_digest((key, family.scores_beside(key))) for key in vector_keys]
+    try:
+        yield from run_script(state.where, "remove_half", calls)
+    except StoreError as error:  # the reader can go on
+        state.on_event(CacheFailed("Discard", cause_of(error)))

@@ -10,7 +10,7 @@ from semcache.flow.steps import Lease
 from semcache.protocols import FloatArray
 from semcache.pruning.features import Floats
 from semcache.redis import earlier
-from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
+from semcache.redis.damage import Damage, discard, read_scores, remove_halves, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily
 from semcache.redis.lease import claimed, claiming
 from semcache.redis.operation import Operation, StoreState
@@ -136,9 +136,11 @@ def _alive(
     unread = [hit.key for hits in found for hit in hits if isinstance(hit, Unread)]
     if unread:
         return (yield from _read_neighbours(state, family, found, unread, damages))
-    keys = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
+    keys = [hit.key for hits in found for hit in hits if hit]
     left_out = len(damages)
-    scores = iter((yield from _read_all(state, keys, damages)))
+    read = yield from _read_all(state, list(map(family.scores_beside, keys)), damages)
+    yield from remove_halves(state, family, [key for key, known in zip(keys, read, strict=True) if known is None])
+    scores = iter(read)
     alive = [
         [hit.with_scores(known) for hit in hits if isinstance(hit, Hit) and (known := next(scores)) is not None]
         for hits in found
@@ -160,15 +162,19 @@ def _read_neighbours(
     damages: list[Damage],
 ) -> Operation[list[list[Neighbour]]]:
     """The neighbours of which a search told the keys alone: hashes and scores, in the same round trip."""
-    keys = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
+    beside = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
     left_out = len(damages)
-    replies = yield [*map(read_scores, keys), *(("HGETALL", key) for key in unread)]
-    scores = iter([unpack_scores(state, key, reply, damages) for key, reply in zip(keys, replies, strict=False)])
+    replies = yield [*map(read_scores, beside), *(("HGETALL", key) for key in unread)]
+    scores = iter([unpack_scores(state, key, reply, damages) for key, reply in zip(beside, replies, strict=False)])
     hashes = iter(
-        [unpack_hash(state, family, key, flat, damages) for key, flat in zip(unread, replies[len(keys) :], strict=True)]
+        [
+            unpack_hash(state, family, key, flat, damages)
+            for key, flat in zip(unread, replies[len(beside) :], strict=True)
+        ]
     )
     yield from discard(state, damages)
     alive: list[list[Neighbour]] = []
+    halves: list[bytes] = []
     expired = sum(hit is None for hits in found for hit in hits)
     for hits in found:
         neighbours = []
@@ -179,12 +185,15 @@ def _read_neighbours(
             read = next(hashes) if isinstance(hit, Unread) else (hit.fields, hit.vector)
             if known is None or read is None:
                 expired += 1
+                # Of a shard that did not answer, nothing was read.
+                halves += [] if read is None else [hit.key]
                 continue
             whole = hit.hit(*read) if isinstance(hit, Unread) else hit
             if whole is not None:
                 neighbours.append(whole.with_scores(known))
         # The server's distances may be of rounded vectors.
         alive.append(sorted(neighbours, key=lambda neighbour: -neighbour.similarity))
+    yield from remove_halves(state, family, halves)
     _skip(state, expired - (len(damages) - left_out))
     return alive
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from semcache.entries import codec
 from semcache.entries.entry import NewScores
-from semcache.entries.fingerprint import settled_mark
+from semcache.entries.fingerprint import entry_id, settled_mark
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
 from semcache.redis.client.connection import RedisConnection
@@ -246,6 +246,19 @@ class TestNeighbours:
         (found,) = await store.find_neighbours("", vector(1), 2)
         assert found.scores == {B: 2.0}
         assert events[-1] == NeighboursSkipped(1)
+
+    async def test_one_whose_scores_are_gone_is_removed_and_can_be_written_anew(
+        self, store: Any, client: redis.Redis, namespace: str
+    ) -> None:
+        await store.remember("", "gone", vector(1), [(A, 1.0)])
+        await store.remember("", "there", near(vector(1), 0.9), [(B, 2.0)])
+        client.delete(*client.keys(f"semcache:{namespace}:*:s:*{entry_id('', 'gone')}*"))
+        assert await store.find_neighbours("", vector(1), 1) == []
+        (found,) = await store.find_neighbours("", vector(1), 1)  # nothing hides it any more
+        assert found.scores == {B: 2.0}
+        assert await store.remember("", "gone", vector(1), [(A, 3.0)])
+        (found,) = await store.find_neighbours("", vector(1), 1)
+        assert found.scores == {A: 3.0}
 
     async def test_expired_ones_are_not_found(self, store: Any, client: redis.Redis) -> None:
         await store.remember("", "gone", vector(1), [(A, 1.0)], ttl_s=0.001)

@@ -180,7 +180,7 @@ def memory_finding(info: Mapping[str, str], *, expires: bool) -> Finding:
     limit, policy = int(info.get("maxmemory", 0)), info.get("maxmemory_policy", "an unknown policy")
     if not limit:
         used = _bytes(int(info.get("used_memory", 0)))
-        remedy = "set maxmemory to what the machine can spare, and maxmemory-policy to allkeys-lru"
+        remedy = "set maxmemory to what semcache size says, and maxmemory-policy to allkeys-lru"
         return Finding("memory", Verdict.WARNING, f"{used} used, and there is no limit (maxmemory 0)", remedy)
     seen = f"{_used_share(info):.0%} of {_bytes(limit)} used, {policy}".replace("%", " %")
     evict = "set maxmemory-policy to allkeys-lru, so that old entries make room"
