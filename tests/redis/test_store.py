@@ -451,7 +451,7 @@ class TestTheIndexComesAndGoes:
         await store.remember("", "q", vector(1), [(A, 1.0)])
         client.execute_command("FT.DROPINDEX", events[0].name)
         await store.find_neighbours("", vector(1), 1)
-        assert events == [events[0], events[0]]
+        assert [event for event in events if isinstance(event, IndexCreated)] == [events[0], events[0]]
         while int(client.ft(events[0].name).info()["indexing"]):  # the server goes through its keys in the background
             pass
         assert [found.scores for found in await store.find_neighbours("", vector(1), 1)] == [{A: 1.0}]
