@@ -88,6 +88,12 @@ def test_commands_exist(where: str, words: list[str]) -> None:
         assert words[0] in FOREIGN_PROGRAMS, where
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_sentences_exist(page: str) -> None:
+    for line in re.findall(r"`semcache ([^`]+)`", PAGES[page]):
+        check_semcache(shlex.split(line))
+
+
 def check_semcache(words: list[str]) -> None:
     """The subcommand and every option are there; positional arguments are not looked at."""
     command: Any = get_command(app)
@@ -95,7 +101,7 @@ def check_semcache(words: list[str]) -> None:
         command = command.commands[words.pop(0)]
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
-    assert given <= known | {"--help"}
+    assert given <= known | {"-h", "--help"}
 
 
 @pytest.mark.parametrize("page", PAGES)
