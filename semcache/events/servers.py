@@ -9,6 +9,8 @@ from semcache.events.failure import Failure
 class ShardUnavailable:
     """A node of a Redis Cluster is left alone from now on, since it failed or is slow: once per outage of that node.
 
+    Also the replicas that Sentinels name, where look-ups are read from them.
+
     Until ``ShardRecovered``, or until a replica has its place, what it holds is unknown.
     """
 

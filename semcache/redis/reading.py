@@ -10,6 +10,7 @@ from semcache.flow.steps import Lease
 from semcache.protocols import FloatArray
 from semcache.pruning.features import Floats
 from semcache.redis import earlier
+from semcache.redis.client.commands import Reads
 from semcache.redis.damage import Damage, discard, read_scores, remove_halves, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily
 from semcache.redis.lease import claimed, claiming
@@ -23,7 +24,7 @@ def read_exact(state: StoreState, tenant: str, query: str) -> Operation[Scores |
     if state.source is not None:
         return (yield from read_exact_many(state, tenant, (query,)))[0]
     key = state.layout.keys.scores(tenant, query)
-    (blob,) = yield (read_scores(key),)
+    (blob,) = yield Reads((read_scores(key),))
     damages: list[Damage] = []
     scores = unpack_scores(state, key, blob, damages)
     if damages:  # asked here, so that an exact hit does not even make a generator
@@ -43,7 +44,7 @@ def read_vector(state: StoreState, tenant: str, query: str) -> Operation[FloatAr
     """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGETALL."""
     key = state.layout.keys.vector(tenant, query)
     damages: list[Damage] = []
-    (flat,) = yield (("HGETALL", key),)
+    (flat,) = yield Reads((("HGETALL", key),))
     found = unpack_hash(state, state.layout.keys.family(tenant), key, flat, damages)
     yield from discard(state, damages)
     return found and found[1]
@@ -164,7 +165,7 @@ def _read_neighbours(
     """The neighbours of which a search told the keys alone: hashes and scores, in the same round trip."""
     beside = [family.scores_beside(hit.key) for hits in found for hit in hits if hit]
     left_out = len(damages)
-    replies = yield [*map(read_scores, beside), *(("HGETALL", key) for key in unread)]
+    replies = yield Reads((*map(read_scores, beside), *(("HGETALL", key) for key in unread)))
     scores = iter([unpack_scores(state, key, reply, damages) for key, reply in zip(beside, replies, strict=False)])
     hashes = iter(
         [
@@ -200,7 +201,7 @@ def _read_neighbours(
 
 def _read_all(state: StoreState, keys: Sequence[bytes], damages: list[Damage]) -> Operation[list[Scores | None]]:
     """The scores under these keys, None where there is none, in one round trip; removes what is damaged."""
-    replies = (yield [read_scores(key) for key in keys]) if keys else []
+    replies = (yield Reads(map(read_scores, keys))) if keys else []
     scores: list[Scores | None] = [
         unpack_scores(state, key, reply, damages) for key, reply in zip(keys, replies, strict=True)
     ]

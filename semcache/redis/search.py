@@ -13,7 +13,7 @@ from semcache.entries.fields import Fields
 from semcache.entries.fingerprint import tenant_tag
 from semcache.events import EntriesEstimated
 from semcache.protocols import FloatArray
-from semcache.redis.client.commands import Command
+from semcache.redis.client.commands import Command, Reads
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.damage import Damage
 from semcache.redis.ensure import ensure_index
@@ -55,7 +55,7 @@ def nearest(
     datatype, dims = layout.attributes["datatype"], layout.vectors.dims
     knn = knn_command(index, k, datatype, dims, is_named=tenant != "", ef=ef, policy=policy)
     searches = [knn.near(tenant, blob) for blob in blobs if blob is not None]
-    commands = [*searches, *beside, *sizes.commands_if_due(index, tenant)]
+    commands = Reads((*searches, *beside, *sizes.commands_if_due(index, tenant)))
     replies = yield commands
     if any(map(is_missing_index, replies)):
         if not state.creates_indexes:

@@ -69,6 +69,14 @@ class Redis(Section):
         le=3600,
     )
 
+    read_from_replicas: bool = knob(
+        False,
+        "Whether replicas answer look-ups in turn with their primary, in a Redis Cluster or behind Sentinels. Writes "
+        "and forgetting go to the primary",
+        reason="a replica is a moment behind, so that what was just stored may be a miss; and as long as a primary has "
+        "time to spare, a second server does not answer any sooner",
+    )
+
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: SecretStr) -> SecretStr:

@@ -19,8 +19,11 @@ from semcache.errors import ConfigurationError, StoreError, StoreUnavailableErro
 from semcache.events import CacheRecovered, PrimaryChanged
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
+from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.runtime.budget import TimeBudget
 from tests.fakes import WordEmbedder
 from tests.redis.cluster.surgery import Traffic
+from tests.redis.conftest import LAYOUT, fingerprint, vector
 from tests.redis.sentinels import GONE, PASSWORD, SENTINEL_PASSWORD, SERVICE, Trio, free_ports, trio
 from tests.scripted import PATIENCE_S
 
@@ -92,6 +95,34 @@ async def test_event_loops_follow_too(group: Trio) -> None:
         assert role == b"master"
         assert group.primary != old
     assert PrimaryChanged in map(type, events)
+
+
+async def test_replicas_answer_look_ups_where_that_is_wanted(group: Trio, namespace: str) -> None:
+    group.until_settled()
+    (replica,) = set(group.servers) - {group.primary}
+    async with RedisConnection(group.url, timeout_s=5, connect_timeout_s=5, read_from_replicas=True) as connection:
+        layout = {**LAYOUT, "namespace": namespace, "ttl_jitter": 0}
+        store, awaited = RedisStore(connection, **layout), AsyncRedisStore(connection, **layout)
+        for number in range(10):
+            store.remember("", f"q{number}", vector(number), [(fingerprint(number), 1.0)])
+        group.until_replicated()
+        with group.client(replica) as client:
+            client.config_resetstat()
+            for number in range(10):
+                for found in (store.read_exact("", f"q{number}"), await awaited.read_exact("", f"q{number}")):
+                    assert found is not None
+                    assert dict(found) == {fingerprint(number): 1.0}
+                assert len(store.find_neighbours("", vector(number), 1, 0.99)) == 1
+                assert len(await awaited.find_neighbours("", vector(number), 1, 0.99)) == 1
+            asked = client.info("commandstats")
+        assert asked["cmdstat_getrange"]["calls"] >= 10
+        assert asked["cmdstat_FT.SEARCH"]["calls"] >= 5
+        assert "cmdstat_evalsha" not in asked
+        with group.frozen(replica):
+            for number in range(10):
+                with TimeBudget(0.6):
+                    assert store.read_exact("", f"q{number}") is not None
+        assert connection.nodes == (connection.node,)
 
 
 async def test_no_connection_to_a_primary_that_hangs_is_used_again(group: Trio) -> None:

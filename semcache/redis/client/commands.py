@@ -58,6 +58,12 @@ class Reconnect:
     """Use none of the open connections any more: a reply may not have been that of the command that it came for."""
 
 
+class Reads(tuple[Command, ...]):
+    """Commands of a look-up. Those of them that read entries may be answered by a replica, where that is wanted."""
+
+    __slots__ = ()
+
+
 RedisStep = Sequence[Command] | CreateIndex | Reconnect
 """A step of an operation, which a connection carries out. Commands go out together, in one round trip."""
 

@@ -17,6 +17,7 @@ from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.client.node import NodeConnection
 from semcache.redis.client.url import address_of_url
 from semcache.redis.cluster.connection import ClusterConnection, of_shard
+from semcache.redis.cluster.replicated import ReplicatedConnection
 from semcache.redis.cluster.topology import Topology
 from semcache.redis.server.shared import SHARED_SERVER, Lease
 from semcache.runtime.forking import ForkSafeLock
@@ -26,6 +27,9 @@ from semcache.settings import Redis as RedisKnobs
 _DEFAULTS = RedisKnobs()
 """The defaults stand in the settings, each with its reason."""
 DEFAULT_URL = _DEFAULTS.url.get_secret_value()
+
+
+Reached = NodeConnection | ClusterConnection | ReplicatedConnection
 
 
 def server_of(redis_url: object, redis_client: object | None = None) -> "Address | Literal['embedded']":
@@ -47,7 +51,8 @@ class RedisConnection:
     of Sentinels and the service whose primary is meant, or ``embedded`` for a private server that all such connections
     of the process share and that ends with the last of them; or it is the ``Address`` of a server. A server that is a
     node of a Redis Cluster stands for all of it, as its answer to the first command tells; a url may name several of
-    its nodes, ``redis://host:port,host:port``, of which one has to answer then. For the times, all in seconds, see
+    its nodes, ``redis://host:port,host:port``, of which one has to answer then. With ``read_from_replicas`` those of a
+    cluster, or that Sentinels name, answer look-ups in turn with the primary. For the times, all in seconds, see
     ``NodeConnection``. Nothing is opened until the first command. Raises ConfigurationError for an address that cannot
     be used.
 
@@ -65,11 +70,13 @@ class RedisConnection:
         connect_timeout_s: float = _DEFAULTS.connect_timeout_s,
         retry_after_s: float = _DEFAULTS.retry_after_s,
         max_retry_after_s: float = _DEFAULTS.max_retry_after_s,
+        read_from_replicas: bool = _DEFAULTS.read_from_replicas,
         on_event: Callable[[Event], None] = lambda event: None,
         clock: Clock = monotonic,
     ) -> None:
         self.budget_s = budget_s
         self._on_event = on_event
+        self._read_from_replicas = read_from_replicas
         self._lease: Lease | None = None
         server = url if isinstance(url, Address) else server_of(url)
         if not isinstance(server, Address):
@@ -77,6 +84,8 @@ class RedisConnection:
             server = address_of_url(self._lease.url)
         for option, instead in server.ignored.items():
             on_event(OptionIgnored(option, instead))
+        if read_from_replicas and self._lease is not None:
+            on_event(OptionIgnored("read_from_replicas", _NO_REPLICAS))
         self._open_node = partial(
             NodeConnection,
             budget_s=budget_s,
@@ -93,7 +102,9 @@ class RedisConnection:
         self.node: NodeConnection = self._seeds[0][1]
         """The server that the url names; of several the first that has answered."""
         # None until the first command, whose answer tells what the server is. An embedded one of this process is known.
-        self._reached: NodeConnection | ClusterConnection | None = None if self._lease is None else self.node
+        self._reached: NodeConnection | ClusterConnection | ReplicatedConnection | None = (
+            None if self._lease is None else self.node
+        )
         self._lock = ForkSafeLock()
         self._blocking = BlockingCalls("semcache-redis-cluster", f"the topology of the {self.node.where}")
 
@@ -107,6 +118,7 @@ class RedisConnection:
             connect_timeout_s=knobs.connect_timeout_s,
             retry_after_s=knobs.retry_after_s,
             max_retry_after_s=knobs.max_retry_after_s,
+            read_from_replicas=knobs.read_from_replicas,
             on_event=on_event,
         )
 
@@ -124,7 +136,9 @@ class RedisConnection:
     def nodes(self) -> Sequence[NodeConnection]:
         """The server, or the primaries of the cluster. Asks it what it is, unless that is known."""
         reached = self._reached or self._reach()
-        return (reached,) if isinstance(reached, NodeConnection) else reached.primaries
+        if isinstance(reached, ClusterConnection):
+            return reached.primaries
+        return (reached if isinstance(reached, NodeConnection) else reached.primary,)
 
     @property
     def topology(self) -> Topology | None:
@@ -144,7 +158,7 @@ class RedisConnection:
         """``execute``, awaited."""
         return await (self._reached or await self._areach()).aexecute(step)
 
-    def _reach(self) -> "NodeConnection | ClusterConnection":
+    def _reach(self) -> Reached:
         failure = StoreUnavailableError(f"{self.where} was not asked")
         for address, node in self._seeds:
             try:
@@ -157,7 +171,7 @@ class RedisConnection:
                 return self._blocking.call(reached) if _is_of_cluster(reply) else reached()
         raise failure
 
-    async def _areach(self) -> "NodeConnection | ClusterConnection":
+    async def _areach(self) -> Reached:
         failure = StoreUnavailableError(f"{self.where} was not asked")
         for address, node in self._seeds:
             try:
@@ -169,9 +183,7 @@ class RedisConnection:
                 return await self._blocking.acall(reached) if _is_of_cluster(reply) else reached()
         raise failure
 
-    def _reached_by(
-        self, address: Address, node: NodeConnection, reply: object
-    ) -> "NodeConnection | ClusterConnection":
+    def _reached_by(self, address: Address, node: NodeConnection, reply: object) -> Reached:
         """The server, or its whole cluster if it says that it is a node of one."""
         with self._lock:  # a cluster is asked for its topology once
             if self._reached is None:
@@ -180,14 +192,22 @@ class RedisConnection:
                         f"{node.where} is a node of a Redis Cluster, which needs no Sentinels; use the url of a node"
                     )
                 if _is_of_cluster(reply):
-                    self._reached = ClusterConnection(address, self._open_node, self._on_event)
+                    self._reached = ClusterConnection(
+                        address, self._open_node, self._on_event, reads_from_replicas=self._read_from_replicas
+                    )
                 elif len(self._seeds) > 1:
                     raise StoreError(
                         f"the Redis url names {len(self._seeds)} hosts, as the nodes of a Redis Cluster, and "
                         f"{node.where} is none; name one host"
                     )
+                elif address.sentinels is not None and self._read_from_replicas:
+                    self._reached = ReplicatedConnection(
+                        address, address.sentinels, node, self._open_node, self._on_event
+                    )
                 else:
                     self._reached = node
+                    if self._read_from_replicas:
+                        self._on_event(OptionIgnored("read_from_replicas", _NO_REPLICAS))
                 self.node = node
                 for _, other in self._seeds:
                     if other is not node:
@@ -217,7 +237,7 @@ class RedisConnection:
         """
         for _, node in self._seeds:
             node.close()
-        if isinstance(self._reached, ClusterConnection):
+        if isinstance(self._reached, ClusterConnection | ReplicatedConnection):
             self._reached.close()
         if self._lease is not None:
             self._lease.end()
@@ -226,7 +246,7 @@ class RedisConnection:
         """Close the running loop's connections, and everything that ``close`` does."""
         for _, node in self._seeds:
             await node.aclose()
-        if isinstance(self._reached, ClusterConnection):
+        if isinstance(self._reached, ClusterConnection | ReplicatedConnection):
             await self._reached.aclose()
         # In a thread: the end of an embedded server is waited for.
         await in_own_thread(self.close, "semcache-close")
@@ -246,6 +266,11 @@ class RedisConnection:
     def __repr__(self) -> str:
         return f"<RedisConnection to {self.where}>"
 
+
+_NO_REPLICAS = (
+    "the url names one server, which is read from alone; use the url of a Redis Cluster, or of Sentinels "
+    "(redis+sentinel://host:port/service)"
+)
 
 # Every user may send HELLO, whatever rights there are. Without arguments it only asks.
 _WHAT_IT_IS = (("HELLO",),)

@@ -7,7 +7,7 @@ from ssl import SSLCertVerificationError
 from redis import exceptions
 
 from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
-from semcache.redis.client.sentinel import PrimaryNotKnownError, ServiceNotWatchedError
+from semcache.redis.client.sentinel import PrimaryNotKnownError, ReplicaNotKnownError, ServiceNotWatchedError
 
 FOREIGN = (exceptions.RedisError, OSError)
 """The errors that redis-py raises: its own, and sometimes one of the operating system for the socket."""
@@ -61,6 +61,11 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
         (PrimaryNotKnownError,),
         StoreUnavailableError,
         "{where}: {message}; it is looked for again until the Sentinels have chosen another",
+    ),
+    (
+        (ReplicaNotKnownError,),
+        StoreUnavailableError,
+        "{where}: {message}; until there is one the primary answers alone",
     ),
     ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {message}"),
     (

@@ -23,7 +23,7 @@ from semcache.redis.client.pipelined_pool import PipelinedPool
 from semcache.redis.client.pool import ConnectionPool, Sent
 from semcache.redis.client.prober import Prober, quickest_answer_s
 from semcache.redis.client.redis_pools import connect_like, redis_pool
-from semcache.redis.client.sentinel import HostPort, PrimaryFinder, afollowing, following
+from semcache.redis.client.sentinel import Finder, HostPort, afollowing, following
 from semcache.redis.client.timed_socket import bounded
 from semcache.runtime.budget import TimeBudget, current_budget
 from semcache.runtime.loops import PerLoop
@@ -98,7 +98,7 @@ class NodeConnection:
         kinds, async_kinds = _BOUNDED, ASYNC
         if address.sentinels is not None:
             kinds, async_kinds = _FOLLOWING, _ASYNC_FOLLOWING
-            self._options["find_primary"] = PrimaryFinder(address.sentinels, connect_timeout_s, self._moved).find
+            self._options["find"] = Finder(address.sentinels, connect_timeout_s, self._moved).find
         pool = redis_pool(redis.ConnectionPool, kinds[address.kind], Retry, address, self._options)
         self.client: redis.Redis = redis.Redis.from_pool(pool)
         """redis-py's own client, for what is not on the path of a request. It does not ask the breaker."""

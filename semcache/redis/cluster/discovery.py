@@ -1,6 +1,7 @@
 """Reads the topology of a cluster by redis-py's own means, and the tags of the indexes that are there already."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from redis.cluster import ClusterNode, NodesManager
@@ -20,6 +21,11 @@ class Exchanges(Protocol):
     """A connection to a node, see ``NodeConnection.exchange``."""
 
     def exchange(self, commands: Sequence[Command], left_s: float | None = None) -> Replies: ...
+
+
+def _replicas(nodes: Sequence[ClusterNode]) -> Sequence[Node]:
+    """Those behind the primary, in a fixed order: each node names them in another one."""
+    return sorted(Node(str(node.host), int(node.port)) for node in nodes[1:])
 
 
 class Discovery:
@@ -44,7 +50,10 @@ class Discovery:
         """Nodes that could not say which indexes they have."""
 
     def read(self, before: Topology | None = None) -> Topology:
-        """The topology as it is now: the one before if nothing has changed. Raises StoreError when no node answers."""
+        """The topology as it is now: the one before if nothing has changed. Raises StoreError when no node answers.
+
+        Its version is that of before, unless primaries have changed.
+        """
         slots = self._slots()
         owners = tuple(
             Node(str(slots[slot][0].host), int(slots[slot][0].port)) if slot in slots else None for slot in range(SLOTS)
@@ -55,12 +64,14 @@ class Discovery:
                 owned.setdefault(owner, []).append(slot)
         if not owned:
             raise StoreUnavailableError(f"{self._where} serves no slot; assign slots to its nodes")
-        if before is not None and before.owners == owners and not self._guessed & owned.keys():
-            return before
+        replicas = {owner: _replicas(slots[numbers[0]]) for owner, numbers in owned.items()}
         if before is None:
-            return Topology(0, owners, *self._tags(owned, {}))
-        found = Topology(before.version + 1, owners, *self._tags(owned, before.tags))
-        return before if before.is_like(found) else found
+            return Topology(0, owners, *self._tags(owned, {}), replicas)
+        if before.owners != owners or self._guessed & owned.keys():
+            found = Topology(before.version + 1, owners, *self._tags(owned, before.tags), replicas)
+            if not before.is_like(found):
+                return found
+        return before if before.replicas == replicas else replace(before, replicas=replicas)
 
     def _slots(self) -> Mapping[int, Sequence[ClusterNode]]:
         try:

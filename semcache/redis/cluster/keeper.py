@@ -53,7 +53,7 @@ class TopologyKeeper:
             before = self.current
             self.current = found = self._discovery.read(before)
         self._on_read(found)
-        if found is not before:
+        if found.version != before.version:
             self._wait_s = _EVERY_S
             moved = sum(old != new for old, new in zip(before.owners, found.owners, strict=True))
             unserved = sum(owner is None for owner in found.owners)

@@ -11,14 +11,18 @@ from semcache.redis.cluster.topology import Node
 
 MOST_ROUNDS = 6
 """Where slots move, a node points to another, which may point on. After so many rounds the command fails."""
-_PAUSE_S = 0.002
+PAUSE_S = 0.002
 """Before a command is repeated whose keys are on their way from one node to another; it doubles each time."""
 
 
 class Round(NamedTuple):
-    """Steps by node, carried out at once; answered by the replies, or by the StoreError of a node that gave none."""
+    """Steps by node, carried out at once; answered by the replies, or by the StoreError of a node that gave none.
+
+    If another round may follow where a node gives none, the time that the request has left is shared with that.
+    """
 
     asked: Mapping[Node, RedisStep]
+    may_be_repeated: bool = False
 
 
 class Pause(NamedTuple):
@@ -102,12 +106,9 @@ def without_answer(node: Node, reply: Exception) -> TransientStoreError:
     return TransientStoreError(f"the Redis Cluster {what}: {node} says {reply}")
 
 
-def ask(parts: Sequence[Part], watch: Watch, answers: Mapping[Node, Any] | None = None) -> Routing:
-    """Ask until every part has its reply, in as many rounds as nodes point to others.
-
-    ``answers`` are those of the first round, where the parts were asked already, in their order.
-    """
-    pause_s = _PAUSE_S
+def ask(parts: Sequence[Part], watch: Watch) -> Routing:
+    """Ask until every part has its reply, in as many rounds as nodes point to others."""
+    pause_s = PAUSE_S
     for _ in range(MOST_ROUNDS):
         asked: dict[Node, list[Part]] = {}
         for part in parts:
@@ -115,12 +116,10 @@ def ask(parts: Sequence[Part], watch: Watch, answers: Mapping[Node, Any] | None 
                 asked.setdefault(part.node, []).append(part)
         if not asked:
             return
-        if answers is None:
-            answers = yield Round({node: _commands(several) for node, several in asked.items()})
+        answers = yield Round({node: _commands(several) for node, several in asked.items()})
         must_wait = False
         for node, several in asked.items():
             must_wait |= _take(several, answers[node], watch)
-        answers = None
         if must_wait:
             yield Pause(pause_s)
             pause_s *= 2
@@ -139,20 +138,24 @@ def _commands(parts: Sequence[Part]) -> list[Command]:
 
 def _take(parts: Sequence[Part], answer: Any, watch: Watch) -> bool:
     """Give parts the answer of their node; whether they have to be asked again a little later."""
-    if isinstance(answer, StoreError):
-        watch.suspect()
-        for part in parts:
-            part.lose(answer)
-        return False
     must_wait = False
-    replies = iter(answer)
+    replies = None if isinstance(answer, StoreError) else iter(answer)
     for part in parts:
-        reply = next(replies)
-        if part.is_asking:
-            reply = next(replies)
-        part.take(reply)
-        if part.reply is not reply:
-            watch.suspect(has_changed=isinstance(reply, MovedError))
-            # Keys that are on two nodes are on one in a moment.
-            must_wait |= isinstance(reply, TryAgainError) and not part.is_asking
+        if replies is not None and part.is_asking:
+            next(replies)
+        must_wait |= give(part, answer if replies is None else next(replies), watch)
     return must_wait
+
+
+def give(part: Part, reply: Any, watch: Watch) -> bool:
+    """Give a part what its node said, or why it said nothing; whether it has to be asked again a little later."""
+    if isinstance(reply, StoreError):
+        watch.suspect()
+        part.lose(reply)
+        return False
+    part.take(reply)
+    if part.reply is reply:
+        return False
+    watch.suspect(has_changed=isinstance(reply, MovedError))
+    # Keys that are on two nodes are on one in a moment.
+    return isinstance(reply, TryAgainError) and not part.is_asking

@@ -5,30 +5,21 @@ loops. It yields rounds: steps for several nodes, which are carried out at once.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import AskError
 
 from semcache.errors import StoreError, StoreUnavailableError
 from semcache.redis.client.commands import Command, CreateIndex, Reconnect, RedisStep
 from semcache.redis.cluster import merging
-from semcache.redis.cluster.parts import (
-    MOST_ROUNDS,
-    POINTS_ELSEWHERE,
-    Part,
-    Refresh,
-    Round,
-    Routing,
-    Watch,
-    ask,
-)
+from semcache.redis.cluster.parts import MOST_ROUNDS, PAUSE_S, Part, Pause, Refresh, Round, Routing, Watch, ask
+from semcache.redis.cluster.plan import Plan, for_shards, key_of
+from semcache.redis.cluster.readers import Readers
 from semcache.redis.cluster.scanning import Position, is_page
 from semcache.redis.cluster.topology import Node, Topology, slot_of
 
 # What a shard without the key would say. Only reads that can do without are here.
 _NOTHING: Mapping[str, Any] = {"GET": None, "GETRANGE": b"", "HGETALL": []}
-_BY_SCRIPT = frozenset({"EVAL", "EVALSHA"})
 _BY_SHARD = {
     "DBSIZE": merging.merged_sizes,
     "FT.AGGREGATE": merging.merged_sizes,
@@ -38,29 +29,28 @@ _BY_SHARD = {
     "ROLE": merging.any_answer,
 }
 
-_OF_SEVERAL = frozenset({"FT.SEARCH", "SCAN", "UNLINK", *_BY_SHARD})
-"""Commands that no single node answers. FT.SEARCH is one where the module has a coordinator."""
 
+def carry_out(step: RedisStep, topology: Topology, watch: Watch, readers: Readers | None = None) -> Routing:
+    """The answer of the whole cluster to a step, as that of one server. Raises StoreError when no node answers.
 
-def carry_out(step: RedisStep, topology: Topology, watch: Watch) -> Routing:
-    """The answer of the whole cluster to a step, as that of one server. Raises StoreError when no node answers."""
+    Look-ups are read from the nodes that ``readers`` choose; without it from the primaries.
+    """
     if isinstance(step, CreateIndex):
         return (yield from _create(step, topology, watch))
     if isinstance(step, Reconnect):
         yield Round(dict.fromkeys(topology.tags, step))
         return None
-    planned = _planned(step, topology)
-    answers = None
-    if planned is not None:
-        answers = yield Round(planned.asked)
-        if _is_whole(answers):
-            return [
-                _reply(command, place, answers, topology, watch)
-                for command, place in zip(step, planned.places, strict=True)
-            ]
+    plan = Plan.of(step, topology, readers)
+    if plan is not None:
+        answers = yield Round(plan.asked, plan.has_replicas)
+        if plan.is_whole(answers):
+            placed = zip(step, plan.places, strict=True)
+            return [_reply(command, place, answers, topology, watch) for command, place in placed]
     by_command = [_parts(command, topology) for command in step]
     parts = [part for several in by_command for part in several]
-    yield from ask(parts, watch, answers)
+    if plan is not None and plan.hand_over(answers, by_command, watch):
+        yield Pause(PAUSE_S)
+    yield from ask(parts, watch)
     if parts and all(isinstance(part.reply, StoreError) for part in parts):
         raise parts[0].reply
     replies = []
@@ -85,65 +75,12 @@ def alone(step: RedisStep, topology: Topology) -> Node | None:
     return topology.owner(command[1]) if command[0] in _NOTHING else None  # type: ignore[arg-type]
 
 
-class _Plan(NamedTuple):
-    """What each node is asked in the first round, and for each command of the step where its replies will stand.
-
-    That is a place among the commands of a node, or one for each shard.
-    """
-
-    asked: Mapping[Node, list[Command]]
-    places: Sequence[tuple[Node, int] | Mapping[Node, int]]
-
-
-def _planned(step: Sequence[Command], topology: Topology) -> _Plan | None:
-    """The plan of a step of the usual kind, of commands with one key and searches; None for all others.
-
-    Nearly every step is answered in its first round. Parts, which can be asked anew, are made for the rest alone.
-    """
-    asked: dict[Node, list[Command]] = {}
-    places: list[tuple[Node, int] | Mapping[Node, int]] = []
-    for command in step:
-        name = command[0]
-        if name == "FT.SEARCH" and not topology.has_coordinator:
-            by_shard: dict[Node, int] = {}
-            for node, own in _for_shards(command, topology):
-                several = asked.setdefault(node, [])
-                by_shard[node] = len(several)
-                several.append(own)
-            places.append(by_shard)
-            continue
-        owner = None if name in _OF_SEVERAL else topology.owner(_key(command))
-        if owner is None:
-            return None
-        several = asked.setdefault(owner, [])
-        places.append((owner, len(several)))
-        several.append(command)
-    return _Plan(asked, places)
-
-
-def _is_whole(answers: Mapping[Node, Any]) -> bool:
-    """Whether every node answered, and none pointed elsewhere."""
-    for answer in answers.values():
-        if isinstance(answer, StoreError):
-            return False
-        for reply in answer:
-            if isinstance(reply, POINTS_ELSEWHERE):
-                return False
-    return True
-
-
 def _reply(command: Command, place: Any, answers: Mapping[Node, Any], topology: Topology, watch: Watch) -> Any:
     if isinstance(place, tuple):
         node, at = place
         return answers[node][at]
-    return merging.merged_search(
-        command, {node: answers[node][at] for node, at in place.items()}, topology, watch.suspect
-    )
-
-
-def _key(command: Command) -> bytes | str:
-    key = command[3 if command[0] in _BY_SCRIPT else 1]
-    return key if isinstance(key, bytes) else str(key)
+    replies = {owner: answers[node][at] for owner, (node, at) in place.items()}
+    return merging.merged_search(command, replies, topology, watch.suspect)
 
 
 def _parts(command: Command, topology: Topology) -> list[Part]:
@@ -161,11 +98,11 @@ def _parts(command: Command, topology: Topology) -> list[Part]:
 
 
 def _keyed(command: Command, topology: Topology) -> Part:
-    owner = topology.owner(_key(command))
+    owner = topology.owner(key_of(command))
     if owner is not None:
         return Part(owner, command, is_keyed=True)
     part = Part(next(iter(topology.tags)), command, is_keyed=True)
-    part.close(StoreUnavailableError(f"no node of the Redis Cluster serves slot {slot_of(_key(command))}"))
+    part.close(StoreUnavailableError(f"no node of the Redis Cluster serves slot {slot_of(key_of(command))}"))
     return part
 
 
@@ -175,28 +112,7 @@ def _by_shard(command: Command, topology: Topology) -> list[Part]:
         return [Part(node, command, is_keyed=False) for node in nodes]
     if topology.has_coordinator:
         return [Part(nodes[0], command, is_keyed=False, others=nodes[1:])]
-    return [Part(node, own, is_keyed=False) for node, own in _for_shards(command, topology)]
-
-
-def _for_shards(command: Command, topology: Topology) -> list[tuple[Node, Command]]:
-    """A command of the search module as each shard gets it."""
-    index = command[1].decode() if isinstance(command[1], bytes) else str(command[1])
-    # The last argument of a search is its vector, and the others are the same for nearly all searches.
-    rest = (*_without_fields(command[2:-1]), command[-1]) if command[0] == "FT.SEARCH" else command[2:]
-    return [(node, (command[0], name, *rest)) for node, name in topology.indexes(index).items()]
-
-
-@lru_cache(maxsize=256)
-def _without_fields(arguments: Command) -> Command:
-    """The arguments of a search that returns distances and nothing else.
-
-    A server in cluster mode looks for the keys of all entries in the slot of the index's name, and so finds none of the
-    others (seen in Redis 8.2). The reader then asks for the best by their keys.
-    """
-    if "RETURN" not in arguments:
-        return arguments
-    at = arguments.index("RETURN")
-    return (*arguments[:at], "RETURN", 1, merging.DISTANCE, *arguments[at + 2 + int(arguments[at + 1]) :])
+    return [Part(node, own, is_keyed=False) for node, own in for_shards(command, topology)]
 
 
 def _page(command: Command, reply: Any, topology: Topology) -> Routing:

@@ -1,7 +1,7 @@
 """Which node of a Redis Cluster owns which slots, and the tag that names of its indexes carry."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -28,13 +28,15 @@ class Topology:
 
     ``owners`` has the primary of each slot, None where no node has it. ``tags`` has the primaries that own slots, in a
     fixed order. Where the search module has no coordinator, each shard has an index of its own, whose name ends with
-    the tag: the server refuses a search unless it owns the slot of the index's *name*.
+    the tag: the server refuses a search unless it owns the slot of the index's *name*. ``replicas`` are those of each
+    primary that has some.
     """
 
     version: int
     owners: Sequence[Node | None]
     tags: Mapping[Node, str]
     has_coordinator: bool = False
+    replicas: Mapping[Node, Sequence[Node]] = field(default_factory=dict)
     _indexes: dict[str, Mapping[Node, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def owner(self, key: bytes | str) -> Node | None:
@@ -52,8 +54,13 @@ class Topology:
             known = self._indexes[name] = {node: self.index_on(node, name) for node in self.tags}
         return known
 
+    @property
+    def nodes(self) -> Collection[Node]:
+        """All primaries that own slots, and their replicas."""
+        return {*self.tags, *(node for several in self.replicas.values() for node in several)}
+
     def is_like(self, other: "Topology") -> bool:
-        """Whether it says the same, whatever its version."""
+        """Whether its primaries are the same, whatever its version."""
         return (self.owners, self.tags, self.has_coordinator) == (other.owners, other.tags, other.has_coordinator)
 
 

@@ -1,0 +1,76 @@
+"""Decides which node of a shard a look-up reads from, where replicas answer look-ups, too."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count
+from math import inf
+from typing import Any
+
+from semcache.errors import StoreError
+from semcache.protocols import Clock
+from semcache.redis.client.commands import Command
+from semcache.redis.cluster.topology import Node, Topology
+
+LOOK_UPS = frozenset({"GETRANGE", "HGETALL", "FT.SEARCH"})
+"""The commands that read entries."""
+
+_EVERY_S = 1.0
+"""A replica says so often whether it still follows its primary, in the round trip of a look-up; and one that failed, or
+does not follow, is not asked for so long. Both cost a request a round trip, when the primary answers instead."""
+
+
+class Readers:
+    """The nodes of a shard that answer look-ups in turn: the primary, and replicas that follow it.
+
+    ``first`` are commands that a replica needs before all others. Nothing is locked: threads that choose at the same
+    time may ask a replica once more than they would have to.
+    """
+
+    def __init__(self, first: Sequence[Command], clock: Clock) -> None:
+        self._first = tuple(first)
+        self._clock = clock
+        # One for each shard and command: with one for all, each second round trip would always meet the same node.
+        self._turns: defaultdict[tuple[Node, object], Iterator[int]] = defaultdict(count)
+        self._fit_until: dict[Node, float] = {}
+        self._unfit_until: dict[Node, float] = {}
+
+    def of(self, primary: Node, name: object, topology: Topology) -> Node:
+        """The node to read from by a command of this name."""
+        replicas = topology.replicas.get(primary, ())
+        if not replicas:
+            return primary
+        now = self._clock()
+        nodes = [primary, *(node for node in replicas if now >= self._unfit_until.get(node, -inf))]
+        return nodes[next(self._turns[primary, name]) % len(nodes)]
+
+    def before(self, replica: Node) -> list[Command]:
+        """The commands that go to a replica before those that read."""
+        is_known = self._clock() < self._fit_until.get(replica, -inf)
+        return [*self._first] if is_known else [*self._first, ("ROLE",)]
+
+    def is_sound(self, replica: Node, asked: Sequence[Command], answer: Any) -> bool:
+        """Whether the answer of a replica to what it was asked can be used. Else the primary is to be asked."""
+        if isinstance(answer, StoreError):
+            return self._is_unfit(replica)
+        replies = answer[len(self._first) :]
+        if asked[len(self._first)] == ("ROLE",):
+            role, *replies = replies
+            if not _follows(role):
+                return self._is_unfit(replica)
+            self._fit_until[replica] = self._clock() + _EVERY_S
+        # An error may be that an index has not come to the replica yet, which is no fault of it.
+        return not any(isinstance(reply, Exception) for reply in replies)
+
+    def _is_unfit(self, replica: Node) -> bool:
+        self._unfit_until[replica] = self._clock() + _EVERY_S
+        self._fit_until.pop(replica, None)
+        return False
+
+
+def _follows(role: Any) -> bool:
+    """Whether a node has what its primary has, but for a moment, by its reply to ROLE. One that became primary has."""
+    match role:
+        case [b"master", *_] | [b"slave", _, _, b"connected", *_]:
+            return True
+    # A user without the right to ask cannot know.
+    return isinstance(role, Exception)
