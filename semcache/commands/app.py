@@ -30,6 +30,8 @@ app: typer.Typer = typer.Typer(
     epilog="Exit codes: 0 done, 1 a fault was found or something failed, 2 wrong usage, 3 wrong configuration, "
     "4 Redis or a service cannot be used, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
+    # By this mode paragraphs of docstrings are wrapped anew, and square brackets are no markup.
+    rich_markup_mode="markdown",
     # Commands below take it over.
     context_settings={"help_option_names": ["-h", "--help"]},
     # The tracebacks of rich show local variables, and one of them may hold the password of the Redis url.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semcache.commands.files import JsonFile, check_folder, present
+from semcache.commands.target import Namespace, RedisUrl, connected, settings_for
 
 if TYPE_CHECKING:
     from semcache.redis.forced_state import ForcedState
@@ -32,25 +33,23 @@ def breaker(
     for_s: Annotated[
         float | None, typer.Option("--for", min=1, help="Seconds after which the decision ends by itself.")
     ] = None,
-    namespace: Annotated[str | None, typer.Option(help="The namespace.", show_default="cache.namespace")] = None,
+    redis_url: RedisUrl = None,
+    namespace: Namespace = None,
     json_file: JsonFile = None,
 ) -> None:
     """Decide about the primary reranker in every running process of a namespace.
 
-    Processes follow within five seconds of traffic. The Redis and the namespace are those of the settings.
+    Processes follow within five seconds of traffic.
     """
     from dataclasses import asdict
     from time import time
 
-    from semcache.redis.client.connection import RedisConnection, server_of
     from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
-    from semcache.settings import Settings
 
     check_folder(json_file)
-    settings = Settings()
-    name = namespace or settings.cache.namespace
-    server = server_of(settings.redis.url.get_secret_value())
-    with RedisConnection.of(server, settings.redis, lambda event: None) as connection:
+    settings = settings_for(redis_url, namespace)
+    name = settings.cache.namespace
+    with connected(settings) as connection:
         store = ForcedStateStore(connection, name)
         if action is not Action.STATUS:
             state = {Action.OPEN: "forced-open", Action.DISABLE: "disabled", Action.RESET: RESET}[action]

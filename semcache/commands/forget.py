@@ -11,6 +11,7 @@ from typer import Abort, Exit, Option
 from semcache.commands.console import err, say
 from semcache.commands.exit_codes import ExitCode
 from semcache.commands.files import STDOUT, JsonFile, check_folder, present
+from semcache.commands.in_words import entries
 from semcache.commands.target import Namespace, RedisUrl, connected, settings_for
 from semcache.errors import InvalidInputError
 
@@ -59,7 +60,7 @@ def forget(
             touched += store.forget(tenant, query=query, document=digest)
     name = settings.cache.namespace
     present(
-        lambda: f"{touched:,} entries touched in namespace {name}",
+        lambda: f"{entries(touched)} changed or removed in namespace {name}",
         lambda: {"namespace": name, "entries": touched},
         json_file,
     )
@@ -81,13 +82,13 @@ def clear(
     with connected(settings) as connection:
         with err().status("counting"):
             found = list(_stores(settings, connection))
-        entries = sum(scope.entries for scope, _ in found)
-        if not yes and entries:
-            _ask(f"Remove {entries:,} entries in namespace {name} of {connection.where}?")
+        there = sum(scope.entries for scope, _ in found)
+        if not yes and there:
+            _ask(f"Remove {entries(there)} in namespace {name} of {connection.where}?")
         with err().status("removing"):
             removed = sum(store.clear() for _, store in found)
     present(
-        lambda: f"{removed:,} entries removed from namespace {name}",
+        lambda: f"{entries(removed)} removed from namespace {name}",
         lambda: {"namespace": name, "entries": removed},
         json_file,
     )

@@ -1,4 +1,4 @@
-"""Numbers of bytes and seconds in words."""
+"""Numbers of things, bytes and seconds in words."""
 
 
 def memory(number: float) -> str:
@@ -25,3 +25,18 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def count(number: int, one: str, many: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "entry", "entries"), count(2000, "entry", "entries")
+        ('1 entry', '2,000 entries')
+    """
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def entries(number: int) -> str:
+    """A number of entries."""
+    return count(number, "entry", "entries")

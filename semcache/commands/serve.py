@@ -13,13 +13,13 @@ from semcache.errors import MissingExtraError
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for others too. Default: setting server.host.")
+        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for others too.", show_default="server.host")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port; 0 picks a free one. Default: setting server.port.", min=0, max=65535)
+        int | None, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535, show_default="server.port")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes. Default: setting server.workers.", min=1, max=1024)
+        int | None, typer.Option(help="Processes.", min=1, max=1024, show_default="server.workers")
     ] = None,
 ) -> None:
     """Serve reranking over HTTP, as Cohere, Jina and TEI do: clients need another base URL only. Ctrl-C ends it."""

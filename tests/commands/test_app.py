@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,6 +130,26 @@ class TestRedis:
         assert printed.endswith("stopped\n")
         with pytest.raises(redis.ConnectionError), redis.Redis.from_url(url) as client:
             client.ping()
+
+    def test_it_may_listen_on_a_port_of_this_machine(self) -> None:
+        import redis
+
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            refused = subprocess.run(
+                [*SEMCACHE, "redis", "--port", str(port)], capture_output=True, text=True, timeout=60, check=False
+            )
+        assert refused.returncode == ExitCode.USAGE
+        assert f"cannot listen on port {port} of this machine" in refused.stderr and refused.stdout == ""
+        command = [*SEMCACHE, "redis", "--port", str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline().strip() == f"redis://127.0.0.1:{port}"
+            with redis.Redis(port=port) as client:
+                assert client.config_get("bind") == {"bind": "127.0.0.1"}
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=30)
+        assert server.returncode == 0
 
     def test_it_may_be_a_cluster(self) -> None:
         import redis

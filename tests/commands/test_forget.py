@@ -22,7 +22,7 @@ def known(settings: Settings, query: str = QUERIES[0], tenant: str = "") -> list
 
 
 def test_a_query(filled: Settings, cli: Cli) -> None:
-    assert cli("forget", "--query", QUERIES[2]).stdout.startswith("1 entries touched in namespace ")
+    assert cli("forget", "--query", QUERIES[2]).stdout.startswith("1 entry changed or removed in namespace ")
     assert not known(filled, QUERIES[2])
     assert known(filled, QUERIES[2], "shop-a") == DOCUMENTS
     assert json.loads(cli("forget", "--query", QUERIES[2], "--tenant", "shop-a", "--json").stdout)["entries"] == 1

@@ -18,6 +18,7 @@ from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, check_query, check_tenant, checked_request
 from semcache.flow.rerank import find, rerank
 from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, ScoreCheaply, Step
+from semcache.flow.why import nothing_skipped
 from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.client.connection import RedisConnection
@@ -199,7 +200,11 @@ def _answer(request: Request, policy: FlowPolicy, reranker: str, listwise: bool,
     if isinstance(end, Outcome):
         return Answer(end.status, end.why or found.why, count, 0, ())
     asked = end.ask if isinstance(end, Score) else tuple(range(count))
-    return Answer(_status(request, policy, found, len(asked)), found.why, count, len(asked), tuple(asked))
+    status = _status(request, policy, found, len(asked))
+    reasons = [found.why]
+    if status is Status.FRESH and found.neighbours:
+        reasons.append(nothing_skipped(request, found.neighbours))
+    return Answer(status, "; ".join(filter(None, reasons)), count, len(asked), tuple(asked))
 
 
 def _status(request: Request, policy: FlowPolicy, found: Found, asked: int) -> Status:

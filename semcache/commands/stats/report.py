@@ -43,7 +43,7 @@ def _scopes(found: Survey) -> Iterator[RenderableType]:
         yield Text("\nNothing is remembered in this namespace.")
         return
     table = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("scope", "entries", "findable", "tenants", "vectors kept", "memory"):
+    for heading in ("scope", "entries", "findable", "tenants", "document vectors", "memory"):
         table.add_column(heading, justify="left" if heading == "scope" else "right", no_wrap=True)
     for scope in found.scopes:
         counts = (scope.entries, scope.findable, scope.tenants, scope.document_vectors)

@@ -12,6 +12,7 @@ from typer import Argument, Exit, Option
 from semcache.commands.console import say
 from semcache.commands.exit_codes import ExitCode
 from semcache.commands.files import STDOUT, check_folder
+from semcache.commands.in_words import entries
 from semcache.commands.target import Namespace, RedisUrl, connected, settings_for
 from semcache.errors import InvalidInputError
 
@@ -42,13 +43,13 @@ def export(
     with connected(settings) as connection:
         place = _place(Place.all_of(settings, connection))
         try:
-            entries, left_out = _export(place, file, tenant)
+            exported, left_out = _export(place, file, tenant)
         except KeyboardInterrupt:
             if file != STDOUT:
                 say(f"stopped; what was exported so far is in {_part(file)}, and the same command goes on")
             raise Exit(ExitCode.INTERRUPTED) from None
     rest = f"; {left_out:,} expired meanwhile or were damaged" if left_out else ""
-    say(f"{entries:,} entries of {place.names.reranker} in namespace {place.namespace}{rest}")
+    say(f"{entries(exported)} of {place.names.reranker} in namespace {place.namespace}{rest}")
 
 
 def _place(places: "list[Place]") -> "Place":

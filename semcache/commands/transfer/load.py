@@ -10,6 +10,7 @@ from typer import Argument, Exit, Option
 
 from semcache.commands.console import say
 from semcache.commands.exit_codes import ExitCode
+from semcache.commands.in_words import entries
 from semcache.commands.target import Namespace, RedisUrl, connected, settings_for
 from semcache.commands.whole_file import opened
 from semcache.errors import InvalidInputError
@@ -46,7 +47,7 @@ def load(
             if not check:
                 loader.store()
         except KeyboardInterrupt:
-            say(f"stopped; {loader.stored:,} entries were stored, and the same command goes on")
+            say(f"stopped; {entries(loader.stored)} stored, and the same command goes on")
             raise Exit(ExitCode.INTERRUPTED) from None
     say(loader.summary(is_check=check))
 
@@ -137,11 +138,9 @@ class _Loader:
         """What was done, in a line."""
         expired = f", {self.expired:,} have expired" if self.expired else ""
         if is_check:
-            return f"{self.name} can be imported: {self.entries:,} entries{expired}"
+            return f"{self.name} can be imported: {entries(self.entries)}{expired}"
         there = self.entries - self.expired - self.stored
-        return (
-            f"{self.stored:,} of {self.entries:,} entries stored{f', {there:,} were there' if there else ''}{expired}"
-        )
+        return f"{self.stored:,} of {entries(self.entries)} stored{f', {there:,} were there' if there else ''}{expired}"
 
 
 def _bars() -> "Bars":

@@ -12,7 +12,7 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.commands import models
 from semcache.commands.bars import Bars
-from semcache.commands.in_words import span
+from semcache.commands.in_words import count, span
 from semcache.commands.warm.requests import WarmRequest, read_requests
 from semcache.errors import InvalidInputError, RerankerError, StoreUnavailableError
 from semcache.events import CacheFailed, Event
@@ -40,9 +40,10 @@ class Done:
 
     def summary(self, namespace: str) -> str:
         """It in a line."""
+        requests = count(self.requests, "request", "requests")
         return (
-            f"{self.requests:,} requests are stored in namespace {namespace}: {self.scored:,} pairs scored, "
-            f"{self.known:,} were known, in {span(self.seconds)}"
+            f"{requests} stored in namespace {namespace}: {self.scored:,} pairs scored, {self.known:,} were known, in "
+            f"{span(self.seconds)}"
         )
 
     def as_json(self) -> dict[str, Any]:

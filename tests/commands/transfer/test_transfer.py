@@ -320,7 +320,7 @@ class TestStopped:
         with monkeypatch.context() as patch:
             patch.setattr(transfer, "store_raw", self.stopping(transfer.store_raw, 1))
             said = cli("import", str(file), "--redis-url", other.url, code=130).stderr
-        assert "stopped; 100 entries were stored" in said
+        assert "stopped; 100 entries stored" in said
         with RedisConnection(other.url, timeout_s=10) as connection:
             state = StoreState.of("there", namespace=namespace, reranker="counting", embedder="words", dims=64)
             assert drive(count(state), connection.execute) == 100

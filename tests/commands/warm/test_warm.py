@@ -48,9 +48,7 @@ def status(settings: Settings, query: str, tenant: str = "") -> str | None:
 def test_requests_are_answered_exactly_afterwards(configured: Settings, use: Use, cli: Cli, log: Path) -> None:
     reranker = use(CountingReranker())
     done = cli("warm", str(log))
-    assert (
-        f"4 requests are stored in namespace {configured.cache.namespace}: 32 pairs scored, 0 were known" in done.stdout
-    )
+    assert f"4 requests stored in namespace {configured.cache.namespace}: 32 pairs scored, 0 were known" in done.stdout
     assert len(reranker.pairs) == 4 * len(DOCUMENTS)
     assert status(configured, QUERIES[0]) == status(configured, QUERIES[0], "shop-a") == "exact"
     assert status(configured, QUERIES[2], "shop-a") is None
