@@ -43,3 +43,9 @@ def test_every_page_is_in_the_menu(site: Path) -> None:
 def test_results_of_benchmarks_are_part_of_it(site: Path) -> None:
     assert (site / "project" / "benchmarks" / "results" / "size.html").exists()
     assert (site / "project" / "benchmarks" / "results" / "size.png").exists()
+
+
+def test_examples_of_docstrings_are_code(site: Path) -> None:
+    page = (site / "api.html").read_text()
+    assert '<details class="example"' not in page
+    assert "&gt;&gt;&gt; " in page
