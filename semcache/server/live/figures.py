@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from semcache.quality.statistics import BANDS
 from semcache.ranking import Status
 from semcache.server.live.remedies import remedy_of
 from semcache.server.live.ring import NEAREST_EDGES, Window, quantile_s
@@ -34,6 +35,7 @@ def figures(parts: Sequence[Part], window: Window, now: float) -> dict[str, Any]
             "name": window.name,
             "seconds": window.seconds,
             "slot_s": window.slot_s,
+            "smooth_s": window.slot_s * window.smooth,
             **_series(slots, window, now),
         },
         "latency": _latency(slots, "seconds") | {"all": _quantiles(_all(slots))},
@@ -44,7 +46,10 @@ def figures(parts: Sequence[Part], window: Window, now: float) -> dict[str, Any]
         },
         "rerankers": _rerankers([part["stats"]["reranker"] for part in parts]),
         "breaker_changes": _newest(parts, "breakers"),
-        "quality": {name: value for name, value in quality.items() if name != "pruning"},
+        "quality": {
+            **{name: value for name, value in quality.items() if name != "pruning"},
+            "bands": {name: quality["bands"][name] for name in BANDS if name in quality["bands"]},
+        },
         "pruning": max((cache["quality"]["pruning"] for cache in caches), key=lambda pruning: pruning.get("n", 0)),
         "happened": [
             event | {"remedy": None if event["is_over"] else remedy_of("", event["event"])}
@@ -93,7 +98,9 @@ def _totals(stats: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _series(slots: Iterable[Mapping[str, Any]], window: Window, now: float) -> dict[str, Any]:
-    """One value per slot and curve; a slot in which nothing happened has counts of 0 and no latency."""
+    """One value per slot and curve. A slot in which nothing happened has counts of 0; a point of a curve is of several
+    slots, and None where nothing happened in these.
+    """
     starts = window.starts(now)
     by_start: dict[int, list[Mapping[str, Any]]] = {start: [] for start in starts}
     for slot in slots:
@@ -102,17 +109,28 @@ def _series(slots: Iterable[Mapping[str, Any]], window: Window, now: float) -> d
             by_start[slot["at"]].append(slot)
     columns = list(by_start.values())
     requests = [_requests(column) for column in columns]
+    before = [columns[max(0, end - window.smooth) : end] for end in range(1, len(columns) + 1)]
     return {
         "at": starts,
         "by_status": {status.value: [column[status.value] for column in requests] for status in Status},
         **{
             name: [sum(slot[name] for slot in column) for column in columns] for name in ("asked", "avoided", "waiting")
         },
-        **{name: [quantile_s(_all(column), share) for column in columns] for name, share in _SHARES.items()},
-        "drift": [
-            median(drifts) if (drifts := [d for slot in column for d in slot["drifts"]]) else None for column in columns
-        ],
+        **_curves(before),
     }
+
+
+def _curves(before: Sequence[Sequence[Sequence[Mapping[str, Any]]]]) -> dict[str, list[float | None]]:
+    """Quantiles of latencies, and the median drift, of the slots of each point."""
+    curves: dict[str, list[float | None]] = {name: [] for name in (*_SHARES, "drift")}
+    for columns in before:
+        slots = [slot for column in columns for slot in column]
+        latencies = _all(slots)
+        for name, share in _SHARES.items():
+            curves[name].append(quantile_s(latencies, share))
+        drifts = [drift for slot in slots for drift in slot["drifts"]]
+        curves["drift"].append(median(drifts) if drifts else None)
+    return curves
 
 
 def _requests(slots: Iterable[Mapping[str, Any]]) -> Counter[str]:

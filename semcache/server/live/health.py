@@ -23,8 +23,7 @@ def _fault(level: Level, what: str, more: str, remedy: str) -> dict[str, str]:
 
 def _redis(redis: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if not redis["up"]:
-        more = f"Requests are answered without the cache. {redis['error']}"
-        yield _fault("bad", "Redis does not answer.", more, redis["remedy"])
+        yield _fault("bad", "Redis does not answer.", "Requests are answered without the cache.", redis["remedy"])
 
 
 def _open(shown: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -38,7 +37,7 @@ def _breakers(shown: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         why = ", ".join(filter(None, (rung["reason"], rung["cause"])))
         yield _fault(
             "bad",
-            f"The circuit breaker of {rung['reranker']} is {', '.join(states)}.",
+            f"The circuit breaker of {rung['reranker'].partition('@')[0]} is {', '.join(states)}.",
             f"Lower rungs answer{f': {why}' if why else ''}.",
             "An operator has decided that; `semcache breaker reset` ends it."
             if "forced-open" in rung["states"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 _REDIS_AWAY = (
-    "Requests go on without the cache, which comes back by itself. See that Redis runs and can be reached; "
+    "See that Redis runs and can be reached; the cache comes back by itself when it does. "
     "`semcache doctor` checks address, login and network."
 )
 _BY_ERROR: Mapping[str, str] = {

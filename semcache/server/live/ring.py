@@ -28,11 +28,15 @@ _MOST_DRIFTS = 32
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of time that is shown: a number of slots of a length in seconds."""
+    """A stretch of time that is shown: a number of slots of a length in seconds.
+
+    Each point of a curve is of the ``smooth`` slots that end there: of one alone, quantiles would be of few requests.
+    """
 
     name: str
     slot_s: int
     slots: int
+    smooth: int
 
     @property
     def seconds(self) -> int:
@@ -46,7 +50,9 @@ class Window:
 
 
 # 180 slots each: one to every few pixels of a chart, and a few kilobytes to send.
-WINDOWS: Mapping[str, Window] = {window.name: window for window in (Window("15m", 5, 180), Window("24h", 480, 180))}
+WINDOWS: Mapping[str, Window] = {
+    window.name: window for window in (Window("15m", 5, 180, 12), Window("24h", 480, 180, 2))
+}
 """What may be asked for: the last quarter of an hour to watch a change, a day to see when something began."""
 
 

@@ -32,9 +32,9 @@ export class Chart {
     this.svg = node(place, "svg", { tabindex: "0", role: "img", "aria-label": say });
     this.gridlines = node(this.svg, "path", { class: "gridlines" });
     this.limit = node(this.svg, "path", { class: "limit" });
-    this.limitText = node(this.svg, "text", { "text-anchor": "end" });
     this.shapes = series.map(({ key }) =>
       node(this.svg, "path", { class: kind === "bars" ? "bar" : "curve", "data-key": key }));
+    this.limitText = node(this.svg, "text", { "text-anchor": "end" });
     this.cursor = node(this.svg, "path", { class: "cursor" });
     this.yTexts = Array.from({ length: Y_LABELS }, () =>
       node(this.svg, "text", { "text-anchor": "end", x: LEFT - 6, "dominant-baseline": "middle" }));
@@ -105,7 +105,7 @@ export class Chart {
   #axis(empty) {
     const all = this.kind === "bars" ? this.columns.map((column) => column.total)
       : this.columns.flatMap((column) => Object.values(column.values)).filter((value) => value !== null);
-    if (this.data.limit !== undefined && !empty && this.kind === "curves") all.push(this.data.limit);
+    if (this.data.limit !== undefined && !empty && this.kind === "curves") all.push(1.5 * this.data.limit);
     const { ticks, place } = this.scale === "share" ? linear(0, 1) : this.scale === "log" ? logarithmic(all)
       : linear(Math.min(0, ...all), Math.max(0, ...all));
     const y = (value) => TOP + this.box.height * (1 - place(value));

@@ -8,6 +8,8 @@ const STATUSES = ["exact", "semantic", "verified", "partial", "pruned", "fresh",
 const HELPED = STATUSES.slice(0, 5);
 const SVG_WIDTH = 112;
 
+// Behind @ is what tells models of one name apart: their content, precision and length.
+const short = (reranker) => reranker.split("@")[0];
 const byId = (id) => document.getElementById(id);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const figure = (name, text) => { document.querySelector(`[data-figure="${name}"]`).textContent = text; };
@@ -47,7 +49,7 @@ export function setScale(scale) {
 export function show(figures) {
   const { about, window, totals } = figures;
   const many = figures.processes.length;
-  byId("about").textContent = `namespace ${about.namespace} · ${about.reranker} · ${many} process${many === 1 ? "" : "es"}`;
+  byId("about").textContent = `namespace ${about.namespace} · ${short(about.reranker)} · ${many} process${many === 1 ? "" : "es"}`;
   document.title = `semcache · ${about.namespace}`;
   showHealth(figures);
   showTiles(figures);
@@ -64,6 +66,7 @@ export function show(figures) {
   showTrust(figures.quality, about);
   showLadder(figures);
   showRedis(figures.redis, about, totals);
+  for (const place of document.querySelectorAll(".smooth")) place.textContent = `the ${span(window.smooth_s)} that end there`;
   showLog(figures);
   byId("foot").textContent = `semcache ${figures.semcache} · counted since ${moment(figures.started, figures.now)} (${span(figures.now - figures.started)}) · as of ${clock(figures.now)}`;
 }
@@ -95,11 +98,11 @@ function showTiles({ window, totals, latency, rerankers, now, started }) {
   figure("rate", `${perMinute < 10 && perMinute > 0 ? perMinute.toFixed(1) : count(perMinute)} / min`);
   figure("requests", `${count(totals.requests)} since the start`);
   figure("helped", share(sum(HELPED.map((status) => counts[status])), requests));
-  figure("helped-total", `${share(sum(HELPED.map((status) => totals.by_status[status])), totals.requests)} since the start`);
+  figure("helped-total", `${share(sum(HELPED.map((status) => totals.by_status[status])), totals.requests)} in all`);
   const avoided = sum(window.avoided);
   figure("avoided", share(avoided, avoided + sum(window.asked)));
   const all = totals.pairs_reused + totals.pairs_skipped;
-  figure("avoided-total", `${count(all)} of ${count(all + totals.pairs_asked)} since the start`);
+  figure("avoided-total", `${count(all)} of ${count(all + totals.pairs_asked)} in all`);
   figure("saved", `≈ ${span(Math.max(0, totals.saved_s))}`);
   figure("saved-since", "since the start");
   figure("p95", seconds(latency.all?.p95_s));
@@ -150,7 +153,7 @@ function showPruning(pruning) {
       ? `Pruning is on and avoids ${what}.`
       : `It would avoid ${what}${pruning.mode === "on" ? "; it begins once that is proven." : ". prune.mode: on begins once that is proven."}`;
   }
-  fill(byId("pruning-levels"), levels.map(([confidence, level]) => [`${confidence} spreads`, count(level.n), share(level.avoided), loss(level)]));
+  fill(byId("pruning-levels"), levels.map(([confidence, level]) => [confidence, count(level.n), share(level.avoided), loss(level)]));
 }
 
 function showTrust(quality, about) {
@@ -187,18 +190,22 @@ function showLadder({ rerankers, breaker_changes: changes, now }) {
     const cell = document.createElement("span");
     const names = Object.entries(states);
     for (const [state, n] of names) node(cell, "span", { class: "state", "data-state": state }, names.length > 1 ? `${state} in ${n} ` : state);
-    return [reranker, cell, count(answers), seconds(p95_s), count(waiting_pairs)];
+    const name = document.createElement("span");
+    name.textContent = short(reranker);
+    name.title = reranker;
+    return [name, cell, count(answers), seconds(p95_s), count(waiting_pairs)];
   }));
   list(byId("changes"), changes, "No breaker has changed.", (item, { at, reranker, old, new: to, reason, cause }) => {
     item.dataset.over = String(to === "closed" || to === "disabled");
     node(item, "time", {}, moment(at, now));
-    item.append(`${reranker ? `${reranker}: ` : ""}${old} → ${to} (${[reason, cause].filter(Boolean).join(", ")})`);
+    item.append(`${reranker ? `${short(reranker)}: ` : ""}${old} → ${to} (${[reason, cause].filter(Boolean).join(", ")})`);
   });
 }
 
-function showRedis({ up, entries, error, remedy }, about, totals) {
-  byId("redis").textContent = (up ? `Up, with ${count(entries)} entries` : `Away: ${error}. ${remedy ?? ""}`)
-    + `${about.ttl_s === null ? ", which stay until Redis evicts them" : `, each kept for ${span(about.ttl_s)}`}. ${count(totals.outages)} outages since the start.`;
+function showRedis({ up, entries, error }, about, totals) {
+  const kept = about.ttl_s === null ? "which stay until Redis evicts them" : `each kept for ${span(about.ttl_s)}`;
+  const outages = `${count(totals.outages)} outage${totals.outages === 1 ? "" : "s"} since the start.`;
+  byId("redis").textContent = `${up ? `Up, with ${count(entries)} entries, ${kept}` : `Away: ${error}`}. ${outages}`;
 }
 
 function showLog({ happened, errors, now }) {
@@ -210,7 +217,7 @@ function showLog({ happened, errors, now }) {
   });
   list(byId("errors"), errors, "No errors.", (item, { part, name, error, seconds_ago, remedy }) => {
     node(item, "time", {}, `${span(seconds_ago)} ago`);
-    item.append(`${name || part}: ${error}`);
+    item.append(`${short(name) || part}: ${error}`);
     node(item, "span", { class: "remedy" }, remedy);
   });
 }

@@ -164,3 +164,17 @@ def test_without_a_recorder_there_are_counts_and_no_curves() -> None:
     shown = figures([part(1)], WINDOW, 1000.0)
     assert not shown["recorded"] and shown["totals"]["requests"] == 2
     assert set(shown["window"]["p95_s"]) == {None}
+
+
+def test_each_point_of_a_curve_is_of_the_slots_before_it(clock: ScriptedClock, recorders: list[Recorder]) -> None:
+    recorder, _ = recorders
+    recorder(answered("verified", 0.01, 2.0))
+    clock.pass_(WINDOW.slot_s)
+    recorder(answered("fresh", 1.0))
+    clock.pass_(WINDOW.slot_s * (WINDOW.smooth - 1))
+    window = figures([part(1, recorder)], WINDOW, clock())["window"]
+    assert window["p95_s"][-WINDOW.smooth :] == [window["p95_s"][-1]] * WINDOW.smooth
+    assert window["p95_s"][-1] == pytest.approx(1.0, rel=0.07)
+    # The verified answer has just left the slots of the last point.
+    assert window["drift"][-WINDOW.smooth - 1 :] == [2.0] * WINDOW.smooth + [None]
+    assert window["by_status"]["fresh"].count(1) == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from semcache.events import Reranked
 from semcache.server.live.ring import BUCKETS, WINDOWS, Ring, Window, bucket_of, quantile_s
 
-WINDOW = Window("test", 10, 6)
+WINDOW = Window("test", 10, 6, 1)
 
 
 def reranked(status: str = "exact", *, asked: int = 0, reused: int = 0, drift: float | None = None) -> Reranked:
