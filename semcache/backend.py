@@ -137,12 +137,18 @@ class Backend:
             "ttl_jitter": self.knobs.ttl_jitter,
             "max_scores": self.knobs.max_scores,
             "store_queries": self.knobs.store_queries,
+            "vector_type": self.knobs.vector_type,
+            "m": self.knobs.m,
+            "ef_construction": self.knobs.ef_construction,
+            "own_scope": True,
             "signing_key": None if (key := self.knobs.signing_key) is None else key.get_secret_value(),
         }
 
     def _move_embedder(self, scope: str, is_private: bool) -> None:
         """Keep entries under another name of the embedder from now on, also for requests under way."""
         self.embedder_name = scope
+        if self.migration is not None:
+            self.migration.follow(scope)
         with self._lock:
             stores = list(self._stores.items())
         for (reranker, listwise), both in stores:

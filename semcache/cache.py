@@ -98,6 +98,8 @@ class RedisSemanticCache:
         former = given(migrate_from, settings.migration.from_model)
         if former is not None:
             former = adapt_embedder(former, backend=settings.migration.from_backend)
+        elif settings.migration.is_of_index:
+            former = embedder
         connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))
         try:
             self.backend: Backend = Backend(

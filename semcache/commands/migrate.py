@@ -69,9 +69,10 @@ def opened(settings: "Settings") -> "CachedReranker":
     url = settings.redis.url.get_secret_value()
     if url == "embedded":
         raise ConfigurationError("redis.url is embedded, and a new private server is empty; name the running cache's")
-    if settings.migration.from_model is None:
+    if settings.migration.from_model is None and not settings.migration.is_of_index:
         raise ConfigurationError(
-            "migration.from_model is not set; name the embedder that entries were written with before embedder.model"
+            "migration.from_model is not set; name the embedder that entries were written with before embedder.model, "
+            "or what of the index was otherwise (migration.from_vector_type, from_m, from_ef_construction)"
         )
     models = configured_models(settings)
     cache = RedisSemanticCache(url, models.embedder, settings=settings)

@@ -30,7 +30,7 @@ class ReusePolicy:
     for values out of range.
     """
 
-    # The reasons stand with the knobs of the same names in semcache/settings/cache_sections.py.
+    # The reasons stand with the knobs of the same names in semcache/settings/reuse_section.py.
     trust_threshold: float = 0.97
     reuse_threshold: float = 0.80
     confidence: float = 1.0

@@ -20,7 +20,8 @@ from semcache.settings import Migration
 class ServedMigration:
     """The former side of a backend. ``queries`` embeds by the former embedder, ``embed`` by the present one.
 
-    ``knobs`` are those of the settings. Raises ConfigurationError where both are the same embedder.
+    ``knobs`` are those of the settings. Where the index alone differs, both are the same embedder. Raises
+    ConfigurationError where nothing differs.
     """
 
     def __init__(
@@ -33,7 +34,8 @@ class ServedMigration:
         max_query_chars: int,
         on_event: Callable[[Event], None],
     ) -> None:
-        if former.name == present.name:
+        self._shares_vectors = former.name == present.name
+        if self._shares_vectors and not knobs.is_of_index:
             raise ConfigurationError(
                 f"the embedder to migrate from is the present one, {present.name}; name the one that entries were "
                 "written with before (migration.from_model), or none"
@@ -48,13 +50,19 @@ class ServedMigration:
         self._carriers: list[TrafficCarrier] = []
         identity = Identity(EmbedderSubject(former), variants, on_event=on_event, on_moved=self._move)
         self.queries: QueryEmbedder = QueryEmbedder(former, identity.verify)
-        identity.start()
+        if not self._shares_vectors:
+            identity.start()
 
     def source(self, layout: LayoutOptions, where: str, on_event: Callable[[Event], None]) -> Source:
-        """The former scope of a store with this layout."""
+        """The former scope of a store with this layout. Raises ConfigurationError where it is the present one."""
         state = StoreState.of(where, on_event=on_event, **self._former(layout))
+        if state.layout.keys == Layout.of(**layout).keys:
+            raise ConfigurationError(
+                "migration.from_vector_type, from_m and from_ef_construction name the present index; name what was "
+                "otherwise before, or none"
+            )
         state.creates_indexes = False
-        source = Source(state, is_searched=self.knobs.search)
+        source = Source(state, self._shares_vectors, is_searched=self.knobs.search)
         self._sources.append((source, layout))
         return source
 
@@ -74,8 +82,21 @@ class ServedMigration:
             carrier.close(timeout_s)
         self.queries.end()
 
+    def follow(self, name: str) -> None:
+        """Take another name of the present embedder, where it is the former one, too."""
+        if self._shares_vectors:
+            self._move(name, False)
+
     def _former(self, layout: LayoutOptions) -> LayoutOptions:
-        return {**layout, "embedder": self._name, "dims": self.former.dims}
+        knobs = self.knobs
+        return {
+            **layout,
+            "embedder": self._name,
+            "dims": self.former.dims,
+            "vector_type": knobs.from_vector_type or layout["vector_type"],
+            "m": knobs.from_m or layout["m"],
+            "ef_construction": knobs.from_ef_construction or layout["ef_construction"],
+        }
 
     def _move(self, scope: str, is_private: bool) -> None:
         self._name = scope

@@ -49,8 +49,14 @@ class Former(NamedTuple):
 
 
 def former_names(state: StoreState, source: Source, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
-    """A page of all keys of the former scope, and the cursor of the next page, None after the last."""
-    return (yield from scan(state, f"{source.state.layout.keys.base}:".encode(), cursor))
+    """A page of all keys of the former scope, and the cursor of the next page, None after the last.
+
+    Statistics of reuse and pruning belong to the embedder, so those of one that stays are left out.
+    """
+    base = f"{source.state.layout.keys.base}:".encode()
+    following, found = yield from scan(state, base, cursor)
+    kept = {base + name for name in (b"q", b"z", b"l")} if source.shares_vectors else set()
+    return following, [key for key in found if key not in kept]
 
 
 def former_keys(state: StoreState, source: Source, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:

@@ -66,15 +66,16 @@ class KeySpace:
     named: KeyFamily
 
     @classmethod
-    def of(cls, namespace: str, reranker: str, embedder: str, key_name: str = "") -> Self:
-        """The names for these models, and for entries signed with the key that ``key_name`` stands for.
+    def of(cls, namespace: str, reranker: str, embedder: str, key_name: str = "", index: str = "") -> Self:
+        """The names for these models, for entries signed with the key that ``key_name`` stands for, and for an index
+        that is not the usual one, which ``index`` describes.
 
         Raises ConfigurationError for an impossible namespace.
         """
         # Entries of another format or another key could not be read. Here they do not even meet: while a new release or
         # a new key is rolled out, both are used, and neither removes the other's entries as damaged.
-        signed = [key_name] if key_name else []
-        return cls.at(namespace, index_id(reranker, embedder, VERSION.hex(), *signed))
+        more = [part for part in (key_name, index) if part]
+        return cls.at(namespace, index_id(reranker, embedder, VERSION.hex(), *more))
 
     @classmethod
     def at(cls, namespace: str, scope: str) -> Self:

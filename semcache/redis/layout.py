@@ -102,7 +102,8 @@ class LayoutOptions(TypedDict, total=False):
     four replace values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
     ``m`` the number of links per vector in the graph, ``ef_construction`` and ``ef_runtime`` how many candidates an
     insertion and a search keep. Without ``ef_runtime`` a search keeps more, the more entries there are. A changed
-    ``vector_type`` needs another namespace, or ``clear()`` first.
+    ``vector_type`` needs another namespace, ``clear()`` first, or ``own_scope``: an index that differs from the usual
+    one in the first three of these then has a scope of its own.
     """
 
     namespace: Required[str]
@@ -120,6 +121,7 @@ class LayoutOptions(TypedDict, total=False):
     m: int
     ef_construction: int
     ef_runtime: int
+    own_scope: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ class Layout:
         m: int | None = None,
         ef_construction: int | None = None,
         ef_runtime: int | None = None,
+        own_scope: bool = False,
     ) -> Self:
         """Check the options of a store, which ``LayoutOptions`` explains. Raises ConfigurationError."""
         if not 1 <= max_scores <= codec.MAX_SCORES:
@@ -173,7 +176,13 @@ class Layout:
             # under the same name, because it took the reranker for one of the other kind.
             keys=KeySpace.at(namespace, scope)
             if scope
-            else KeySpace.of(namespace, f"{reranker} (order)" if listwise else reranker, embedder, key_name(key)),
+            else KeySpace.of(
+                namespace,
+                f"{reranker} (order)" if listwise else reranker,
+                embedder,
+                key_name(key),
+                _unusual(attributes) if own_scope else "",
+            ),
             attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),
             lifetime=Lifetime(ttl_s, ttl_jitter),
@@ -189,6 +198,13 @@ class Layout:
 def packaged_schema() -> Mapping[str, Any]:
     """The content of ``index.yaml``, where each value has its reason. It is shared: read it only."""
     return load_yaml(schema_path("index.yaml"))
+
+
+def _unusual(attributes: Mapping[str, Any]) -> str:
+    """What of an index is not as usual and cannot be changed afterwards; empty for the usual index."""
+    usual = vector_attributes()
+    names = ("datatype", "m", "ef_construction")
+    return " ".join(f"{name} {attributes[name]}" for name in names if attributes[name] != usual[name])
 
 
 def vector_attributes(**changes: int | str | None) -> dict[str, Any]:

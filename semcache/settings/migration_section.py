@@ -20,6 +20,27 @@ class Migration(Section):
         "The library that ran that model, as embedder.backend named it",
         reason="the default of embedder.backend",
     )
+    from_vector_type: Literal["float16", "float32"] | None = knob(
+        None,
+        "cache.vector_type of the former entries. none: the same",
+        reason="the index mostly stays as it is",
+    )
+    from_m: int | None = knob(
+        None,
+        "cache.m of the former entries. none: the same",
+        unit="links",
+        reason="the index mostly stays as it is",
+        ge=2,
+        le=512,
+    )
+    from_ef_construction: int | None = knob(
+        None,
+        "cache.ef_construction of the former entries. none: the same",
+        unit="candidates",
+        reason="the index mostly stays as it is",
+        ge=1,
+        le=4096,
+    )
     search: bool = knob(
         True,
         "Find near queries among the former entries too, until all of them are moved: each query is then embedded by "
@@ -34,3 +55,8 @@ class Migration(Section):
         gt=0,
         le=1,
     )
+
+    @property
+    def is_of_index(self) -> bool:
+        """Whether the former entries have another index, whatever their embedder."""
+        return (self.from_vector_type, self.from_m, self.from_ef_construction) != (None, None, None)

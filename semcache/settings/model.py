@@ -7,11 +7,12 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from semcache.errors import ConfigurationError
-from semcache.settings.cache_sections import Cache, Embedder, Redis, Reuse
+from semcache.settings.cache_sections import Cache, Embedder, Redis
 from semcache.settings.knobs import Path, knob, knobs, shown, unit_of
 from semcache.settings.migration_section import Migration
 from semcache.settings.prune_section import Prune
 from semcache.settings.reranker_sections import Batching, Breaker, Monitor
+from semcache.settings.reuse_section import Reuse
 from semcache.settings.rung import Rung
 from semcache.settings.server_section import Server
 from semcache.settings.sources import merged, read_layers

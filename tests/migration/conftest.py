@@ -69,14 +69,14 @@ def reranker_of(
     reranker: CountingReranker | None = None,
     store_queries: bool = True,
     observers: Sequence[Any] = (),
-    search: bool = True,
+    migration: dict[str, Any] | None = None,
     **cache: Any,
 ) -> CachedReranker:
     settings = Settings(
         cache={"namespace": namespace, "store_queries": store_queries, **cache},
         reuse={"audit_rate": 0, "guard": "off"},
         prune={"mode": "off"},
-        migration={"server_share": 1, "search": search},
+        migration={"server_share": 1, **(migration or {})},
     )
     opened = RedisSemanticCache(
         redis_url, embedder, 0.9, migrate_from=migrate_from, settings=settings, observers=observers

@@ -90,7 +90,9 @@ class TestNear:
     ) -> None:
         before().rerank("one two three four", DOCUMENTS, 3)
         former = WordEmbedder()
-        with reranker_of(redis_url, namespace, LetterEmbedder(), migrate_from=former, search=False) as present:
+        with reranker_of(
+            redis_url, namespace, LetterEmbedder(), migrate_from=former, migration={"search": False}
+        ) as present:
             assert present.rerank("four three two one", DOCUMENTS, 3).status is Status.FRESH
         assert former.texts == []
 
