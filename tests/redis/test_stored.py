@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from semcache.entries.checks import VERSION
+from semcache.events import EntryDamaged
 from tests.redis.conftest import MakeStore
 from tests.redis.stored import CUES, NAMESPACE, NEAR, QUERY, SCORES, TENANT, VARIANTS, load, options_of
 from tests.scripted import PATIENCE_S
@@ -66,3 +67,27 @@ async def test_a_release_of_another_format_has_entries_of_its_own(
     monkeypatch.undo()
     assert await today.read_exact("", QUERY) == SCORES
     assert [one.scores for one in await today.find_neighbours("", NEAR, 2)] == [SCORES]
+
+
+@pytest.mark.usefixtures("_loaded")
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_later_format_reads_changes_and_removes_nothing_of_this_one(
+    make_store: MakeStore, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    def stored() -> dict[bytes, bytes]:
+        return {key: client.dump(key) for key in client.scan_iter(f"semcache:{NAMESPACE}:*")}
+
+    before = stored()
+    for room in ("semcache.entries.codec", "semcache.entries.fields", "semcache.redis.keys"):
+        monkeypatch.setattr(f"{room}.VERSION", b"\x03")
+    events: list[object] = []
+    later = make_store(**options_of(variant), on_event=events.append)
+    for tenant in ("", TENANT):
+        assert await later.read_exact(tenant, QUERY) is None
+        assert await later.read_vector(tenant, QUERY) is None
+        assert await later.find_neighbours(tenant, NEAR, 2) == []
+        assert await later.remember(tenant, QUERY, NEAR, [(b"another document", 4.0)])
+        assert await later.read_exact(tenant, QUERY) == {b"another document": 4.0}
+    assert await later.forget(TENANT) == await later.clear() == 1
+    assert not [event for event in events if isinstance(event, EntryDamaged)]
+    assert stored() == before
