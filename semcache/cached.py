@@ -28,7 +28,7 @@ from semcache.flow.rerank import Flow, rerank
 from semcache.flow.run import arun, arun_many, run, run_many, written_later
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
 from semcache.flow.steps import Lease
-from semcache.flow.waiting import WAITING_SHARE, LeaseCalls
+from semcache.flow.waiting import LeaseCalls
 from semcache.identity.identity import Identity
 from semcache.identity.ladder import IdentifiedLadder, primary_of
 from semcache.identity.subjects import RerankerSubject
@@ -485,12 +485,12 @@ def _calls_of(
 
 
 def _lease_s(lease_s: float, ladder: Ladder) -> float:
-    """How long a request may wait for another process: half of the time in which the primary has to answer at most.
+    """How long a lease may last: half of the time in which the primary has to answer at most.
 
-    Without a deadline a ladder with a monitor takes the whole time of a request for its own.
+    A process that takes longer answers by a lower rung, so that the others would wait in vain.
     """
     monitor = getattr(ladder, "monitor", None)
-    return lease_s if monitor is None else min(lease_s, WAITING_SHARE * monitor.p95_threshold)
+    return lease_s if monitor is None else min(lease_s, monitor.p95_threshold / 2)
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

@@ -249,7 +249,7 @@ class Calls(Generic[StoreT]):
         if self.pairs_at_once is None or left_s is not None or started is None:
             return lambda: serve(step.tenant, partial(score, step.query, step.texts, step.ask, deadline_s=left_s))
         # Without a deadline such a ladder has a patience of its own, which is the whole request's.
-        spent_s = monotonic() - started
+        spent_s = monotonic() - started - step.waited_s
         call = partial(score, step.query, step.texts, step.ask, spent_s=spent_s)  # type: ignore[call-arg]
         return lambda: serve(step.tenant, call)
 

@@ -41,8 +41,9 @@ def ask_once(request: Request, found: Found, lease: Lease, ask: Ask, reranker: s
     """Ask as ``ask`` does, unless another process computes the same and has its scores in time."""
     flow = ask(found)
     first = yield from _before_asking(flow)
+    awaiting = AwaitScores(lease, request.fingerprints, found.exact)
     if isinstance(first, Score) and not lease.is_ours:
-        exact: Scores | None = yield AwaitScores(lease, request.fingerprints, found.exact)
+        exact: Scores | None = yield awaiting
         if exact is not None and exact is not found.exact:
             flow.close()
             scores = scores_of(exact, request.fingerprints)
@@ -53,7 +54,7 @@ def ask_once(request: Request, found: Found, lease: Lease, ask: Ask, reranker: s
             first = yield from _before_asking(flow)
     if isinstance(first, Outcome):
         return first
-    return (yield from _asking(flow, first, lease))
+    return (yield from _asking(flow, first, lease, awaiting.waited_s))
 
 
 def _before_asking(flow: Generator[Step, Any, Outcome]) -> Generator[Step, Any, Score | Outcome]:
@@ -67,12 +68,16 @@ def _before_asking(flow: Generator[Step, Any, Outcome]) -> Generator[Step, Any, 
     return step
 
 
-def _asking(flow: Generator[Step, Any, Outcome], step: Step, lease: Lease) -> Generator[Step, Any, Outcome]:
+def _asking(
+    flow: Generator[Step, Any, Outcome], step: Step, lease: Lease, waited_s: float
+) -> Generator[Step, Any, Outcome]:
     """Perform a flow from this step on. The lease, if it is ours, ends with the scores, or when there are none."""
     is_ending = False
     try:
         while True:
-            if isinstance(step, Remember) and lease.is_ours:
+            if isinstance(step, Score):
+                step.waited_s = waited_s
+            elif isinstance(step, Remember) and lease.is_ours:
                 step.lease, is_ending = lease, True
             step = flow.send((yield step))
     except StopIteration as done:

@@ -19,8 +19,7 @@ class Lease:
     """The right of one of several processes to compute a request; see ``lease.py``.
 
     ``name`` stands for the documents and what is wanted of them, the random ``token`` for the holder. ``life_s`` is how
-    long it lasts, and how long the others wait, in seconds. The store says by ``is_ours`` who holds it: None until it
-    was claimed.
+    long it lasts, in seconds. The store says by ``is_ours`` who holds it: None until it was claimed.
     """
 
     tenant: str
@@ -91,13 +90,17 @@ class ReadDocumentVectors:
 
 @dataclass(slots=True)
 class Score:
-    """Answered by a ``Scored`` for the documents at the positions ``ask`` of ``texts``."""
+    """Answered by a ``Scored`` for the documents at the positions ``ask`` of ``texts``.
+
+    ``waited_s`` are the seconds for which another process was waited for before, which are no time of the reranker's.
+    """
 
     query: str
     # All texts of the request: a lower rung of the ladder ranks all of them.
     texts: tuple[str, ...]
     ask: tuple[int, ...]
     tenant: str = ""
+    waited_s: float = field(default=0.0, init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -131,12 +134,13 @@ class AwaitScores:
     """Wait while another process holds the lease, until the scores of all documents are there.
 
     Answered by the scores of the query's entry as they are then. Those are ``known`` itself where there are no others,
-    and ``lease.is_ours`` where this process has to compute them.
+    and ``lease.is_ours`` where this process has to compute them. The driver writes to ``waited_s`` how long it took.
     """
 
     lease: Lease
     fingerprints: tuple[bytes, ...]
     known: Scores | None = None
+    waited_s: float = field(default=0.0, init=False, compare=False, repr=False)
     failure: str = field(default="", init=False, compare=False, repr=False)
 
 

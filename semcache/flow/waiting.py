@@ -13,8 +13,12 @@ from semcache.events import Event, LeaseAwaited
 from semcache.flow.steps import AwaitScores, Lease
 from semcache.runtime.budget import current_budget
 
-WAITING_SHARE = 0.5
+_WAITING_SHARE = 0.5
 """Of the time until a deadline: who waits in vain for half of it has the other half to compute."""
+
+_LIVES = 2.0
+"""How many lives of a lease a request waits. Where the process that holds it has died, or takes too long, one of those
+who wait takes its place when the lease has expired; the others have as much time again to wait for that one."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _GROWTH = 0.005, 0.05, 1.5
 """Between two looks at Redis. A reranker takes 20 ms for a few short passages and a second for a hundred, so that about
@@ -40,7 +44,9 @@ class LeaseCalls:
     def wait(self, step: AwaitScores, deadline: float | None) -> Generator[Callable[[], Any], Any, Scores | None]:
         """The calls of a wait, and its result: the answer to the step. ``deadline`` is a time of ``time.monotonic``."""
         lease, began = step.lease, monotonic()
-        wait_s = lease.life_s if deadline is None else min(lease.life_s, (deadline - began) * WAITING_SHARE)
+        wait_s = _LIVES * lease.life_s
+        if deadline is not None:
+            wait_s = min(wait_s, (deadline - began) * _WAITING_SHARE)
         if lease.is_ours is None:
             yield partial(self.claim, lease)
             if lease.is_ours:
@@ -51,7 +57,8 @@ class LeaseCalls:
             yield partial(self.pause, min(left_s, pause_s * (0.5 + self.rng() / 2)))
             pause_s = min(pause_s * _GROWTH, _LONGEST_PAUSE_S)
             scores, outcome = yield from self._look(step)
-        self.on_event(LeaseAwaited(outcome, monotonic() - began))
+        step.waited_s = monotonic() - began
+        self.on_event(LeaseAwaited(outcome, step.waited_s))
         return scores
 
     def _look(self, step: AwaitScores) -> Generator[Callable[[], Any], Any, tuple[Scores | None, str]]:

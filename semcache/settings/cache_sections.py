@@ -172,11 +172,12 @@ class Cache(Section):
     )
     lease_s: float = knob(
         1.0,
-        "How long a request waits for another process that computes the same already, also if that one dies; then it "
-        "computes itself. At most half of its deadline, and of monitor.p95_threshold_s. 0: it does not wait",
+        "How long a process that computes a request keeps others waiting that are asked the same; then one of them "
+        "computes it, too. They wait twice as long at most, and half of their deadline. 0: they never wait",
         unit="s",
-        reason="half of the time in which rerankers have to answer (monitor.p95_threshold_s); costs a miss one command "
-        "in a round trip that it makes anyway, and exact hits nothing (benchmarks/results/workers.md)",
+        reason="half of the time in which rerankers have to answer (monitor.p95_threshold_s), and never more than that "
+        "half; costs a miss one command in a round trip that it makes anyway, and exact hits nothing "
+        "(benchmarks/results/workers.md)",
         ge=0,
         le=60,
     )

@@ -135,6 +135,15 @@ def test_after_its_time_it_asks_itself_and_leaves_the_lease_alone() -> None:
     assert (waits(leases), leases.ended, leases.store.ended) == (["timeout"], [], [])
 
 
+def test_the_time_that_it_waited_is_not_the_rerankers() -> None:
+    steps, flow = stepped(lease_of(checked_request(QUERY, DOCUMENTS, 3), 1.0, b"token"), None)
+    assert isinstance(steps[-1], AwaitScores)
+    steps[-1].waited_s = 0.75
+    asking = flow.send(None)
+    assert isinstance(asking, Score)
+    assert asking.waited_s == 0.75
+
+
 def test_scores_of_all_documents_end_the_wait_whosever_the_lease_is() -> None:
     # A process that claimed it after they were stored, and needed it no more.
     leases = Leases(FlowRunner(), held_for=10**9)

@@ -17,5 +17,5 @@ def _started() -> Iterator[Crew]:
 @pytest.fixture
 def crew(_started: Crew) -> Crew:
     """Eight processes, which wait for jobs."""
-    _started.close_gate()
+    _started.begin_anew()
     return _started

@@ -41,15 +41,18 @@ class Worker:
         self.process: BaseProcess = _CONTEXT.Process(target=_work, args=(theirs, gate), daemon=True)
         self.process.start()
         theirs.close()
+        self.is_busy: bool = False
 
     def begin(self, job: Callable[..., Any], *arguments: Any) -> None:
         """Let the process call ``job`` with the gate and these arguments; ``result`` waits for it."""
+        self.is_busy = True
         self._connection.send((job, arguments))
 
     def result(self) -> Any:
         """What the job gave; fails with its traceback if it raised."""
         assert self._connection.poll(PATIENCE_S), "no answer of the worker"
         is_good, result = self._connection.recv()
+        self.is_busy = False
         assert is_good, result
         return result
 
@@ -88,8 +91,10 @@ class Crew:
         """How many calls of the model have begun that were not counted yet."""
         return _drained(self.gate.entered)
 
-    def close_gate(self) -> None:
-        """Forget what is left of an earlier test."""
+    def begin_anew(self) -> None:
+        """Forget what is left of an earlier test, which may have failed in the middle."""
+        for worker in [worker for worker in self.workers if worker.is_busy]:
+            self.replace(worker)
         for semaphore in (self.gate.missed, self.gate.entered, self.gate.permits):
             _drained(semaphore)
 

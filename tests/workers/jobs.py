@@ -57,7 +57,8 @@ def ask(gate: Gate, url: str, namespace: str, query: str, changed: dict[str, Any
     """
     events: list[Event] = []
     is_async, deadline_s = changed.pop("is_async", False), changed.pop("deadline_s", None)
-    sections = {"redis": {"budget_s": _FEW_S}, **changed}
+    patient = {"budget_s": _FEW_S, "timeout_s": _FEW_S, "connect_timeout_s": _FEW_S}
+    sections = {**changed, "redis": {**patient, **changed.get("redis", {})}}
     settings = Settings(**{**sections, "cache": {"namespace": namespace, **changed.get("cache", {})}})
     cache = RedisSemanticCache(url, WatchedEmbedder(gate, query), settings=settings, observers=[events.append])
     with cache, CachedReranker(GatedModel(gate), cache) as reranker:

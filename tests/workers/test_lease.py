@@ -55,16 +55,23 @@ def test_without_leases_each_computes(crew: Crew, redis_url: str, namespace: str
 
 def test_one_that_is_killed_holds_the_others_up_for_its_lease(crew: Crew, redis_url: str, namespace: str) -> None:
     first, *others = crew.workers[:4]
-    ask(first, redis_url, namespace, cache={"lease_s": 0.5})
+    ask(first, redis_url, namespace, cache=LONG)
     count(crew.gate.entered, 1)
     for worker in others:
-        ask(worker, redis_url, namespace, cache={"lease_s": 0.5})
+        ask(worker, redis_url, namespace, cache=LONG)
     count(crew.gate.missed, 4)
+    wait_for_looks(redis_url, 2 * len(others))
     crew.replace(first)
+    with redis.Redis.from_url(redis_url) as client:
+        (lease,) = client.scan_iter(f"semcache:{namespace}:*:c:*")
+        assert 0 < client.pttl(lease) <= 20_000
+        client.pexpire(lease, 1)
     crew.let_go(3)
     answers = [worker.result() for worker in others]
-    assert ["released"] in [answer["waits"] for answer in answers]
-    assert {answer["status"] for answer in answers} <= {"fresh", "exact"}
+    # One takes its place, and the others go on waiting, for that one.
+    assert sorted(answer["waits"] for answer in answers) == [["answered"], ["answered"], ["released"]]
+    assert sorted(answer["status"] for answer in answers) == ["exact", "exact", "fresh"]
+    assert crew.calls() == 1
     assert not any(answer["failures"] for answer in answers)
 
 
