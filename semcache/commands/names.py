@@ -33,15 +33,21 @@ class Names:
         return scope_id(self.reranker, self.embedder)
 
 
-def names_of(settings: Settings, connection: RedisConnection, given: Models | None = None) -> list[Names]:
+def names_of(
+    settings: Settings,
+    connection: RedisConnection,
+    given: Models | None = None,
+    told: tuple[str, str] = ("", ""),
+) -> list[Names]:
     """The names under which entries of the configured models may lie, the likeliest first. No model is called.
 
-    Mostly that is one; a model that answers otherwise than the first of its name has a scope of its own. Raises what
+    Mostly that is one; a model that answers otherwise than the first of its name has a scope of its own. ``told`` are a
+    reranker and an embedder that a file tells of: they count if they are namesakes of the configured ones. Raises what
     ``configured_models`` raises, and StoreError when Redis cannot be asked.
     """
     loaded = given or models.configured_models(settings)
-    rerankers = _under(settings, connection, "reranker", loaded.reranker)
-    embedders = _under(settings, connection, "embedder", loaded.embedder)
+    rerankers = _under(settings, connection, "reranker", loaded.reranker, told[0])
+    embedders = _under(settings, connection, "embedder", loaded.embedder, told[1])
     return [Names(one, other, loaded.reranker.listwise) for one in rerankers for other in embedders]
 
 
@@ -63,7 +69,10 @@ def own_names(settings: Settings, connection: RedisConnection, given: Models | N
     return found[0]
 
 
-def _under(settings: Settings, connection: RedisConnection, kind: str, scorer: Any) -> list[str]:
+def _under(settings: Settings, connection: RedisConnection, kind: str, scorer: Any, told: str) -> list[str]:
     blank = reranker_blank(scorer) if kind == "reranker" else embedder_blank(scorer)
     store = VariantStore(connection, settings.cache.namespace, kind, settings.cache.ttl_s)
-    return scopes_under(scorer, blank, store.peek(base_name(scorer), len(blank.packed)))
+    base = base_name(scorer)
+    found = scopes_under(scorer, blank, store.peek(base, len(blank.packed)))
+    # The id behind the name follows from the answers alone, so it is the same in a namespace that never saw them.
+    return [*found, told] if told not in found and told.startswith(f"{base}~") else found

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from semcache.commands.console import out, say
-from semcache.commands.files import check_plot
+from semcache.commands.console import say
+from semcache.commands.files import JsonFile, check_folder, check_plot, present
 
 
 def demo(
@@ -17,6 +17,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="The same seed gives the same requests.")] = 7,
     cluster: Annotated[bool, typer.Option("--cluster", help="Use a Redis Cluster of three shards.")] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Replay invented questions to a help centre, with a private Redis and packaged models.
 
@@ -26,12 +27,13 @@ def demo(
 
     from semcache.commands.bars import Bars
     from semcache.commands.demo.plot import plot
-    from semcache.commands.demo.report import report
+    from semcache.commands.demo.report import figures, report
     from semcache.commands.demo.run import run_demo
     from semcache.commands.models import packaged_models
     from semcache.redis.server.embedded import EmbeddedRedis
 
     check_plot(output)
+    check_folder(json_file)
     with Bars(TimeElapsedColumn()) as bars:
         bars.show("loading the models", 0, 1)
         models = packaged_models()
@@ -39,6 +41,6 @@ def demo(
         with EmbeddedRedis(cluster=3) if cluster else nullcontext() as shards:
             url = "embedded" if shards is None else shards.url
             result = run_demo(requests, seed, models, bars.show, redis_url=url)
-    out().print(report(result))
+    present(lambda: report(result), lambda: figures(result), json_file)
     plot(result, output)
     say(f"latency of every request: {output}")

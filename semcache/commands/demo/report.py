@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import mean, median
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
@@ -48,6 +49,21 @@ def report(result: DemoResult) -> RenderableType:
         *([transitions] if result.transitions else []),
         Text(legend, style="dim"),
     )
+
+
+def figures(result: DemoResult) -> dict[str, Any]:
+    """The figures of the report as plain values: counts by status, pairs, and the seconds that callers waited."""
+    asked, avoided = pairs_of(result.served)
+    return {
+        "requests": len(result.served),
+        "statuses": {
+            status.value: sum(served.ranking.status is status for served in result.served) for status in Status
+        },
+        "pairs_asked": asked,
+        "pairs_avoided": avoided,
+        "with_cache_s": total_with_s(result),
+        "without_cache_s": total_without_s(result),
+    }
 
 
 def _row(name: str, served: Sequence[Served], requests: int) -> Iterator[str]:

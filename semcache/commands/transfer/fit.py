@@ -17,8 +17,8 @@ def fitting_place(header: Header, places: Sequence[Place], name: str) -> Place:
             return place
     if not places:
         raise InvalidInputError(
-            f"{name} has scores of {header.reranker}, and this namespace has never seen the reranker of the settings; "
-            "let the application rerank once, so that it is known, or name another namespace"
+            f"{name} has scores of {header.reranker}, and the reranker here is another one; set the reranker that the "
+            f"scores are of ({_SHOWN})"
         )
     raise InvalidInputError(f"{name} {_difference(header, places[0])}")
 

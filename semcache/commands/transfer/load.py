@@ -1,7 +1,8 @@
 """``semcache import``: entries from a file of JSON lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING, Annotated
@@ -43,7 +44,7 @@ def load(
     with opened(file) as lines, connected(settings) as connection:
         loader = _Loader(str(file), lines)
         try:
-            loader.verify(Place.all_of(settings, connection))
+            loader.verify(partial(Place.all_of, settings, connection))
             if not check:
                 loader.store()
         except KeyboardInterrupt:
@@ -65,14 +66,18 @@ class _Loader:
     stored: int = 0
     is_stored: bool = False
 
-    def verify(self, places: "list[Place]") -> None:
-        """Check every line. Raises InvalidInputError that names the first one that cannot be used."""
+    def verify(self, places: "Callable[[tuple[str, str]], list[Place]]") -> None:
+        """Check every line. Raises InvalidInputError that names the first one that cannot be used.
+
+        ``places`` gives those of the settings, and of namesakes of their models that the file tells of.
+        """
         from semcache.commands.transfer.fit import fitting_place
         from semcache.commands.transfer.format import Header
 
         self.lines.seek(0)
         self.header = Header.of_line(self._text(self.lines.readline(), 1), f"{self.name}, line 1")
-        self.place = fitting_place(self.header, places, self.name)
+        told = places((self.header.reranker, self.header.embedder))
+        self.place = fitting_place(self.header, told, self.name)
         with _bars() as bars:
             for read, _ in enumerate(self._checked(), start=1):
                 bars.show("checking", read, max(read, self.entries))

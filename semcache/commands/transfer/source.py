@@ -35,8 +35,8 @@ class Place:
     dims: int
 
     @classmethod
-    def all_of(cls, settings: Settings, connection: RedisConnection) -> list["Place"]:
-        """The places of the configured models and their namesakes, the likeliest first. No model is called."""
+    def all_of(cls, settings: Settings, connection: RedisConnection, told: tuple[str, str] = ("", "")) -> list["Place"]:
+        """The places of the configured models and their namesakes (``names_of``), the likeliest first."""
         loaded = models.configured_models(settings)
         key = settings.cache.signing_key
         options: dict[str, Any] = {
@@ -58,7 +58,7 @@ class Place:
                 settings.cache.namespace,
                 loaded.embedder.dims,
             )
-            for names in names_of(settings, connection, loaded)
+            for names in names_of(settings, connection, loaded, told)
         ]
 
     @property

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from semcache.commands.demo.report import report
+from semcache.commands.demo.report import figures, report
 from semcache.commands.demo.run import DemoResult
 from semcache.ranking import Status
 
@@ -25,3 +25,9 @@ def test_the_report_fits_80_columns_and_says_what_matters(result: DemoResult) ->
     for word in (*Status, "p95", "pairs asked", "avoided", "with the cache", "without it", "made slow", "half-open"):
         assert word in text
     assert "…" not in text
+
+
+def test_the_figures_are_those_of_the_requests(result: DemoResult) -> None:
+    found = figures(result)
+    assert sum(found["statuses"].values()) == found["requests"] == len(result.served)
+    assert found["pairs_asked"] > 0 and found["with_cache_s"] > 0

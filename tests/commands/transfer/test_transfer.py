@@ -15,6 +15,7 @@ from semcache.commands.transfer import source
 from semcache.ranking import Ranking
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.inspection import count
+from semcache.redis.rights import acl_rules
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import RedisStore
 from semcache.settings import Settings
@@ -152,6 +153,20 @@ def test_texts_of_queries_are_there_if_they_are_kept(
 def test_by_a_pipe(filled: Settings, cli: Cli, other: EmbeddedRedis) -> None:
     text = cli("export", "-").stdout
     assert "6 of 6 entries stored" in cli("import", "-", "--redis-url", other.url, input=text).stderr
+
+
+def test_the_rights_that_are_advised_suffice(
+    filled: Settings, cli: Cli, other: EmbeddedRedis, redis_url: str, namespace: str, file: Path
+) -> None:
+    urls = []
+    for url in (redis_url, other.url):
+        with redis.Redis.from_url(url) as client:
+            client.execute_command("ACL", "SETUSER", *acl_rules(namespace, "advised-transfer").split())
+        urls.append(url.replace("unix://", "unix://advised-transfer:password@"))
+    cli("export", str(file), "--redis-url", urls[0])
+    assert "6 of 6 entries stored" in cli("import", str(file), "--redis-url", urls[1]).stderr
+    for command in (("inspect", QUERIES[0]), ("forget", "--document", DOCUMENTS[0]), ("clear", "--yes")):
+        cli(*command, "--redis-url", urls[1])
 
 
 def test_check_stores_nothing(exported: Path, cli: Cli, other: EmbeddedRedis, namespace: str) -> None:
