@@ -23,6 +23,7 @@ _OUTSIDE = (
     "Dockerfile",
     "compose.yaml",
     "schemas/pipeline.yaml",
+    "deploy/monitoring/*.*",
     "benchmarks/README.md",
     "benchmarks/results/*.*",
 )
