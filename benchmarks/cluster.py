@@ -37,7 +37,7 @@ def measure(quick: bool) -> ExperimentResult:
     size, budget = (QUICK_SIZE, QUICK_BUDGET) if quick else (SIZE, BUDGET)
     timings: dict[tuple[str, str], Seconds] = {}
     with ExitStack() as stack:
-        urls = dict(zip(("one server", "three shards"), _servers(stack), strict=True))
+        urls = dict(zip(("one server", "three shards"), servers_over_tcp(stack), strict=True))
         caches = {name: stack.enter_context(library.opened(url)) for name, url in urls.items()}
         work = workload.build(size)
         for cache in caches.values():
@@ -131,7 +131,8 @@ def _server_cpu_s(cache: RedisSemanticCache) -> float:
     return sum(float(one["used_cpu_sys"]) + float(one["used_cpu_user"]) for one in used)
 
 
-def _servers(stack: ExitStack) -> Iterator[str]:
+def servers_over_tcp(stack: ExitStack) -> Iterator[str]:
+    """The urls of one server and of a cluster, both over TCP on this machine."""
     one = stack.enter_context(server.started())
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
