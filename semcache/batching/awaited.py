@@ -251,14 +251,10 @@ class AwaitedCalls:
             return
         if served.service_s is not None:
             with self._recording:
-                now = self._clock()
-                self._service.record(turn.pairs, served.service_s, now)
-                cost = self._service.cost(now)
+                cost = self._service.record(turn.pairs, served.service_s, self._clock())
             waited_s, queued = turn.since - turn.arrived, self._line.waiting_pairs
-            notify(
-                self._observers,
-                batch_scored(self._reranker.name, turn.pairs, 1, waited_s, served.service_s, queued=queued, cost=cost),
-            )
+            name, pairs, service_s = self._reranker.name, turn.pairs, served.service_s
+            notify(self._observers, batch_scored(name, pairs, 1, waited_s, service_s, queued=queued, cost=cost))
         # Before the caller hears of it: one that sends its next request at once must find its place free.
         turn.leave()
         on_served(served)

@@ -111,9 +111,7 @@ class BatchQueue:
     def record_service(self, pairs: int, service_s: float) -> Cost | None:
         """The model took ``service_s`` seconds for that many pairs. Gives what a call costs as far as is known now."""
         with self._changed:
-            now = self._clock()
-            self._service.record(pairs, service_s, now)
-            return self._service.cost(now)
+            return self._service.record(pairs, service_s, self._clock())
 
     def forget_service(self) -> None:
         """Forget how long calls took so far: the model was loading, which says nothing about its next calls."""

@@ -72,13 +72,14 @@ class ServiceTime:
         self._shape = (0.0, 0.0, 0.0, 0.0, 0.0)
         self._level = (0.0, 0.0, 0.0)
 
-    def record(self, pairs: int, service_s: float, now: float) -> None:
-        """One call of the model scored ``pairs`` pairs in ``service_s`` seconds."""
+    def record(self, pairs: int, service_s: float, now: float) -> Cost | None:
+        """One call of the model scored ``pairs`` pairs in ``service_s`` seconds. Gives the cost as it is known now."""
         self._calls = self._evidence(now) * _SHAPE_DECAY + 1
         self._at = now
         terms = (1.0, pairs, pairs * pairs, service_s, pairs * service_s)
         self._shape = _decayed(self._shape, terms, _SHAPE_DECAY)  # type: ignore[assignment]
         self._level = _decayed(self._level, (1.0, pairs, service_s), _LEVEL_DECAY)  # type: ignore[assignment]
+        return self.cost(now)
 
     def cost(self, now: float) -> Cost | None:
         """What a call costs as far as is known at the time ``now``; None before the first call."""

@@ -109,8 +109,11 @@ def test_several_workers_share_entries_metrics_and_figures(start: Callable[..., 
         answer = client.post("/v1/rerank", json=asked, headers={"Connection": "close"})
         statuses.append(answer.headers["X-Semcache-Status"])
     assert statuses == ["fresh", *["exact"] * 11]
-    counted = re.findall(r"^semcache_requests_total\{.*\} ([\d.]+)$", client.get("/metrics").text, re.M)
+    metrics = client.get("/metrics").text
+    counted = re.findall(r"^semcache_requests_total\{.*\} ([\d.]+)$", metrics, re.M)
     assert sum(map(float, counted)) == 12
+    closed = re.findall(r'^semcache_breaker_state\{.*state="closed"\} ([\d.]+)$', metrics, re.M)
+    assert closed == ["2.0"], "processes whose breaker is closed"
     shown = client.get("/live").json()
     assert (shown["totals"]["requests"], len(shown["processes"]), shown["silent"]) == (12, 2, 0)
     assert sum(shown["window"]["by_status"]["exact"]) == 11
