@@ -1,6 +1,6 @@
 """The Redis and the namespace that a command is about: those of the settings, or as options say."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -18,8 +18,8 @@ _TIMEOUT_S = 10.0
 _BUDGET_S = 60.0
 
 
-def settings_for(redis_url: str | None, namespace: str | None, **sections: Any) -> "Settings":
-    """The settings with another Redis or namespace (None: their own), and with values of other ``sections``.
+def settings_for(redis_url: str | None, namespace: str | None) -> "Settings":
+    """The settings with another Redis or namespace (None: their own), and with more time for Redis.
 
     Raises ConfigurationError, also for a private server: a new one is empty.
     """
@@ -27,17 +27,12 @@ def settings_for(redis_url: str | None, namespace: str | None, **sections: Any) 
 
     redis = {} if redis_url is None else {"url": redis_url}
     cache = {} if namespace is None else {"namespace": namespace}
-    settings = Settings(redis=redis, cache=cache, **sections)
+    settings = Settings(redis=redis, cache=cache)
     if settings.redis.url.get_secret_value() == "embedded":
         raise ConfigurationError(
             "redis.url is embedded, and a new private server is empty; name a running one by --redis-url or "
             "SEMCACHE_REDIS_URL (semcache redis prints that of its own)"
         )
-    return patient(settings)
-
-
-def patient(settings: "Settings") -> "Settings":
-    """The same settings with more time for Redis."""
     knobs = settings.redis
     times = {"timeout_s": max(knobs.timeout_s, _TIMEOUT_S), "budget_s": max(knobs.budget_s, _BUDGET_S)}
     return settings.model_copy(update={"redis": knobs.model_copy(update=times)})

@@ -120,11 +120,11 @@ def inspect_query(
     if vector is None:
         (vector,) = unit_vectors(loaded.embedder.embed([query]), [query], loaded.embedder.dims, loaded.embedder.name)
     near = store.near(tenant, vector, max(k, settings.cache.neighbours) + 1)
-    own_id = exact.id if exact is not None else ""
-    others = [(similarity, seen) for similarity, seen in near if seen.id != own_id]
     answer = None
     if request is not None:
         answer = _answer(request, policy, names.reranker, names.listwise, _Answers(exact, near, vector))
+    own = None if exact is None else _view(exact, 1.0, query, policy, request)
+    others = [_view(seen, similarity, query, policy, request) for similarity, seen in near if not _is(exact, seen)]
     return Sight(
         query,
         tenant,
@@ -133,10 +133,14 @@ def inspect_query(
         names.reranker,
         names.embedder,
         _thresholds(policy, settings),
-        None if exact is None else _view(exact, 1.0, query, policy, request),
-        tuple(_view(seen, similarity, query, policy, request) for similarity, seen in others[:k]),
+        own,
+        tuple(others[:k]),
         answer,
     )
+
+
+def _is(exact: Seen | None, seen: Seen) -> bool:
+    return exact is not None and exact.id == seen.id
 
 
 class _Looking:

@@ -1,6 +1,7 @@
 """Goes through a file of requests: checks it, then scores and stores what is not known."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from time import monotonic, sleep
@@ -71,24 +72,10 @@ class Warming:
     def run(self, settings: Settings, pairs_per_minute: float | None) -> None:
         """Score and store what is not known. Raises StoreError when Redis fails, and what the reranker raises."""
         failures: list[CacheFailed] = []
-
-        def keep(event: Event, /) -> None:
-            if isinstance(event, CacheFailed) and event.step in _NEEDED:
-                failures.append(event)
-
         began = monotonic()
         with Bars(TimeRemainingColumn()) as bars:
             bars.show("loading the models", 0, 1)
-            loaded = models.configured_models(settings)
-            cache = RedisSemanticCache.from_settings(settings, embedder=loaded.embedder, observers=[keep])
-            with CachedReranker(loaded.reranker, cache) as reranker:
-                # It raises what a request would only tell as an event.
-                cache.warmup()
-                if reranker.cache.is_private:
-                    raise RerankerError(
-                        f"{loaded.reranker.name} did not answer the probes, so its scores would not be found again; "
-                        "semcache doctor tries it"
-                    )
+            with _opened(settings, failures) as reranker:
                 bars.show("loading the models", 1, 1)
                 for tenant, chunk in self._chunks(_AT_ONCE if pairs_per_minute is None else 1):
                     started = monotonic()
@@ -120,3 +107,26 @@ class Warming:
                     chunk = []
             if chunk:
                 yield tenant, chunk
+
+
+@contextmanager
+def _opened(settings: Settings, failures: list[CacheFailed]) -> Iterator[CachedReranker]:
+    """The primary reranker behind its cache, which add what fails to ``failures``."""
+
+    def keep(event: Event, /) -> None:
+        if isinstance(event, CacheFailed) and event.step in _NEEDED:
+            failures.append(event)
+
+    loaded = models.configured_models(settings)
+    with (
+        RedisSemanticCache.from_settings(settings, embedder=loaded.embedder, observers=[keep]) as cache,
+        CachedReranker(loaded.reranker, cache) as reranker,
+    ):
+        # It raises what a request would only tell as an event.
+        cache.warmup()
+        if reranker.cache.is_private:
+            raise RerankerError(
+                f"{loaded.reranker.name} did not answer the probes, so its scores would not be found again; semcache "
+                "doctor tries it"
+            )
+        yield reranker
