@@ -142,6 +142,7 @@ class Backend:
             "ef_construction": self.knobs.ef_construction,
             "own_scope": True,
             "signing_key": None if (key := self.knobs.signing_key) is None else key.get_secret_value(),
+            "pin": self.knobs.pin,
         }
 
     def _move_embedder(self, scope: str, is_private: bool) -> None:

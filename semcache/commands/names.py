@@ -26,7 +26,9 @@ class Names:
         """The scope of their entries, with the signing key of the settings."""
         key = settings.cache.signing_key
         secret = None if key is None else key.get_secret_value()
-        return scope_id(self.reranker, self.embedder, listwise=self.listwise, signing_key=secret)
+        return scope_id(
+            self.reranker, self.embedder, listwise=self.listwise, signing_key=secret, pin=settings.cache.pin
+        )
 
     def learned_id(self) -> str:
         """The scope of what was learned about them, which is not signed."""

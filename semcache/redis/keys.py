@@ -11,17 +11,23 @@ from semcache.errors import ConfigurationError
 # No braces (they would move the hash tag), no glob characters (SCAN patterns), nothing to quote in a terminal.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
+_SCOPE_CHARS = 11
+_PINNED = "p"
+"""Behind these in a scope whose tenants are pinned: entries that lie elsewhere could not be found there."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyFamily:
     """The keys that share an index: an indexed hash per entry, and a string beside it with its scores.
 
-    ``vectors`` and ``scores`` are the beginnings of the two kinds of keys.
+    ``vectors`` and ``scores`` are the beginnings of the two kinds of keys. ``is_pinned``: the hash tag of a key is the
+    tenant's tag, and else the entry's id.
     """
 
     index: str
     vectors: bytes
     scores: bytes
+    is_pinned: bool = False
 
     def scores_beside(self, vector_key: bytes) -> bytes:
         """The key of the scores of the entry whose hash has this key."""
@@ -33,7 +39,8 @@ class KeyFamily:
 
     def tag_in(self, vector_key: bytes) -> bytes:
         """The tag of the tenant in the key of a hash; empty for the empty tenant."""
-        return vector_key[len(self.vectors) :].partition(b"{")[0].removesuffix(b":")
+        tail = vector_key[len(self.vectors) :]
+        return tail[1:].partition(b"}")[0] if self.is_pinned else tail.partition(b"{")[0].removesuffix(b":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,9 @@ class KeySpace:
 
     The braces round the id put both keys of an entry into one slot of a Redis Cluster. The tenant's tag stands in the
     key, so that a tenant can be forgotten for certain even when the index is missing.
+
+    In a scope whose tenants are pinned, the braces of ``tv``, ``ts``, ``td`` and of a tenant's ``c`` are round the tag
+    of the tenant instead, so that all of its keys are in one slot: ``{base}:tv:{<tag>}:<id>``.
     """
 
     base: str
@@ -66,7 +76,16 @@ class KeySpace:
     named: KeyFamily
 
     @classmethod
-    def of(cls, namespace: str, reranker: str, embedder: str, key_name: str = "", index: str = "") -> Self:
+    def of(
+        cls,
+        namespace: str,
+        reranker: str,
+        embedder: str,
+        key_name: str = "",
+        index: str = "",
+        *,
+        pins_tenants: bool = False,
+    ) -> Self:
         """The names for these models, for entries signed with the key that ``key_name`` stands for, and for an index
         that is not the usual one, which ``index`` describes.
 
@@ -75,16 +94,17 @@ class KeySpace:
         # Entries of another format or another key could not be read. Here they do not even meet: while a new release or
         # a new key is rolled out, both are used, and neither removes the other's entries as damaged.
         more = [part for part in (key_name, index) if part]
-        return cls.at(namespace, index_id(reranker, embedder, VERSION.hex(), *more))
+        scope = index_id(reranker, embedder, VERSION.hex(), *more)
+        return cls.at(namespace, scope + _PINNED if pins_tenants else scope)
 
     @classmethod
     def at(cls, namespace: str, scope: str) -> Self:
-        """The names of a scope whose 11 characters are known, as ``scopes_of`` finds them."""
+        """The names of a scope whose 11 characters are known, as ``scopes_of`` finds them; 12 if tenants are pinned."""
         base = f"{namespace_prefix(namespace)}{scope}"
         return cls(
             base,
             KeyFamily(base, f"{base}:v:".encode(), f"{base}:s:".encode()),
-            KeyFamily(f"{base}:named", f"{base}:tv:".encode(), f"{base}:ts:".encode()),
+            KeyFamily(f"{base}:named", f"{base}:tv:".encode(), f"{base}:ts:".encode(), len(scope) > _SCOPE_CHARS),
         )
 
     def family(self, tenant: str) -> KeyFamily:
@@ -97,27 +117,40 @@ class KeySpace:
 
     def start(self, tenant: str) -> bytes:
         """How the keys of all hashes of a tenant begin."""
-        return b"%b%b{" % (self.family(tenant).vectors, self.tag(tenant) + b":" if tenant else b"")
+        return self.family(tenant).vectors + (self.tail(self.tag(tenant).decode(), "").removesuffix(b"}"))
+
+    def tail(self, tag: str, name: str) -> bytes:
+        """What follows the beginning of a key of the entry with this id, of the tenant with this tag."""
+        if not tag:
+            return f"{{{name}}}".encode()
+        return (f"{{{tag}}}:{name}" if self.named.is_pinned else f"{tag}:{{{name}}}").encode()
+
+    def pin(self, tenant: str) -> bytes | None:
+        """A key in the slot that all entries of a tenant are in; None where they are spread over all slots."""
+        return self.earlier(tenant) if tenant and self.named.is_pinned else None
 
     def scores(self, tenant: str, query: str) -> bytes:
         """The key of the scores of a query's entry."""
-        return self.family(tenant).scores + _tail(tenant, entry_id(tenant, query))
+        return self.family(tenant).scores + self._tail(tenant, entry_id(tenant, query))
 
     def vector(self, tenant: str, query: str) -> bytes:
         """The key of the indexed hash of a query's entry."""
-        return self.family(tenant).vectors + _tail(tenant, entry_id(tenant, query))
+        return self.family(tenant).vectors + self._tail(tenant, entry_id(tenant, query))
 
     def lease(self, tenant: str, query: str, name: str) -> bytes:
         """The key of the lease of this name for a query; the id of the entry stands for the tenant, too."""
-        return f"{self.base}:c:{{{entry_id(tenant, query)}}}:{name}".encode()
+        tag = tenant_tag(tenant) if tenant and self.named.is_pinned else ""
+        return b"%b:c:%b:%b" % (self.base.encode(), self.tail(tag, entry_id(tenant, query)), name.encode())
 
     def document(self, tenant: str, fingerprint: bytes) -> bytes:
         """The key of the vector of a document."""
-        return self.documents(tenant) + f"{{{fingerprint.hex()}}}".encode()
+        name = fingerprint.hex()
+        is_pinned = tenant and self.named.is_pinned
+        return self.documents(tenant) + (name if is_pinned else f"{{{name}}}").encode()
 
     def documents(self, tenant: str) -> bytes:
         """How the keys of the vectors of a tenant's documents begin."""
-        return f"{self.base}:td:{tenant_tag(tenant)}:".encode() if tenant else f"{self.base}:d:".encode()
+        return f"{self.base}:td:".encode() + self._of(tenant) if tenant else f"{self.base}:d:".encode()
 
     def all_documents(self) -> tuple[bytes, bytes]:
         """How the keys of the vectors of documents begin: without a tenant, and with one."""
@@ -163,7 +196,14 @@ class KeySpace:
         """
         if tenant is None:
             return [(self.plain, b""), (self.named, b"")]
-        return [(self.family(tenant), f"{tenant_tag(tenant)}:".encode() if tenant else b"")]
+        return [(self.family(tenant), self._of(tenant) if tenant else b"")]
+
+    def _of(self, tenant: str) -> bytes:
+        tag = tenant_tag(tenant)
+        return (f"{{{tag}}}:" if self.named.is_pinned else f"{tag}:").encode()
+
+    def _tail(self, tenant: str, name: str) -> bytes:
+        return self.tail(tenant_tag(tenant) if tenant else "", name)
 
 
 def records_key(namespace: str, kind: str, name: str) -> bytes:
@@ -183,8 +223,4 @@ def namespace_prefix(namespace: str) -> str:
 
 def entry_id_in(key: bytes) -> str:
     """The entry id that stands in a key."""
-    return key[key.rindex(b"{") + 1 : -1].decode()
-
-
-def _tail(tenant: str, name: str) -> bytes:
-    return (f"{tenant_tag(tenant)}:{{{name}}}" if tenant else f"{{{name}}}").encode()
+    return (key[key.rindex(b"{") + 1 : -1] if key.endswith(b"}") else key[key.rindex(b":") + 1 :]).decode()

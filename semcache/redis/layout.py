@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Required, Self, TypedDict
+from typing import Any, Literal, Required, Self, TypedDict
 
 import numpy as np
 
@@ -92,14 +92,18 @@ class Lifetime:
         return 0 if ttl is None else max(1, round(1000 * ttl * rng.uniform(1 - self.jitter, 1 + self.jitter)))
 
 
+Pin = Literal["none", "tenant"]
+
+
 class LayoutOptions(TypedDict, total=False):
     """How a store lays out its entries. See ``Layout.of`` for the defaults.
 
     ``scope``, the 11 characters in keys that follow from the names of reranker and embedder, stands in their place.
     ``listwise``: new scores replace those of an entry instead of joining them. ``ttl_s``: seconds that an entry lives,
     None until it is evicted, give or take up to the share ``ttl_jitter``. ``max_scores``: per entry. ``store_queries``:
-    keep the text of queries. ``signing_key``: a secret; entries that were not written with it are not used. The last
-    four replace values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
+    keep the text of queries. ``signing_key``: a secret; entries that were not written with it are not used. ``pin``:
+    "tenant" keeps all keys of a tenant in one slot of a Redis Cluster, "none" spreads them. The last four replace
+    values of ``index.yaml``: ``vector_type`` is "float16" or "float32",
     ``m`` the number of links per vector in the graph, ``ef_construction`` and ``ef_runtime`` how many candidates an
     insertion and a search keep. Without ``ef_runtime`` a search keeps more, the more entries there are. A changed
     ``vector_type`` needs another namespace, ``clear()`` first, or ``own_scope``: an index that differs from the usual
@@ -117,6 +121,7 @@ class LayoutOptions(TypedDict, total=False):
     max_scores: int
     store_queries: bool
     signing_key: str | None
+    pin: Pin
     vector_type: str
     m: int
     ef_construction: int
@@ -158,6 +163,7 @@ class Layout:
         max_scores: int = _DEFAULTS.max_scores,
         store_queries: bool = _DEFAULTS.store_queries,
         signing_key: str | None = None,
+        pin: Pin = _DEFAULTS.pin,
         vector_type: str | None = None,
         m: int | None = None,
         ef_construction: int | None = None,
@@ -182,6 +188,7 @@ class Layout:
                 embedder,
                 key_name(key),
                 _unusual(attributes) if own_scope else "",
+                pins_tenants=pin == "tenant",
             ),
             attributes=MappingProxyType(attributes),
             vectors=VectorFormat(dims, VECTOR_TYPES[attributes["datatype"]]),

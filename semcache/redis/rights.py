@@ -9,7 +9,7 @@ RIGHTS = (
     ("ft.aggregate", "dbsize"),
     ("scan", "ft.dropindex"),
     ("role", "client|setinfo"),
-    ("cluster|slots", "asking", "ft._list"),
+    ("cluster|slots", "asking", "readonly", "ft._list"),
 )
 """Commands, in groups that docs/redis.md explains; the first three groups are needed by every request."""
 

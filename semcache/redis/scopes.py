@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, translated
 from semcache.redis.keys import namespace_prefix
-from semcache.redis.layout import Layout
+from semcache.redis.layout import Layout, Pin
 from semcache.redis.operation import PAGE
 from semcache.redis.pruning_state import PruningState, read_pruning
 from semcache.redis.quality_state import QualityState, read_quality
 
-_KEY = re.compile(rb"([\w-]{11}):(tv|ts|v|s|td|d|te|e|n|q|z|l)(?::|$)")
+_KEY = re.compile(rb"([\w-]{11}p?):(tv|ts|v|s|td|d|te|e|n|q|z|l)(?::|$)")
 _SAMPLE = 100
 """Keys of a kind whose memory is asked for. At a spread of half of the mean, the mean is good to 5 %."""
 
@@ -110,10 +110,18 @@ def scopes_of(
     return sorted(found.values(), key=lambda scope: (-scope.entries, scope.id))
 
 
-def scope_id(reranker: str, embedder: str, *, listwise: bool = False, signing_key: str | None = None) -> str:
-    """The 11 characters that stand for a scope in its keys."""
+def scope_id(
+    reranker: str, embedder: str, *, listwise: bool = False, signing_key: str | None = None, pin: Pin = "none"
+) -> str:
+    """The 11 characters that stand for a scope in its keys; 12 if tenants are pinned."""
     layout = Layout.of(
-        namespace="any", reranker=reranker, embedder=embedder, dims=1, listwise=listwise, signing_key=signing_key
+        namespace="any",
+        reranker=reranker,
+        embedder=embedder,
+        dims=1,
+        listwise=listwise,
+        signing_key=signing_key,
+        pin=pin,
     )
     return layout.keys.base.rpartition(":")[2]
 

@@ -13,7 +13,7 @@ from semcache.entries.fields import Fields
 from semcache.entries.fingerprint import tenant_tag
 from semcache.events import EntriesEstimated
 from semcache.protocols import FloatArray
-from semcache.redis.client.commands import Command, Reads
+from semcache.redis.client.commands import Command, PinnedIndex, Reads
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.damage import Damage
 from semcache.redis.ensure import ensure_index
@@ -54,7 +54,8 @@ def nearest(
     ef = (layout.ef_runtime or sizes.ef(index, tenant)) if policy == "BATCHES" or not tenant else None
     datatype, dims = layout.attributes["datatype"], layout.vectors.dims
     knn = knn_command(index, k, datatype, dims, is_named=tenant != "", ef=ef, policy=policy)
-    searches = [knn.near(tenant, blob) for blob in blobs if blob is not None]
+    pin = layout.keys.pin(tenant)
+    searches = [knn.near(tenant, blob, pin) for blob in blobs if blob is not None]
     commands = Reads((*searches, *beside, *sizes.commands_if_due(index, tenant)))
     replies = yield commands
     if any(map(is_missing_index, replies)):
@@ -87,10 +88,11 @@ class KnnCommand:
     query: str
     rest: Command
 
-    def near(self, tenant: str, vector: bytes) -> Command:
-        """The command for one vector, given as the bytes that the index holds."""
+    def near(self, tenant: str, vector: bytes, pin: bytes | None = None) -> Command:
+        """The command for one vector, given as the bytes that the index holds; ``pin`` is a key in the only slot."""
         query = self.query.replace(_ANY_TAG, tenant_tag(tenant)) if tenant else self.query
-        return ("FT.SEARCH", self.index, query, *self.rest, vector)
+        index = self.index if pin is None else PinnedIndex.at(self.index, pin)
+        return ("FT.SEARCH", index, query, *self.rest, vector)
 
 
 # Cached, because RedisVL writes the whole text anew for each query, and a process needs only a handful of commands.

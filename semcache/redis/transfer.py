@@ -37,9 +37,9 @@ class RawEntry:
         """The family that its keys belong to."""
         return keys.named if self.tag else keys.plain
 
-    def tail(self) -> bytes:
+    def tail(self, keys: KeySpace) -> bytes:
         """What follows the beginning of both of its keys."""
-        return (f"{self.tag}:{{{self.id}}}" if self.tag else f"{{{self.id}}}").encode()
+        return keys.tail(self.tag, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Checked:
 def checked(entry: RawEntry, keys: KeySpace, vectors: VectorFormat, signing_key: bytes) -> Checked:
     """The content of an entry that stood under these keys. Raises Damaged."""
     family = entry.family(keys)
-    scores = codec.unpack(family.scores + entry.tail(), entry.scores, signing_key)
+    scores = codec.unpack(family.scores + entry.tail(keys), entry.scores, signing_key)
     if scores is None:
         raise Damaged("layout")
     if not entry.values:
         return Checked(scores, None)
-    found = fields.unpack(family.vectors + entry.tail(), entry.values, entry.tag.encode(), signing_key)
+    found = fields.unpack(family.vectors + entry.tail(keys), entry.values, entry.tag.encode(), signing_key)
     vectors.unpack(found.vector)
     return Checked(scores, found)
 
@@ -101,7 +101,7 @@ def store_raw(state: StoreState, entries: Sequence[tuple[RawEntry, Checked]]) ->
     # One index is for all named tenants, whichever one is given.
     for tenant in {"named" if entry.tag else "" for entry, found in entries if found.fields is not None}:
         yield from ensure_index(state, tenant)
-    families = [(entry.family(keys), entry.tail()) for entry, _ in entries]
+    families = [(entry.family(keys), entry.tail(keys)) for entry, _ in entries]
     owners = [(family.vectors + tail, family.scores + tail) for family, tail in families]
     replies = (yield [("GETRANGE", scores_key, 0, 0) for _, scores_key in owners]) if entries else []
     calls: list[Command] = []

@@ -204,6 +204,12 @@ class Cache(Section):
         ge=1,
         le=4096,
     )
+    pin: Literal["none", "tenant"] = knob(
+        "none",
+        "tenant: in a Redis Cluster all entries of a tenant lie in one slot, so that its look-ups ask one shard alone. "
+        "Those of the empty tenant are spread over all. none: all are spread. A change begins a new scope",
+        reason="a tenant with most of the traffic would fill one shard; good for many tenants of about the same size",
+    )
     signing_key: Key | None = knob(
         None,
         "A secret of 16 characters or more that entries are signed with, for a Redis that others can write to: what is "

@@ -6,6 +6,7 @@ import pytest
 
 from semcache.protocols import AsyncStore, Store
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
 from semcache.testing import DIMS, AsyncStoreContract, StoreContract
 from tests.fakes import MemoryStore
@@ -40,6 +41,30 @@ class TestAsyncRedisStore(AsyncStoreContract):
 
     def make_store(self, *, listwise: bool = False) -> AsyncStore:
         return AsyncRedisStore(self.connection, **_options(self.namespace, listwise))
+
+
+class TestPinnedStore(StoreContract):
+    """All entries of a tenant in one slot of a cluster."""
+
+    @pytest.fixture(autouse=True)
+    def _connected(self, cluster: EmbeddedRedis, namespace: str) -> Iterator[None]:
+        self.namespace = namespace
+        with RedisConnection(cluster.url, timeout_s=10, connect_timeout_s=10) as self.connection:
+            yield
+
+    def make_store(self, *, listwise: bool = False) -> Store:
+        return RedisStore(self.connection, **{**_options(self.namespace, listwise), "pin": "tenant"})
+
+
+class TestAsyncPinnedStore(AsyncStoreContract):
+    @pytest.fixture(autouse=True)
+    async def _connected(self, cluster: EmbeddedRedis, namespace: str) -> AsyncIterator[None]:
+        self.namespace = namespace
+        async with RedisConnection(cluster.url, timeout_s=10, connect_timeout_s=10) as self.connection:
+            yield
+
+    def make_store(self, *, listwise: bool = False) -> AsyncStore:
+        return AsyncRedisStore(self.connection, **{**_options(self.namespace, listwise), "pin": "tenant"})
 
 
 def test_the_stores_are_stores(redis_url: str) -> None:

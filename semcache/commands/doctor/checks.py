@@ -102,6 +102,7 @@ class _Checkup:
             dims=_ANY_DIMS if embedder is None else embedder.dims,
             listwise=reranker is not None and reranker.listwise,
             signing_key=None if knobs.signing_key is None else knobs.signing_key.get_secret_value(),
+            pin=knobs.pin,
         )
         server = Server(self._connection, state, self._settings.redis.budget_s, knobs.ttl_s is not None)
         checks = server.checks()

@@ -43,6 +43,7 @@ class Place:
             "namespace": settings.cache.namespace,
             "dims": loaded.embedder.dims,
             "signing_key": None if key is None else key.get_secret_value(),
+            "pin": settings.cache.pin,
         }
         return [
             cls(

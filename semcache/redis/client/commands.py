@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 import redis.asyncio
@@ -17,6 +17,21 @@ if TYPE_CHECKING:  # importing RedisVL is slow, and only new indexes and searche
 Command = tuple[bytes | str | int | float, ...]
 Replies = list[Any]
 """One reply per command, in order. Where the server answered with an error, the reply is that exception, not raised."""
+
+
+class PinnedIndex(str):
+    """The name of an index in a search that concerns the entries in one slot of a cluster alone, that of ``pin``."""
+
+    __slots__ = ("pin",)
+
+    pin: bytes
+
+    @classmethod
+    def at(cls, index: str, pin: bytes) -> Self:
+        """The name for this slot, which is that of a key."""
+        name = cls(index)
+        name.pin = pin
+        return name
 
 
 @dataclass(frozen=True, slots=True)

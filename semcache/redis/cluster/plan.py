@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from semcache.errors import StoreError
-from semcache.redis.client.commands import Command, Reads
+from semcache.redis.client.commands import Command, PinnedIndex, Reads
 from semcache.redis.cluster.merging import DISTANCE
 from semcache.redis.cluster.parts import POINTS_ELSEWHERE, Part, Watch, give
 from semcache.redis.cluster.readers import LOOK_UPS, Readers
@@ -122,7 +122,11 @@ def for_shards(command: Command, topology: Topology) -> list[tuple[Node, Command
     index = command[1].decode() if isinstance(command[1], bytes) else str(command[1])
     # The last argument of a search is its vector, and the others are the same for nearly all searches.
     rest = (*_without_fields(command[2:-1]), command[-1]) if command[0] == "FT.SEARCH" else command[2:]
-    return [(node, (command[0], name, *rest)) for node, name in topology.indexes(index).items()]
+    names = topology.indexes(index)
+    owner = topology.owner(command[1].pin) if isinstance(command[1], PinnedIndex) else None
+    # A slot that no node serves is asked for everywhere, as it has no entries anywhere.
+    asked = names if owner is None or owner not in names else {owner: names[owner]}
+    return [(node, (command[0], name, *rest)) for node, name in asked.items()]
 
 
 @lru_cache(maxsize=256)
