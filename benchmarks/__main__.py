@@ -9,6 +9,7 @@ QUESTIONS = (
     "embedding",
     "startup",
     "serving",
+    "page",
     "size",
     "isolation",
     "throughput",

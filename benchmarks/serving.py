@@ -2,22 +2,17 @@
 
 import asyncio
 import json
-import os
-import re
 import ssl
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import monotonic, perf_counter, sleep
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from time import perf_counter
 
 import httpx
 import numpy as np
 
 from benchmarks import experiment, machine, server
 from benchmarks.experiment import ExperimentResult, Target
+from benchmarks.served import served
 from benchmarks.timing import quantile
 from semcache.commands.bench.measuring import Seconds
 
@@ -25,12 +20,9 @@ CLIENTS, REQUESTS, QUICK_REQUESTS = 50, 2000, 200
 QUERIES, DOCUMENTS, TOP = 40, 20, 5
 WORKERS = (1, 2)
 ROUNDS, QUICK_ROUNDS = 3, 1
-READY_S = 120.0
 
 Asked = tuple[Seconds, Sequence[str]]
 """The duration and the status of each request; an empty status is one that was not answered."""
-
-_SERVE = "import sys; from semcache.commands import main; main()"
 
 
 def measure(quick: bool) -> ExperimentResult:
@@ -39,7 +31,7 @@ def measure(quick: bool) -> ExperimentResult:
     rows, targets = [], []
     with server.started() as redis_url:
         for workers in WORKERS:
-            with _served(redis_url, workers) as url:
+            with served(redis_url, f"serving-{workers}", workers) as (url, _):
                 first, *runs = asyncio.run(_session(url, requests, rounds))
             seconds = np.concatenate([run[0] for run in runs])
             statuses = [status for run in runs for status in run[1]]
@@ -74,46 +66,6 @@ def measure(quick: bool) -> ExperimentResult:
         rows=rows,
         targets=targets,
     )
-
-
-@contextmanager
-def _served(redis_url: str, workers: int) -> Iterator[str]:
-    environment = {**os.environ, "SEMCACHE_REDIS_URL": redis_url, "SEMCACHE_NAMESPACE": f"serving-{workers}"}
-    arguments = ["serve", "--port", "0", "--workers", str(workers)]
-    with TemporaryDirectory() as folder:
-        # A file, for a pipe that is not read while the clients ask holds the server up once it is full.
-        log = Path(folder) / "log"
-        with log.open("w") as written:
-            process = subprocess.Popen([sys.executable, "-c", _SERVE, *arguments], env=environment, stderr=written)
-        try:
-            url = _address(log, process)
-            _wait_until_ready(url)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-            if process.returncode:
-                print(log.read_text(), file=sys.stderr)
-
-
-def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
-    """The url of the server, as soon as it says so."""
-    while not (found := re.search(r"running on (http://\S+)", log.read_text())):
-        assert process.poll() is None, log.read_text()
-        sleep(0.05)
-    return found[1]
-
-
-def _wait_until_ready(url: str) -> None:
-    """Until 20 answers in a row, each over a new connection, say so: every worker is then met."""
-    late, ready = monotonic() + READY_S, 0
-    while ready < 20:
-        assert monotonic() < late, "the server does not become ready"
-        try:
-            ready = ready + 1 if httpx.get(f"{url}/readyz").is_success else 0
-        except httpx.ConnectError:
-            ready = 0
-        sleep(0.05)
 
 
 async def _session(url: str, requests: int, rounds: int) -> list[Asked]:
