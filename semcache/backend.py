@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary, ref
 
 from semcache.embedders.queries import QueryEmbedder
 from semcache.errors import ConfigurationError
-from semcache.events import Event
+from semcache.events import CacheRecovered, CacheUnavailable, Event
 from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
@@ -75,6 +75,7 @@ class Backend:
         self.ttl_s = ttl_s
         self.reuse_knobs = reuse_knobs
         self._restricted: dict[str, FlowPolicy] = {}
+        self._outage: CacheUnavailable | None = None
         # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
@@ -199,6 +200,9 @@ class Backend:
         """
         with self._lock:
             self._users[user] = scope, counters
+        # Most pipelines are made after their cache, which has seen by then whether Redis answers.
+        if self._outage is not None:
+            notify([counters], self._outage)
 
     def leave(self, user: object) -> bool:
         """Forget a user. Returns True if it was the last and no owner is left, so that the backend may be closed.
@@ -223,6 +227,14 @@ class Backend:
     def on_event(self, event: Event) -> None:
         """Tell the observers of the backend."""
         notify(self.observers, event)
+
+    def on_connection_event(self, event: Event, /) -> None:
+        """Tell the counters of every user, whose connection it is."""
+        if isinstance(event, CacheUnavailable | CacheRecovered):
+            self._outage = event if isinstance(event, CacheUnavailable) else None
+        with self._lock:
+            counters = [counters for _, counters in self._users.values()]
+        notify(counters, event)
 
     def _on_store_event(self, reranker: str, listwise: bool, event: Event) -> None:
         self.on_event(event)

@@ -7,6 +7,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 from typing import Any, Self
+from weakref import WeakMethod
 
 from semcache.arguments import cache_arguments, reuse_policy
 from semcache.backend import Backend
@@ -29,6 +30,7 @@ from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import guard_of
 from semcache.migration.migrator import Migrator
 from semcache.observers import OutageLog, checked_observers, notify
+from semcache.observers.relay import Relay
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
 from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, follow, is_searching_source
@@ -100,7 +102,8 @@ class RedisSemanticCache:
             former = adapt_embedder(former, backend=settings.migration.from_backend)
         elif settings.migration.is_of_index:
             former = embedder
-        connection = RedisConnection.of(server_of(url, redis_client), settings.redis, partial(notify, observers))
+        relay = Relay(observers)
+        connection = RedisConnection.of(server_of(url, redis_client), settings.redis, relay)
         try:
             self.backend: Backend = Backend(
                 connection,
@@ -113,6 +116,7 @@ class RedisSemanticCache:
                 former,
                 settings.migration,
             )
+            relay.later = WeakMethod(self.backend.on_connection_event)
             self.backend.belong_to(self)
             self._owns_backend = True
             self._serve(reranker, listwise=False)

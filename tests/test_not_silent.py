@@ -78,6 +78,25 @@ def primary(pipeline: OptimizedRerankerPipeline) -> Quoting:
 
 
 class TestWarnings:
+    def test_counts_say_how_often_redis_was_left_alone(self, namespace: str) -> None:
+        settings = Settings(redis={"url": "redis://127.0.0.1:9"}, cache={"namespace": namespace})
+        pipeline = OptimizedRerankerPipeline(
+            CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings
+        )
+        with pipeline:
+            pipeline.rerank("red apples", ["an apple", "a car"])
+            assert pipeline.get_stats()["cache"]["outages"] == 1
+        with EmbeddedRedis() as server:
+            settings = Settings(redis={"url": server.url}, cache={"namespace": namespace})
+            pipeline = OptimizedRerankerPipeline(
+                CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings
+            )
+            with pipeline:
+                assert pipeline.get_stats()["cache"]["outages"] == 0
+                server.close()
+                pipeline.rerank("red apples", ["an apple", "a car"])
+                assert pipeline.get_stats()["cache"]["outages"] == 1
+
     def test_redis_away_and_back_and_away_again(self, namespace: str, warnings: pytest.LogCaptureFixture) -> None:
         quick = settings(namespace, timeout_s=0.1, retry_after_s=0.01, max_retry_after_s=0.01)
         with EmbeddedRedis() as server, RedisSemanticCache(server.url, WordEmbedder(), settings=quick) as cache:

@@ -126,6 +126,7 @@ def test_a_redis_that_is_away_is_told_with_a_remedy() -> None:
     assert not shown["redis"]["up"] and "semcache doctor" in shown["redis"]["remedy"]
     assert shown["happened"][0]["event"] == "CacheUnavailable"
     assert shown["errors"][0]["part"] == "cache"
+    assert shown["totals"]["outages"] == 1
 
 
 def test_without_a_recorder_the_page_says_so(serve: Serve) -> None:
