@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     from semcache.redis.client.connection import RedisConnection
@@ -16,18 +16,26 @@ Namespace = Annotated[str | None, Option(help="The namespace.", show_default="ca
 # A person waits, and no request does: a server that is slow at the moment need not be left alone.
 _TIMEOUT_S = 10.0
 _BUDGET_S = 60.0
+_GIVEN = "(constructor)"
 
 
 def settings_for(redis_url: str | None, namespace: str | None) -> "Settings":
     """The settings with another Redis or namespace (None: their own), and with more time for Redis.
 
-    Raises ConfigurationError, also for a private server: a new one is empty.
+    Raises InvalidInputError for an option that cannot be used, and ConfigurationError for a setting, also for a private
+    server: a new one is empty.
     """
     from semcache.settings import Settings
 
     redis = {} if redis_url is None else {"url": redis_url}
     cache = {} if namespace is None else {"namespace": namespace}
-    settings = Settings(redis=redis, cache=cache)
+    try:
+        settings = Settings(redis=redis, cache=cache)
+    except ConfigurationError as error:
+        if _GIVEN not in str(error):
+            raise
+        # What the settings call an argument of their constructor is an option here.
+        raise InvalidInputError(str(error).replace(_GIVEN, "(option)")) from error
     if settings.redis.url.get_secret_value() == "embedded":
         raise ConfigurationError(
             "redis.url is embedded, and a new private server is empty; name a running one by --redis-url or "
@@ -43,3 +51,8 @@ def connected(settings: "Settings") -> "RedisConnection":
     from semcache.redis.client.connection import RedisConnection, server_of
 
     return RedisConnection.of(server_of(settings.redis.url.get_secret_value()), settings.redis, lambda event: None)
+
+
+def check_reachable(connection: "RedisConnection") -> None:
+    """Raise StoreUnavailableError or StoreError unless the Redis answers, or the primaries of its cluster are known."""
+    _ = connection.nodes

@@ -14,6 +14,7 @@ from semcache.cached import CachedReranker
 from semcache.commands import models
 from semcache.commands.bars import Bars
 from semcache.commands.in_words import count, span
+from semcache.commands.target import check_reachable, connected
 from semcache.commands.warm.requests import WarmRequest, read_requests
 from semcache.errors import InvalidInputError, RerankerError, StoreUnavailableError
 from semcache.events import CacheFailed, Event
@@ -117,6 +118,8 @@ def _opened(settings: Settings, failures: list[CacheFailed]) -> Iterator[CachedR
         if isinstance(event, CacheFailed) and event.step in _NEEDED:
             failures.append(event)
 
+    with connected(settings) as connection:
+        check_reachable(connection)  # first, since models take seconds to load
     loaded = models.configured_models(settings)
     with (
         RedisSemanticCache.from_settings(settings, embedder=loaded.embedder, observers=[keep]) as cache,

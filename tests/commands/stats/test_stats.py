@@ -158,6 +158,11 @@ def test_a_private_server_is_refused(cli: Cli) -> None:
     assert "a new private server is empty" in cli("stats", "--redis-url", "embedded", code=3).stderr
 
 
+def test_an_option_that_cannot_be_used_is_called_one(cli: Cli) -> None:
+    assert "cache.namespace (option) is 'a b'" in cli("stats", "--namespace", "a b", code=2).stderr
+    assert "redis.url (option) is" in cli("stats", "--redis-url", "http://localhost", code=2).stderr
+
+
 def test_the_report_needs_no_models(filled: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from semcache.commands import models
     from semcache.errors import ConfigurationError
