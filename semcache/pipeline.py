@@ -1,6 +1,6 @@
 """The whole of semcache in one object: a reranker with cache, batches, breaker and fallbacks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -18,11 +18,11 @@ from semcache.degradation.rung import LadderRung
 from semcache.documents import TextOf
 from semcache.embedders.adapt import adapt_embedder
 from semcache.events import PipelineOpened
-from semcache.observers import Counters, SummaryLog, checked_observers, notify
+from semcache.observers import Counters, checked_observers, notify
 from semcache.protocols import Guard, Observer
 from semcache.rerankers.build import Builder
 from semcache.runtime.countdown import Countdown
-from semcache.settings import FROM_SETTINGS, Batching, FromSettings, Settings, Telemetry, given, settings_of
+from semcache.settings import FROM_SETTINGS, Batching, FromSettings, Settings, given, settings_of
 from semcache.settings import Rung as RungKnobs
 
 
@@ -80,7 +80,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         arguments = cache_arguments(
             settings, redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl"
         )
-        observers = (*checked_observers(observers), *_summary(settings.telemetry))
+        observers = (*checked_observers(observers), *_telemetry(settings))
         batching, knobs = settings.batching, settings.monitor
         monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
@@ -193,9 +193,16 @@ class OptimizedRerankerPipeline(CachedReranker):
         await self._builder.aclose()
 
 
-def _summary(knobs: Telemetry) -> tuple[Observer, ...]:
-    """The observer that sums requests up in the log, if the settings want one."""
-    return () if knobs.summary_s is None else (SummaryLog(knobs.summary_s, knobs.pipeline),)
+def _telemetry(settings: Settings) -> Iterator[Observer]:
+    """The observers that the settings ask for."""
+    # Imported where one is asked for: most pipelines have neither.
+    from semcache.observers import OpenTelemetryObserver, SummaryLog
+
+    knobs = settings.telemetry
+    if knobs.summary_s is not None:
+        yield SummaryLog(knobs.summary_s, knobs.pipeline)
+    if knobs.opentelemetry:
+        yield OpenTelemetryObserver.from_settings(settings)
 
 
 def _batched(reranker: object, knobs: Batching, monitor: LatencyMonitor, **options: Any) -> AsyncBatchReranker:

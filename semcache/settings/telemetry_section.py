@@ -24,6 +24,12 @@ class Telemetry(Section):
         gt=0,
         le=86400,
     )
+    opentelemetry: bool = knob(
+        False,
+        "Send spans and metrics to the providers of OpenTelemetry that the application, or opentelemetry-instrument, "
+        "has set up. Needs the extra otel",
+        reason="an application that passes an OpenTelemetryObserver itself would send everything twice",
+    )
     capture_queries: bool = knob(
         False,
         "Put the text of queries into the spans of OpenTelemetry",

@@ -215,6 +215,15 @@ class TestMetrics:
         assert dict(point.attributes)["error.type"] == "RuntimeError"
 
 
+def test_a_setting_gives_a_pipeline_one(redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(cache={"namespace": namespace}, telemetry={"opentelemetry": True})
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(MissingExtraError, match="otel"):
+        OptimizedRerankerPipeline(
+            CountingReranker(), None, redis_url, embedding_model=WordEmbedder(), settings=settings
+        )
+
+
 def test_names_come_from_the_settings() -> None:
     settings = Settings(cache={"namespace": "docs"}, telemetry={"pipeline": "search"})
     assert repr(OpenTelemetryObserver.from_settings(settings)) == "<OpenTelemetryObserver of 'search' in 'docs'>"
