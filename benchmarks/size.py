@@ -11,7 +11,9 @@ from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.peers.process import KINDS, Peer
 from benchmarks.timing import Quantile
 from benchmarks.workload import Workload
-from semcache.redis.memory import Contents, footprint
+from semcache import EmbeddedRedis
+from semcache.redis.memory import Contents
+from semcache.redis.memory_advice import advise
 from tests.redis import memory as shapes
 
 SIZES = (10_000, 100_000)
@@ -25,6 +27,7 @@ OTHER_SHAPES = (
     Contents(entries=20_000, dims=768, scores=100, is_signed=True),
     Contents(entries=10_000, dims=1536, scores=50, vector_type="float32", listpack_value=64),
 )
+IN_SHARDS, SHARDS = Contents(entries=60_000, dims=384), 3
 QUICK_SHAPES = (Contents(entries=2000, dims=64),)
 WITHIN = 0.1
 """How far ``semcache size`` may be off."""
@@ -40,6 +43,7 @@ def measure(quick: bool) -> ExperimentResult:
     rows: list[dict[str, Any]] = []
     totals: dict[tuple[str, int], float] = {}
     compared = [_compared(shape, _used(shape)) for shape in (QUICK_SHAPES if quick else OTHER_SHAPES)]
+    compared += [] if quick else [_compared(IN_SHARDS, _used_in_shards(IN_SHARDS), SHARDS)]
     for size in QUICK_SIZES if quick else SIZES:
         work = workload.build(size)
         for name, fill in (("semcache", _semcache), ("scan-based cache", _scan), (PEER.name, _redisvl)):
@@ -80,9 +84,10 @@ def _targets(totals: Mapping[tuple[str, int], float]) -> Iterator[Target]:
             yield Target(what, Quantile(share, share, share), at_most=0.25)
 
 
-def _compared(shape: Contents, used: float) -> dict[str, Any]:
-    said = footprint(shape).total
+def _compared(shape: Contents, used: float, shards: int = 1) -> dict[str, Any]:
+    said = advise(shape, shards).expected
     return {
+        "shards": shards,
         "entries": shape.entries,
         "dims": shape.dims,
         "type": shape.vector_type,
@@ -105,6 +110,15 @@ def _used(shape: Contents) -> float:
         with shapes.store_of(url, shape) as store:
             shapes.fill(store, shape)
             return float(client.info("memory")["used_memory"])
+
+
+def _used_in_shards(shape: Contents) -> float:
+    """What the fullest shard of a cluster uses that has these entries and no others."""
+    with EmbeddedRedis(cluster=SHARDS) as cluster, shapes.store_of(cluster.url, shape) as store:
+        shapes.fill(store, shape)
+        with redis.RedisCluster.from_url(cluster.url) as client:
+            found = client.info("memory", target_nodes=redis.RedisCluster.PRIMARIES)
+        return float(max(node["used_memory"] for node in found.values()))
 
 
 def _off(compared: list[dict[str, Any]]) -> Target:

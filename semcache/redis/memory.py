@@ -53,13 +53,15 @@ _KEY_HEAD, _KEY_EXPIRES = 16 + 1 + 3 + 1, 8
 time at which it expires (kvobj of Redis 8.2)."""
 _BUCKET, _CHAINED = 8, 16
 """A bucket of a table of keys; an entry, which is allocated for keys that share a bucket (dictEntryNoValue)."""
-_SLOT = 2 * (64 + 4 * 8)
-"""In a Redis Cluster each slot has two tables of its own, with four buckets at least."""
+_SLOT = 2048 + 64
+"""In a Redis Cluster each slot that has keys has two tables of its own, one with a histogram of sizes (kvstore.c)."""
 
 _TEACHING = 75.0
 """Bytes of a document in the hashes of what documents scored for earlier queries (docs/redis.md)."""
 _FIXED = 1_230_000
 """A server without entries, with the search module and an empty index; scripts, connections, statistics of a scope."""
+_FIXED_CLUSTER = 1_900_000
+"""What a node of a cluster takes beyond that: tables of slots and of nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +149,15 @@ def footprint(contents: Contents, slots: int = 0) -> Footprint:
     """
     entries = contents.entries
     key_bytes = len(_keys(contents)[0])
-    per_slot = 2 * entries / (slots or 1)
-    tables = (slots or 1) * _key_table(per_slot) * (2 if contents.expires else 1) + slots * _SLOT
     return Footprint(
         entries=entries,
         hashes=entries * (_key(contents) + _hash_value(contents)),
         strings=entries * (_key(contents) + scores_bytes(contents)),
-        key_tables=tables,
+        key_tables=_key_tables(contents, slots),
         graph=_graph(contents),
         document_table=_document_table(contents, key_bytes),
         documents=_documents(contents),
-        fixed=_FIXED,
+        fixed=_FIXED + (_FIXED_CLUSTER if slots else 0),
     )
 
 
@@ -236,6 +236,15 @@ def _key_table(keys: float) -> float:
     # Of keys that fall into buckets at random; the last one of a bucket lies in the bucket itself.
     occupied = buckets * (1 - exp(-keys / buckets))
     return _BUCKET * buckets + _CHAINED * (keys - occupied)
+
+
+def _key_tables(contents: Contents, slots: int) -> float:
+    keys, tables = 2 * contents.entries, 2 if contents.expires else 1
+    if not slots:
+        return tables * _key_table(keys)
+    # Both keys of an entry lie in one slot, which hashing chooses at random.
+    used = slots * (1 - exp(-contents.entries / slots))
+    return used * (_SLOT + tables * _key_table(keys / used))
 
 
 def _graph(contents: Contents) -> float:

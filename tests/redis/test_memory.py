@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.redis.earlier import Taught
 from semcache.redis.memory import Contents, footprint, grown_scores_bytes, scores_bytes, size_class
 from semcache.redis.memory_advice import advise
 from semcache.redis.server.embedded import EmbeddedRedis
@@ -128,3 +130,19 @@ def test_advice_leaves_room_and_shares_out() -> None:
     assert one.maxmemory / 3 < three.maxmemory < 1.05 * one.maxmemory / 3
     with pytest.raises(InvalidInputError, match="shards is 0"):
         advise(contents, 0)
+
+
+def test_what_is_kept_of_documents_takes_what_the_formula_says(own_server: EmbeddedRedis) -> None:
+    documents = 2000
+    contents = Contents(entries=1, dims=384, namespace="memory", documents=documents, has_document_vectors=True)
+    fingerprints = [fingerprint(number) for number in range(documents)]
+    vectors = np.ones((documents, contents.dims), dtype=np.float32) / contents.dims**0.5
+    with redis.Redis.from_url(own_server.url) as client, store_of(own_server.url, contents) as store:
+        fill(store, contents)
+        before = client.info("memory")["used_memory"]
+        for first in range(0, documents, 100):
+            some = slice(first, first + 100)
+            store.keep_document_vectors("", fingerprints[some], vectors[some], 10 * documents)
+            store.add_earlier("", [Taught(f"q{first}", fingerprints[some], np.ones(100))], 10 * documents)
+        grown = client.info("memory")["used_memory"] - before
+    assert footprint(contents).documents == pytest.approx(grown, rel=0.1)
