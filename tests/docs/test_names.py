@@ -75,3 +75,11 @@ def test_defaults_of_the_variables_that_are_set_most_often_are_right() -> None:
     for variable, text, number in table:
         path, _ = variables(Settings)[variable]
         assert (text or float(number)) == defaults[".".join(path)]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_page_of_numbers() -> None:
+    (table,) = re.findall(r"^## What it brings$.*?^\| \| \|\n(.*?)\n\n", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    figures = re.findall(r"[-+]?\d[\d.,]*\d", "".join(row.split("|")[2] for row in table.splitlines()))
+    assert len(figures) > 12
+    numbers = PAGES["docs/numbers.md"]
+    assert [figure for figure in figures if figure not in numbers] == []
