@@ -13,6 +13,7 @@ QUESTIONS = (
     "size",
     "isolation",
     "throughput",
+    "workers",
     "load",
     "writes",
     "tenants",

@@ -34,9 +34,10 @@ class Gate:
 
 
 class Worker:
-    """A process that does one job after another."""
+    """A process that does one job after another, each within ``patience_s``."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._connection, theirs = _CONTEXT.Pipe()
         self.process: BaseProcess = _CONTEXT.Process(target=_work, args=(theirs, gate), daemon=True)
         self.process.start()
@@ -50,7 +51,7 @@ class Worker:
 
     def result(self) -> Any:
         """What the job gave; fails with its traceback if it raised."""
-        assert self._connection.poll(PATIENCE_S), "no answer of the worker"
+        assert self._connection.poll(self._patience_s), "no answer of the worker"
         is_good, result = self._connection.recv()
         self.is_busy = False
         assert is_good, result
@@ -66,9 +67,10 @@ class Worker:
 class Crew:
     """Several workers, started at the same time."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, patience_s: float = PATIENCE_S) -> None:
         self.gate = Gate.closed()
-        self.workers: list[Worker] = [Worker(self.gate) for _ in range(size)]
+        self._patience_s = patience_s
+        self.workers: list[Worker] = [Worker(self.gate, patience_s) for _ in range(size)]
 
     def do(self, job: Callable[..., Any], arguments: Sequence[Sequence[Any]]) -> list[Any]:
         """The results of a job that workers do at the same time, each with arguments of its own."""
@@ -80,7 +82,7 @@ class Crew:
     def replace(self, worker: Worker) -> None:
         """Kill a worker, and start another in its place."""
         worker.kill()
-        self.workers[self.workers.index(worker)] = Worker(self.gate)
+        self.workers[self.workers.index(worker)] = Worker(self.gate, self._patience_s)
 
     def let_go(self, calls: int) -> None:
         """Let so many calls of the model end, also such as begin later."""
