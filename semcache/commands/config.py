@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from semcache.commands.console import out
 from semcache.commands.files import JsonFile, check_folder, present
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 # Units that read well right after a number. The longer ones are shown by --json only.
 _SHOWN_UNITS = ("s", "pairs", "calls", "characters", "rounds")
+_SOURCE_WIDTH = len("environment SEMCACHE_TTL")
+# Between and around the three columns.
+_GAPS = 8
 
 
 def config(
@@ -50,9 +54,14 @@ def _table(lines: "Sequence[Explained]") -> "Table":
     from semcache.settings import PACKAGED
 
     # Room for "environment SEMCACHE_TTL" beside the longest setting: rich would give it to the longest value instead.
-    source_column = Column("from", min_width=24)
+    longest = max(len(line.setting) for line in lines)
+    value_width = max(12, out().width - longest - _SOURCE_WIDTH - _GAPS)
     table = Table(
-        Column("setting", no_wrap=True), Column("value", overflow="fold"), source_column, box=SIMPLE, pad_edge=False
+        Column("setting", no_wrap=True),
+        Column("value", overflow="fold", max_width=value_width),
+        Column("from", min_width=_SOURCE_WIDTH),
+        box=SIMPLE,
+        pad_edge=False,
     )
     last_section = ""
     for line in lines:
