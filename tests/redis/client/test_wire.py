@@ -1,4 +1,4 @@
-"""Replies that changed on the way such that no value of Python can be made of them."""
+"""Commands as they are sent, and replies that changed on the way such that no value of Python can be made of them."""
 
 from collections.abc import Iterator
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -7,7 +7,9 @@ from threading import Thread
 import pytest
 
 from semcache.errors import StoreUnavailableError
+from semcache.redis.client.commands import Command
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.client.wire import packed, packed_for_shards
 
 
 class OneBitOff(BaseRequestHandler):
@@ -38,3 +40,21 @@ async def test_in_an_event_loop_too(url: str) -> None:
     async with RedisConnection(url) as connection:
         with pytest.raises(StoreUnavailableError, match="no reply of Redis: TypeError"):
             await connection.aexecute([("GET", "k")])
+
+
+SEARCH = ("FT.SEARCH", "i", "*=>[KNN 4 @e $v AS vector_distance]", "LIMIT", 0, 4, "PARAMS", 2, "v")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [(*SEARCH, b"vector")],
+        [(*SEARCH, b"vector"), ("SET", b"key", b"token", "NX", "PX", 5)],
+        [("FT.SEARCH", "i", "*", "NOCONTENT", "LIMIT", 0, 0)],
+        [("READONLY",), (*SEARCH, b""), (*SEARCH, b"\r\n$1")],
+        [],
+    ],
+)
+def test_what_shards_are_sent_is_what_one_server_is_sent(commands: list[Command]) -> None:
+    assert packed_for_shards(commands) == packed(commands)
+    assert packed_for_shards(commands) == packed(commands), "also from what was packed before"
