@@ -9,19 +9,21 @@ from semcache.ranking import Status
 
 # Colours that people with the usual kinds of colour blindness can tell apart (Okabe and Ito, 2008), and shapes, for
 # prints without colours.
-_MARKS = {
-    Status.EXACT: ("#009E73", "o"),
-    Status.SEMANTIC: ("#56B4E9", "s"),
-    Status.VERIFIED: ("#0072B2", "D"),
-    Status.PARTIAL: ("#E69F00", "^"),
-    Status.FRESH: ("#000000", "x"),
-    Status.DEGRADED: ("#D55E00", "v"),
+MARKS = {
+    Status.EXACT: ("#009E73", "o", "asked before"),
+    Status.SEMANTIC: ("#56B4E9", "s", "a trusted rewording"),
+    Status.VERIFIED: ("#0072B2", "D", "near query, best ones scored"),
+    Status.PARTIAL: ("#E69F00", "^", "only new documents scored"),
+    Status.PRUNED: ("#CC79A7", "P", "new query, best ones scored"),
+    Status.FRESH: ("#000000", "x", "all documents scored"),
+    Status.DEGRADED: ("#D55E00", "v", "the fallback answered"),
 }
+"""How a status is drawn, and its meaning in few words."""
 
 
 def plot(result: DemoResult, path: Path) -> None:
     """Write the PNG. Latency is on a logarithmic axis, since an exact hit and a slow call differ ten-thousandfold."""
-    figure = empty_figure(10, 5)
+    figure = empty_figure(11.5, 5)
     axes = figure.add_subplot()
     slow = [number for number, served in enumerate(result.served) if served.is_slow_spell]
     if slow:
@@ -30,18 +32,31 @@ def plot(result: DemoResult, path: Path) -> None:
     for first, last in open_spells(result):
         axes.axvspan(first, last, color="#D55E00", alpha=0.15, zorder=0, linewidth=0, label=label)
         label = None  # one line in the legend for all spells
-    for status, (colour, marker) in _MARKS.items():
+    for status, (colour, marker, meaning) in MARKS.items():
         numbers = [number for number, served in enumerate(result.served) if served.ranking.status is status]
         latency_ms = [result.served[number].duration_s * 1000 for number in numbers]
-        label = f"{status} ({len(numbers)})"
-        axes.scatter(numbers, latency_ms, s=20, c=colour, marker=marker, linewidths=1, label=label)
-    axes.axhline(result.threshold_s * 1000, color="0.4", linewidth=0.8, linestyle="--", label="p95 threshold")
-    axes.set(yscale="log", xlabel="request", ylabel="latency (ms, logarithmic)", xlim=(-2, len(result.served) + 1))
-    axes.set_title("semcache demo: latency of every request, by where its answer came from")
+        if numbers:
+            label = f"{status} ({len(numbers)}): {meaning}"
+            axes.scatter(numbers, latency_ms, s=20, c=colour, marker=marker, linewidths=1, label=label)
+    slow_label = f"slow from {duration(result.threshold_s * 1000)} on"
+    axes.axhline(result.threshold_s * 1000, color="0.4", linewidth=0.8, linestyle="--", label=slow_label)
+    axes.set(yscale="log", xlabel="request", ylabel="latency", xlim=(-2, len(result.served) + 1))
+    axes.yaxis.set_major_formatter(lambda milliseconds, _: duration(milliseconds))
+    axes.set_title("semcache demo: how long each request took, and where its answer came from", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path)
+
+
+def duration(milliseconds: float) -> str:
+    """A duration with its unit, as the axis shows it.
+
+    Example:
+        >>> duration(0.1), duration(10), duration(1000)
+        ('0.1 ms', '10 ms', '1 s')
+    """
+    return f"{milliseconds / 1000:.3g} s" if milliseconds >= 1000 else f"{milliseconds:.3g} ms"
 
 
 def open_spells(result: DemoResult) -> Iterator[tuple[int, int]]:
