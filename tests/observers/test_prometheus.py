@@ -139,6 +139,11 @@ def test_a_value_that_is_not_listed_is_counted_as_other(
     assert value(registry, "semcache_errors_total", part="reranker", error=labels.OTHER) == 1
 
 
+def test_a_pipeline_has_about_a_thousand_series(registry: CollectorRegistry, observer: PrometheusObserver) -> None:
+    observer(PipelineOpened(("ce", "learned", "retrieval-order"), "words", "default"))
+    assert 900 < len(series(registry)) < 1100, "docs/monitoring.md says so"
+
+
 def test_a_label_without_a_list_has_a_bounded_number_of_values(
     registry: CollectorRegistry, observer: PrometheusObserver
 ) -> None:
