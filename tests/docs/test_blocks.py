@@ -35,6 +35,12 @@ def test_there_is_no_language_that_no_test_knows() -> None:
     assert {block.language for block in blocks()} <= {"python", "yaml", "console", "text"} | CHECKED_BY_OTHERS
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_in_lists_are_indented_as_the_site_reads_them(page: str) -> None:
+    """By four spaces: with fewer, Python-Markdown ends the list, and counts from 1 again after the block."""
+    assert {len(indent) % 4 for indent in re.findall(r"^( *)```", PAGES[page], re.MULTILINE)} <= {0}
+
+
 def test_pages_that_are_run_elsewhere_are_named_there() -> None:
     for page, test in RUN_ELSEWHERE.items():
         if page in PAGES:
