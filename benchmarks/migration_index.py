@@ -1,7 +1,8 @@
 """What FT.CREATE costs others: the server goes through all of its keys, unless it is told not to."""
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
@@ -11,8 +12,12 @@ from redis.commands.search.index_definition import IndexDefinition
 
 from benchmarks import server
 from benchmarks.timing import summary
+from semcache.migration.refiller import Refiller
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.index import as_dict, schema_of
 from semcache.redis.layout import Layout
+from semcache.redis.store import RedisStore
+from semcache.settings import Settings
 
 FOREIGN, QUICK_FOREIGN = 300_000, 20_000
 OWN, QUICK_OWN = 20_000, 1_000
@@ -42,11 +47,36 @@ def measured(quick: bool) -> list[Mapping[str, Any]]:
             rows += _row(
                 url, client, searched, lost, f"a scope of {own:,} entries, all keys gone through", callers, skip=False
             )
+            # The same, put in at the pace of the settings by a process of semcache.
+            lost = Layout.of(namespace=f"paced{callers}", reranker="r", embedder="e", dims=384)
+            _fill(client, lost, own)
+            what = f"a scope of {own:,} entries, put in at a pace"
+            rows += _row(
+                url, client, searched, lost, what, callers, skip=True, then=partial(_refill, url, lost, callers)
+            )
         return rows
 
 
+def _refill(url: str, layout: Layout, callers: int) -> None:
+    with RedisConnection(url, timeout_s=10) as connection:
+        store = RedisStore(connection, namespace=f"paced{callers}", reranker="r", embedder="e", dims=384)
+        family = layout.keys.plain
+        connection.client.set(family.unfilled, b"9e9")
+        refiller = Refiller(Settings().migration.server_share, print)
+        refiller.submit(store, family.index, 9e9)
+        refiller.drain()
+
+
 def _row(
-    url: str, client: redis.Redis, searched: Layout, new: Layout, what: str, callers: int, *, skip: bool
+    url: str,
+    client: redis.Redis,
+    searched: Layout,
+    new: Layout,
+    what: str,
+    callers: int,
+    *,
+    skip: bool,
+    then: Callable[[], None] = lambda: None,
 ) -> Iterator[Mapping[str, Any]]:
     context = multiprocessing.get_context("spawn")
     queue: Any = context.Queue()
@@ -63,6 +93,7 @@ def _row(
     at = monotonic()
     _create(client, new, skip=skip)
     created_s = perf_counter() - begun
+    then()
     done_s = _until_indexed(client, new, at)
     ended = monotonic()
     sleep(1.0)
@@ -137,5 +168,7 @@ def _fill(client: redis.Redis, layout: Layout, count: int) -> None:
         with client.pipeline(transaction=False) as pipeline:
             for number in range(start, min(count, start + _SECTION)):
                 key = layout.keys.plain.vectors + b"{%d}" % number
-                pipeline.hset(key, mapping={"embedding": rows[number].astype("<f2").tobytes(), "created_at": "1"})
+                pipeline.hset(
+                    key, mapping={"embedding": rows[number].astype("<f2").tobytes(), "created_at": "1", "check": "-"}
+                )
             pipeline.execute()

@@ -13,11 +13,13 @@ from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
 from semcache.identity.subjects import EmbedderSubject
 from semcache.migration.migrator import Migrator
+from semcache.migration.refiller import Refiller
 from semcache.migration.serving import ServedMigration
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.layout import LayoutOptions
+from semcache.redis.refilling import Filling
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
 from semcache.runtime.background import Background
@@ -97,6 +99,7 @@ class Backend:
             self.migration = ServedMigration(
                 former, embedder, migration, embedders, self.embed, policy.max_query_chars, self.on_event
             )
+        self._refiller = Refiller(migration.server_share, self.on_event)
         identity.start()
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
@@ -118,13 +121,21 @@ class Backend:
     def _new_stores(self, reranker: str, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
         layout = self._layout(reranker, listwise)
         on_event = partial(self._on_store_event, reranker, listwise)
-        source = None
+        source, filling = None, None
+        if not is_private(reranker):  # which has no index
+            filling = Filling(
+                lambda: self.connection.topology is None, lambda *made: self.fill(reranker, listwise, *made)
+            )
         if self.migration is not None and not is_private(reranker):
             source = self.migration.source(layout, self.connection.where, on_event)
-        store = RedisStore(self.connection, on_event=on_event, source=source, **layout)
+        store = RedisStore(self.connection, on_event=on_event, source=source, filling=filling, **layout)
         if self.migration is not None and source is not None:
             self.migration.move_by_traffic(store, source)
-        return store, AsyncRedisStore(self.connection, on_event=on_event, source=source, **layout)
+        return store, AsyncRedisStore(self.connection, on_event=on_event, source=source, filling=filling, **layout)
+
+    def fill(self, reranker: str, listwise: bool, index: str, created_s: float) -> None:
+        """Fill an index of the store of these scores, which was created at that time, in the background."""
+        self._refiller.submit(self.stores(reranker, listwise=listwise)[0], index, created_s)
 
     def _layout(self, reranker: str, listwise: bool) -> LayoutOptions:
         is_kept = self.ttl_s is not None and self.ttl_s < _PRIVATE_TTL_S
@@ -273,6 +284,11 @@ class Backend:
             on_event=self.on_event,
         )
 
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Wait until the work in the background is over. False if a part takes longer than ``timeout_s`` seconds."""
+        is_moved = self.migration is None or self.migration.drain(timeout_s)
+        return self.writes.drain(timeout_s) and self._refiller.drain(timeout_s) and is_moved
+
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
         self._end_work()
@@ -288,6 +304,7 @@ class Backend:
 
     def _end_work(self) -> None:
         self.writes.drain(_CLOSING_S)
+        self._refiller.close(_CLOSING_S)
         self._queries.end()
         if self.migration is not None:
             self.migration.close(_CLOSING_S)

@@ -11,6 +11,7 @@ from semcache.events.cache import (
     EntriesEstimated,
     EntryDamaged,
     IndexCreated,
+    IndexRefilled,
     NeighboursSkipped,
     OptionIgnored,
     VectorRefused,
@@ -60,6 +61,7 @@ __all__ = [
     "Event",
     "IdentityChanged",
     "IndexCreated",
+    "IndexRefilled",
     "LeaseAwaited",
     "MigrationAdvanced",
     "MigrationEnded",
@@ -96,6 +98,7 @@ Event = (
     | PrimaryChanged
     | OptionIgnored
     | IndexCreated
+    | IndexRefilled
     | NeighboursSkipped
     | EntriesEstimated
     | EntryDamaged

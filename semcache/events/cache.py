@@ -45,6 +45,15 @@ class IndexCreated:
     """A vector index was created, or created again after it had vanished."""
 
     name: str
+    is_scanned: bool = True  # by the server at once; where it has many keys, entries are put in at a pace instead
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRefilled:
+    """All entries are in an index again that had vanished from a server of many keys."""
+
+    name: str
+    entries: int  # that had to be put in
 
 
 @dataclass(frozen=True, slots=True)

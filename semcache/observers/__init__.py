@@ -4,7 +4,8 @@ An observer is any callable that takes one event; ``semcache.events`` lists them
 
     pipeline      PipelineOpened
     request       Reranked, Degraded, Repaired, RepairDropped
-    cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, NeighboursSkipped,
+    cache         CacheFailed, CacheUnavailable, CacheRecovered, OptionIgnored, IndexCreated, IndexRefilled,
+                  NeighboursSkipped,
                   EntriesEstimated, EntryDamaged, VectorRefused, LeaseAwaited
     Redis Cluster ShardUnavailable, ShardRecovered, ShardLeftOut, TopologyChanged
     Sentinel      PrimaryChanged

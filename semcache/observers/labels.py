@@ -26,7 +26,8 @@ PAIRS = ("asked", "reused", "skipped", "cheap")
 
 STEPS = (
     *("ReadExact", "ReadVector", "FindNeighbours", "ReadDocumentVectors", "Remember", "Embed", "ScoreCheaply"),
-    *("Connect", "Topology", "Discard", "Identity", "Quality", "Learn", "EmbedDocuments", "Breaker", "Migration"),
+    *("Connect", "Topology", "Discard", "Identity", "Quality", "Learn", "EmbedDocuments", "Breaker"),
+    *("Migration", "Refill"),
 )
 """``step`` of ``CacheFailed``: steps of requests, then what no request waits for."""
 

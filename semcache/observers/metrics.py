@@ -148,6 +148,9 @@ ENTRIES = Metric(
 )
 OPTIONS_IGNORED = _counter("options_ignored", "Options of the Redis url that were left out", ("option",))
 INDEXES = _counter("index_creations", "Vector indexes created, at first or after they had vanished", unit="indexes")
+INDEXES_REFILLED = _counter(
+    "index_refills", "Indexes that had vanished, and hold all their entries again", unit="indexes"
+)
 MIGRATION_PAGES = _counter(
     "migration_pages", "Pages of the entries of a former embedder that were looked at", unit="pages"
 )

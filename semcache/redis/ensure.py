@@ -10,6 +10,7 @@ from semcache.redis.index import check_index, schema_of
 from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState
 from semcache.redis.preflight import preflight
+from semcache.redis.refilling import mark_unfilled, since
 
 _NAMES = re.compile("[0-9a-f]{32}")
 """Names that every trial makes anew."""
@@ -54,7 +55,9 @@ def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
     if family.index in state.checked_indexes or not state.creates_indexes:
         return
     if not (yield from _exists(state, family)):
-        error = yield CreateIndex(schema_of(family, tenant != "", state.layout.attributes))
+        # Where the server would go through very many keys, those of this index are put in at a pace.
+        skips_scan = yield from mark_unfilled(state, family)
+        error = yield CreateIndex(schema_of(family, tenant != "", state.layout.attributes), skips_scan=skips_scan)
         # Another process may have created the index first, with other settings. So look again, whatever the answer.
         if not (yield from _exists(state, family)):
             state.value(error)
@@ -64,7 +67,7 @@ def ensure_index(state: StoreState, tenant: str) -> Operation[None]:
             )
         # Tasks that found it missing at the same time share its creation; the first one tells of it.
         if error is None and family.index not in state.checked_indexes:
-            state.on_event(IndexCreated(family.index))
+            state.on_event(IndexCreated(family.index, is_scanned=not skips_scan))
     state.checked_indexes.add(family.index)
 
 
@@ -77,7 +80,10 @@ def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
     # Only an index of the same dims and type of vectors answers this without an error.
     vector = state.layout.vectors.example()
     query = "*=>[KNN 1 @embedding $vector]"
-    (found,) = yield (("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2),)
+    found, unfilled = yield (
+        ("FT.SEARCH", family.index, query, "NOCONTENT", "PARAMS", 2, "vector", vector, "DIALECT", 2),
+        ("GET", family.unfilled),
+    )
     if is_missing_index(found):
         return False
     if is_denial(found):  # FT.INFO may be denied as well, and is not what is missing most
@@ -86,4 +92,7 @@ def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
         (info,) = yield (("FT.INFO", family.index),)
         check_index(family.index, state.layout.attributes, state.value(info))
         state.value(found)  # the index fits, so the error was about something else
+    created_s = since(unfilled)
+    if created_s is not None and state.filling is not None:
+        state.filling.start(family.index, created_s)
     return True

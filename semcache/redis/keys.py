@@ -29,6 +29,11 @@ class KeyFamily:
     scores: bytes
     is_pinned: bool = False
 
+    @property
+    def unfilled(self) -> bytes:
+        """The key that says that the index does not hold all entries yet, see refilling.py."""
+        return f"{self.index}:r".encode()
+
     def scores_beside(self, vector_key: bytes) -> bytes:
         """The key of the scores of the entry whose hash has this key."""
         return self.scores + vector_key[len(self.vectors) :]
@@ -60,6 +65,7 @@ class KeySpace:
     ``{base}:q``                  HASH    what reuse was seen to cost, see quality_state.py
     ``{base}:z``, ``{base}:l``    both    what pruning was seen to cost, and sums it is learned from; pruning_state.py
     ``{base}:c:{<id>}:<name>``    STRING  token of the process that computes a request, see lease.py
+    ``{base}:r``, ``{base}:rl``   STRING  since when the index is to be filled, and that it is; ``{base}:named:r``, too
     ``{base}:m``, ``{base}:ml``   STRING  how far entries were moved here, and who moves them; migration_state.py
     ``{base}:p<kind>:{<id>}``     any     written and removed at the start, see preflight.py
     ============================  ======  ===================================================================

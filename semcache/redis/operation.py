@@ -29,6 +29,7 @@ from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.sizes import Sizes
 
 if TYPE_CHECKING:
+    from semcache.redis.refilling import Filling
     from semcache.redis.source import Source
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class StoreState:
     ``clock`` gives the time of day in seconds, which entries are stamped with. ``on_event`` is called in the thread
     that carries out the operation. ``where`` names the server in messages, without its password. ``source`` is what
     entries are migrated from, None mostly. A store that does not create indexes finds nothing where one is missing.
+    ``filling`` fills indexes that were created without the server's going through its keys; None lets it do so.
     """
 
     layout: Layout
@@ -65,6 +67,7 @@ class StoreState:
     checked_indexes: set[str] = field(default_factory=set)
     source: "Source | None" = None
     creates_indexes: bool = True
+    filling: "Filling | None" = None
 
     @classmethod
     def of(
@@ -75,11 +78,14 @@ class StoreState:
         rng: random.Random | None = None,
         clock: Clock = time.time,
         source: "Source | None" = None,
+        filling: "Filling | None" = None,
         **layout: Unpack[LayoutOptions],
     ) -> Self:
         """The state of a new store. Raises ConfigurationError for impossible options."""
         options = Layout.of(**layout)
-        return cls(options, where, on_event, rng or random.Random(), clock, Sizes(clock), source=source)
+        return cls(
+            options, where, on_event, rng or random.Random(), clock, Sizes(clock), source=source, filling=filling
+        )
 
     def move(self, layout: Layout) -> None:
         """Work elsewhere from the next operation on."""

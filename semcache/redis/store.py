@@ -13,6 +13,7 @@ from semcache.redis.client.connection import RedisConnection
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.operation import Operation, StoreState
+from semcache.redis.refilling import Filling
 from semcache.redis.source import Source
 
 P = ParamSpec("P")
@@ -24,13 +25,15 @@ class StoreOptions(LayoutOptions, total=False):
 
     ``on_event`` is called in the thread that carries out the operation. ``rng`` draws the lifetimes of entries.
     ``clock`` gives the time of day in seconds, which entries are stamped with. ``source`` is the scope that entries are
-    migrated from, which is read beside the store's own.
+    migrated from, which is read beside the store's own; ``filling`` fills indexes that were created without the
+    server's going through its keys.
     """
 
     on_event: Callable[[Event], None]
     rng: random.Random
     clock: Clock
     source: Source | None
+    filling: Filling | None
 
 
 def _blocking(

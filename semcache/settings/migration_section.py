@@ -50,7 +50,8 @@ class Migration(Section):
     )
     server_share: float = knob(
         0.25,
-        "Share of the server's time that moving entries may take; it pauses after each small write",
+        "Share of the server's time that moving entries may take, and putting them back into an index that had "
+        "vanished; it pauses after each small write",
         reason="three quarters are left to requests, and 50,000 entries are moved in some minutes",
         gt=0,
         le=1,

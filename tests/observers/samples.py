@@ -15,6 +15,7 @@ from semcache.events import (
     Event,
     IdentityChanged,
     IndexCreated,
+    IndexRefilled,
     LeaseAwaited,
     MigrationAdvanced,
     MigrationEnded,
@@ -61,6 +62,7 @@ def reranked(status: str = "fresh", **changed: Any) -> Reranked:
 TOOK = {"nearest": 0.83, "redis_s": 0.002, "embedding_s": 0.004, "saved_s": 0.25}
 
 ONE_OF_EACH: list[Event] = [
+    IndexRefilled("semcache:docs:abc", 50_000),
     MigrationAdvanced("semcache:docs:abc", 1000, 990, 980),
     MigrationEnded("semcache:docs:abc", "moved", 10),
     reranked("verified", asked=4, reused=5, skipped=1, cheap_asked=6, similarity=0.83, drift=-1.5, **TOOK),

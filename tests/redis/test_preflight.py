@@ -414,7 +414,7 @@ def test_an_index_that_another_program_drops_at_once_may_be_there_the_next_time(
     missing = exceptions.ResponseError("i: no such index")
     operation = ensure.ensure_index(StoreState.of("here", **LAYOUT), "")
     next(operation)
-    assert isinstance(operation.send([missing]), CreateIndex)
+    assert isinstance(operation.send([missing, None]), CreateIndex)
     operation.send(None)
     with pytest.raises(TransientStoreError, match="vanished just after it was created"):
-        operation.send([missing])
+        operation.send([missing, None])

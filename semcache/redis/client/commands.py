@@ -1,7 +1,7 @@
 """Everything that can be asked of a Redis server: commands, calls of Lua scripts, and the creation of an index."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -36,36 +36,44 @@ class PinnedIndex(str):
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
-    """Create an index with RedisVL. An index of that name that exists already stays as it is."""
+    """Create an index by a schema of RedisVL. An index of that name that exists already stays as it is.
+
+    With ``skips_scan`` only keys that are written from then on get into it; otherwise the server goes through all keys
+    that there are.
+    """
 
     schema: "IndexSchema"
+    skips_scan: bool = False
 
     def named(self, name: str) -> "CreateIndex":
         """The same for an index of another name."""
         index = self.schema.index.model_copy(update={"name": name})
-        return CreateIndex(self.schema.model_copy(update={"index": index}))
+        return replace(self, schema=self.schema.model_copy(update={"index": index}))
 
     def create(self, client: redis.Redis) -> ResponseError | None:
         """None, or the error that the server answered with. Raises what redis-py raises for a connection."""
-        from redisvl.exceptions import RedisSearchError
-        from redisvl.index import SearchIndex
-
         try:
-            SearchIndex(self.schema, redis_client=client).create(overwrite=False)
-        except RedisSearchError as error:
-            return _server_error(error)
+            client.ft(self.schema.index.name).create_index(**self._arguments())
+        except ResponseError as error:
+            return error
         return None
 
     async def acreate(self, client: redis.asyncio.Redis) -> ResponseError | None:
         """``create``, awaited."""
-        from redisvl.exceptions import RedisSearchError
-        from redisvl.index import AsyncSearchIndex
-
         try:
-            await AsyncSearchIndex(self.schema, redis_client=client).create(overwrite=False)
-        except RedisSearchError as error:
-            return _server_error(error)
+            await client.ft(self.schema.index.name).create_index(**self._arguments())
+        except ResponseError as error:
+            return error
         return None
+
+    def _arguments(self) -> dict[str, Any]:
+        # RedisVL's own index does the same, but cannot leave out the scan, and asks for all indexes before.
+        from redis.commands.search.index_definition import IndexDefinition, IndexType
+
+        prefix = [self.schema.index.prefix]
+        definition = IndexDefinition(prefix=prefix, index_type=IndexType.HASH)  # type: ignore[no-untyped-call]
+        fields = self.schema.redis_fields
+        return {"fields": fields, "definition": definition, "skip_initial_scan": self.skips_scan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +89,6 @@ class Reads(tuple[Command, ...]):
 
 RedisStep = Sequence[Command] | CreateIndex | Reconnect
 """A step of an operation, which a connection carries out. Commands go out together, in one round trip."""
-
-
-def _server_error(error: Exception) -> ResponseError:
-    """The server's own error out of RedisVL's wrapping. Raises the cause when that is another one (no connection)."""
-    if isinstance(error.__cause__, ResponseError):
-        return error.__cause__
-    raise error.__cause__ or error
 
 
 @dataclass(frozen=True, slots=True)
