@@ -8,7 +8,7 @@ from typing import Any
 
 from semcache.causes import cause_of
 from semcache.errors import StoreError
-from semcache.events import CacheRecovered, CacheUnavailable, Event, ShardLeftOut, ShardRecovered, ShardUnavailable
+from semcache.events import CacheRecovered, CacheUnavailable, Event, ShardRecovered, ShardUnavailable
 from semcache.flow.drive import adrive, drive
 from semcache.redis.client.address import Address, Kind
 from semcache.redis.client.commands import Reads, RedisStep
@@ -85,14 +85,17 @@ class ClusterConnection:
         """Tell of what happened to a node."""
         if isinstance(event, CacheUnavailable | CacheRecovered):
             self.suspect()
-        if isinstance(event, CacheRecovered) and (reads := self._left_out.rest(node)):
-            self._on_event(ShardLeftOut(str(node), "it was away until now", reads))
+        if isinstance(event, CacheRecovered):
+            self._tell_of(self._left_out.rest(str(node)))
         self._on_event(of_shard(str(node), event))
 
     def left_out(self, node: Node, error: StoreError) -> None:
         """Tell that an answer lacks what this node would have said, once in a while."""
-        if reads := self._left_out.count(node, monotonic()):
-            self._on_event(ShardLeftOut(str(node), cause_of(error), reads))
+        self._tell_of(self._left_out.add(str(node), cause_of(error), monotonic()))
+
+    def _tell_of(self, event: Event | None) -> None:
+        if event is not None:
+            self._on_event(event)
 
     def suspect(self, *, has_changed: bool = False) -> None:
         """Look soon whether the topology has changed."""
@@ -102,9 +105,10 @@ class ClusterConnection:
         """Close the connections to nodes that are not asked any more: what comes back is connected to anew."""
         used = topology.tags if self._readers is None else topology.nodes
         with self._lock:
-            gone = [self._nodes.pop(node) for node in list(self._nodes) if node not in used]
-        for connection in gone:
+            gone = {node: self._nodes.pop(node) for node in list(self._nodes) if node not in used}
+        for node, connection in gone.items():
             connection.retire()
+            self._tell_of(self._left_out.rest(str(node)))
 
     def execute(self, step: RedisStep) -> Any:
         """See ``RedisConnection.execute``. Raises StoreError only where no node that was asked answers."""

@@ -1,6 +1,6 @@
 """Counts the reads that lack a shard, so that observers are told of an outage and not of each read."""
 
-from semcache.redis.cluster.topology import Node
+from semcache.events import ShardLeftOut
 from semcache.runtime.forking import ForkSafeLock
 
 EVERY_S = 1.0
@@ -8,26 +8,27 @@ EVERY_S = 1.0
 
 
 class LeftOut:
-    """Reads that lacked a shard since observers were told of it. Safe to use from several threads."""
+    """Reads that lacked a shard, each named by its node, since observers were told of it. Safe to use from threads."""
 
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
-        self._untold: dict[Node, int] = {}
-        self._told_at: dict[Node, float] = {}
+        self._untold: dict[str, ShardLeftOut] = {}
+        self._told_at: dict[str, float] = {}
 
-    def count(self, node: Node, now: float) -> int:
-        """Count one. How many to tell observers of now, this one among them; 0 if it is too soon."""
+    def add(self, node: str, error: str, now: float) -> ShardLeftOut | None:
+        """Count one. What to tell observers now of all that were not told; None if it is too soon."""
         with self._lock:
-            reads = self._untold.get(node, 0) + 1
+            before = self._untold.pop(node, None)
+            event = ShardLeftOut(node, error, 1 if before is None else before.reads + 1)
             told_at = self._told_at.get(node)
             if told_at is not None and now - told_at < EVERY_S:
-                self._untold[node] = reads
-                return 0
-            self._untold[node], self._told_at[node] = 0, now
-            return reads
+                self._untold[node] = event
+                return None
+            self._told_at[node] = now
+            return event
 
-    def rest(self, node: Node) -> int:
-        """How many observers have not been told of, when the shard is back."""
+    def rest(self, node: str) -> ShardLeftOut | None:
+        """What observers have not been told of, when the shard is back."""
         with self._lock:
             self._told_at.pop(node, None)
-            return self._untold.pop(node, 0)
+            return self._untold.pop(node, None)
