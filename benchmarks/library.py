@@ -46,12 +46,15 @@ def load(cache: RedisSemanticCache, workload: Workload, start: int, stop: int, t
 class LookUp:
     """``cache.lookup`` for the probes of a kind. An answer with another status than the kind's is an error.
 
-    One semantic hit in fifty may be missed: a graph finds almost every neighbour, not every one.
+    The share ``may_miss`` of semantic hits may be missed: a graph finds almost every neighbour, not every one.
     """
 
-    def __init__(self, cache: RedisSemanticCache, workload: Workload, kind: str, tenant: str = "") -> None:
+    def __init__(
+        self, cache: RedisSemanticCache, workload: Workload, kind: str, tenant: str = "", may_miss: float = _MISSED
+    ) -> None:
         self.cache, self.workload, self.kind, self.tenant = cache, workload, kind, tenant
         self.expected = _STATUS[kind]
+        self.may_miss = may_miss
         self.asked = self.missed = 0
         # For a miss any 50 passages will do, since the query is unknown. New strings, as a retriever brings them: a
         # string keeps its hash after the first use.
@@ -85,7 +88,7 @@ class LookUp:
         if found.status == self.expected:
             return
         self.missed += 1
-        is_rare = self.missed <= max(3, _MISSED * self.asked)
+        is_rare = self.missed <= max(3, self.may_miss * self.asked)
         assert self.kind == "semantic" and is_rare, f"{self.kind} probe {number}: {found.status}"
 
 

@@ -30,7 +30,7 @@ _PER_ROUND_TRIP = 100
 
 def vectors_file(count: int) -> Path:
     """The file with the vectors of ``count`` entries, which is made if there is none."""
-    path = FOLDER / f"entries-{count}.npy"
+    path = FOLDER / f"vectors-{count}.npy"
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npy")

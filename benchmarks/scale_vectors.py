@@ -1,10 +1,10 @@
 """Vectors for more entries than there are real queries, as near to each other as so many real ones would be.
 
 The similarity of a real query to its nearest neighbour grows with the number of queries. Each of its quantiles is taken
-to grow linearly with the logarithm of that number, as it does among real ones. A made vector is a real one turned along
-differences of other real ones, to a similarity drawn from the distribution for the number wanted: it has a neighbour as
-near as a real query would have. ``check`` makes eight times as many vectors as it takes real ones, and
-compares them with as many real ones.
+to grow linearly with the logarithm of that number, as it does among real ones. A made vector is a real one turned to a
+similarity that is drawn from the distribution for the number wanted, half towards one of its neighbours and for the
+rest along differences of others: it has neighbours about as near as a real query would have. ``check`` makes eight
+times as many vectors as it takes real ones, and compares them with as many real ones.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,12 @@ _QUANTILES = np.linspace(0.005, 0.995, 199)
 _SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST = 0.995
 """Similarity that no made vector exceeds: beyond it are equal queries, and entries are different ones."""
+_SAME = 0.999
+_TOWARDS = 0.5
+"""How far towards a neighbour a vector is turned. Towards nothing but others the nearest is right, and the tenth is too
+far; wholly towards it the nearest is too near."""
+_EVERY, _NEIGHBOURS = 4, 5
+"""The five nearest among every fourth of the real ones are a sample of the twenty nearest of all."""
 REAL = 8 * vectors.PART
 """Real vectors used; the first ``HELD_OUT`` are probes and never stored."""
 
@@ -62,14 +68,32 @@ def ranked(probes: Unit, stored: NDArray[Any], rank: int) -> Unit:
 
 def _made(base: NDArray[np.float16], count: int, near: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.float16]]:
     rng = np.random.default_rng(seed)
+    beside = _neighbours(base)
     for start in range(0, count, vectors.PART):
         drawn = min(vectors.PART, count - start)
-        chosen, one, other, third, fourth = (
-            base[rng.integers(0, len(base), drawn)].astype(np.float32) for _ in range(5)
-        )
+        at = rng.integers(0, len(base), drawn)
+        chosen = base[at].astype(np.float32)
+        towards = base[beside[at, rng.integers(0, _NEIGHBOURS, drawn)]].astype(np.float32)
+        one, other, third, fourth = (base[rng.integers(0, len(base), drawn)].astype(np.float32) for _ in range(4))
+        # Differences of others: towards a single one, the made vector would come as near to that as to the first.
+        aside = vectors.turned(chosen, one - other + third - fourth, 0.0)
+        across = vectors.turned(aside, vectors.turned(chosen, towards, 0.0), (1 - _TOWARDS**2) ** 0.5)
         cosines = np.interp(rng.uniform(0, 1, drawn), _QUANTILES, near)
-        # Differences of real ones: towards a single one, the made vector would come as near to that as to the first.
-        yield vectors.turned(chosen, one - other + third - fourth, cosines).astype(np.float16)
+        yield vectors.turned(chosen, across, cosines).astype(np.float16)
+
+
+def _neighbours(base: NDArray[np.float16]) -> NDArray[np.int64]:
+    """Places of some of the nearest of each of these vectors, kept on disk: it takes a minute for all real ones."""
+    path = vectors.CACHE / f"neighbours-{len(base)}.npy"
+    if not path.exists():
+        some = base[::_EVERY].astype(np.float32)
+        found = []
+        for start in range(0, len(base), 1024):
+            cosines = base[start : start + 1024].astype(np.float32) @ some.T
+            cosines[cosines > _SAME] = -1  # itself
+            found.append(np.argpartition(-cosines, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS] * _EVERY)
+        np.save(path, np.concatenate(found))
+    return np.asarray(np.load(path))
 
 
 def check() -> list[dict[str, Any]]:
