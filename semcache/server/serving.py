@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
@@ -81,7 +82,9 @@ def _folders_of(workers: int) -> Iterator[None]:
         if workers > 1:
             if has_prometheus() and not os.environ.get(MULTIPROCESS):
                 stack.enter_context(_folder(MULTIPROCESS, "semcache-metrics-"))
-            stack.enter_context(_folder(FOLDER, "semcache-sockets-"))
+            # Windows has none of these sockets; a worker's page then shows that worker alone.
+            if hasattr(socket, "AF_UNIX"):
+                stack.enter_context(_folder(FOLDER, "semcache-sockets-"))
         yield
 
 

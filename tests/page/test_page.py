@@ -136,6 +136,22 @@ def test_it_goes_on_by_itself_and_keeps_no_more_than_before(page: Page, client: 
     assert max(counts) - min(counts) <= 20
 
 
+def test_a_page_that_is_not_seen_asks_nothing(page: Page, client: Client) -> None:
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isUnseen === true })")
+    opened(page, client)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    turn = "(isUnseen) => { window.isUnseen = isUnseen; document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(turn, True)
+    page.clock.fast_forward(60_000)
+    assert page.evaluate("1") == 1  # what was asked before this is known
+    assert asked == []
+    ask(client)
+    page.evaluate(turn, False)
+    expect(page.locator('[data-figure="requests"]')).to_have_text("1 since the start")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_nothing_has_to_be_scrolled_sideways(page: Page, client: Client, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
