@@ -18,7 +18,7 @@ from semcache.migration.serving import ServedMigration
 from semcache.observers import notify
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.layout import LayoutOptions
+from semcache.redis.layout import LayoutOptions, options_of
 from semcache.redis.refilling import Filling
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
 from semcache.redis.variants import VariantStore
@@ -139,23 +139,11 @@ class Backend:
 
     def _layout(self, reranker: str, listwise: bool) -> LayoutOptions:
         is_kept = self.ttl_s is not None and self.ttl_s < _PRIVATE_TTL_S
-        return {
-            "namespace": self.knobs.namespace,
-            "reranker": reranker,
-            "embedder": self.embedder_name,
-            "dims": self.embedder.dims,
-            "listwise": listwise,
-            "ttl_s": _PRIVATE_TTL_S if is_private(reranker) and not is_kept else self.ttl_s,
-            "ttl_jitter": self.knobs.ttl_jitter,
-            "max_scores": self.knobs.max_scores,
-            "store_queries": self.knobs.store_queries,
-            "vector_type": self.knobs.vector_type,
-            "m": self.knobs.m,
-            "ef_construction": self.knobs.ef_construction,
-            "own_scope": True,
-            "signing_key": None if (key := self.knobs.signing_key) is None else key.get_secret_value(),
-            "pin": self.knobs.pin,
-        }
+        options = options_of(
+            self.knobs, reranker=reranker, embedder=self.embedder_name, dims=self.embedder.dims, listwise=listwise
+        )
+        options["ttl_s"] = _PRIVATE_TTL_S if is_private(reranker) and not is_kept else self.ttl_s
+        return options
 
     def _move_embedder(self, scope: str, is_private: bool) -> None:
         """Keep entries under another name of the embedder from now on, also for requests under way."""

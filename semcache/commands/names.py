@@ -9,7 +9,8 @@ from semcache.errors import ConfigurationError
 from semcache.identity.kinds import base_name
 from semcache.identity.variants import embedder_blank, reranker_blank, scopes_under
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.scopes import scope_id
+from semcache.redis.layout import LayoutOptions, options_of
+from semcache.redis.scopes import learned_id, scope_id
 from semcache.redis.variants import VariantStore
 from semcache.settings import Settings
 
@@ -22,17 +23,19 @@ class Names:
     embedder: str
     listwise: bool
 
-    def scope_id(self, settings: Settings) -> str:
-        """The scope of their entries, with the signing key of the settings."""
-        key = settings.cache.signing_key
-        secret = None if key is None else key.get_secret_value()
-        return scope_id(
-            self.reranker, self.embedder, listwise=self.listwise, signing_key=secret, pin=settings.cache.pin
+    def layout(self, settings: Settings, dims: int = 1) -> LayoutOptions:
+        """How the settings lay out their entries. ``dims`` matter to vectors, not to names."""
+        return options_of(
+            settings.cache, reranker=self.reranker, embedder=self.embedder, dims=dims, listwise=self.listwise
         )
 
+    def scope_id(self, settings: Settings) -> str:
+        """The scope of their entries."""
+        return scope_id(self.layout(settings))
+
     def learned_id(self) -> str:
-        """The scope of what was learned about them, which is not signed."""
-        return scope_id(self.reranker, self.embedder)
+        """The scope of what was learned about them."""
+        return learned_id(self.reranker, self.embedder)
 
 
 def names_of(

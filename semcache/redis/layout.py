@@ -129,6 +129,27 @@ class LayoutOptions(TypedDict, total=False):
     own_scope: bool
 
 
+def options_of(knobs: CacheKnobs, *, reranker: str, embedder: str, dims: int, listwise: bool = False) -> LayoutOptions:
+    """How the settings of a cache lay out the entries of a reranker and an embedder."""
+    return {
+        "namespace": knobs.namespace,
+        "reranker": reranker,
+        "embedder": embedder,
+        "dims": dims,
+        "listwise": listwise,
+        "ttl_s": knobs.ttl_s,
+        "ttl_jitter": knobs.ttl_jitter,
+        "max_scores": knobs.max_scores,
+        "store_queries": knobs.store_queries,
+        "vector_type": knobs.vector_type,
+        "m": knobs.m,
+        "ef_construction": knobs.ef_construction,
+        "own_scope": True,
+        "signing_key": None if knobs.signing_key is None else knobs.signing_key.get_secret_value(),
+        "pin": knobs.pin,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Everything about a store that never changes, so that any thread may read it.

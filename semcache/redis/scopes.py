@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.failures import FOREIGN, translated
-from semcache.redis.keys import namespace_prefix
-from semcache.redis.layout import Layout, Pin
+from semcache.redis.keys import KeySpace, namespace_prefix
+from semcache.redis.layout import Layout, LayoutOptions
 from semcache.redis.operation import PAGE
 from semcache.redis.pruning_state import PruningState, read_pruning
 from semcache.redis.quality_state import QualityState, read_quality
@@ -91,8 +91,7 @@ def scopes_of(
     """The scopes of a namespace, those with most entries first. Goes through all keys of the server.
 
     ``seen`` is called with the number of keys of the namespace so far. Memory is not asked for unless ``is_measured``.
-    Raises StoreUnavailableError or StoreError when
-    Redis does not answer.
+    Raises StoreUnavailableError or StoreError when Redis does not answer.
     """
     prefix = namespace_prefix(namespace).encode()
     found: dict[str, Scope] = {}
@@ -110,20 +109,14 @@ def scopes_of(
     return sorted(found.values(), key=lambda scope: (-scope.entries, scope.id))
 
 
-def scope_id(
-    reranker: str, embedder: str, *, listwise: bool = False, signing_key: str | None = None, pin: Pin = "none"
-) -> str:
-    """The 11 characters that stand for a scope in its keys; 12 if tenants are pinned."""
-    layout = Layout.of(
-        namespace="any",
-        reranker=reranker,
-        embedder=embedder,
-        dims=1,
-        listwise=listwise,
-        signing_key=signing_key,
-        pin=pin,
-    )
-    return layout.keys.base.rpartition(":")[2]
+def scope_id(layout: LayoutOptions) -> str:
+    """What stands for a scope in its keys: 11 characters, and one more if tenants are pinned."""
+    return Layout.of(**layout).keys.base.rpartition(":")[2]
+
+
+def learned_id(reranker: str, embedder: str) -> str:
+    """The scope of what is learned about models, however their entries are laid out and signed."""
+    return KeySpace.of("any", reranker, embedder).base.rpartition(":")[2]
 
 
 def _pages(client: Redis, prefix: bytes) -> Iterator[list[bytes]]:

@@ -5,7 +5,7 @@ had, and made anew for the key that it gets.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from semcache.entries import codec, fields
 from semcache.entries.checks import Damaged
@@ -48,6 +48,13 @@ class Checked:
 
     scores: PackedScores
     fields: Fields | None
+
+    def with_vectors(self, before: VectorFormat, after: VectorFormat) -> "Checked":
+        """The same with its vector in another format."""
+        blob = None if self.fields is None or before == after else after.pack(before.unpack(self.fields.vector))
+        if self.fields is None or blob is None:
+            return self
+        return replace(self, fields=replace(self.fields, vector=blob))
 
 
 def checked(entry: RawEntry, keys: KeySpace, vectors: VectorFormat, signing_key: bytes) -> Checked:

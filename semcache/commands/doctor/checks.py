@@ -11,6 +11,7 @@ from semcache.commands.doctor.server import Server
 from semcache.embedders.adapt import adapt_embedder
 from semcache.protocols import Embedder, Reranker
 from semcache.redis.client.connection import RedisConnection, server_of
+from semcache.redis.layout import options_of
 from semcache.redis.operation import StoreState
 from semcache.rerankers.build import Builder
 from semcache.settings import Settings, hidden
@@ -95,14 +96,14 @@ class _Checkup:
         embedder, reranker, knobs = self._embedder, self._reranker, self._settings.cache
         state = StoreState.of(
             self._connection.where,
-            namespace=knobs.namespace,
-            # Without models the keys of the trial are as good under other names.
-            reranker="doctor" if reranker is None else reranker.name,
-            embedder="doctor" if embedder is None else embedder.name,
-            dims=_ANY_DIMS if embedder is None else embedder.dims,
-            listwise=reranker is not None and reranker.listwise,
-            signing_key=None if knobs.signing_key is None else knobs.signing_key.get_secret_value(),
-            pin=knobs.pin,
+            **options_of(
+                knobs,
+                # Without models the keys of the trial are as good under other names.
+                reranker="doctor" if reranker is None else reranker.name,
+                embedder="doctor" if embedder is None else embedder.name,
+                dims=_ANY_DIMS if embedder is None else embedder.dims,
+                listwise=reranker is not None and reranker.listwise,
+            ),
         )
         server = Server(self._connection, state, self._settings.redis.budget_s, knobs.ttl_s is not None)
         checks = server.checks()

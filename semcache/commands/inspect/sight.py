@@ -22,6 +22,7 @@ from semcache.flow.why import nothing_skipped
 from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.layout import LayoutOptions
 from semcache.redis.looking import Seen, look, look_near
 from semcache.redis.operation import StoreState
 from semcache.settings import Settings
@@ -114,7 +115,7 @@ def inspect_query(
     loaded = models.configured_models(settings)
     names = own_names(settings, connection, loaded)
     policy = policy_in_force(settings, connection, names, loaded, tenant)
-    store = _Looking(settings, connection, names.scope_id(settings), loaded.embedder.dims, names.listwise)
+    store = _Looking(connection, names.layout(settings, loaded.embedder.dims))
     exact = store.exact(tenant, query)
     vector = None if exact is None else exact.vector
     if vector is None:
@@ -146,19 +147,9 @@ def _is(exact: Seen | None, seen: Seen) -> bool:
 class _Looking:
     """The entries of one scope, looked at."""
 
-    def __init__(self, settings: Settings, connection: RedisConnection, scope: str, dims: int, listwise: bool) -> None:
-        key = settings.cache.signing_key
+    def __init__(self, connection: RedisConnection, layout: LayoutOptions) -> None:
         self._connection = connection
-        self._state = StoreState.of(
-            connection.where,
-            namespace=settings.cache.namespace,
-            reranker="",
-            embedder="",
-            scope=scope,
-            dims=dims,
-            listwise=listwise,
-            signing_key=None if key is None else key.get_secret_value(),
-        )
+        self._state = StoreState.of(connection.where, **layout)
 
     def exact(self, tenant: str, query: str) -> Seen | None:
         return drive(look(self._state, tenant, query), self._connection.execute)

@@ -11,9 +11,8 @@ _SHOWN = "semcache config shows what is set here"
 
 def fitting_place(header: Header, places: Sequence[Place], name: str) -> Place:
     """The place that the entries of a file belong to. Raises InvalidInputError that says in what they differ."""
-    # The scope follows from the names, the signing key and the format of entries.
     for place in places:
-        if place.scope == header.scope and _type(place) == header.vector_type and place.dims == header.dims:
+        if not _difference(header, place):
             return place
     if not places:
         raise InvalidInputError(
@@ -24,6 +23,7 @@ def fitting_place(header: Header, places: Sequence[Place], name: str) -> Place:
 
 
 def _difference(header: Header, place: Place) -> str:
+    """In what they differ, and the remedy; empty if they fit, whatever the index is like and where tenants are kept."""
     here = place.header()
     if header.reranker != here.reranker or header.listwise != here.listwise:
         return (
@@ -35,13 +35,9 @@ def _difference(header: Header, place: Place) -> str:
             f"has vectors of {header.embedder}, and the embedder here is {here.embedder}; set the embedder that the "
             f"vectors are of ({_SHOWN})"
         )
-    if header.vector_type != here.vector_type:
-        return f"has vectors of type {header.vector_type}, and here they are {here.vector_type}; export anew"
     if header.signed_with != here.signed_with:
         key = "without a signing key" if not header.signed_with else "with another signing key"
         return f"was written {key}; set SEMCACHE_CACHE__SIGNING_KEY as where it was exported"
-    return f"has entries of format {header.entry_format}, and here it is {here.entry_format}; use the same release"
-
-
-def _type(place: Place) -> str:
-    return str(place.state.layout.attributes["datatype"])
+    if header.entry_format != here.entry_format:
+        return f"has entries of format {header.entry_format}, and here it is {here.entry_format}; use the same release"
+    return ""

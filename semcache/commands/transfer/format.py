@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from semcache.entries.checks import Damaged
 from semcache.errors import InvalidInputError, described
+from semcache.redis.layout import VECTOR_TYPES, VectorFormat
 from semcache.redis.transfer import RawEntry
 
 VERSION = 1
@@ -41,6 +42,11 @@ class Header:
     signed_with: str
     exported_at: float
 
+    @property
+    def vectors(self) -> VectorFormat:
+        """How the vectors in the file are written."""
+        return VectorFormat(self.dims, VECTOR_TYPES[self.vector_type])
+
     def line(self) -> str:
         """The first line of a file."""
         return json.dumps({_MARK: VERSION, **asdict(self)})
@@ -55,7 +61,8 @@ class Header:
             raise InvalidInputError(f"{where}: this format is of another release of semcache; use that, or export anew")
         kinds = {"listwise": bool, "dims": int, "entry_format": int, "exported_at": float}
         try:
-            if all(type(content[name]) is kinds.get(name, str) for name in cls.__slots__):
+            is_whole = all(type(content[name]) is kinds.get(name, str) for name in cls.__slots__)
+            if is_whole and content["vector_type"] in VECTOR_TYPES:
                 return cls(**content)
         except (KeyError, TypeError):
             pass

@@ -124,10 +124,13 @@ class _Loader:
             entry = entry_of(text, where, now)
             self.expired += entry is None
             try:
-                found = None if entry is None else checked(entry, origin, layout.vectors, layout.signing_key)
+                found = None if entry is None else checked(entry, origin, self.header.vectors, layout.signing_key)
             except Damaged as damaged:
                 raise refusal(where, damaged, bool(layout.signing_key)) from damaged
-            yield None if entry is None or found is None else (entry, found)
+            if entry is None or found is None:
+                yield None
+            else:
+                yield entry, found.with_vectors(self.header.vectors, layout.vectors)
         if end != read or self.lines.readline():
             told = "no end" if end is None else f"an end after {end:,}"
             raise InvalidInputError(f"{self.name} is not whole: {read:,} entries, and {told}; export anew")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from time import time
-from typing import Any
 
 from semcache.commands import models
 from semcache.commands.names import Names, names_of
@@ -38,26 +37,14 @@ class Place:
     def all_of(cls, settings: Settings, connection: RedisConnection, told: tuple[str, str] = ("", "")) -> list["Place"]:
         """The places of the configured models and their namesakes (``names_of``), the likeliest first."""
         loaded = models.configured_models(settings)
-        key = settings.cache.signing_key
-        options: dict[str, Any] = {
-            "namespace": settings.cache.namespace,
-            "dims": loaded.embedder.dims,
-            "signing_key": None if key is None else key.get_secret_value(),
-            "pin": settings.cache.pin,
-        }
+        dims = loaded.embedder.dims
         return [
             cls(
                 names,
-                StoreState.of(
-                    connection.where,
-                    reranker=names.reranker,
-                    embedder=names.embedder,
-                    listwise=names.listwise,
-                    **options,
-                ),
+                StoreState.of(connection.where, **names.layout(settings, dims)),
                 connection,
                 settings.cache.namespace,
-                loaded.embedder.dims,
+                dims,
             )
             for names in names_of(settings, connection, loaded, told)
         ]

@@ -16,7 +16,7 @@ from semcache.redis.client.connection import RedisConnection
 from semcache.redis.forced_state import ForcedState, ForcedStateStore
 from semcache.redis.quality_state import QualityStore
 from semcache.redis.rights import acl_rules
-from semcache.redis.scopes import scope_id, scopes_of
+from semcache.redis.scopes import learned_id, scopes_of
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import RedisStore
 from semcache.settings import Settings
@@ -35,7 +35,7 @@ def test_entries_tenants_and_memory_of_each_scope(filled: Settings, cli: Cli, na
     [scope] = [scope for scope in found["scopes"] if scope["entries"]]
     assert (scope["entries"], scope["findable"], scope["tenants"]) == (2 * len(QUERIES), 2 * len(QUERIES), 1)
     assert (scope["reranker"], scope["embedder"], scope["is_configured"]) == ("counting", "words", True)
-    assert scope["id"] == scope_id("counting", "words")
+    assert scope["id"] == learned_id("counting", "words")
     assert 1000 < scope["bytes"] < 10_000
     assert found["memory"] > 0
     shown = cli("stats").stdout
@@ -96,7 +96,7 @@ def test_models_are_named_with_their_namesakes(configured: Settings, connection:
     assert (names.reranker, names.embedder, names.scope_id(configured)) == (
         "counting",
         "words",
-        scope_id("counting", "words"),
+        learned_id("counting", "words"),
     )
 
 

@@ -127,6 +127,43 @@ def test_into_another_namespace(exported: Path, cli: Cli, namespace: str) -> Non
     assert found["exact"]["verdict"].startswith("trusted")
 
 
+LAYOUTS: dict[str, dict[str, str]] = {
+    "usual": {},
+    "float32": {"SEMCACHE_CACHE__VECTOR_TYPE": "float32"},
+    "links": {"SEMCACHE_CACHE__M": "8"},
+    "pinned": {"SEMCACHE_CACHE__PIN": "tenant"},
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("usual", "float32"), ("float32", "usual"), ("usual", "pinned"), ("pinned", "links")]
+)
+def test_between_caches_that_are_laid_out_otherwise(
+    configured: Settings,
+    cli: Cli,
+    other: EmbeddedRedis,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    after: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        for name, value in LAYOUTS[before].items():
+            patch.setenv(name, value)
+        fill(Settings(), "", "shop-a")
+        cli("export", str(file))
+    for name, value in LAYOUTS[after].items():
+        monkeypatch.setenv(name, value)
+    assert "6 of 6 entries stored" in cli("import", str(file), "--redis-url", other.url).stderr
+    statuses = [answer[0] for answer in answers(other.url)]
+    assert statuses[:6] == ["exact", "exact", "exact", "semantic", "verified", "fresh"] == statuses[6:12]
+    found = json.loads(cli("inspect", QUERIES[0], "--tenant", "shop-a", "--redis-url", other.url, "--json").stdout)
+    assert found["exact"]["known"] == len(DOCUMENTS) and found["neighbours"]
+    scopes = json.loads(cli("stats", "--redis-url", other.url, "--json").stdout)["scopes"]
+    assert [scope["is_configured"] for scope in scopes if scope["entries"]] == [True]
+    assert json.loads(cli("clear", "--yes", "--redis-url", other.url, "--json").stdout)["entries"] >= 6
+
+
 def test_of_one_tenant(filled: Settings, cli: Cli, file: Path) -> None:
     cli("export", str(file), "--tenant", "shop-a")
     entries = [json.loads(line) for line in file.read_text().splitlines()[1:-1]]
