@@ -15,6 +15,7 @@ from semcache.audit.repairer import Repairer
 from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade, cascade_of
+from semcache.degradation.monitor import LatencyMonitor
 from semcache.documents import TextOf, reader_of
 from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
@@ -490,7 +491,7 @@ def _lease_s(lease_s: float, ladder: Ladder) -> float:
     A process that takes longer answers by a lower rung, so that the others would wait in vain.
     """
     monitor = getattr(ladder, "monitor", None)
-    return lease_s if monitor is None else min(lease_s, monitor.p95_threshold / 2)
+    return min(lease_s, monitor.p95_threshold / 2) if isinstance(monitor, LatencyMonitor) else lease_s
 
 
 def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:

@@ -52,12 +52,14 @@ class LeaseCalls:
             if lease.is_ours:
                 return step.known
         pause_s, scores, outcome = _FIRST_PAUSE_S, step.known, "timeout"
-        while outcome == "timeout" and (left_s := began + wait_s - monotonic()) > 0:
-            # At random, so that those who began to wait at the same time do not look all at once.
-            yield partial(self.pause, min(left_s, pause_s * (0.5 + self.rng() / 2)))
-            pause_s = min(pause_s * _GROWTH, _LONGEST_PAUSE_S)
-            scores, outcome = yield from self._look(step)
-        step.waited_s = monotonic() - began
+        try:
+            while outcome == "timeout" and (left_s := began + wait_s - monotonic()) > 0:
+                # At random, so that those who began to wait at the same time do not look all at once.
+                yield partial(self.pause, min(left_s, pause_s * (0.5 + self.rng() / 2)))
+                pause_s = min(pause_s * _GROWTH, _LONGEST_PAUSE_S)
+                scores, outcome = yield from self._look(step)
+        finally:
+            step.waited_s = monotonic() - began
         self.on_event(LeaseAwaited(outcome, step.waited_s))
         return scores
 
