@@ -30,7 +30,7 @@ def seconds_to_load(snapshot: Path) -> float:
         options = ("--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", "--loglevel", "warning")
         options += ("--hash-max-listpack-value", "4096", "--loadmodule", files.search_module)
         started = perf_counter()
-        with subprocess.Popen([files.server, *options]) as process:
+        with subprocess.Popen([files.server, *options], stdout=subprocess.DEVNULL) as process:
             try:
                 while not _answers(socket):
                     assert process.poll() is None, "the server has ended"
