@@ -140,7 +140,9 @@ def _shoot(browser: "Browser", url: str, folder: Path, state: str) -> None:
             _settled(page)
             path = folder / f"page-{state}-{name}.png"
             if folder != FOLDER or path.stem in IN_DOCS:
-                picture = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
+                # The docs show the first screen of a phone: the whole page would be ten times as high as wide.
+                whole = folder != FOLDER or width > PHONE[0]
+                picture = Image.open(BytesIO(page.screenshot(full_page=whole))).convert("RGB")
                 # The page has few colours; the rest are edges of letters, and take half of a file.
                 picture.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
 
