@@ -14,8 +14,9 @@ T = TypeVar("T")
 
 _AT_ONCE = 32
 """Entries that are read and embedded together: a batch that models like, and some 100 KB of replies."""
-_WRITTEN_AT_ONCE = 4
-"""Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else."""
+_WRITTEN_AT_ONCE = 1
+"""Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else. A
+request then waits for one of them at most."""
 
 
 class Tally(NamedTuple):

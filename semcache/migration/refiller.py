@@ -13,8 +13,9 @@ from semcache.redis.store import RedisStore, keys_of, perform
 from semcache.runtime.background import Background
 
 _MOST_WAITING = 16
-_AT_ONCE = 4
-"""Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else."""
+_AT_ONCE = 1
+"""Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else. A
+request then waits for one of them at most."""
 
 
 class Refiller:
