@@ -35,6 +35,7 @@ from semcache.events import (
 from semcache.events.requests import IS_TEXT
 from semcache.observers.outages import QUIET_S
 from semcache.protocols import Clock
+from semcache.settings import Settings, settings_of
 
 # WARNING for what an operator may want to act on, INFO for other changes; what ordinary requests cause is DEBUG.
 _LEVELS: Mapping[type, int] = {
@@ -64,21 +65,31 @@ class LoggingObserver:
     The record carries the event's class name as ``semcache_event`` and each field of the event as
     ``semcache_<field>``, for structured logging. The first failure of each cache step in an outage is a WARNING, later
     ones are DEBUG, so that a dead Redis does not fill the log. The outage is over with the recovery, or when the step
-    has not failed for a minute.
+    has not failed for a minute. ``pipeline`` is a further field, ``semcache_pipeline``, which tells the pipelines of a
+    process apart. No field holds a text of a caller.
     """
 
-    def __init__(self, logger: logging.Logger | None = None, *, clock: Clock = monotonic) -> None:
+    def __init__(
+        self, logger: logging.Logger | None = None, *, pipeline: str | None = None, clock: Clock = monotonic
+    ) -> None:
+        self._shared = {} if pipeline is None else {"pipeline": pipeline}
         self._logger = logger or logging.getLogger("semcache")
         self._clock = clock
         # When each step failed last in the present outage. Not locked: two threads at once log one warning too many at
         # worst.
         self._failing: dict[str, float] = {}
 
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, logger: logging.Logger | None = None) -> "LoggingObserver":
+        """An observer with the name that ``settings`` (None: of environment and YAML) have for the pipeline."""
+        return cls(logger, pipeline=settings_of(settings).telemetry.pipeline)
+
     def __call__(self, event: Event, /) -> None:
         # Before the check, because the level of a later failure depends on this one also where it is not logged.
         level = self._level(event)
         if self._logger.isEnabledFor(level):
-            values = {field.name: getattr(event, field.name) for field in fields(event) if field.metadata != IS_TEXT}
+            told = {field.name: getattr(event, field.name) for field in fields(event) if field.metadata != IS_TEXT}
+            values = {**told, **self._shared}
             words: list[str] = []
             for name, value in values.items():
                 if isinstance(value, float):

@@ -8,6 +8,7 @@ import pytest
 from semcache.events import BreakerChanged, CacheFailed, CacheRecovered, Event, IndexCreated, TrustChanged
 from semcache.observers import LoggingObserver
 from semcache.observers.outages import QUIET_S
+from semcache.settings import Settings
 from tests.observers.samples import ONE_OF_EACH, reranked
 from tests.scripted import ScriptedClock
 
@@ -109,3 +110,10 @@ def test_no_line_has_the_text_of_a_query(logged: pytest.LogCaptureFixture) -> No
     LoggingObserver()(reranked(query="my diagnosis"))
     [record] = logged.records
     assert not any("diagnosis" in str(value) for value in vars(record).values())
+
+
+def test_a_pipeline_has_its_name_in_its_lines(logged: pytest.LogCaptureFixture) -> None:
+    LoggingObserver.from_settings(Settings(telemetry={"pipeline": "search"}))(IndexCreated("i"))
+    [record] = logged.records
+    assert record.__dict__["semcache_pipeline"] == "search"
+    assert record.getMessage() == "IndexCreated name=i pipeline=search"
