@@ -83,8 +83,9 @@ def _each_value(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
             if value:
                 world.admin.set(key, change(value), keepttl=True)
         for key in world.keys("hash"):
-            fields = world.admin.hgetall(key)
-            world.admin.hset(key, mapping={name: change(value) for name, value in fields.items() if value})
+            # None where the entry has been removed since its key was listed, as damaged ones are.
+            if fields := world.admin.hgetall(key):
+                world.admin.hset(key, mapping={name: change(value) for name, value in fields.items() if value})
 
     return strike
 
