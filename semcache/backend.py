@@ -124,7 +124,7 @@ class Backend:
         source, filling = None, None
         if not is_private(reranker):  # which has no index
             filling = Filling(
-                lambda: self.connection.topology is None, lambda *made: self.fill(reranker, listwise, *made)
+                lambda: self.connection.topology is None, lambda index: self.fill(reranker, listwise, index)
             )
         if self.migration is not None and not is_private(reranker):
             source = self.migration.source(layout, self.connection.where, on_event)
@@ -133,9 +133,9 @@ class Backend:
             self.migration.move_by_traffic(store, source)
         return store, AsyncRedisStore(self.connection, on_event=on_event, source=source, filling=filling, **layout)
 
-    def fill(self, reranker: str, listwise: bool, index: str, created_s: float) -> None:
-        """Fill an index of the store of these scores, which was created at that time, in the background."""
-        self._refiller.submit(self.stores(reranker, listwise=listwise)[0], index, created_s)
+    def fill(self, reranker: str, listwise: bool, index: str) -> None:
+        """Fill an index of the store of these scores in the background."""
+        self._refiller.submit(self.stores(reranker, listwise=listwise)[0], index)
 
     def _layout(self, reranker: str, listwise: bool) -> LayoutOptions:
         is_kept = self.ttl_s is not None and self.ttl_s < _PRIVATE_TTL_S

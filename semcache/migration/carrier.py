@@ -12,7 +12,7 @@ from semcache.redis.store import RedisStore, perform
 
 T = TypeVar("T")
 
-_AT_ONCE = 32
+AT_ONCE = 32
 """Entries that are read and embedded together: a batch that models like, and some 100 KB of replies."""
 _WRITTEN_AT_ONCE = 1
 """Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else. A
@@ -67,7 +67,7 @@ class Carrier:
         Raises StoreError when Redis cannot be asked, and what the embedder raises.
         """
         total = Tally()
-        for keys in in_groups(there, _AT_ONCE):
+        for keys in in_groups(there, AT_ONCE):
             total = total.plus(self._carry(keys, texts or {}))
         return total
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Event, MigrationAdvanced, MigrationEnded
-from semcache.migration.carrier import Carrier, Tally, in_groups
+from semcache.migration.carrier import AT_ONCE, Carrier, Tally, in_groups
 from semcache.migration.pace import Pace
 from semcache.protocols import FloatArray
 from semcache.redis.carrying import (
@@ -214,7 +214,7 @@ class _Scope:
         cursor: int | None = state.cursor
         while cursor is not None:
             cursor, keys = self._page(cursor)
-            for group in in_groups(keys, 100):
+            for group in in_groups(keys, AT_ONCE):
                 if is_stopped():
                     return state
                 tally = tally.plus(self._carrier.carry(group))
@@ -244,7 +244,8 @@ class _Scope:
         perform(self._store, drop_former_indexes, self._source)
         cursor: int | None = 0
         while cursor is not None:
-            cursor, keys = perform(self._store, former_names, self._source, cursor)
+            self._renew()
+            cursor, keys = self._pace.call(partial(perform, self._store, former_names, self._source, cursor))
             for group in in_groups(keys, _REMOVED_AT_ONCE):
                 removed += self._pace.call(partial(perform, self._store, remove_former, group))
                 self._renew()
@@ -260,6 +261,8 @@ class _Scope:
             )
 
     def _page(self, cursor: int) -> tuple[int | None, list[bytes]]:
+        # For each page, since most have no entries of this scope where others share the server.
+        self._renew()
         return self._pace.call(partial(perform, self._store, former_keys, self._source, cursor))
 
     def _state(self) -> MigrationState:

@@ -92,7 +92,9 @@ def _exists(state: StoreState, family: KeyFamily) -> Operation[bool]:
         (info,) = yield (("FT.INFO", family.index),)
         check_index(family.index, state.layout.attributes, state.value(info))
         state.value(found)  # the index fits, so the error was about something else
-    created_s = since(unfilled)
-    if created_s is not None and state.filling is not None:
-        state.filling.start(family.index, created_s)
+    if since(unfilled) is None or state.filling is None:
+        state.unfilled_indexes.discard(family.index)
+    else:
+        state.unfilled_indexes.add(family.index)
+        state.filling.start(family.index)
     return True

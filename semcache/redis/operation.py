@@ -44,11 +44,12 @@ PAGE = 1000
 class StoreState:
     """Everything that the operations of one store share. Each store owns one and passes it to every operation.
 
-    ``layout`` changes by ``move`` only. Three parts change all the time, and every thread and task that calls the store
+    ``layout`` changes by ``move`` only. Four parts change all the time, and every thread and task that calls the store
     uses them without a lock:
 
     - ``checked_indexes`` names the indexes that this store has seen to exist and to fit. Adding to a set and
       discarding from it are atomic in CPython. Two threads that check at the same time cost one more round trip.
+    - ``unfilled_indexes`` names those of them that did not hold all entries then, and are looked at again.
     - ``sizes`` replaces whole items of a dictionary, see its docstring.
     - ``rng`` draws the lifetimes of entries. ``Random.uniform`` takes one number from the generator, atomically.
 
@@ -65,6 +66,7 @@ class StoreState:
     clock: Clock
     sizes: Sizes
     checked_indexes: set[str] = field(default_factory=set)
+    unfilled_indexes: set[str] = field(default_factory=set)
     source: "Source | None" = None
     creates_indexes: bool = True
     filling: "Filling | None" = None

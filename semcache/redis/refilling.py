@@ -1,7 +1,7 @@
 """Puts entries back into an index that was created without the server's going through all of its keys.
 
-A key beside the index says so, and since when, until all entries are in it: if the process that puts them in dies, one
-that sees the index later goes on.
+A key beside the index says so, and since when, until all entries are in it. If the process that puts them in ends or
+fails, another one goes on, or it does itself: each that searches looks at the key once a minute (search.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from semcache.redis.operation import Operation, StoreState, run_script, scan
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Has indexes filled in the background: ``start`` with the name of one and the time when it was created.
+    """Has indexes filled in the background: ``start`` with the name of one.
 
     ``is_able`` says whether it can. In a Redis Cluster not: a shard may lack an index that all others have.
     """
 
     is_able: Callable[[], bool]
-    start: Callable[[str, float], None]
+    start: Callable[[str], None]
 
 
 MANY_KEYS = 10_000
@@ -55,10 +55,14 @@ def since(value: object) -> float | None:
     return seconds if seconds is not None and isfinite(seconds) else None
 
 
-def begin_refill(state: StoreState, family: KeyFamily) -> Operation[bool]:
-    """Become the process that fills an index; False where another one is, or it is filled."""
-    mark, lease = yield (("GET", family.unfilled), ("SET", family.unfilled + b"l", b"1", "NX", "PX", _LEASE_MS))
-    return state.value(mark) is not None and state.value(lease) is not None
+def begin_refill(state: StoreState, family: KeyFamily) -> Operation[float | None]:
+    """Become the process that fills an index, and when that was created; None where another one is, or it is full."""
+    (mark,) = yield (("GET", family.unfilled),)
+    created_s = since(state.value(mark))
+    if created_s is None:
+        return None
+    (lease,) = yield (("SET", family.unfilled + b"l", b"1", "NX", "PX", _LEASE_MS),)
+    return None if state.value(lease) is None else created_s
 
 
 def unfilled_keys(state: StoreState, family: KeyFamily, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
@@ -75,7 +79,13 @@ def refill(state: StoreState, keys: Sequence[bytes], created_s: float) -> Operat
     return replies.count(1)
 
 
-def end_refill(state: StoreState, family: KeyFamily) -> Operation[None]:
-    """Say that the index holds all entries."""
-    for reply in (yield (("UNLINK", family.unfilled, family.unfilled + b"l"),)):
-        state.value(reply)
+def end_refill(state: StoreState, family: KeyFamily, created_s: float) -> Operation[None]:
+    """Say that the index holds all entries, unless it has vanished again since it was created at ``created_s``."""
+    call = script("end_lease").by_digest((family.unfilled,), repr(created_s).encode())
+    yield from run_script(state.where, "end_lease", [call])
+
+
+def leave_refill(state: StoreState, family: KeyFamily) -> Operation[None]:
+    """Let another process fill the index, where it is not full."""
+    (reply,) = yield (("UNLINK", family.unfilled + b"l"),)
+    state.value(reply)

@@ -69,7 +69,8 @@ def nearest(
     entries = sizes.record(index, tenant, replies[end:])
     if entries is not None:
         state.on_event(EntriesEstimated(entries))
-    if all(reply == [0] for reply in replies[: len(searches)]) and sizes.is_doubtful(index):
+    is_empty = all(reply == [0] for reply in replies[: len(searches)])
+    if (is_empty or index in state.unfilled_indexes) and sizes.is_doubtful(index):
         state.checked_indexes.discard(index)
     found = iter(replies)
     seen: list[list[float]] = [[] for _ in vectors]

@@ -78,7 +78,7 @@ class Sizes:
         return entries
 
     def is_doubtful(self, index: str) -> bool:
-        """Whether to look again if an index fits, since a search has found nothing in it: once a minute.
+        """Whether to look again at an index in which a search found nothing, or that is being filled: once a minute.
 
         If another program has replaced it by one for other vectors, it holds none of ours, and is searched without an
         error.

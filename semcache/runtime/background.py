@@ -28,6 +28,11 @@ class Background:
         self._jobs: deque[Callable[[], None]] = deque()
         self._is_running = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more jobs are taken, since it was closed or the interpreter exits; a long job is to end then."""
+        return self._is_closed
+
     def submit(self, job: Callable[[], None]) -> bool:
         """Queue a job. Returns False if it will not be done, because too many wait or after ``close``."""
         with self._change:

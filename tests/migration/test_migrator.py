@@ -262,6 +262,19 @@ class TestInterrupted:
             present.cache.migrator().run(progress=lambda *_: client(present).set(key, b"another"))
         assert client(present).get(key) == b"another"
 
+    def test_the_lease_is_renewed_where_all_keys_are_of_others(self, namespace: str, during: MakeReranker) -> None:
+        def lose(event: Event) -> None:
+            if isinstance(event, MigrationAdvanced):
+                client(present).delete(keys_of(present.cache.store).migration_lease)
+
+        present = during(observers=[lose])
+        others = {f"others:{namespace}:{number}": b"" for number in range(3000)}  # three pages
+        client(present).mset(others)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="the lease"):
+            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            present.cache.migrator().run()
+        client(present).unlink(*others)
+
     def test_a_damaged_state_is_begun_anew(self, before: MakeReranker, during: MakeReranker) -> None:
         fill(before(), QUERIES[:5])
         present = during()

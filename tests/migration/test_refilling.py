@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from semcache.events import CacheFailed, Event, IndexCreated, IndexRefilled
+from semcache.migration.refiller import Refiller
 from semcache.redis.store import RedisStore, keys_of
 from tests.fakes import WordEmbedder
 from tests.migration.conftest import DOCUMENTS, reranker_of
@@ -89,6 +90,62 @@ class TestManyKeys:
             found(other.cache.store)
             assert drained(other)
             assert found(other.cache.store) == len(QUERIES)
+
+    def test_one_that_is_closed_leaves_the_rest_to_another_at_once(
+        self, redis_url: str, namespace: str, client: redis.Redis
+    ) -> None:
+        with filled(redis_url, namespace, migration={"server_share": 0.001}) as reranker:  # pauses for seconds
+            family = keys_of(reranker.cache.store).plain
+            client.execute_command("FT.DROPINDEX", family.index)
+            found(reranker.cache.store)
+        assert client.exists(family.unfilled)
+        assert not client.exists(family.unfilled + b"l")
+        with reranker_of(redis_url, namespace, WordEmbedder()) as other:
+            found(other.cache.store)
+            assert drained(other)
+            assert found(other.cache.store) == len(QUERIES)
+
+    def test_a_running_process_takes_the_place_of_one_that_died(
+        self, redis_url: str, namespace: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with filled(redis_url, namespace) as reranker:
+            family = keys_of(reranker.cache.store).plain
+            client.set(family.unfilled + b"l", b"1", px=60_000)  # by the one that died
+            client.execute_command("FT.DROPINDEX", family.index)
+            found(reranker.cache.store)
+            assert drained(reranker)
+            assert found(reranker.cache.store) == 0
+            client.delete(family.unfilled + b"l")
+            monkeypatch.setattr("semcache.redis.sizes._MAX_AGE_S", 0.0)  # as if a minute had passed
+            found(reranker.cache.store)
+            assert drained(reranker)
+            assert found(reranker.cache.store) == len(QUERIES)
+            assert not client.exists(family.unfilled, family.unfilled + b"l")
+
+    def test_one_that_vanishes_again_meanwhile_is_filled_again(
+        self, redis_url: str, namespace: str, client: redis.Redis
+    ) -> None:
+        from semcache.redis.refilling import begin_refill, end_refill, leave_refill
+        from semcache.redis.store import perform
+
+        with filled(redis_url, namespace) as reranker:
+            store, family = reranker.cache.store, keys_of(reranker.cache.store).plain
+            client.set(family.unfilled, b"1000.25")
+            assert perform(store, begin_refill, family) == 1000.25
+            assert perform(store, begin_refill, family) is None
+            client.set(family.unfilled, b"2000.5")  # created once more, by whichever process
+            perform(store, end_refill, family, 1000.25)
+            perform(store, leave_refill, family)
+            assert perform(store, begin_refill, family) == 2000.5
+            perform(store, end_refill, family, 2000.5)
+            perform(store, leave_refill, family)
+            assert perform(store, begin_refill, family) is None
+
+    def test_an_index_of_a_scope_that_was_left_is_nothing_to_fill(self, redis_url: str, namespace: str) -> None:
+        with filled(redis_url, namespace) as reranker:
+            refiller = Refiller(1, lambda event: None)
+            refiller.submit(reranker.cache.store, "semcache:another")
+            assert refiller.drain(5)  # a thread that ends by an error fails the test
 
     def test_one_at_a_time(self, redis_url: str, namespace: str, client: redis.Redis) -> None:
         with filled(redis_url, namespace) as reranker:
