@@ -23,14 +23,17 @@ def stats(
     Entries, tenants and memory of each scope, that is, of each pair of reranker and embedder. Goes through all keys of
     the Redis, and changes nothing.
     """
+    from semcache.commands.asking import ask, checked_url, operator_key
     from semcache.commands.stats.report import report
-    from semcache.commands.stats.server import ask_server
     from semcache.commands.stats.survey import survey
 
     check_folder(json_file)
     settings = settings_for(redis_url, namespace)
     # First, since a wrong url is noticed at once, and the keys may take seconds.
-    asked = None if server is None else ask_server(server, settings)
+    asked = None
+    if server is not None:
+        base, key = checked_url(server, "--server"), operator_key(settings.server)
+        asked = ask(base, "/stats", key, "--server", {"cache", "reranker"})
     with connected(settings) as connection, err().status("counting") as status:
         found = survey(settings, connection, lambda keys: status.update(f"counting: {keys:,} keys"))
     present(lambda: report(found, asked), lambda: {**found.as_json(), "server": asked}, json_file)

@@ -8,6 +8,7 @@ from typer import Option
 from semcache.commands.files import JsonFile, check_folder, present
 
 if TYPE_CHECKING:
+    from semcache.commands.top.watching import Figures
     from semcache.settings import Server
 
 
@@ -31,32 +32,29 @@ def top(
     SEMCACHE_SERVER__API_KEYS that is bound to no tenant is used. With --json, and where stdout is no terminal, they are
     shown once. An application without a server has no such figures; `semcache stats` shows what Redis knows of it.
     """
+    from semcache.commands.asking import ask, checked_url, operator_key
     from semcache.commands.console import out
-    from semcache.commands.top.asking import ask, checked_url
-    from semcache.commands.top.report import report
+    from semcache.commands.top.report import SHOWN, report
     from semcache.commands.top.watching import watch
     from semcache.settings import Settings
 
     check_folder(json_file)
     server = Settings().server
-    base, key = checked_url(url or _url_of(server)), _operator_key(server)
+    base = checked_url(url or _url_of(server), "--url")
+
+    def figures() -> "Figures":
+        return ask(base, f"/live?window={window.value}", operator_key(server), "--url", SHOWN)
+
     # Also before the screen is taken, so that an error is a line.
-    first = ask(base, window.value, key)
+    first = figures()
     console = out()
     if once or json_file is not None or not console.is_terminal:
         present(lambda: report(first, console.width), lambda: first, json_file)
     else:
-        watch(console, first, lambda: ask(base, window.value, key), every)
+        watch(console, first, figures, every)
 
 
 def _url_of(server: "Server") -> str:
     # What listens on every address is reached on this machine's own.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104 - none is bound here
     return f"http://{host}:{server.port}"
-
-
-def _operator_key(server: "Server") -> str | None:
-    from semcache.settings import tenants_and_keys
-
-    given = [] if server.api_keys is None else tenants_and_keys(server.api_keys.get_secret_value())
-    return next((key for tenant, key in given if tenant is None), None)

@@ -13,6 +13,10 @@ from rich.text import Text
 
 from semcache.ranking import Status
 
+SHOWN = frozenset(
+    ("about", "happened", "latency", "now", "processes", "pruning", "quality", "redis", "rerankers", "started")
+) | {"totals", "window", "wrong"}
+"""The figures that a report needs."""
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _NARROW = 64
 """Columns below which only the most important ones of a table are shown."""

@@ -143,9 +143,9 @@ class TestServer:
     @pytest.mark.parametrize(
         ("url", "code", "said"),
         [
-            ("localhost:8080", 2, "give one such as http://localhost:8080"),
-            ("http://127.0.0.1:1", 4, "no server answers at http://127.0.0.1:1"),
-            ("", 4, "set SEMCACHE_SERVER__API_KEYS as the server has it"),
+            ("localhost:8080", 2, "--server is 'localhost:8080'; it must be one such as http://localhost:8080"),
+            ("http://127.0.0.1:1", 4, "no server of semcache at http://127.0.0.1:1"),
+            ("", 3, "put one of its server.api_keys into SEMCACHE_SERVER__API_KEYS"),
         ],
     )
     def test_what_is_wrong_is_said(

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
-from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 from httpx import Client
 from rich.console import Console
@@ -15,7 +14,6 @@ from typer.testing import CliRunner
 from semcache import OptimizedRerankerPipeline
 from semcache.commands.app import app
 from semcache.commands.exit_codes import ExitCode
-from semcache.commands.top.asking import ask
 from semcache.commands.top.report import report, sparkline
 from semcache.commands.top.watching import watch
 from semcache.errors import RerankServiceError
@@ -116,32 +114,8 @@ def test_what_is_wrong_is_a_line_with_what_to_do(top: Top, url: str, code: ExitC
     assert len(done.output.splitlines()) == 1
 
 
-def test_a_key_is_not_sent_to_where_a_server_redirects_to(url: str) -> None:
-    sent = []
-
-    class Redirecting(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            sent.append(self.headers["Authorization"])
-            self.send_response(302)
-            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        with pytest.raises(RerankServiceError):
-            ask(f"http://127.0.0.1:{server.server_port}", "15m", KEY)
-        server.shutdown()
-        thread.join()
-    assert sent[0] == f"Bearer {KEY}"
-    assert set(sent[1:]) == {None}
-
-
 def test_it_goes_on_until_ctrl_c_also_while_the_server_is_away(url: str) -> None:
-    first = ask(url, "15m", None)
+    first = httpx.get(f"{url}/live", timeout=PATIENCE_S).json()
     again = [first, RerankServiceError("gone"), RerankServiceError("gone"), first, KeyboardInterrupt()]
     waits: list[float] = []
 
@@ -161,7 +135,7 @@ def test_it_goes_on_until_ctrl_c_also_while_the_server_is_away(url: str) -> None
 
 
 def test_what_is_wrong_and_what_happened_are_shown_with_their_remedies(url: str) -> None:
-    shown = ask(url, "15m", None)
+    shown = httpx.get(f"{url}/live", timeout=PATIENCE_S).json()
     shown["wrong"] = [{"level": "bad", "what": "Redis does not answer.", "more": "refused", "remedy": "start it"}]
     shown["redis"]["up"] = False
     shown["happened"] = [{"at": shown["now"], "text": "Redis is away", "remedy": "start it", "is_over": False}]
