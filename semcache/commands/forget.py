@@ -99,6 +99,9 @@ def _ask(question: str) -> None:
         if typer.confirm(question, err=True):
             return
     except Abort as error:
+        # Typer raises it for both.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         raise InvalidInputError("there is no answer on stdin; pass --yes") from error
     say("nothing was removed")
     raise Exit(ExitCode.FAILED)
@@ -117,7 +120,8 @@ def _document(text: str | None, file: Path | None, fingerprint: str | None) -> s
     if file is None:
         return text
     try:
-        read = sys.stdin.read() if file == STDOUT else file.read_text(encoding="utf-8")
+        # As bytes: line breaks inside of it are a part of the text, whichever they are.
+        read = (sys.stdin.buffer.read() if file == STDOUT else file.read_bytes()).decode()
     except OSError as error:
         raise InvalidInputError(f"cannot read {file}: {error.strerror}; name the file with the text") from error
     except UnicodeDecodeError as error:

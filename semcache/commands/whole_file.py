@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -14,16 +14,22 @@ from semcache.errors import InvalidInputError
 
 @contextmanager
 def opened(file: Path) -> Iterator[IO[bytes]]:
-    """The file, or what comes by stdin (``-``), kept on disk. Raises InvalidInputError if it cannot be read."""
-    if file != STDOUT:
-        try:
-            lines = file.open("rb")
-        except OSError as error:
-            raise InvalidInputError(f"cannot read {file}: {error.strerror}; name a file that is there") from error
-        with lines:
+    """The file; from stdin (``-``) or a pipe, a copy on disk. Raises InvalidInputError if it cannot be read."""
+    if file == STDOUT:
+        with _kept(sys.stdin.buffer) as lines:
             yield lines
         return
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {file}: {error.strerror}; name a file that is there") from error
+    with source, nullcontext(source) if source.seekable() else _kept(source) as lines:
+        yield lines
+
+
+@contextmanager
+def _kept(source: IO[bytes]) -> Iterator[IO[bytes]]:
     with TemporaryFile() as kept:
-        shutil.copyfileobj(sys.stdin.buffer, kept)
+        shutil.copyfileobj(source, kept)
         kept.seek(0)
         yield kept

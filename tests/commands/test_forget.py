@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Abort
 
 from semcache import CachedReranker, RedisSemanticCache
 from semcache.entries.fingerprint import document_fingerprint
@@ -43,6 +44,19 @@ def test_a_document_in_all_tenants(filled: Settings, cli: Cli, tmp_path: Path, w
     assert json.loads(cli("forget", *given[way], "--json", **options).stdout)["entries"] == 2 * len(QUERIES)
     for tenant in ("", "shop-a"):
         assert known(filled, tenant=tenant) == DOCUMENTS[1:]
+
+
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_line_breaks_of_a_document_are_a_part_of_it(configured: Settings, cli: Cli, tmp_path: Path, way: str) -> None:
+    text = "a passage\r\nabout the moon\r"
+    with CachedReranker(
+        CountingReranker(), RedisSemanticCache.from_settings(configured, embedder=WordEmbedder())
+    ) as it:
+        it.warm([("a moon", [text])])
+    (tmp_path / "text").write_bytes(f"{text}\r\n".encode())
+    name = "-" if way == "stdin" else str(tmp_path / "text")
+    options: dict[str, Any] = {"input": f"{text}\r\n".encode()} if way == "stdin" else {}
+    assert cli("forget", "--document-file", name, **options).stdout.startswith("1 entry ")
 
 
 def test_a_tenant(filled: Settings, cli: Cli) -> None:
@@ -101,6 +115,20 @@ class TestClear:
 
     def test_without_an_answer_nothing_is_removed(self, filled: Settings, cli: Cli) -> None:
         assert "pass --yes" in cli("clear", code=2, input="").stderr
+        assert known(filled) == DOCUMENTS
+
+    def test_ctrl_c_at_the_question_is_no_answer(
+        self, filled: Settings, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(*_: object, **__: object) -> bool:
+            """As Typer does: the same error for Ctrl-C as for the end of stdin."""
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                raise Abort from None
+
+        monkeypatch.setattr("typer.confirm", interrupted)
+        assert "--yes" not in cli("clear", code=130).stderr
         assert known(filled) == DOCUMENTS
 
     def test_with_yes_it_does_not_ask(self, filled: Settings, cli: Cli) -> None:

@@ -78,7 +78,7 @@ def _export(place: "Place", file: Path, tenant: str | None) -> tuple[int, int]:
 
     expected = drive(count(place.state), place.connection.execute)
     left_out: list[int] = []
-    with _opened(file, place.header()) as (output, known), Bars(TimeElapsedColumn()) as bars:
+    with _opened(file, place.header(), tenant) as (output, known), Bars(TimeElapsedColumn()) as bars:
         done = len(known)
         for page in pages(place, tenant, known, left_out.append):
             now = time()
@@ -95,7 +95,7 @@ def _export(place: "Place", file: Path, tenant: str | None) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(file: Path, header: "Header") -> "Iterator[tuple[IO[str], set[Key]]]":
+def _opened(file: Path, header: "Header", tenant: str | None) -> "Iterator[tuple[IO[str], set[Key]]]":
     """The file to write to, and the entries that are in it already.
 
     It has another name until it is whole, so that a file of this name never lacks entries.
@@ -105,7 +105,7 @@ def _opened(file: Path, header: "Header") -> "Iterator[tuple[IO[str], set[Key]]]
         yield sys.stdout, set()
         return
     part = _part(file)
-    known = _resumed(part, header)
+    known = _resumed(part, header, tenant)
     with part.open("a", encoding="utf-8") as output:
         if not part.stat().st_size:
             output.write(f"{header.line()}\n")
@@ -117,15 +117,17 @@ def _part(file: Path) -> Path:
     return file.with_name(f"{file.name}.part")
 
 
-def _resumed(part: Path, header: "Header") -> "set[Key]":
-    """The entries of an export that was stopped; a line that it had not finished is cut off."""
+def _resumed(part: Path, header: "Header", tenant: str | None) -> "set[Key]":
+    """The entries of an export that was stopped; a line that it had not finished is cut off, and a last line, too."""
     from dataclasses import replace
 
-    from semcache.commands.transfer.format import Header, entry_of
+    from semcache.commands.transfer.format import Header, entries_at_end, entry_of
+    from semcache.entries.fingerprint import tenant_tag
 
     known: set[Key] = set()
     if not part.exists():
         return known
+    wanted = tenant_tag(tenant) if tenant else ""
     whole = 0
     with part.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
@@ -135,11 +137,20 @@ def _resumed(part: Path, header: "Header") -> "set[Key]":
             if number == 1:
                 begun = Header.of_line(line.decode(), where)
                 if replace(begun, exported_at=header.exported_at) != header:
-                    raise InvalidInputError(f"{part} is of another export; remove it, or name another file")
+                    raise _of_another(part)
+            # Where it could not be given its name.
+            elif entries_at_end(line.decode()) is not None:
+                break
             # At the beginning of time, when none had expired.
             elif (entry := entry_of(line.decode(), where, 0.0)) is not None:
+                if tenant is not None and entry.tag != wanted:
+                    raise _of_another(part)
                 known.add((entry.tag, entry.id))
             whole += len(line)
     with part.open("ab") as output:
         output.truncate(whole)
     return known
+
+
+def _of_another(part: Path) -> InvalidInputError:
+    return InvalidInputError(f"{part} is of another export; remove it, or name another file")

@@ -81,7 +81,6 @@ class _Loader:
         with _bars() as bars:
             for read, _ in enumerate(self._checked(), start=1):
                 bars.show("checking", read, max(read, self.entries))
-        self.expired = 0
 
     def store(self) -> None:
         """Store all entries that are not there yet."""
@@ -110,7 +109,7 @@ class _Loader:
         from semcache.redis.transfer import checked
 
         assert self.place is not None and self.header is not None  # noqa: S101 - ``verify`` comes first
-        layout, now = self.place.state.layout, time()
+        layout = self.place.state.layout
         origin = KeySpace.at(self.header.namespace, self.header.scope)
         self.expired, read, end = 0, 0, None
         self.lines.seek(0)
@@ -121,7 +120,8 @@ class _Loader:
             if end is not None:
                 break
             read += 1
-            entry = entry_of(text, where, now)
+            # Looked at for each: the first of many may be stored long before the last.
+            entry = entry_of(text, where, time())
             self.expired += entry is None
             try:
                 found = None if entry is None else checked(entry, origin, self.header.vectors, layout.signing_key)

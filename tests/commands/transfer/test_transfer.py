@@ -1,6 +1,7 @@
 """``semcache export`` and ``semcache import``: the same answers in another Redis, and nothing that does not fit."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,16 @@ def test_what_has_expired_is_left_out(exported: Path, cli: Cli, other: EmbeddedR
     header, first, *rest = exported.read_text().splitlines(keepends=True)
     over = json.dumps({**json.loads(first), "expires_at": 1000.0}) + "\n"
     exported.write_text("".join((header, over, *rest)))
+    assert "can be imported: 6 entries, 1 have expired" in cli("import", str(exported), "--check").stderr
     assert "5 of 6 entries stored, 1 have expired" in cli("import", str(exported), "--redis-url", other.url).stderr
+
+
+def test_a_file_may_come_by_a_pipe(exported: Path, cli: Cli) -> None:
+    receiving, sending = os.pipe()
+    with os.fdopen(receiving), os.fdopen(sending, "wb") as pipe:
+        pipe.write(exported.read_bytes())
+        pipe.close()
+        assert "can be imported: 6 entries" in cli("import", f"/dev/fd/{receiving}", "--check").stderr
 
 
 def test_into_another_namespace(exported: Path, cli: Cli, namespace: str) -> None:
@@ -354,6 +364,23 @@ class TestStopped:
         exported.rename(exported.with_name("b.part"))
         said = cli("export", str(exported.with_name("b")), "--namespace", f"{namespace}-b", code=2).stderr
         assert "is of another export; remove it" in said
+
+    def test_what_was_exported_of_all_tenants_is_not_taken_for_one_of_them(self, exported: Path, cli: Cli) -> None:
+        exported.rename(exported.with_name("b.part"))
+        said = cli("export", str(exported.with_name("b")), "--tenant", "shop-a", code=2).stderr
+        assert "is of another export; remove it" in said
+        assert not exported.with_name("b").exists()
+
+    @pytest.mark.parametrize("tenant", ["", "shop-a"])
+    def test_what_was_exported_of_a_tenant_goes_on(self, filled: Settings, cli: Cli, file: Path, tenant: str) -> None:
+        for _ in range(2):
+            cli("export", str(file), "--tenant", tenant)
+            # As if it could not be given its name.
+            whole = file.read_text()
+            file.rename(file.with_name(f"{file.name}.part"))
+        assert len(whole.splitlines()) == len(QUERIES) + 2
+        cli("export", str(file))
+        assert len(file.read_text().splitlines()) == 2 * len(QUERIES) + 2
 
     def test_an_import_goes_on_where_it_stopped(
         self,
