@@ -30,6 +30,10 @@ from semcache.settings import Settings, settings_of
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+_CLOSING_S = 2.0
+"""For what goes on in the background. Servers end an application after its requests, which had server.shutdown_s by
+then: as much again would be more than the 30 s after which Kubernetes kills."""
+
 
 def create_app(
     pipeline: OptimizedRerankerPipeline | None = None,
@@ -121,7 +125,7 @@ class _Server:
             with suppress(asyncio.CancelledError):
                 await loading
             if self.closes:
-                await self.pipeline.aclose(timeout_s=self.settings.server.shutdown_s)
+                await self.pipeline.aclose(timeout_s=_CLOSING_S)
 
     async def rerank_v1(self, request: Request) -> Response:
         """Rerank, as clients of Cohere (v1), Jina and vLLM ask."""

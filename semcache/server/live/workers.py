@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,12 +17,17 @@ FOLDER = "_SEMCACHE_SERVER_SOCKETS"
 _PATIENCE_S = 1.0
 """A worker that does not tell within that time has too much to do, and is left out of this look."""
 
+_log = logging.getLogger(__name__)
+
 Tell = Callable[[Window], Awaitable[dict[str, Any]]]
 
 
 @asynccontextmanager
 async def listening(tell: Tell) -> AsyncIterator[None]:
-    """Tell other workers what ``tell`` gives, in the block. Without a folder there are none."""
+    """Tell other workers what ``tell`` gives, in the block. Without a folder there are none.
+
+    Where there can be no socket, that is logged, and this process is missing in the figures of the others.
+    """
     folder = os.environ.get(FOLDER)
     if folder is None:
         yield
@@ -35,7 +41,14 @@ async def listening(tell: Tell) -> AsyncIterator[None]:
         writer.close()
 
     path = _socket(Path(folder), os.getpid())
-    server = await asyncio.start_unix_server(answer, path)
+    try:
+        server = await asyncio.start_unix_server(answer, path)
+    except OSError as error:  # a name of more than some hundred letters, a disk that is full: requests need no figures
+        _log.warning(
+            "no socket %s (%s), so other workers do not show this one; set TMPDIR to another folder", path, error
+        )
+        yield
+        return
     try:
         yield
     finally:

@@ -69,3 +69,15 @@ async def test_a_single_process_has_no_socket(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv(FOLDER, raising=False)
     async with listening(tell):
         assert await others(WINDOW) == ([], 0)
+
+
+async def test_where_there_can_be_no_socket_the_server_starts_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = folder / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setenv(FOLDER, str(long))
+    async with listening(tell):
+        assert await others(WINDOW) == ([], 0)
+    [record] = caplog.records
+    assert "TMPDIR" in record.getMessage()
