@@ -5,6 +5,7 @@ from semcache.flow.steps import Lease
 from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, read_scores, unpack_scores
 from semcache.redis.operation import Operation, StoreState, run_script
+from semcache.redis.source import former_scores, joined
 
 
 def claiming(state: StoreState, lease: Lease) -> Command:
@@ -25,13 +26,21 @@ def claim_lease(state: StoreState, lease: Lease) -> Operation[None]:
 
 
 def look_at_lease(state: StoreState, lease: Lease) -> Operation[tuple[Scores | None, bool]]:
-    """The scores of its query's entry, and whether no other process holds the lease. One round trip."""
+    """The scores of its query's entry, and whether no other process holds the lease. One round trip.
+
+    While entries are migrated, what both scopes know of the query.
+    """
+    source = state.source if state.source is not None and state.source.is_read else None
     key = state.layout.keys.scores(lease.tenant, lease.query)
+    former = () if source is None else (source.state.layout.keys.scores(lease.tenant, lease.query),)
     # In this order: where the lease has ended, the scores that ended it are read.
-    holder, blob = yield (("GET", lease_key(state, lease)), read_scores(key))
+    holder, blob, *before = yield (("GET", lease_key(state, lease)), *map(read_scores, (key, *former)))
     damages: list[Damage] = []
-    scores = unpack_scores(state, key, blob, damages)
+    scores: Scores | None = unpack_scores(state, key, blob, damages)
     yield from discard(state, damages)
+    if source is not None:
+        (theirs,) = yield from former_scores(source, former, before)
+        scores = joined(scores, theirs, is_order=state.layout.listwise)
     token = state.value(holder)
     if token == lease.token:
         # The claim was sent twice, since the first reply was lost, and refused because of the first one.

@@ -70,7 +70,7 @@ def read_both(state: StoreState, source: Source, tenant: str, queries: Sequence[
     damages: list[Damage] = []
     found = [unpack_scores(state, key, reply, damages) for key, reply in zip(keys, replies, strict=False)]
     yield from discard(state, damages)
-    before = yield from _former_scores(source, former, replies[len(keys) : 2 * len(keys)])
+    before = yield from former_scores(source, former, replies[len(keys) : 2 * len(keys)])
     for there, query, scores in zip(former, queries, before, strict=True):
         if scores is not None:
             source.on_hit(there, query)
@@ -78,7 +78,8 @@ def read_both(state: StoreState, source: Source, tenant: str, queries: Sequence[
     return [joined(ours, theirs, is_order=is_order) for ours, theirs in zip(found, before, strict=True)]
 
 
-def _former_scores(source: Source, keys: Sequence[bytes], replies: Sequence[Any]) -> Operation[list[Scores | None]]:
+def former_scores(source: Source, keys: Sequence[bytes], replies: Sequence[Any]) -> Operation[list[Scores | None]]:
+    """The scores in replies about these keys of the former scope; none where they cannot be read, which is an event."""
     damages: list[Damage] = []
     try:
         scores: list[Scores | None] = [

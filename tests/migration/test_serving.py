@@ -3,8 +3,10 @@
 import pytest
 
 from semcache.cache import RedisSemanticCache
+from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError
 from semcache.events import CacheFailed, Event
+from semcache.flow.steps import Lease
 from semcache.ranking import Status
 from semcache.redis.store import keys_of
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
@@ -41,6 +43,16 @@ class TestExact:
         assert partly.status is Status.PARTIAL and len(model.pairs) == 2
         assert present.rerank(QUERY, DOCUMENTS, 3).status is Status.EXACT
         assert len(model.pairs) == 2
+
+    def test_one_that_waits_for_another_process_sees_what_both_scopes_know(
+        self, before: MakeReranker, during: MakeReranker
+    ) -> None:
+        before().rerank(QUERY, DOCUMENTS[:4], 3)
+        store = during().cache.store
+        store.remember("", QUERY, None, [(document_fingerprint(DOCUMENTS[4]), 1.0)])
+        scores, is_free = store.look_at_lease(Lease("", QUERY, "name", b"token", 1.0))
+        assert scores is not None and is_free
+        assert set(map(document_fingerprint, DOCUMENTS[:5])) <= set(scores)
 
     def test_another_tenant_sees_nothing(self, before: MakeReranker, during: MakeReranker) -> None:
         before().rerank(QUERY, DOCUMENTS, 3, tenant="a")
