@@ -40,6 +40,8 @@ _MOST_PASSES = 5
 """Former processes may write as long as they run. What they wrote during the last pass is found by the next run."""
 _FEW, _SMALL_SHARE = 10, 0.01
 """A pass that moved no more than this has caught up with what is still written there."""
+_MOST_OF_SERVER = 2**64 - 1
+"""The largest cursor of a single server; see redis/cluster/scanning.py."""
 _RENEWED_AFTER_S = LEASE_MS / 1000 / 6
 _REMOVED_AT_ONCE = 100
 """Keys per UNLINK: the server does nothing else meanwhile, some tenths of a millisecond."""
@@ -193,6 +195,10 @@ class _Scope:
         state = self._state()
         if state.cleaned_at is not None:  # former processes have filled it again since
             state = MigrationState(self._source_name)
+        # The cursor of a cluster holds the shard by its place, and how often this process saw the shards change: of
+        # another process it may skip keys. What is moved already is looked at once more, and not moved again.
+        if state.cursor > _MOST_OF_SERVER:
+            state = replace(state, cursor=0)
         for _ in range(_MOST_PASSES):
             is_whole = state.cursor == 0
             state = self._pass(replace(state, finished_at=None), progress, is_stopped)

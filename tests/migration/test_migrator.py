@@ -1,6 +1,7 @@
 """The entries of a former embedder on their way: whole, interrupted, at once, changed meanwhile, and cleaned up."""
 
 import asyncio
+import json
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -274,6 +275,18 @@ class TestInterrupted:
             patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
             present.cache.migrator().run()
         client(present).unlink(*others)
+
+    def test_the_cursor_of_another_process_in_a_cluster_is_not_gone_on_with(
+        self, before: MakeReranker, during: MakeReranker
+    ) -> None:
+        fill(before(), QUERIES[:5])
+        present = during()
+        source = keys_of(before().cache.store).base
+        # On the ninth shard, after three changes of the shards, each of which made the scan begin anew.
+        state = json.dumps({"source": source, "cursor": (3 << 32 | 3 << 16 | 8) << 64 | 17, "seen": 1})
+        client(present).set(keys_of(present.cache.store).migration, state)
+        (status, *_) = present.cache.migrator().run()
+        assert status.is_finished and status.entries == 10
 
     def test_a_damaged_state_is_begun_anew(self, before: MakeReranker, during: MakeReranker) -> None:
         fill(before(), QUERIES[:5])

@@ -15,8 +15,9 @@ LOOK_UPS = frozenset({"GETRANGE", "HGETALL", "FT.SEARCH"})
 """The commands that read entries."""
 
 _EVERY_S = 1.0
-"""A replica says so often whether it still follows its primary, in the round trip of a look-up; and one that failed, or
-does not follow, is not asked for so long. Both cost a request a round trip, when the primary answers instead."""
+"""A replica says so often whether it still follows its primary, in the round trip of a look-up; and one that failed,
+answered with an error, or does not follow, is not asked for so long. Both cost a request a round trip, when the primary
+answers instead."""
 
 
 class Readers:
@@ -58,8 +59,9 @@ class Readers:
             if not _follows(role):
                 return self._is_unfit(replica)
             self._fit_until[replica] = self._clock() + _EVERY_S
-        # An error may be that an index has not come to the replica yet, which is no fault of it.
-        return not any(isinstance(reply, Exception) for reply in replies)
+        # An error may be that an index has not come to the replica yet, or that the user may not read there. Asked each
+        # time, half of all look-ups would take a round trip more.
+        return not any(isinstance(reply, Exception) for reply in replies) or self._is_unfit(replica)
 
     def _is_unfit(self, replica: Node) -> bool:
         self._unfit_until[replica] = self._clock() + _EVERY_S

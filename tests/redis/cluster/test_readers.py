@@ -117,3 +117,4 @@ def test_an_index_that_has_not_come_to_a_replica_is_searched_on_the_primary() ->
     (found,), rounds = shards.execute(KNN)
     assert found == [1, KEY_B, [b"vector_distance", b"0.1"]]
     assert [list(asked) for asked in rounds] == [[OF_A, OF_B], [B]], "the answer of the other shard stands"
+    assert [len(shards.execute(KNN)[1]) for _ in range(4)] == [1] * 4, "the replica is left alone for a while"
