@@ -10,6 +10,9 @@ from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unp
 from semcache.redis.keys import KeyFamily, entry_id_in
 from semcache.redis.operation import Operation, StoreState, scan, unreadable
 
+_MOST_COUNTED = 500_000
+"""A server counts an entry in some 20 ns, and answers nothing else meanwhile: 10 ms, of the 50 that a request waits."""
+
 
 def count(state: StoreState) -> Operation[int]:
     """How many entries the indexes hold, of all tenants."""
@@ -17,6 +20,18 @@ def count(state: StoreState) -> Operation[int]:
     indexes = [family.index for family, _ in state.layout.keys.families(None)]
     found = yield [("FT.SEARCH", index, "*", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2) for index in indexes]
     return sum(_results(state, reply) for reply in found if not is_missing_index(reply))
+
+
+def estimate(state: StoreState) -> Operation[tuple[int, bool]]:
+    """How many entries the indexes hold, of all tenants, and whether that is only about so many.
+
+    Where many are to be expected they are not counted: it is half of the keys of the server then, of a cluster of its
+    fullest shard.
+    """
+    (keys,) = yield (("DBSIZE",),)
+    if isinstance(keys, int) and keys // 2 > _MOST_COUNTED:
+        return keys // 2, True
+    return (yield from count(state)), False
 
 
 def _results(state: StoreState, reply: object) -> int:

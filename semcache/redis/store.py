@@ -164,6 +164,13 @@ def source_of(store: RedisStore | AsyncRedisStore) -> Source | None:
     return store._state.source
 
 
+async def estimate(store: AsyncRedisStore) -> tuple[int, bool]:
+    """How many entries there are, and whether that is only about so many, since counting would hold up requests."""
+    entries, is_about = await adrive(inspection.estimate(store._state), store.connection.aexecute)
+    topology = store.connection.topology
+    return entries * (len(topology.tags) if is_about and topology is not None else 1), is_about
+
+
 def count_former(store: RedisStore) -> int:
     """How many entries the indexes of the source hold; 0 without one."""
     source = store._state.source

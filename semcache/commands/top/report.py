@@ -134,7 +134,8 @@ def _state(shown: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    table.add_row("Redis", f"up, {redis['entries']:,} entries" if redis["up"] else Text("away", style="bold red"))
+    there = f"up, {'about ' if redis['is_about'] else ''}{redis['entries'] or 0:,} entries"
+    table.add_row("Redis", there if redis["up"] else Text("away", style="bold red"))
     threshold = quality["trust_threshold"]
     trusted = "nothing is trusted" if threshold is None else f"trusted from {threshold:g}"
     seen = sum(band["n"] for band in quality["bands"].values())

@@ -10,6 +10,7 @@ from fastapi.encoders import jsonable_encoder
 from semcache.causes import cause_of
 from semcache.errors import SemcacheError
 from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.redis.store import estimate
 from semcache.server.live.recorder import Recorder
 from semcache.server.live.remedies import remedy_of
 from semcache.server.live.ring import Window
@@ -53,14 +54,15 @@ class Parts:
         }
 
     async def redis(self) -> dict[str, Any]:
-        """Whether Redis answers now, how many entries it holds, and why it does not."""
+        """Whether Redis answers now, how many entries it holds (or ``is_about`` so many), and why it does not."""
         try:
             async with asyncio.timeout(_REDIS_PATIENCE_S):
-                entries = await self._pipeline.cache.async_store.count()
+                entries, is_about = await estimate(self._pipeline.cache.async_store)
         except (SemcacheError, TimeoutError) as error:
             cause = cause_of(error)
-            return {"up": False, "entries": None, "error": cause, "remedy": remedy_of(cause, "CacheUnavailable")}
-        return {"up": True, "entries": entries, "error": None, "remedy": None}
+            remedy = remedy_of(cause, "CacheUnavailable")
+            return {"up": False, "entries": None, "is_about": False, "error": cause, "remedy": remedy}
+        return {"up": True, "entries": entries, "is_about": is_about, "error": None, "remedy": None}
 
     def sample_queue(self) -> None:
         """Record how many pairs wait."""

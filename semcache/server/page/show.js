@@ -202,10 +202,10 @@ function showLadder({ rerankers, breaker_changes: changes, now }) {
   });
 }
 
-function showRedis({ up, entries, error }, about, totals) {
+function showRedis({ up, entries, is_about, error }, about, totals) {
   const kept = about.ttl_s === null ? "which stay until Redis evicts them" : `each kept for ${span(about.ttl_s)}`;
   const outages = `${count(totals.outages)} outage${totals.outages === 1 ? "" : "s"} since the start.`;
-  byId("redis").textContent = `${up ? `Up, with ${count(entries)} entries, ${kept}` : `Away: ${error}`}. ${outages}`;
+  byId("redis").textContent = `${up ? `Up, with ${is_about ? "about " : ""}${count(entries)} entries, ${kept}` : `Away: ${error}`}. ${outages}`;
 }
 
 function showLog({ happened, errors, now }) {

@@ -10,7 +10,7 @@ from semcache.server.live.health import wrong_with
 def shown(**changed: Any) -> dict[str, Any]:
     """The figures of a server that is well, but for what is changed."""
     well: dict[str, Any] = {
-        "redis": {"up": True, "entries": 1, "error": None, "remedy": None},
+        "redis": {"up": True, "entries": 1, "is_about": False, "error": None, "remedy": None},
         "rerankers": [{"reranker": "model", "states": {"closed": 2}, "reason": None, "cause": None}],
         "processes": [{"process": 1}, {"process": 2}],
         "totals": {"degraded": False},
@@ -26,7 +26,7 @@ def breaker(**states: int) -> list[dict[str, Any]]:
     return [{"reranker": "model", "states": named, "reason": "slow", "cause": "p95 3 s"}]
 
 
-AWAY = {"up": False, "entries": None, "error": "refused", "remedy": "look"}
+AWAY = {"up": False, "entries": None, "is_about": False, "error": "refused", "remedy": "look"}
 
 
 def test_all_may_be_well() -> None:

@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_stats(client: Client) -> None:
     for name in ("requests", "by_status", "pairs_asked", "pairs_reused", "cache_hits", "outages"):
         assert shown["totals"][name] == stats["cache"][name]
     assert sum(shown["window"]["by_status"]["exact"]) == stats["cache"]["by_status"]["exact"] == 2
-    assert shown["redis"] == {"up": True, "entries": 1, "error": None, "remedy": None}
+    assert shown["redis"] == {"up": True, "entries": 1, "is_about": False, "error": None, "remedy": None}
     assert shown["about"]["reranker"] == "counting"
     assert [process["process"] for process in shown["processes"]] == [stats["process"]]
 
