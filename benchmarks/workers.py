@@ -109,9 +109,9 @@ def _hot(crew: Crew, url: str, rounds: int, *, is_service: bool) -> Iterator[dic
         asked: list[list[Asked]] = []
         last: list[float] = []
         for number in range(rounds):
-            # One word is another for the embedder: no query is near the one before.
+            # A word of its own: no query is near another, or their scores would be verified in several rounds.
             began = perf_counter()
-            asked.append(crew.do(ask, [(setup, f"{number:b} hot query")] * WORKERS))
+            asked.append(crew.do(ask, [(setup, f"hot{number:b}")] * WORKERS))
             last.append(perf_counter() - began)
         crew.do(stop, [(setup,)] * WORKERS)
         computations = np.array([sum(one.calls for one in of_round) for of_round in asked])
