@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -109,28 +110,38 @@ def _series(slots: Iterable[Mapping[str, Any]], window: Window, now: float) -> d
             by_start[slot["at"]].append(slot)
     columns = list(by_start.values())
     requests = [_requests(column) for column in columns]
-    before = [columns[max(0, end - window.smooth) : end] for end in range(1, len(columns) + 1)]
     return {
         "at": starts,
         "by_status": {status.value: [column[status.value] for column in requests] for status in Status},
         **{
             name: [sum(slot[name] for slot in column) for column in columns] for name in ("asked", "avoided", "waiting")
         },
-        **_curves(before),
+        **_curves(columns, window.smooth),
     }
 
 
-def _curves(before: Sequence[Sequence[Sequence[Mapping[str, Any]]]]) -> dict[str, list[float | None]]:
-    """Quantiles of latencies, and the median drift, of the slots of each point."""
+def _curves(columns: Sequence[Sequence[Mapping[str, Any]]], smooth: int) -> dict[str, list[float | None]]:
+    """Quantiles of latencies, and the median drift: each point is of the ``smooth`` columns that end there."""
+    # Once for each column, and not for each point that it is a part of: requests of this process wait meanwhile.
+    latencies = [_added(column) for column in columns]
+    drifts = [[drift for slot in column for drift in slot["drifts"]] for column in columns]
     curves: dict[str, list[float | None]] = {name: [] for name in (*_SHARES, "drift")}
-    for columns in before:
-        slots = [slot for column in columns for slot in column]
-        latencies = _all(slots)
+    for end in range(1, len(columns) + 1):
+        points = slice(max(0, end - smooth), end)
+        seen = list(chain.from_iterable(latencies[points]))
         for name, share in _SHARES.items():
-            curves[name].append(quantile_s(latencies, share))
-        drifts = [drift for slot in slots for drift in slot["drifts"]]
-        curves["drift"].append(median(drifts) if drifts else None)
+            curves[name].append(quantile_s(seen, share))
+        drifted = list(chain.from_iterable(drifts[points]))
+        curves["drift"].append(median(drifted) if drifted else None)
     return curves
+
+
+def _added(slots: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """A histogram of the latencies of all of them."""
+    counts: Counter[int] = Counter()
+    for bucket, count in _all(slots):
+        counts[bucket] += count
+    return list(counts.items())
 
 
 def _requests(slots: Iterable[Mapping[str, Any]]) -> Counter[str]:
