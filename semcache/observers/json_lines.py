@@ -35,7 +35,8 @@ class JsonFormatter(logging.Formatter):
                 values[name.removeprefix(_PREFIX)] = _plain(value)
         if record.exc_info:
             values["exception"] = self.formatException(record.exc_info)
-        return json.dumps(values, ensure_ascii=False, default=str)
+        # Half of a surrogate pair, which names of tenants and files may have, is no UTF-8; escaped it is JSON.
+        return json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

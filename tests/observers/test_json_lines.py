@@ -62,6 +62,11 @@ def test_what_is_not_finite_is_a_text(lines: Lines, logger: logging.Logger) -> N
     assert json.loads(lines.lines[0], parse_constant=refused)["new"] == "inf"
 
 
+def test_half_of_a_surrogate_pair_can_be_written(lines: Lines, logger: logging.Logger) -> None:
+    logger.warning("of tenant %s", "café \ud800")
+    assert json.loads(lines.lines[0].encode())["message"] == "of tenant café \ud800"
+
+
 def test_other_records_and_exceptions_are_written_too(lines: Lines, logger: logging.Logger) -> None:
     OutageLog(logger=logger)(CacheUnavailable("Redis at h:1 is away"))
     try:

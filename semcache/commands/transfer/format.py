@@ -9,7 +9,6 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any, Self
 
 from semcache.entries.checks import Damaged
@@ -20,6 +19,8 @@ from semcache.redis.transfer import RawEntry
 VERSION = 1
 _MARK = "semcache export"
 _BINARY = {"embedding": b"embedding", "cues": b"cues", "check": b"check"}
+_LONGEST_S = 1e12
+"""Redis counts in milliseconds, and refuses those that have no room in 64 bits."""
 _ID = re.compile(r"[\w-]{22}")
 _TAG = re.compile(r"(?:[0-9a-f]{16})?")
 
@@ -89,9 +90,10 @@ def entry_of(line: str, where: str, now: float) -> RawEntry | None:
         name, tag, ends = content["id"], content["tenant"], content["expires_at"]
         if not _ID.fullmatch(name) or not _TAG.fullmatch(tag):
             raise ValueError("no id or tenant")
-        left_ms = None if ends is None else round(1000 * (float(ends) - now))
-        if ends is not None and not isfinite(float(ends)):
+        left_s = 0.0 if ends is None else float(ends) - now
+        if not abs(left_s) < _LONGEST_S:
             raise ValueError("no time")
+        left_ms = None if ends is None else round(1000 * left_s)
         values: dict[bytes, bytes] = {}
         if "embedding" in content:
             values = {key: b64decode(content[each], validate=True) for each, key in _BINARY.items() if each in content}

@@ -274,6 +274,10 @@ def changed(number: int, old: str, new: str) -> Damage:
         (changed(0, '"semcache export": 1', '"semcache export": 2'), "another release"),
         (changed(0, '"dims": 64', '"dims": "64"'), "the header is damaged"),
         (changed(1, '"id": "', '"id": "x'), "line 2: this is no whole entry"),
+        *(
+            (changed(1, '"expires_at": ', f'"expires_at": {end}, "was": '), "line 2: this is no whole entry")
+            for end in ("1e300", "-Infinity", "NaN")
+        ),
         (changed(1, '"tenant": ""', '"tenant": "0123456789abcdef"'), "line 2: this entry cannot be used (check)"),
     ],
 )
