@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
-from weakref import WeakKeyDictionary, ref
 
 from semcache.embedders.queries import QueryEmbedder
 from semcache.errors import ConfigurationError
-from semcache.events import CacheRecovered, CacheUnavailable, Event
+from semcache.events import Event
 from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
@@ -16,6 +14,7 @@ from semcache.migration.migrator import Migrator
 from semcache.migration.refiller import Refiller
 from semcache.migration.serving import ServedMigration
 from semcache.observers import notify
+from semcache.observers.users import Users
 from semcache.protocols import Embedder, FloatArray, Observer
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.layout import LayoutOptions, options_of
@@ -39,13 +38,6 @@ _MOST_WRITES = 64
 """What requests left to be stored after their answers. They come from a moment of slowness: soon Redis is quick again,
 or left alone, and what waits is refused."""
 _CLOSING_S = 5.0
-
-
-class _Scope(Protocol):
-    """Whose scores a user reads and writes at the moment."""
-
-    reranker: str
-    listwise: bool
 
 
 class Backend:
@@ -77,14 +69,11 @@ class Backend:
         self.ttl_s = ttl_s
         self.reuse_knobs = reuse_knobs
         self._restricted: dict[str, FlowPolicy] = {}
-        self._outage: CacheUnavailable | None = None
         # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
-        # Both are weak: applications build rerankers per request, or caches for one reranker, and drop them unclosed.
-        self._owner: ref[object] | None = None
-        self._users: WeakKeyDictionary[object, tuple[_Scope, Observer]] = WeakKeyDictionary()
+        self.users: Users = Users()
         # By name of a reranker; None where several rerankers of one name have scopes of their own.
         self._scopes: dict[str, str | None] = {}
         self.variants: VariantStore = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
@@ -192,59 +181,13 @@ class Backend:
             self._restricted[reranker] = change(before)
         return before
 
-    def join(self, user: object, scope: _Scope, counters: Observer) -> None:
-        """Keep the backend open for ``user``, and tell ``counters`` about events of its scope, until it leaves.
-
-        A user that is dropped without leaving is forgotten, and its counters with it.
-        """
-        with self._lock:
-            self._users[user] = scope, counters
-        # Most pipelines are made after their cache, which has seen by then whether Redis answers.
-        if self._outage is not None:
-            notify([counters], self._outage)
-
-    def leave(self, user: object) -> bool:
-        """Forget a user. Returns True if it was the last and no owner is left, so that the backend may be closed.
-
-        A cache that was made for one reranker and is held nowhere else has no owner left, and is closed with that.
-        """
-        with self._lock:
-            self._users.pop(user, None)
-            owner = None if self._owner is None else self._owner()
-            return not self._users and (owner is None or owner is user)
-
-    def only_scope(self) -> _Scope | None:
-        """The scope of the reranker that uses this backend; None without one, and where several do."""
-        with self._lock:
-            scopes = {(scope.reranker, scope.listwise): scope for scope, _ in self._users.values()}
-        return next(iter(scopes.values())) if len(scopes) == 1 else None
-
-    def belong_to(self, owner: object) -> None:
-        """Keep the backend open until ``owner`` closes or leaves it, or is dropped."""
-        self._owner = ref(owner)
-
     def on_event(self, event: Event) -> None:
         """Tell the observers of the backend."""
         notify(self.observers, event)
 
-    def on_connection_event(self, event: Event, /) -> None:
-        """Tell the counters of every user, whose connection it is."""
-        if isinstance(event, CacheUnavailable | CacheRecovered):
-            self._outage = event if isinstance(event, CacheUnavailable) else None
-        with self._lock:
-            counters = [counters for _, counters in self._users.values()]
-        notify(counters, event)
-
     def _on_store_event(self, reranker: str, listwise: bool, event: Event) -> None:
         self.on_event(event)
-        # A store serves all rerankers of one name and cannot say which of them made it skip an expired neighbour.
-        with self._lock:
-            counters = [
-                counters
-                for used, counters in self._users.values()
-                if (used.reranker, used.listwise) == (reranker, listwise)
-            ]
-        notify(counters, event)
+        self.users.tell(reranker, listwise, event)
 
     def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """Unit vectors of texts, one row each; see ``QueryEmbedder.embed``."""
@@ -281,13 +224,13 @@ class Backend:
         """Close the connection, and the embedded server if this was its last user."""
         self._end_work()
         # A request after this opens the connection anew, which is then closed with the last user.
-        self._owner = None
+        self.users.disown()
         self.connection.close()
 
     async def aclose(self) -> None:
         """``close`` for the running event loop's connections too."""
         await in_own_thread(self._end_work, "semcache-close")
-        self._owner = None
+        self.users.disown()
         await self.connection.aclose()
 
     def _end_work(self) -> None:

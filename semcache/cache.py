@@ -18,8 +18,9 @@ from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
-from semcache.flow.calls import Calls, ScoreDocuments
+from semcache.flow.calls import Calls
 from semcache.flow.former import FormerEmbedding
+from semcache.flow.functions import ScoreDocuments
 from semcache.flow.outcome import Lookup, in_order_of, lookup
 from semcache.flow.policy import FlowPolicy, PrunePolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
@@ -116,8 +117,8 @@ class RedisSemanticCache:
                 former,
                 settings.migration,
             )
-            relay.later = WeakMethod(self.backend.on_connection_event)
-            self.backend.belong_to(self)
+            relay.later = WeakMethod(self.backend.users.on_connection_event)
+            self.backend.users.belong_to(self)
             self._owns_backend = True
             self._serve(reranker, listwise=False)
             self.store.check()
@@ -449,7 +450,7 @@ class RedisSemanticCache:
 
     def _scored(self) -> Self | None:
         """This cache with the scope of the one reranker over it; None where there is none, or several."""
-        scope = self.backend.only_scope()
+        scope = self.backend.users.only_scope()
         return None if scope is None else self.of(scope.reranker, listwise=scope.listwise, observers=self._observers)
 
     def _results(self) -> Self:

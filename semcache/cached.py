@@ -115,7 +115,7 @@ class CachedReranker:
         )
         self.identity: Identity = _identity_of(self.ladder, self.cache, reranker)
         self.identity.start()
-        backend.join(self, self.cache, self.counters)
+        backend.users.join(self, self.cache, self.counters)
         identified = IdentifiedLadder(self.ladder, self.identity)
         self._calls, self._async_calls = _calls_of(self.cache, identified, cascade)
         self._lease_s = _lease_s(backend.knobs.lease_s, self.ladder)
@@ -419,7 +419,7 @@ class CachedReranker:
             background.close(countdown.left_s(_BACKGROUND_S))
         closing: Callable[..., None] = getattr(self.ladder, "close", lambda *_: None)
         closing(*_left(timeout_s, countdown))
-        if self.cache.backend.leave(self):
+        if self.cache.backend.users.leave(self):
             self.cache.backend.close()
 
     async def aclose(self, timeout_s: float | None = None) -> None:
@@ -431,7 +431,7 @@ class CachedReranker:
         closing: Callable[..., Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
         if closing is not None:
             await closing(*_left(timeout_s, countdown))
-        if self.cache.backend.leave(self):
+        if self.cache.backend.users.leave(self):
             await self.cache.backend.aclose()
 
     def __enter__(self) -> Self:

@@ -127,7 +127,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             observers=observers,
             eager=eager,
         )
-        cache.backend.belong_to(self)
+        cache.backend.users.belong_to(self)
         try:
             super().__init__(self._degradable, cache, text=text, counters=counters, repair=batching.repair, eager=eager)
         except BaseException:  # also an interrupt: an embedded server would run on

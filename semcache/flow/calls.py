@@ -1,23 +1,23 @@
 """Says which call performs which step of a flow, and answers a cache step that fails as if nothing were known."""
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from semcache.causes import cause_of
 from semcache.errors import DeadlineExceededError, InvalidInputError, QueueFullError, StoreLeftAloneError
 from semcache.events import CacheFailed, Event, RungFailed, TrustRefused
 from semcache.flow.former import FormerEmbedding, embedding_time
+from semcache.flow.functions import EmbedTexts, FindNear, ScoreDocuments
 from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
     AwaitScores,
     Embed,
     EndLease,
     FindNeighbours,
-    Lease,
     ReadDocumentVectors,
     ReadExact,
     ReadVector,
@@ -45,35 +45,6 @@ _CHEAP_SHARE = 0.2
 
 
 _NO_FORMER = FormerEmbedding()
-
-
-class EmbedTexts(Protocol):
-    """``embed`` of a backend, or its ``aembed``. ``timeout_s`` is only passed for requests with a deadline."""
-
-    def __call__(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray | Awaitable[FloatArray]: ...
-
-
-class ScoreDocuments(Protocol):
-    """``score`` of a ladder, or its ``ascore``."""
-
-    def __call__(
-        self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
-    ) -> Scored | Awaitable[Scored]: ...
-
-
-class FindNear(Protocol):
-    """``find_near`` of a store; of one for event loops it is awaited."""
-
-    def __call__(
-        self,
-        tenant: str,
-        vectors: Sequence[FloatArray],
-        k: int,
-        min_similarity: float,
-        documents: Sequence[Sequence[bytes]],
-        lease: Lease | None = None,
-        former: FloatArray | None = None,
-    ) -> Any: ...
 
 
 @dataclass(slots=True)

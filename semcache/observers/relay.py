@@ -14,7 +14,7 @@ class Relay:
     Example:
         >>> relay = Relay(observers)
         >>> backend = Backend(RedisConnection(url, on_event=relay))
-        >>> relay.later = WeakMethod(backend.on_connection_event)
+        >>> relay.later = WeakMethod(backend.users.on_connection_event)
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
