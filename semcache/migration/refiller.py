@@ -1,5 +1,6 @@
 """Fills indexes in the background, at a pace that leaves the server to requests."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -8,7 +9,16 @@ from semcache.events import CacheFailed, Event, IndexRefilled
 from semcache.migration.carrier import in_groups
 from semcache.migration.pace import Pace
 from semcache.redis.keys import KeyFamily
-from semcache.redis.refilling import begin_refill, end_refill, leave_refill, refill, unfilled_keys
+from semcache.redis.migration_state import new_token
+from semcache.redis.refilling import (
+    LEASE_MS,
+    begin_refill,
+    end_refill,
+    keep_refilling,
+    leave_refill,
+    refill,
+    unfilled_keys,
+)
 from semcache.redis.store import RedisStore, keys_of, perform
 from semcache.runtime.background import Background
 
@@ -16,6 +26,7 @@ _MOST_WAITING = 16
 _AT_ONCE = 1
 """Inserting a vector takes the server 0.3 to 1 ms (benchmarks/results/recall.md), in which it serves no one else. A
 request then waits for one of them at most."""
+_RENEWED_AFTER_S = LEASE_MS / 1000 / 6
 
 
 class Refiller:
@@ -35,31 +46,38 @@ class Refiller:
         families = [family for family, _ in keys_of(store).families(None) if family.index == index]
         try:
             for family in families:
-                if (created_s := perform(store, begin_refill, family)) is not None:
-                    self._fill_one(store, family, created_s)
+                self._fill_one(store, family)
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; it becomes an event
             self._on_event(CacheFailed("Refill", cause_of(error)))
 
-    def _fill_one(self, store: RedisStore, family: KeyFamily, created_s: float) -> None:
+    def _fill_one(self, store: RedisStore, family: KeyFamily) -> None:
+        turn = _Turn(store, family)
+        created_s = turn.begin()
+        if created_s is None:
+            return
         try:
-            self._fill_all(store, family, created_s)
+            filled = self._fill_all(store, family, created_s, turn)
+            if filled is not None:
+                perform(store, end_refill, family, created_s)
         finally:  # after an error or a close, too, so that the next one need not wait until the lease expires
-            perform(store, leave_refill, family)
+            turn.end()
+        if filled:
+            self._on_event(IndexRefilled(family.index, filled))
 
-    def _fill_all(self, store: RedisStore, family: KeyFamily, created_s: float) -> None:
+    def _fill_all(self, store: RedisStore, family: KeyFamily, created_s: float, turn: "_Turn") -> int | None:
+        """How many entries were put in; None where another process is to go on."""
         filled = 0
         cursor: int | None = 0
         while cursor is not None:
-            if self._work.is_closed:  # also where no page has keys of this index, as beside other applications
-                return
+            # For each page as well, since most have no keys of this index where others share the server.
+            if self._work.is_closed or not turn.goes_on():
+                return None
             cursor, keys = self._pace.call(partial(perform, store, unfilled_keys, family, cursor))
             for group in in_groups(keys, _AT_ONCE):
-                if self._work.is_closed:  # another process goes on
-                    return
+                if self._work.is_closed or not turn.goes_on():
+                    return None
                 filled += self._pace.call(partial(perform, store, refill, group, created_s))
-        perform(store, end_refill, family, created_s)
-        if filled:
-            self._on_event(IndexRefilled(family.index, filled))
+        return filled
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until all is filled. Returns False if that takes longer than ``timeout_s`` seconds."""
@@ -71,3 +89,30 @@ class Refiller:
 
     def __repr__(self) -> str:
         return f"<Refiller {self._work!r}>"
+
+
+class _Turn:
+    """The lease of one process on the filling of an index."""
+
+    def __init__(self, store: RedisStore, family: KeyFamily) -> None:
+        self._store = store
+        self._family = family
+        self._token = new_token().encode()
+        self._renewed_at = 0.0
+
+    def begin(self) -> float | None:
+        """When the index was created; None where another process fills it, or it is full."""
+        self._renewed_at = time.monotonic()
+        return perform(self._store, begin_refill, self._family, self._token)
+
+    def goes_on(self) -> bool:
+        """Whether this process still has the lease, which is renewed in time; False if it stood still for too long."""
+        now = time.monotonic()
+        if now - self._renewed_at <= _RENEWED_AFTER_S:
+            return True
+        self._renewed_at = now
+        return perform(self._store, keep_refilling, self._family, self._token)
+
+    def end(self) -> None:
+        """Leave what is still to be done to another process."""
+        perform(self._store, leave_refill, self._family, self._token)

@@ -27,7 +27,8 @@ class Filling:
 MANY_KEYS = 10_000
 """Keys of the server from which it does not go through them itself. So many take it some 30 ms. To put 50,000 entries
 into an index as fast as it can takes it a minute or two, in which it answers others late."""
-_LEASE_MS = 60_000
+LEASE_MS = 60_000
+"""How long a process that died keeps others from an index. One that lives says so several times in that time."""
 _CLOCKS_S = 60.0
 """How far clocks of writers may be apart. An entry that is in the index already is put in once more, at no harm."""
 
@@ -55,20 +56,26 @@ def since(value: object) -> float | None:
     return seconds if seconds is not None and isfinite(seconds) else None
 
 
-def begin_refill(state: StoreState, family: KeyFamily) -> Operation[float | None]:
+def begin_refill(state: StoreState, family: KeyFamily, token: bytes) -> Operation[float | None]:
     """Become the process that fills an index, and when that was created; None where another one is, or it is full."""
     (mark,) = yield (("GET", family.unfilled),)
     created_s = since(state.value(mark))
     if created_s is None:
         return None
-    (lease,) = yield (("SET", family.unfilled + b"l", b"1", "NX", "PX", _LEASE_MS),)
+    (lease,) = yield (("SET", _lease(family), token, "NX", "PX", LEASE_MS),)
     return None if state.value(lease) is None else created_s
+
+
+def keep_refilling(state: StoreState, family: KeyFamily, token: bytes) -> Operation[bool]:
+    """Stay the process that fills an index; False where another one is by now."""
+    (held,) = yield from run_script(
+        state.where, "lease", [script("lease").by_digest((_lease(family),), token, LEASE_MS)]
+    )
+    return bool(held == 1)
 
 
 def unfilled_keys(state: StoreState, family: KeyFamily, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
     """A page of the keys that belong into an index, and the cursor of the next page, None after the last."""
-    (reply,) = yield (("SET", family.unfilled + b"l", b"1", "PX", _LEASE_MS),)
-    state.value(reply)
     return (yield from scan(state, family.vectors, cursor))
 
 
@@ -85,7 +92,10 @@ def end_refill(state: StoreState, family: KeyFamily, created_s: float) -> Operat
     yield from run_script(state.where, "end_lease", [call])
 
 
-def leave_refill(state: StoreState, family: KeyFamily) -> Operation[None]:
+def leave_refill(state: StoreState, family: KeyFamily, token: bytes) -> Operation[None]:
     """Let another process fill the index, where it is not full."""
-    (reply,) = yield (("UNLINK", family.unfilled + b"l"),)
-    state.value(reply)
+    yield from run_script(state.where, "end_lease", [script("end_lease").by_digest((_lease(family),), token)])
+
+
+def _lease(family: KeyFamily) -> bytes:
+    return family.unfilled + b"l"

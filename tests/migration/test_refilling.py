@@ -9,6 +9,9 @@ import redis
 
 from semcache.events import CacheFailed, Event, IndexCreated, IndexRefilled
 from semcache.migration.refiller import Refiller
+from semcache.redis.keys import KeyFamily
+from semcache.redis.operation import Operation, StoreState
+from semcache.redis.refilling import unfilled_keys
 from semcache.redis.store import RedisStore, keys_of
 from tests.fakes import WordEmbedder
 from tests.migration.conftest import DOCUMENTS, reranker_of
@@ -41,6 +44,16 @@ def found(store: RedisStore, tenant: str = "") -> int:
     """How many queries are found by their vectors."""
     rows = WordEmbedder().embed(QUERIES)
     return sum(bool(store.find_neighbours(tenant, row, 1, 0.99)) for row in np.asarray(rows))
+
+
+def taken_over(client: redis.Redis, lease: bytes) -> Any:
+    """``unfilled_keys`` while which another process takes the lease."""
+
+    def page(state: StoreState, family: KeyFamily, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
+        client.set(lease, b"another")
+        return (yield from unfilled_keys(state, family, cursor))
+
+    return page
 
 
 def drained(reranker: Any) -> bool:
@@ -125,21 +138,38 @@ class TestManyKeys:
     def test_one_that_vanishes_again_meanwhile_is_filled_again(
         self, redis_url: str, namespace: str, client: redis.Redis
     ) -> None:
-        from semcache.redis.refilling import begin_refill, end_refill, leave_refill
+        from semcache.redis.refilling import begin_refill, end_refill, keep_refilling, leave_refill
         from semcache.redis.store import perform
 
         with filled(redis_url, namespace) as reranker:
             store, family = reranker.cache.store, keys_of(reranker.cache.store).plain
             client.set(family.unfilled, b"1000.25")
-            assert perform(store, begin_refill, family) == 1000.25
-            assert perform(store, begin_refill, family) is None
+            assert perform(store, begin_refill, family, b"one") == 1000.25
+            assert perform(store, begin_refill, family, b"other") is None
+            assert perform(store, keep_refilling, family, b"one")
+            assert not perform(store, keep_refilling, family, b"other")
             client.set(family.unfilled, b"2000.5")  # created once more, by whichever process
             perform(store, end_refill, family, 1000.25)
-            perform(store, leave_refill, family)
-            assert perform(store, begin_refill, family) == 2000.5
+            perform(store, leave_refill, family, b"other")
+            assert perform(store, begin_refill, family, b"other") is None
+            perform(store, leave_refill, family, b"one")
+            assert perform(store, begin_refill, family, b"other") == 2000.5
             perform(store, end_refill, family, 2000.5)
-            perform(store, leave_refill, family)
-            assert perform(store, begin_refill, family) is None
+            perform(store, leave_refill, family, b"other")
+            assert perform(store, begin_refill, family, b"one") is None
+
+    def test_one_that_stood_still_leaves_it_to_the_one_that_took_its_place(
+        self, redis_url: str, namespace: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("semcache.migration.refiller._RENEWED_AFTER_S", -1)
+        with filled(redis_url, namespace) as reranker:
+            family = keys_of(reranker.cache.store).plain
+            replaced = Refiller(1, lambda event: None)
+            monkeypatch.setattr("semcache.migration.refiller.unfilled_keys", taken_over(client, family.unfilled + b"l"))
+            client.set(family.unfilled, b"1000.25")
+            replaced.submit(reranker.cache.store, family.index)
+            assert replaced.drain(5)
+            assert client.get(family.unfilled + b"l") == b"another" and client.exists(family.unfilled)
 
     def test_an_index_of_a_scope_that_was_left_is_nothing_to_fill(self, redis_url: str, namespace: str) -> None:
         with filled(redis_url, namespace) as reranker:
