@@ -30,8 +30,9 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve until SIGTERM or Ctrl-C, then answer what is under way.
 
     Several workers read their settings from environment and YAML themselves. Raises ConfigurationError when these
-    cannot be used, before a process is started.
+    cannot be used or nothing can listen there, before a process is started.
     """
+    _check_address(host, port)
     shutdown_s = int(settings.server.shutdown_s)
     log_to_stderr()
     if workers == 1:
@@ -60,6 +61,20 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             access_log=False,
             server_header=False,
         )
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise ConfigurationError unless this process can listen there: uvicorn loads all models before it tries."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+            # As uvicorn does it: connections of a server that has just ended are not in the way.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"nothing can listen on port {port} of {host} ({error.strerror}); name others by --port and --host, or in "
+            "server.port and server.host"
+        ) from error
 
 
 def from_environment() -> FastAPI:
