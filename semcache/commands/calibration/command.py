@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from semcache.commands.calibration.run import CalibrationOptions
     from semcache.settings import Settings
 
-_LOG = 'File with one request per line, in the order of asking: {"query": "...", "documents": ["...", ...]}.'
+_LOG = (
+    'File with one request per line, in the order of asking: {"query": "...", "documents": ["...", ...]}; - for stdin.'
+)
 _FROM_CACHE = "Use the entries of the running cache instead of a log. No model is called."
 _BUDGET = "Acceptable mean loss of a reused answer, as a share of its nDCG."
 _MAX_PAIRS = "Largest number of pairs to score. Two cores score about 40 per second."

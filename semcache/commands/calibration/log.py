@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from semcache.commands.whole_file import opened
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import check_query, texts_of
 
@@ -22,7 +23,7 @@ class Logged:
     def of_line(cls, line: bytes, where: str) -> Self:
         """Read a line of a log. ``where`` names the line in the error that a wrong one raises."""
         try:
-            content = json.loads(line.decode("utf-8"))
+            content = json.loads(line.decode("utf-8-sig"))
         # The order matters: an error of decoding is a ValueError too.
         except UnicodeDecodeError as error:
             raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
@@ -46,17 +47,15 @@ class Logged:
 
 
 def read_log(path: Path) -> list[Logged]:
-    """All requests, in the order of the file. Blank lines are skipped.
+    """All requests, in the order of the file, or of stdin (``-``). Blank lines are skipped.
 
     Raises InvalidInputError with the number of the first line that cannot be used, what is wrong and what to do.
     """
     # Bytes, split at newlines only: a text may hold other characters that str.splitlines takes for line ends, and
     # decoding line by line names the line that is not UTF-8.
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InvalidInputError(f"cannot read {path}: {error.strerror}; name a file of JSON lines") from error
-    requests = [Logged.of_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    with opened(path) as lines:
+        numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    requests = [Logged.of_line(line, f"{path}, line {number}") for number, line in numbered]
     if not requests:
         raise InvalidInputError(f"{path} holds no request; {_REMEDY}")
     return requests

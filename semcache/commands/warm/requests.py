@@ -43,7 +43,7 @@ def _of_json(lines: IO[bytes], name: str) -> Iterator[WarmRequest]:
             continue
         where = f"{name}, line {number}"
         # As semcache calibrate reads them, so that one file serves both.
-        logged = Logged.of_line(line.removeprefix(b"\xef\xbb\xbf"), where)
+        logged = Logged.of_line(line, where)
         tenant = json.loads(line.decode("utf-8-sig")).get("tenant")
         if not isinstance(tenant, str | None):
             raise InvalidInputError(f'{where}: "tenant" is {tenant!r:.60}; give a text, or leave it out')

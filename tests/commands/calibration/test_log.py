@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def read(tmp_path: Path) -> Read:
 def test_each_line_is_a_request_and_blank_lines_are_passed_over(read: Read) -> None:
     mapping = json.dumps({"query": "b", "documents": [{"text": "z"}, {"page_content": "z"}], "more": 1})
     assert read(f"{GOOD}\n\n{mapping}\r\n") == [Logged("a", ("x", "y")), Logged("b", ("z",))]
+
+
+def test_a_log_may_come_by_stdin_and_begin_with_a_mark_of_its_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(GOOD.encode("utf-8-sig"))))
+    assert read_log(Path("-")) == [Logged("a", ("x", "y"))]
 
 
 @pytest.mark.parametrize(
