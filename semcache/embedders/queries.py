@@ -18,21 +18,22 @@ rerankers have to answer (monitor.p95_threshold_s): so much of a deadline is the
 class QueryEmbedder:
     """An embedder as requests use it, from threads and from event loops.
 
-    ``verify`` is called after each answer, before anything is done with the vectors.
+    ``verify`` is called after each answer, before anything is done with the vectors. One that is only a help
+    (``is_spare``) is not waited for while it loads: requests go on without its vectors until it has answered once.
     """
 
-    def __init__(self, embedder: Embedder, verify: Callable[[], None]) -> None:
+    def __init__(self, embedder: Embedder, verify: Callable[[], None], *, is_spare: bool = False) -> None:
         self._embedder = embedder
         self._verify = verify
         # Of its own, since a hanging embedder would use up the event loop's executor, which others need.
         self._threads = ThreadPool(MOST_THREADS, "semcache-embed")
-        self._is_loaded = False
+        self._is_waited_for = not is_spare
 
     def embed(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatArray:
         """Unit vectors of texts, one row each. Raises DeadlineExceededError after ``timeout_s`` seconds.
 
-        Without a time, a single text has ``EMBEDDER_PATIENCE_S``, once the embedder has answered. A model that is still
-        loading goes on with it, so that a later call finds it loaded.
+        Without a time, a single text has ``EMBEDDER_PATIENCE_S``, once the embedder has answered, or if it is spare. A
+        model that is still loading goes on with it, so that a later call finds it loaded.
         """
         embed = partial(self._embed, texts)
         timeout_s = self._patience_s(texts, timeout_s)
@@ -53,7 +54,7 @@ class QueryEmbedder:
 
     def _patience_s(self, texts: Sequence[str], timeout_s: float | None) -> float | None:
         # Of many texts nothing is known of how long they may take, and a model may load for long.
-        is_limited = timeout_s is None and self._is_loaded and len(texts) == 1
+        is_limited = timeout_s is None and not self._is_waited_for and len(texts) == 1
         return EMBEDDER_PATIENCE_S if is_limited else timeout_s
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
@@ -62,7 +63,7 @@ class QueryEmbedder:
         check = unit_vectors if len(texts) == 1 else unit_rows
         name = self._embedder.name
         answer = called(partial(self._embedder.embed, texts), name, EmbedderError)
-        self._is_loaded = True
+        self._is_waited_for = False  # it is loaded now
         vectors = check(answer, texts, self._embedder.dims, name)
         # Before anything is looked for by these vectors, or stored with them.
         self._verify()

@@ -49,7 +49,7 @@ class ServedMigration:
         self._sources: list[tuple[Source, LayoutOptions]] = []
         self._carriers: list[TrafficCarrier] = []
         identity = Identity(EmbedderSubject(former), variants, on_event=on_event, on_moved=self._move)
-        self.queries: QueryEmbedder = QueryEmbedder(former, identity.verify)
+        self.queries: QueryEmbedder = QueryEmbedder(former, identity.verify, is_spare=True)
         if not self._shares_vectors:
             identity.start()
 

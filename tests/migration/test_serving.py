@@ -1,5 +1,8 @@
 """Requests while the entries of a former embedder are still in use."""
 
+import threading
+from collections.abc import Sequence
+
 import pytest
 
 from semcache.cache import RedisSemanticCache
@@ -7,6 +10,7 @@ from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError
 from semcache.events import CacheFailed, Event
 from semcache.flow.steps import Lease
+from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.store import keys_of
 from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
@@ -107,6 +111,22 @@ class TestNear:
         ) as present:
             assert present.rerank("four three two one", DOCUMENTS, 3).status is Status.FRESH
         assert former.texts == []
+
+    def test_a_former_embedder_that_still_loads_is_not_waited_for(
+        self, during: MakeReranker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("semcache.embedders.queries.EMBEDDER_PATIENCE_S", 0.05)
+        loaded, events = threading.Event(), list[Event]()
+
+        class Loading(WordEmbedder):
+            def embed(self, texts: Sequence[str]) -> FloatArray:
+                assert loaded.wait(20)
+                return super().embed(texts)
+
+        present = during(migrate_from=Loading(), observers=[events.append])
+        assert present.rerank(QUERY, DOCUMENTS, 3).status is Status.FRESH  # before it is loaded
+        assert [event.step for event in events if isinstance(event, CacheFailed)] == ["Migration"]
+        loaded.set()
 
     def test_a_former_embedder_that_fails_costs_its_own_hits_alone(
         self, before: MakeReranker, during: MakeReranker
