@@ -1,6 +1,7 @@
 """Scopes of rerankers that are known by their answers: found without asking them again."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,12 +65,17 @@ def test_its_entries_are_found_and_carried_without_asking_it(
     assert service.pairs == []
 
 
-def test_two_of_one_name_are_not_mistaken_for_each_other(configured: Settings, service: Service, cli: Cli) -> None:
+def test_two_of_one_name_are_not_mistaken_for_each_other(
+    configured: Settings, service: Service, cli: Cli, tmp_path: Path
+) -> None:
     remember(configured, Service())
     remember(configured, Service(0.2))
     scopes = [scope for scope in json.loads(cli("stats", "--json").stdout)["scopes"] if scope["entries"]]
     assert len({scope["reranker"] for scope in scopes}) == 2
     assert "2 services of the name service" in cli("inspect", QUERIES[0], code=3).stderr
+    exported, others = cli("export", str(tmp_path / "a")).stderr.splitlines()[-2:]
+    assert exported.startswith("3 entries of service~") and others.startswith("not in it: ")
+    assert {scope["reranker"] for scope in scopes} == set(re.findall(r"service~[\w-]+", f"{exported} {others}"))
 
 
 def test_one_that_was_never_seen_is_said(configured: Settings, service: Service, cli: Cli, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def export(
         raise InvalidInputError(f"{file} is there already; name another file, or pass --overwrite")
     settings = settings_for(redis_url, namespace)
     with connected(settings) as connection:
-        place = _place(Place.all_of(settings, connection))
+        place, *others = _places(Place.all_of(settings, connection))
         try:
             exported, left_out = _export(place, file, tenant)
         except KeyboardInterrupt:
@@ -50,14 +50,17 @@ def export(
             raise Exit(ExitCode.INTERRUPTED) from None
     rest = f"; {left_out:,} expired meanwhile or were damaged" if left_out else ""
     say(f"{entries(exported)} of {place.names.reranker} in namespace {place.namespace}{rest}")
+    if others:
+        names = "; ".join(f"{other.names.reranker}, queries by {other.names.embedder}" for other in others)
+        say(f"not in it: the entries of others of these names, which this namespace also has ({names})")
 
 
-def _place(places: "list[Place]") -> "Place":
-    """The first place that has entries; the first of all where none has."""
+def _places(places: "list[Place]") -> "list[Place]":
+    """The places that have entries; the first of all where none has."""
     from semcache.commands.transfer.source import pages
 
-    found = (place for place in places if next(pages(place, None, ()), None))
-    return next(found, places[0] if places else None) or _nothing()
+    found = [place for place in places if next(pages(place, None, ()), None)]
+    return found or places[:1] or [_nothing()]
 
 
 def _nothing() -> "Place":
