@@ -42,7 +42,7 @@ def operator_key(server: "Server") -> str | None:
 
 
 def ask(url: str, path: str, key: str | None, option: str, needed: Set[str]) -> dict[str, Any]:
-    """What the server at this url, which ``option`` named, tells at ``path``: an object with the ``needed`` names.
+    """The answer of the server at this url, which ``option`` named, at ``path``: an object with the ``needed`` names.
 
     Raises InvalidInputError for a url that no request can be sent to, RerankServiceError where no server of semcache
     answers, and ConfigurationError where it wants another key.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What is to be done; the value is what a user types."""
+    """The action to be taken; the value is what a user types."""
 
     STATUS = "status"
     OPEN = "open"

@@ -1,4 +1,4 @@
-"""What all commands have in common: how they end, and how ``--json`` is read."""
+"""Common to all commands: how they end, and how ``--json`` is read."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What is to be done; the value is what a user types."""
+    """The action to be taken; the value is what a user types."""
 
     STATUS = "status"
     RUN = "run"

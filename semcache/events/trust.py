@@ -40,7 +40,7 @@ class PruningChanged:
 
 @dataclass(frozen=True, slots=True)
 class PruningMeasured:
-    """What pruning saves and costs, from the requests of a scope that were scored whole; at most once a minute."""
+    """Savings and cost of pruning, from the requests of a scope that were scored whole; at most once a minute."""
 
     scope: str  # namespace/reranker
     confidence: float  # in spreads: the one in force, or that of the settings while nothing is skipped

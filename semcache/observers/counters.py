@@ -59,7 +59,7 @@ class Counters:
         """Those of the above without documents: there was nothing to find or to miss."""
         self._asked = self._reused = self._skipped = self._cheap = self._pruned_hits = 0
         self._call_costs: dict[str, tuple[float, float]] = {}
-        """What a call of each reranker takes, and each of its pairs, in seconds."""
+        """The seconds that a call of each reranker takes, and each of its pairs."""
         self._saved_s = 0.0
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()

@@ -195,7 +195,7 @@ class _Series:
 
 
 def _add_of(meter: "Meter", metric: Metric) -> Callable[..., None]:
-    """What records a value in a new instrument for this metric."""
+    """The function that records a value in a new instrument for this metric."""
     name = metric.name.removeprefix(PREFIX).removesuffix("_total")
     name = f"semcache.{name.removesuffix(f'_{metric.unit}') if metric.unit in ('seconds', 'ratio') else name}"
     unit = _UNITS.get(metric.unit, f"{{{metric.unit}}}")

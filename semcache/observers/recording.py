@@ -209,7 +209,7 @@ _RECORDS: Mapping[type, Record] = {
     Repaired: _adds(metrics.REPAIRED, "pairs"),
     RepairDropped: _counts(metrics.REPAIRS_DROPPED, "reason"),
 }
-"""What each kind of event changes."""
+"""The change that each kind of event makes."""
 
 
 def _versions() -> tuple[str, str, str]:

@@ -108,7 +108,7 @@ class SummaryLog:
 
 
 class _Counts:
-    """What was counted since a time of the clock."""
+    """The counts since a time of the clock."""
 
     def __init__(self, since: float) -> None:
         self.since = since

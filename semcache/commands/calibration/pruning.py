@@ -64,7 +64,7 @@ def pruned(
     texts: Mapping[bytes, str],
     prune: PrunePolicy = PrunePolicy(),  # noqa: B008 - a frozen value
 ) -> tuple[Pruned, ...]:
-    """What pruning would avoid and cost at each confidence, on all requests whose documents were all scored.
+    """Pairs that pruning would avoid, and its cost, by confidence, on all requests whose documents were all scored.
 
     A log has neither scores of the retriever nor vectors of documents; with them, more is avoided. Empty where there
     are too few requests to learn from.
@@ -107,7 +107,7 @@ class _Whole:
         return cls(case.query, known, np.array(true, dtype=float))
 
     def tried(self, surrogate: Surrogate, rule: ReusePolicy) -> Replayed:
-        """What pruning by this surrogate would have done."""
+        """The outcome that pruning by this surrogate would have had."""
         learned = expected(surrogate, self.features, None, rule.confidence)
         before = prior([b""] * len(self.scores), (), learned)
         return replay(before, self.scores, TOP_K, rule)

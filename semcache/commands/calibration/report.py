@@ -87,7 +87,7 @@ def _figures(
 
 
 def _pruned(found: Calibration) -> Iterator[RenderableType]:
-    """What pruning saves where nothing near is known."""
+    """The savings of pruning where nothing near is known."""
     chosen = None if found.prune is None else found.prune.threshold
     if found.pruned:
         title = "Pruned: nothing near is known, asked only about what may reach the top 10"

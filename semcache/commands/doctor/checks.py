@@ -52,7 +52,7 @@ def _settings(chosen: list[Settings], redis_url: str | None, namespace: str | No
 
 
 class _Checkup:
-    """What the checks of one set of settings have found so far, which later ones need."""
+    """Findings of the checks of one set of settings so far, which later ones need."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has seen, and the remedy, which is empty where nothing is to be done."""
+    """A check's finding, and the remedy, which is empty where nothing is to be done."""
 
     check: str
     verdict: Verdict

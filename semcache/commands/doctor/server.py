@@ -171,7 +171,7 @@ class Server:
 
 
 def memory_finding(info: Mapping[str, str], *, expires: bool) -> Finding:
-    """What INFO memory says of the limit. ``expires``: entries have a time to live.
+    """The finding about the limit, as INFO memory tells it. ``expires``: entries have a time to live.
 
     Example:
         >>> memory_finding({"maxmemory": "100", "used_memory": "50", "maxmemory_policy": "allkeys-lru"}, expires=True)
@@ -193,7 +193,7 @@ def memory_finding(info: Mapping[str, str], *, expires: bool) -> Finding:
 
 
 def clock_finding(apart_s: float) -> Finding:
-    """What it means that the server's clock is ``apart_s`` seconds before this machine's."""
+    """The finding about a server whose clock is ``apart_s`` seconds before this machine's."""
     if abs(apart_s) > _CLOCK_S:
         seen = f"the server's clock is {apart_s:+.1f} s off this machine's"
         return Finding("clock", Verdict.WARNING, seen, "let both follow a time server (NTP)")
@@ -201,7 +201,7 @@ def clock_finding(apart_s: float) -> Finding:
 
 
 def latency_finding(median_s: float, budget_s: float) -> Finding:
-    """What a median time of an answer means for requests that may wait ``budget_s`` seconds for all of them."""
+    """The finding about a median time of an answer, for requests that may wait ``budget_s`` seconds for all of them."""
     seen = (
         f"{median_s * 1000:.2f} ms, the median of {_PINGS}; a request may wait {budget_s * 1000:g} ms for all of them"
     )

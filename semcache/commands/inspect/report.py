@@ -1,4 +1,4 @@
-"""What decides about a query, as text for a terminal of 80 columns."""
+"""All that decides about a query, as text for a terminal of 80 columns."""
 
 from collections.abc import Iterator
 from math import floor

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What is in force. ``trust`` and ``reuse`` are similarities, None where none is enough; ``guard`` is its mode.
+    """Thresholds in force. ``trust`` and ``reuse`` are similarities, None where none is enough; ``guard`` is its mode.
 
     ``configured`` is the trust threshold of the settings, and ``reason`` why another one is in force.
     """
@@ -66,7 +66,7 @@ class EntryView:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request for the documents would get. ``asked`` of ``documents`` would go to the reranker at first."""
+    """The answer to a request for the documents. ``asked`` of ``documents`` would go to the reranker at first."""
 
     status: str
     why: str

@@ -15,7 +15,7 @@ from semcache.commands.stats.survey import Quality, ScopeView, Survey
 
 
 def report(found: Survey, server: Mapping[str, Any] | None = None) -> RenderableType:
-    """What a namespace holds, what was learned in it, and what a server says of itself."""
+    """All that a namespace holds, what was learned in it, and what a server says of itself."""
     parts: list[RenderableType] = [_head(found), *_scopes(found)]
     for scope in found.scopes:
         if scope.quality is not None:

@@ -21,7 +21,7 @@ from semcache.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was learned in one scope: what reuse cost by band of similarity, and what pruning would cost or costs.
+    """All that was learned in one scope: what reuse cost by band of similarity, and what pruning would cost or costs.
 
     ``trust_threshold`` is the similarity from which near queries are trusted now, None if none is; ``configured`` is
     that of the settings. ``confidence`` is that at which documents are skipped, None while none are.

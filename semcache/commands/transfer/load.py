@@ -143,7 +143,7 @@ class _Loader:
             raise InvalidInputError(f"{self.name}, line {number}: not UTF-8; export anew") from error
 
     def summary(self, *, is_check: bool) -> str:
-        """What was done, in a line."""
+        """The work that was done, in a line."""
         expired = f", {self.expired:,} have expired" if self.expired else ""
         if is_check:
             return f"{self.name} can be imported: {entries(self.entries)}{expired}"

@@ -55,7 +55,7 @@ class Place:
         return self.state.layout.keys.base.rpartition(":")[2]
 
     def header(self) -> Header:
-        """What is to be said of its entries."""
+        """The header of a file with its entries."""
         layout, names = self.state.layout, self.names
         return Header(
             self.namespace,

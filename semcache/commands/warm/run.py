@@ -29,7 +29,7 @@ _NEEDED = ("ReadExact", "Embed", "Remember")
 
 @dataclass(slots=True)
 class Done:
-    """What was done so far. ``known`` pairs were stored before; ``scored`` ones the reranker was asked about."""
+    """The work done so far. ``known`` pairs were stored before; ``scored`` ones the reranker was asked about."""
 
     requests: int = 0
     pairs: int = 0

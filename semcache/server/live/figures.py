@@ -12,7 +12,7 @@ from semcache.server.live.remedies import remedy_of
 from semcache.server.live.ring import NEAREST_EDGES, Window, quantile_s
 
 Part = Mapping[str, Any]
-"""What ``Parts.part`` gives, also after a way through JSON."""
+"""That which ``Parts.part`` gives, also after a way through JSON."""
 
 _SHARES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
 
@@ -65,7 +65,7 @@ def _observations(quality: Mapping[str, Any]) -> int:
 
 
 def _newest(parts: Sequence[Part], name: str, most: int = 60) -> list[dict[str, Any]]:
-    """What was remembered under this name, the newest first."""
+    """Everything that was remembered under this name, the newest first."""
     told = ({**event, "process": part["process"]} for part in parts for event in part.get(name, ()))
     return sorted(told, key=lambda event: event["at"], reverse=True)[:most]
 

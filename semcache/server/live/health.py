@@ -9,7 +9,7 @@ Level = Literal["bad", "warn"]
 
 
 def wrong_with(shown: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What is wrong, the worst first, each with ``level``, ``what``, ``more`` and ``remedy``; nothing if all is well.
+    """The faults, the worst first, each with ``level``, ``what``, ``more`` and ``remedy``; nothing if all is well.
 
     ``shown`` are the figures as ``LiveView`` gives them.
     """

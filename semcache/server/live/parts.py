@@ -1,4 +1,4 @@
-"""What one process of a server knows about its own requests, ready to be sent to another process."""
+"""Knowledge of one process of a server about its own requests, ready to be sent to another process."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ class Parts:
         self._started = time()
 
     async def part(self, window: Window) -> dict[str, Any]:
-        """What this process knows, ready for JSON."""
+        """Everything that this process knows, ready for JSON."""
         # In a thread: statistics of quality take some milliseconds, in which no request would be answered.
         return await asyncio.to_thread(self._part, window)
 

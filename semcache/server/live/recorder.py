@@ -88,7 +88,7 @@ class Recorder:
                 slot.waiting = max(slot.waiting, pairs)
 
     def dump(self, window: Window) -> dict[str, Any]:
-        """What was recorded, ready for JSON: ``slots`` of the window; ``breakers`` and ``happened``, newest last."""
+        """All records, ready for JSON: ``slots`` of the window; ``breakers`` and ``happened``, newest last."""
         with self._lock:
             slots = self._rings[window.name].dump(self._clock())
         return {"slots": slots, "breakers": list(self._breakers), "happened": list(self._happened)}

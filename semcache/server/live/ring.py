@@ -53,11 +53,11 @@ class Window:
 WINDOWS: Mapping[str, Window] = {
     window.name: window for window in (Window("15m", 5, 180, 12), Window("24h", 480, 180, 2))
 }
-"""What may be asked for: the last quarter of an hour to watch a change, a day to see when something began."""
+"""Windows that may be asked for: the last quarter of an hour to watch a change, a day to see when something began."""
 
 
 class Slot:
-    """What happened between ``start`` and the next slot."""
+    """Everything that happened between ``start`` and the next slot."""
 
     __slots__ = ("asked", "avoided", "drifts", "nearest", "seconds", "start", "steps", "waiting")
 

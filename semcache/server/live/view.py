@@ -32,7 +32,7 @@ class LiveView:
         self._lock = asyncio.Lock()
 
     async def figures(self, window: Window) -> dict[str, Any]:
-        """What ``figures.figures`` gives, and what is known of the whole server.
+        """All that ``figures.figures`` gives, and what is known of the whole server.
 
         ``about`` says whose scores these are, ``redis`` whether it answers, ``silent`` how many workers did not tell,
         and ``wrong`` what is wrong with all that, see ``health``.
