@@ -173,7 +173,9 @@ def _quantiles(histogram: Sequence[Sequence[int]]) -> dict[str, Any]:
 def _rerankers(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each rung of the ladder, from best to cheapest, with the states of its breakers by number of processes."""
     rungs = []
-    for same in zip(*(stats["rungs"] for stats in told), strict=True):
+    # Of different lengths where a worker was started anew after the settings had changed.
+    for place in range(max(len(stats["rungs"]) for stats in told)):
+        same = [stats["rungs"][place] for stats in told if place < len(stats["rungs"])]
         # The breaker that is worst off says why.
         worst = min(same, key=lambda rung: rung["state"] == "closed")
         p95s = [rung["p95_s"] for rung in same if rung["p95_s"] is not None]

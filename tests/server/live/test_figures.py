@@ -130,6 +130,16 @@ def test_a_breaker_that_is_open_in_one_process_says_why() -> None:
     assert (rung["reason"], rung["p95_s"], rung["waiting_pairs"]) == ("slow", 0.5, 8)
 
 
+def test_a_worker_that_was_started_with_other_rungs_is_shown_with_the_rest() -> None:
+    first, second = part(1), part(2)
+    second["stats"]["reranker"]["rungs"].append({**second["stats"]["reranker"]["rungs"][0], "reranker": "cheaper"})
+    rungs = figures([first, second], WINDOW, 1000.0)["rerankers"]
+    assert [(rung["reranker"], rung["states"]) for rung in rungs] == [
+        ("model", {"closed": 2}),
+        ("cheaper", {"closed": 1}),
+    ]
+
+
 def test_what_happened_is_told_with_a_remedy_the_newest_first(clock: ScriptedClock, recorders: list[Recorder]) -> None:
     first, second = recorders
     first(CacheUnavailable("refused"))
