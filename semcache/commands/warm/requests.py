@@ -75,4 +75,5 @@ def _row(row: dict[str, Any], where: str) -> tuple[str, str | None, str]:
         check_query(row["query"])
     except InvalidInputError as error:
         raise InvalidInputError(f"{where}: {error}") from error
-    return row["query"], row.get("tenant"), row["document"]
+    # A cell that is empty names no tenant.
+    return row["query"], row.get("tenant") or None, row["document"]

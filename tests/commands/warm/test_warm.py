@@ -123,10 +123,10 @@ class TestReading:
     def test_rows_that_follow_each_other_are_a_request(self) -> None:
         found = self.read('query,document,tenant\nq,a,\nq,b,\nq,a,\nq,a,t\n"r, s","a\nb",t\nq,c,\n')
         assert found == [
-            WarmRequest("q", ("a", "b"), ""),
+            WarmRequest("q", ("a", "b")),  # a cell that is empty names no tenant
             WarmRequest("q", ("a",), "t"),
             WarmRequest("r, s", ("a\nb",), "t"),
-            WarmRequest("q", ("c",), ""),
+            WarmRequest("q", ("c",)),
         ]
 
     def test_a_byte_order_mark_is_no_part_of_it(self) -> None:
