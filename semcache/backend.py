@@ -80,8 +80,10 @@ class Backend:
         self.settled: SettledScopes = SettledScopes()
         self.embedder_name: str = embedder.name
         embedders = VariantStore(connection, knobs.namespace, "embedder", ttl_s)
-        identity = Identity(EmbedderSubject(embedder), embedders, on_event=self.on_event, on_moved=self._move_embedder)
-        self._queries = QueryEmbedder(embedder, identity.verify)
+        self._identity = Identity(
+            EmbedderSubject(embedder), embedders, on_event=self.on_event, on_moved=self._move_embedder
+        )
+        self._queries = QueryEmbedder(embedder, self._identity.verify)
         # Before anything is asked of the server, so that an embedder that stands for both is refused at once.
         self.migration: ServedMigration | None = None
         if former is not None:
@@ -89,7 +91,7 @@ class Backend:
                 former, embedder, migration, embedders, self.embed, policy.max_query_chars, self.on_event
             )
         self._refiller = Refiller(migration.server_share, self.on_event)
-        identity.start()
+        self._identity.start()
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
         """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing.
@@ -213,6 +215,7 @@ class Backend:
             server_share=self.migration.knobs.server_share,
             max_query_chars=self.policy.max_query_chars,
             on_event=self.on_event,
+            settle=self._identity.verify,
         )
 
     def drain(self, timeout_s: float | None = None) -> bool:

@@ -75,7 +75,8 @@ class Migrator:
     """Moves the entries that the stores' sources hold. Only one process does so at a time; any other is told.
 
     ``embed`` gives unit vectors of the present embedder. ``server_share`` is the share of the server's time that may
-    be taken. Methods with an ``a`` in front do the same for event loops, in a thread of their own.
+    be taken. ``settle`` is called before anything: the embedder may prove to be another one of its name, and then all
+    keys are others. Methods with an ``a`` in front do the same for event loops, in a thread of their own.
 
     Example:
         >>> migrator = pipeline.cache.migrator()
@@ -91,7 +92,9 @@ class Migrator:
         server_share: float,
         max_query_chars: int,
         on_event: Callable[[Event], None] = lambda event: None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
+        self._settle = settle
         if not 0 < server_share <= 1:
             raise ConfigurationError(f"server_share must be more than 0 and at most 1, got {server_share}")
         self._scopes = [
@@ -102,6 +105,7 @@ class Migrator:
 
     def status(self) -> list[MigrationStatus]:
         """How far each scope is. Raises StoreError when Redis cannot be asked."""
+        self._settle()
         return [scope.status() for scope in self._scopes]
 
     async def astatus(self) -> list[MigrationStatus]:
@@ -116,6 +120,7 @@ class Migrator:
         ``is_stopped`` is asked between small groups of entries. Raises TransientStoreError while another process does
         it, StoreError when Redis cannot be asked, and what the embedder raises; all that was moved until then stays.
         """
+        self._settle()
         for scope in self._scopes:
             if is_stopped():
                 break
@@ -136,6 +141,7 @@ class Migrator:
         Raises InvalidInputError before a run has finished, and where former processes still write; ``force`` does it
         all the same. The rest as for ``run``.
         """
+        self._settle()
         return sum([scope.clean(progress, force=force) for scope in self._scopes])
 
     async def aclean(self, progress: Progress = lambda *_: None, *, force: bool = False) -> int:
@@ -163,9 +169,12 @@ class _Scope:
         self._pace = pace
         self._carrier = Carrier(store, source, embed, max_query_chars, pace)
         self._on_event = on_event
-        self.name: str = keys_of(store).base
         self._token = new_token()
         self._renewed_at = 0.0
+
+    @property
+    def name(self) -> str:
+        return keys_of(self._store).base
 
     @property
     def _source_name(self) -> str:

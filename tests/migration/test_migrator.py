@@ -4,7 +4,7 @@ import asyncio
 import json
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from semcache.cached import CachedReranker
 from semcache.entries.fingerprint import document_fingerprint
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError
 from semcache.events import Event, MigrationAdvanced, MigrationEnded
+from semcache.identity.kinds import IdentifiedBy
 from semcache.migration.migrator import Migrator
+from semcache.protocols import FloatArray
 from semcache.ranking import Status
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.store import keys_of
@@ -287,6 +289,28 @@ class TestInterrupted:
         client(present).set(keys_of(present.cache.store).migration, state)
         (status, *_) = present.cache.migrator().run()
         assert status.is_finished and status.entries == 10
+
+    def test_an_embedder_that_proves_to_be_another_of_its_name_keeps_its_lease(
+        self, redis_url: str, namespace: str, before: MakeReranker
+    ) -> None:
+        class OfContent(LetterEmbedder):
+            identified_by = IdentifiedBy.CONTENT
+
+        class Other(OfContent):
+            def embed(self, texts: Sequence[str]) -> FloatArray:
+                return np.ascontiguousarray(super().embed(texts)[:, ::-1])
+
+        fill(before(), QUERIES[:5])
+        with reranker_of(redis_url, namespace, OfContent()) as first:
+            first.rerank(QUERIES[0], DOCUMENTS, 3)
+        with (
+            reranker_of(redis_url, namespace, Other(), migrate_from=WordEmbedder()) as present,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            (status, *_) = present.cache.migrator().run()
+            assert (status.scope, status.entries) == (keys_of(present.cache.store).base, 10)
+            assert not client(present).exists(keys_of(present.cache.store).migration_lease)
 
     def test_a_damaged_state_is_begun_anew(self, before: MakeReranker, during: MakeReranker) -> None:
         fill(before(), QUERIES[:5])
