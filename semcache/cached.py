@@ -28,7 +28,7 @@ from semcache.flow.requests import Request, checked_request, checked_requests, d
 from semcache.flow.rerank import Flow, rerank
 from semcache.flow.run import arun, arun_many, run, run_many, written_later
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
-from semcache.flow.steps import Lease
+from semcache.flow.steps import EndLease, Lease
 from semcache.flow.waiting import LeaseCalls
 from semcache.identity.identity import Identity
 from semcache.identity.ladder import IdentifiedLadder, primary_of
@@ -310,7 +310,12 @@ class CachedReranker:
         return self._flow(request, new_lease=self._new_lease if is_shared else None)
 
     def _new_lease(self, request: Request) -> Lease:
-        return lease_of(request, self._lease_s, token_bytes(_TOKEN_BYTES))
+        return lease_of(request, self._lease_s, token_bytes(_TOKEN_BYTES), self._give_up)
+
+    def _give_up(self, lease: Lease) -> None:
+        """Let other processes compute what a cancelled request does not."""
+        if self._calls.write_later is not None:
+            self._calls.write_later(EndLease(lease))
 
     def _flow(self, request: Request, policy: FlowPolicy | None = None, new_lease: NewLease | None = None) -> Flow:
         # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.

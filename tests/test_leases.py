@@ -1,5 +1,6 @@
 """Two caches that share a Redis, as two processes do: which of them asks its model."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -59,6 +60,22 @@ def test_one_whose_model_fails_lets_another_ask(make_reranker: MakeReranker) -> 
         sound.let_go()
         assert answer.result().status == "fresh"
     assert {event.outcome for event in events if isinstance(event, LeaseAwaited)} <= {"released"}
+
+
+async def test_one_that_is_cancelled_lets_another_ask(
+    make_reranker: MakeReranker, redis_url: str, namespace: str
+) -> None:
+    model = GatedReranker()
+    reranker = make_reranker(model)
+    request = asyncio.create_task(reranker.arerank(QUERY, DOCUMENTS))
+    await asyncio.to_thread(model.wait_until_inside)
+    assert len(lease_ms(redis_url, namespace)) == 1
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    model.let_go()
+    assert await asyncio.to_thread(reranker.cache.backend.drain, 20)
+    assert lease_ms(redis_url, namespace) == []
 
 
 def test_it_lasts_no_longer_than_the_primary_may_take(

@@ -16,7 +16,7 @@ def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
     """Send the answer of ``perform`` to each step back, until the generator returns.
 
     An error of ``perform`` is raised inside the generator, at the step that caused it: the generator may handle it, and
-    otherwise the caller gets it. Interrupts such as KeyboardInterrupt are not offered to the generator.
+    otherwise the caller gets it. Interrupts such as KeyboardInterrupt are not offered to the generator; they close it.
 
     Example:
         >>> def double(number):
@@ -35,6 +35,9 @@ def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
                 step = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
+    except BaseException:  # an interrupt or a cancellation: the generator is told now, and not when it is collected
+        steps.close()
+        raise
 
 
 async def adrive(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
@@ -50,6 +53,9 @@ async def adrive(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[A
                 step = steps.send(answer)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
+    except BaseException:  # an interrupt or a cancellation: the generator is told now, and not when it is collected
+        steps.close()
+        raise
 
 
 def lockstep(flows: Iterable[Generator[S, Any, T]]) -> Generator[list[S], Sequence[Any], list[T]]:

@@ -30,11 +30,13 @@ Ask = Callable[[Found], Generator[Step, Any, Outcome]]
 NewLease = Callable[[Request], Lease]
 
 
-def lease_of(request: Request, life_s: float, token: bytes) -> Lease:
+def lease_of(
+    request: Request, life_s: float, token: bytes, give_up: Callable[[Lease], None] = lambda lease: None
+) -> Lease:
     """The lease of a request, not claimed yet. Equal requests have leases of the same name."""
     least = -inf if request.min_score is None else request.min_score
     name = settled_mark(request.fingerprints, request.top_k, least)[-8:].hex()
-    return Lease(request.tenant, request.query, name, token, life_s)
+    return Lease(request.tenant, request.query, name, token, life_s, give_up=give_up)
 
 
 def ask_once(request: Request, found: Found, lease: Lease, ask: Ask, reranker: str) -> Generator[Step, Any, Outcome]:
@@ -82,9 +84,13 @@ def _asking(
             step = flow.send((yield step))
     except StopIteration as done:
         outcome: Outcome = done.value
-    except Exception:  # for the caller; an interrupted request leaves a lease that expires
+    except Exception:  # for the caller
         if lease.is_ours:
             yield EndLease(lease)
+        raise
+    except GeneratorExit:  # the request was cancelled, and takes no more steps
+        if lease.is_ours:
+            lease.give_up(lease)
         raise
     if lease.is_ours and not is_ending:
         yield EndLease(lease)

@@ -6,7 +6,7 @@ found, and its ``failure`` says why, for flows that explain themselves; what a s
 on it, too. The answer of a hit thus carries nothing extra.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from semcache.entries.entry import Scores
@@ -19,7 +19,8 @@ class Lease:
     """The right of one of several processes to compute a request; see ``lease.py``.
 
     ``name`` stands for the documents and what is wanted of them, the random ``token`` for the holder. ``life_s`` is how
-    long it lasts, in seconds. The store says by ``is_ours`` who holds it: None until it was claimed.
+    long it lasts, in seconds. The store says by ``is_ours`` who holds it: None until it was claimed. ``give_up`` is
+    called where a request is cancelled that holds it, and must not wait.
     """
 
     tenant: str
@@ -28,6 +29,7 @@ class Lease:
     token: bytes
     life_s: float
     is_ours: bool | None = None
+    give_up: Callable[["Lease"], None] = lambda lease: None
 
 
 @dataclass(slots=True)
