@@ -35,8 +35,8 @@ _MIGRATION = MigrationKnobs()
 """The defaults stand in the settings, each with its reason."""
 
 _MOST_WRITES = 64
-"""What requests left to be stored after their answers. They come from a moment of slowness: soon Redis is quick again,
-or left alone, and what waits is refused."""
+"""Most writes that requests leave to be done after their answers. They come from a moment of slowness: soon Redis is
+quick again, or left alone, and what waits is refused."""
 _CLOSING_S = 5.0
 
 

@@ -229,7 +229,7 @@ class RedisSemanticCache:
         notify(self._observers, event)
 
     def policy(self, tenant: str = "") -> FlowPolicy:
-        """What the flow of a tenant's request may do with this reranker's scores now."""
+        """The policy that says what the flow of a tenant's request may do with this reranker's scores now."""
         policy = self.backend.policy_for(self.reranker).for_tenant(tenant)
         if not isinstance(self._own_guard, FromSettings):
             policy = replace(policy, guard=self._own_guard)

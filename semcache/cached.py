@@ -456,7 +456,7 @@ class CachedReranker:
 
 
 def _identity_of(ladder: Ladder, cache: RedisSemanticCache, given: object) -> Identity:
-    """Whose scores those of a ladder are; ``given`` is the reranker that the user holds."""
+    """The identity of the reranker whose scores a ladder gives; ``given`` is the reranker that the user holds."""
     primary = primary_of(ladder)
     return Identity(
         # That inside of a batcher: the probes are no part of its traffic, and belong to no batch.

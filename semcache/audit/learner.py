@@ -27,7 +27,7 @@ _HURRIED = 1000
 
 
 class SharedLearning(Protocol):
-    """What the processes of a scope share, see ``redis.pruning_state.PruningStore``."""
+    """The sums and the state that the processes of a scope share, see ``redis.pruning_state.PruningStore``."""
 
     def read_sums(self) -> Statistics: ...
 
@@ -60,7 +60,7 @@ def is_sound(statistics: Statistics) -> bool:
 
 
 class PruningLearner:
-    """What one process knows of a scope: its own new requests, and what all processes knew when it last looked.
+    """Knowledge of one process about a scope: its own new requests, and what all processes knew when it last looked.
 
     ``reuse`` says how scores of near queries are verified, ``budget`` what mean loss pruning may cost. Not locked: one
     thread calls the methods. ``surrogate``, ``known`` and ``state`` are replaced whole, so that others may read them.
@@ -198,7 +198,7 @@ class PruningLearner:
         fingerprints: Sequence[bytes],
         neighbours: Sequence[Neighbour],
     ) -> Pruned:
-        """What pruning a request at a confidence would have avoided and cost."""
+        """Savings and cost that pruning a request at a confidence would have had."""
         before = prior(fingerprints, neighbours, replace(learned, confidence=level))
         rule = self._reuse
         if rule is None or not neighbours:

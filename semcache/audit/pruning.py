@@ -105,11 +105,11 @@ class PruningWatch:
 
     @property
     def surrogate(self) -> Surrogate | None:
-        """What was learned so far; None while it rests on too little."""
+        """The surrogate as learned so far; None while it rests on too little."""
         return self._learner.surrogate
 
     def snapshot(self) -> dict[str, Any]:
-        """What pruning would save and cost by confidence, and what is in force, as of the last look at Redis.
+        """Savings and cost of pruning by confidence, and what is in force, as of the last look at Redis.
 
         ``confidence`` is that in force, None while nothing is skipped. ``requests``, ``avoided`` (share of the pairs),
         ``loss`` and its bounds are of the confidence that is, or would be, in force. ``features``: what share of the

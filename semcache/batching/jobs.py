@@ -107,7 +107,7 @@ class Batch:
 
     @property
     def tenants(self) -> set[str | None]:
-        """Whose jobs they are."""
+        """The tenants whose jobs they are."""
         return {job.tenant for job in self.jobs}
 
     @property

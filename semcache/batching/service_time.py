@@ -40,7 +40,7 @@ class Cost:
     one_size: bool = False
 
     def seconds(self, pairs: float) -> float:
-        """What a call of so many pairs takes."""
+        """Seconds that a call of so many pairs takes."""
         return self.fixed_s + pairs * self.per_pair_s
 
     def times_usual(self, pairs: int) -> float:
@@ -82,7 +82,7 @@ class ServiceTime:
         return self.cost(now)
 
     def cost(self, now: float) -> Cost | None:
-        """What a call costs as far as is known at the time ``now``; None before the first call."""
+        """The cost of a call as far as is known at the time ``now``; None before the first call."""
         count, pairs, squares, seconds, products = self._shape
         if not count or not pairs:
             return None

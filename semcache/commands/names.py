@@ -1,4 +1,4 @@
-"""Whose scores lie in which scope: the names of the models that the settings name, and of their namesakes."""
+"""The owners of the scores in each scope: names of the models that the settings name, and of their namesakes."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -55,7 +55,7 @@ class LadderRung:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What the fallback chain asks of one reranker. ``threshold_s`` is of a call of usual size."""
+    """All that the fallback chain needs of one reranker. ``threshold_s`` is of a call of usual size."""
 
     batcher: Batcher
     breaker: SharedBreaker

@@ -44,7 +44,7 @@ def _has_usual_names(folder: ModelFolder, layers: int) -> bool:
 
 
 def _prefix(names: Iterable[str]) -> str | None:
-    """What stands before the names of all weights: nothing, or the architecture's if the model was trained with a head.
+    """The prefix of the names of all weights: empty, or the architecture's if the model was trained with a head.
 
     None if these are not the weights of a BERT.
     """

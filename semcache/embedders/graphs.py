@@ -36,7 +36,7 @@ def cache_directory() -> Path:
 
 
 def torch_identity(folder: ModelFolder) -> str:
-    """What tells a folder's vectors by torch from others: content of weights and configuration."""
+    """The identity that tells a folder's vectors by torch from others: content of weights and configuration."""
     return f"{content_hint(*weight_files(folder.transformer), required(folder.transformer, 'config.json'))}/torch"
 
 

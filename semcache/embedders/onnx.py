@@ -12,8 +12,8 @@ from semcache.protocols import FloatArray
 _POOLED_ALREADY = "sentence_embedding"  # sentence-transformers' name for it in the graphs that it exports
 
 SLOW_OPTIMIZERS = ("SkipLayerNormFusion",)
-"""What onnxruntime shall not do to a graph: its fused operation takes a tenth to a fifth longer on a CPU than the two
-that it replaces.
+"""The optimizers that onnxruntime shall not apply to a graph: the fused operation takes a tenth to a fifth longer on a
+CPU than the two that it replaces.
 """
 
 

@@ -10,9 +10,9 @@ from semcache.runtime.foreign_errors import called
 from semcache.runtime.threads import MOST_THREADS, ThreadPool, in_fresh_thread
 
 EMBEDDER_PATIENCE_S = 1.0
-"""What a request without a deadline waits for the vector of its query, once the model is known to be loaded. A query
-takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100. It is half of the time in which
-rerankers have to answer (monitor.p95_threshold_s): so much of a deadline is the embedder's, too."""
+"""The time that a request without a deadline waits for the vector of its query, once the model is known to be loaded. A
+query takes a model some 1 to 15 ms (benchmarks/results/embedding.md) and a service some 100. It is half of the time in
+which rerankers have to answer (monitor.p95_threshold_s): so much of a deadline is the embedder's, too."""
 
 
 class QueryEmbedder:

@@ -108,7 +108,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def backend(self) -> ModelBackend:
-        """What runs the model; never ``"auto"``."""
+        """The library and precision that the model runs by; never ``"auto"``."""
         return self._opened.backend
 
     def embed(self, texts: Sequence[str]) -> FloatArray:

@@ -32,7 +32,7 @@ def bytes_of(scores: int, key: bytes = b"") -> int:
 
 
 MAX_BYTES = bytes_of(MAX_SCORES, b"signed")
-"""What is longer is no entry, and is not read whole."""
+"""Bytes of the longest entry. Anything longer is no entry, and is not read whole."""
 
 
 def pack(owner: bytes, scores: Iterable[tuple[bytes, float]], key: bytes = b"") -> bytes:

@@ -11,7 +11,7 @@ _CHECK = b"check"
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What stands in the hash. ``vector`` is as the index holds it; ``tenant`` is the tenant's tag, or empty.
+    """The fields of the hash. ``vector`` is as the index holds it; ``tenant`` is the tenant's tag, or empty.
 
     ``created_at`` is in seconds since the epoch. ``query`` is None unless ``store_queries`` is on.
     """

@@ -48,7 +48,7 @@ class Expected:
 
 @dataclass(slots=True, eq=False)
 class _Memory:
-    """What follows from a prior alone, and what was expected last."""
+    """All that follows from a prior alone, and what was expected last."""
 
     is_cached: Flags | None = None
     process: "_Process | None" = None
@@ -172,7 +172,7 @@ def _before(prior: Prior, unit: float) -> Floats:
 
 
 def _covariance(prior: Prior, known: Positions, unit: float) -> Floats:
-    """What the differences of the known documents have in common, in expected spreads."""
+    """The covariance of the differences of the known documents, in expected spreads."""
     source = prior.source[known]
     scores = (prior.scores[known] - prior.scores[known].mean()) / unit
     # A neighbour's own offset is worth OFFSET_SAMPLES documents, a slope of one spread per unit SLOPE_SAMPLES.

@@ -7,7 +7,7 @@ Floats = NDArray[np.float64]
 
 
 class Kriging:
-    """What is to be expected of all documents when some of them are seen (Matheron 1969).
+    """The values to be expected of all documents when some of them are seen (Matheron 1969).
 
     ``covariance`` is that of what is unknown of the documents, but for an offset that all share, of which nothing is
     known before. What was worked out in one round is kept for the next: a row of the inverse Cholesky factor depends

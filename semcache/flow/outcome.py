@@ -196,7 +196,7 @@ def ranking(request: Request, documents: Sequence[D], outcome: Outcome) -> Ranki
 
 
 def saved_time_s(outcome: Outcome, call_cost: tuple[float, float] | None) -> float | None:
-    """What the primary would have taken for the pairs that it was not asked about, in seconds; None if unknown.
+    """Seconds that the primary would have taken for the pairs that it was not asked about; None if unknown.
 
     ``call_cost`` is what one of its calls takes whatever is asked, and what it takes for each pair. A cheaper reranker
     that helped is not counted.

@@ -75,7 +75,7 @@ def vectors_at_hand(request: Request, policy: FlowPolicy, vector: FloatArray | N
 
 
 def expected(surrogate: Surrogate, known: Features, document_vectors: FloatArray | None, confidence: float) -> Learned:
-    """What the surrogate expects of documents with these features, and how alike they are."""
+    """The scores that the surrogate expects of documents with these features, and how alike they are."""
     return Learned(surrogate.predict(known), likeness(known, document_vectors), confidence=confidence)
 
 

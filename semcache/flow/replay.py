@@ -1,4 +1,4 @@
-"""What leaving documents out would have avoided and cost, worked out on requests whose scores are all known."""
+"""Savings and cost that leaving documents out would have had, worked out on requests whose scores are all known."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from semcache.flow.reuse import next_to_ask
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What the rule would have done for one request.
+    """The outcome that the rule would have had for one request.
 
     ``asked`` of ``documents`` would have been scored in ``rounds`` calls of the reranker. ``kept`` is the share of the
     true top k that would have been returned. ``loss`` is ``1 - sum(gain x discount) / sum(best gain x discount)`` over
@@ -42,7 +42,7 @@ def replay(
     known: Floats | None = None,
     min_score: float = -np.inf,
 ) -> Replayed:
-    """What ``policy`` would have done for the request whose documents have the scores ``truth``.
+    """The outcome that ``policy`` would have had for the request whose documents have the scores ``truth``.
 
     ``known`` are scores of this very query that were there before, nan elsewhere; they cost nothing.
     """

@@ -35,7 +35,7 @@ documents would spread the others over the whole scale."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Remembered:
-    """What the cache knows of the documents of one request, in the primary's units.
+    """Scores that the cache knows of the documents of one request, in the primary's units.
 
     ``scores`` has one score per document, nan where nothing is known; ``known`` is how many of them come from scores
     of the primary, for this query or a near one. ``similarity`` is that of the nearest such query, None if all are for

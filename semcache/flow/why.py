@@ -28,7 +28,7 @@ def degraded(reason: str, cause: str = "") -> str:
 
 
 def stood_in(request: Request, known: int, similarity: float | None, scored: Scored) -> str:
-    """Whose scores ordered the documents of a degraded answer."""
+    """The origin of the scores that ordered the documents of a degraded answer."""
     source = "this query" if similarity is None else f"near queries (similarity {floor(similarity * 1000) / 1000:.3f})"
     documents = len(request.fingerprints)
     rest = "" if known == documents else f", the others placed among them by {scored.reranker}"

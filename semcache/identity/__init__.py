@@ -1,1 +1,1 @@
-"""What tells one reranker or embedder from another: its name, its content, and what it says about fixed probes."""
+"""All that tells one reranker or embedder from another: its name, its content, and what it says about fixed probes."""

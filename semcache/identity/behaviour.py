@@ -1,4 +1,4 @@
-"""What a reranker or embedder said about the probes, and whether another one said the same.
+"""The answers of a reranker or embedder to the probes, and whether another one gave the same.
 
 Answers are kept as bytes beside those of others under the same name, so all records of one name have one length.
 """

@@ -43,7 +43,7 @@ _CHANGING = frozenset(
 
 
 class Reading(NamedTuple):
-    """What could be read of a function: 16 hexadecimal digits, and whether it is the whole of it."""
+    """A digest of all that could be read of a function: 16 hexadecimal digits, and whether it is the whole of it."""
 
     digest: str
     is_whole: bool
@@ -84,7 +84,7 @@ class _Reader:
         self._open: set[int] = set()
 
     def parts(self, value: Any, depth: int, *, may_change: bool = True) -> Iterator[bytes]:
-        """What can be read of a value. ``may_change``: containers are memory, and not what the function is."""
+        """The readable parts of a value. ``may_change``: containers are memory, and not what the function is."""
         plain = _plain(value)
         if plain is not None:
             yield plain
@@ -137,7 +137,7 @@ class _Reader:
         self._open.discard(id(function))
 
     def _outside(self, function: FunctionType, depth: int) -> Iterator[bytes]:
-        """What a function closes over, and what it takes from its module."""
+        """The parts of all that a function closes over, and of all that it takes from its module."""
         steps = list(_steps(function.__code__))
         loaded = {step.argval for step in steps if step.opname in _LOADING}
         may_change = bool(loaded & _CHANGING) or any(

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class IdentifiedBy(StrEnum):
-    """What stands behind a name.
+    """The kind of evidence that stands behind a name.
 
     A reranker or embedder says it by an attribute ``identified_by``. One without this attribute is a class of the
     user's own, which chose its name itself: that is ``NAME``.
@@ -27,7 +27,7 @@ class IdentifiedBy(StrEnum):
 
 
 def identified_by(scorer: Any) -> IdentifiedBy:
-    """What stands behind the name of a reranker or embedder."""
+    """The kind of evidence that stands behind the name of a reranker or embedder."""
     return IdentifiedBy(getattr(scorer, "identified_by", IdentifiedBy.NAME))
 
 

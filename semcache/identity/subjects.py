@@ -1,4 +1,4 @@
-"""What is identified: a reranker or an embedder, asked about the probes that fit it."""
+"""The subjects that are identified: a reranker or an embedder, asked about the probes that fit it."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class RerankerSubject:
 
     @property
     def kind(self) -> IdentifiedBy:
-        """What stands behind its name."""
+        """The kind of evidence that stands behind its name."""
         return identified_by(self.reranker)
 
     @property
@@ -121,7 +121,7 @@ class EmbedderSubject:
 
     @property
     def kind(self) -> IdentifiedBy:
-        """What stands behind its name."""
+        """The kind of evidence that stands behind its name."""
         return identified_by(self.embedder)
 
     def ask(self) -> Vector:

@@ -156,7 +156,10 @@ class SemcacheRanker:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "SemcacheRanker":
-        """What ``to_dict`` wrote. Haystack's list of allowed modules says whether a ranker in it may be imported."""
+        """The ranker that ``to_dict`` wrote.
+
+        Haystack's list of allowed modules says whether a ranker in it may be imported.
+        """
         arguments = dict(data.get("init_parameters", {}))
         if isinstance(arguments.get("reranker"), dict):
             deserialize_component_inplace(arguments, key="reranker")

@@ -26,7 +26,7 @@ class Pace:
         self._sleep = sleep
 
     def call(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives, after the pause that follows from its time."""
+        """The result of ``work``, after the pause that follows from its time."""
         started = self._clock()
         result = work()
         self._sleep(min(_MOST_PAUSE_S, (self._clock() - started) * (1 / self._share - 1)))

@@ -15,7 +15,7 @@ ModelBackend = Literal["torch", "onnx", "onnx-int8"]
 """The library and precision that a model runs by: torch, or onnxruntime in float32 or with 8-bit integer matrices."""
 
 EmbedderBackend = Literal["auto"] | ModelBackend
-"""What a caller may choose for an embedder: ``"auto"`` is ``"onnx"`` where that can run, else ``"torch"``."""
+"""The backends to choose from for an embedder: ``"auto"`` is ``"onnx"`` where that can run, else ``"torch"``."""
 
 # The settings hold the defaults and their reasons, so that constructors and settings cannot disagree.
 DEFAULT_EMBEDDER = Embedder().model

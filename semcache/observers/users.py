@@ -10,7 +10,7 @@ from semcache.runtime.forking import ForkSafeLock
 
 
 class UsedScope(Protocol):
-    """Whose scores a user reads and writes at the moment."""
+    """The reranker whose scores a user reads and writes at the moment."""
 
     reranker: str
     listwise: bool

@@ -1,4 +1,4 @@
-"""What a document's scores for earlier queries say about its score for another one."""
+"""The evidence that a document's scores for earlier queries give of its score for another one."""
 
 import numpy as np
 

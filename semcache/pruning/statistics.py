@@ -27,7 +27,7 @@ SIZE = sum(_LAYOUT.values())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
-    """What requests that were scored whole add up to: one array of ``SIZE`` float64 numbers.
+    """Sums over requests that were scored whole: one array of ``SIZE`` float64 numbers.
 
     Adding the arrays of two statistics is all that merging them takes, so a store may add them number by number.
     """

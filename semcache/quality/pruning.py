@@ -51,7 +51,7 @@ EXPLORE_IN_DOUBT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What pruning one request, which was scored whole, would have avoided and cost at a confidence.
+    """Savings and cost that pruning one request, which was scored whole, would have had at a confidence.
 
     ``asked`` of ``documents`` would have been scored. ``loss`` (0 to 1) is that of ``flow.replay.Replayed``.
     """
@@ -78,7 +78,7 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PruneStatistics:
-    """What pruning at one confidence would have avoided and cost: histograms of losses, recent and older, and sums."""
+    """Savings and cost that pruning would have had at a confidence: histograms of recent and older losses, and sums."""
 
     recent: Counts = field(default_factory=lambda: np.zeros(sequential_test.BINS))
     older: Counts = field(default_factory=lambda: np.zeros(sequential_test.BINS))

@@ -118,7 +118,7 @@ class KeySpace:
         return self.named if tenant else self.plain
 
     def tag(self, tenant: str) -> bytes:
-        """What stands for a tenant in its keys and hashes; empty for the empty tenant."""
+        """The tag that stands for a tenant in its keys and hashes; empty for the empty tenant."""
         return tenant_tag(tenant).encode() if tenant else b""
 
     def start(self, tenant: str) -> bytes:
@@ -126,7 +126,7 @@ class KeySpace:
         return self.family(tenant).vectors + (self.tail(self.tag(tenant).decode(), "").removesuffix(b"}"))
 
     def tail(self, tag: str, name: str) -> bytes:
-        """What follows the beginning of a key of the entry with this id, of the tenant with this tag."""
+        """The part of a key after its beginning, for the entry with this id, of the tenant with this tag."""
         if not tag:
             return f"{{{name}}}".encode()
         return (f"{{{tag}}}:{name}" if self.named.is_pinned else f"{tag}:{{{name}}}").encode()

@@ -229,7 +229,7 @@ def packaged_schema() -> Mapping[str, Any]:
 
 
 def _unusual(attributes: Mapping[str, Any]) -> str:
-    """What of an index is not as usual and cannot be changed afterwards; empty for the usual index."""
+    """The attributes of an index that are not as usual and cannot be changed afterwards; empty for the usual index."""
     usual = vector_attributes()
     names = ("datatype", "m", "ef_construction")
     return " ".join(f"{name} {attributes[name]}" for name in names if attributes[name] != usual[name])

@@ -46,7 +46,7 @@ _FIRST_DOCUMENTS, _MOST_DOCUMENTS = 1000, 1_000_000
 """Buckets of 16 bytes that the table of documents has at first (INITIAL_DOC_TABLE_SIZE) and at last
 (MAXDOCTABLESIZE). It grows by half with the number of documents ever written."""
 _TAG, _TAG_DOCUMENT = 155, 2.0
-"""What the index keeps for a tenant, and for each of its entries: an inverted index of document numbers."""
+"""Bytes that the index keeps for a tenant, and for each of its entries: an inverted index of document numbers."""
 
 _KEY_HEAD, _KEY_EXPIRES = 16 + 1 + 3 + 1, 8
 """Of a key: the object, a byte for the length of the header of the name, that header, the byte behind the name; and the
@@ -61,12 +61,12 @@ _TEACHING = 75.0
 _FIXED = 1_230_000
 """A server without entries, with the search module and an empty index; scripts, connections, statistics of a scope."""
 _FIXED_CLUSTER = 1_900_000
-"""What a node of a cluster takes beyond that: tables of slots and of nodes."""
+"""Bytes that a node of a cluster takes beyond that: tables of slots and of nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a cache is to hold. Raises InvalidInputError for numbers that cannot be.
+    """The contents that a cache is to hold. Raises InvalidInputError for numbers that cannot be.
 
     ``scores`` are per entry. ``documents`` are the different ones of which something is kept beyond the scores, and
     ``has_document_vectors`` says that this is their vectors too (``prune.document_vectors: embed``). ``tenants`` is the
@@ -141,7 +141,7 @@ class Footprint:
 
 
 def footprint(contents: Contents, slots: int = 0) -> Footprint:
-    """What these contents take in one server; in a shard of a Redis Cluster that serves so many ``slots``.
+    """Bytes that these contents take in one server; in a shard of a Redis Cluster that serves so many ``slots``.
 
     Example:
         >>> round(footprint(Contents(entries=1_000_000, dims=384)).per_entry, -2)

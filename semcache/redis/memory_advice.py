@@ -9,15 +9,15 @@ from semcache.redis.memory import SLOTS, Contents, Footprint, footprint
 _NOT_YET_REMOVED = 0.1
 """Redis removes expired keys bit by bit, and leaves up to this share of them (``active-expire-effort 1``, expire.c)."""
 _UNKNOWN = 0.1
-"""What the formula may be off by."""
+"""Share that the formula may be off by."""
 _FRAGMENTATION = 1.1
 """Memory that the server has of the system, per byte that it uses: what allocators leave between what was freed."""
 _COPIED = 0.5
 """Share of the memory that is there twice while a forked process saves: each page that is written meanwhile. A search
 writes, too: to the locks in the links of the vectors that it passes."""
 _REPLICA = 256 * 2**20
-"""What the server keeps for a replica that is behind (``client-output-buffer-limit replica 256mb 64mb 60``), which does
-not count towards ``maxmemory``."""
+"""Bytes that the server keeps for a replica that is behind (``client-output-buffer-limit replica 256mb 64mb 60``). They
+do not count towards ``maxmemory``."""
 _MB = 2**20
 
 
@@ -42,7 +42,7 @@ class MemoryAdvice:
 
 
 def advise(contents: Contents, shards: int = 1) -> MemoryAdvice:
-    """What to set and to provide for these contents in so many servers. Raises InvalidInputError.
+    """The memory to set and to provide for these contents in so many servers. Raises InvalidInputError.
 
     Example:
         >>> advise(Contents(entries=1_000_000, dims=384)).maxmemory // 2**20

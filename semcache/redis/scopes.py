@@ -39,7 +39,7 @@ class _Kind:
 
 @dataclass(slots=True)
 class Scope:
-    """What one scope holds. ``id`` are the 11 characters in its keys.
+    """The contents of one scope. ``id`` are the 11 characters in its keys.
 
     ``entries`` have scores; ``findable`` of them have a vector, by which near queries find them. ``tenants`` are named
     ones. ``document_vectors`` are kept ones. ``bytes`` is the memory of the keys, estimated from some of each kind, and
@@ -110,7 +110,7 @@ def scopes_of(
 
 
 def scope_id(layout: LayoutOptions) -> str:
-    """What stands for a scope in its keys: 11 characters, and one more if tenants are pinned."""
+    """The characters that stand for a scope in its keys: 11, and one more if tenants are pinned."""
     return Layout.of(**layout).keys.base.rpartition(":")[2]
 
 
@@ -169,7 +169,7 @@ def _measure(client: Redis, sampled: list[tuple[Scope, _Kind, bytes]]) -> None:
 def learned_in(
     connection: RedisConnection, namespace: str, scope: str, cascade: str = ""
 ) -> tuple[QualityState, PruningState]:
-    """What the processes of a scope have learned about the cost of reuse and of pruning, and decided by it.
+    """All that the processes of a scope have learned about the cost of reuse and of pruning, and decided by it.
 
     ``cascade`` names the cheap reranker of pruning, if there is one. Two round trips.
     """

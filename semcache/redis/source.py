@@ -93,7 +93,7 @@ def former_scores(source: Source, keys: Sequence[bytes], replies: Sequence[Any])
 
 
 def joined(ours: Scores | None, theirs: Scores | None, *, is_order: bool) -> Scores | None:
-    """What both entries of a query know. Places in two orders cannot be compared, so ours replaces the other one."""
+    """Scores of both entries of a query. Places in two orders cannot be compared, so ours replaces the other one."""
     if ours is None or theirs is None:
         return theirs if ours is None else ours
     return ours if is_order else {**theirs, **ours}

@@ -38,7 +38,7 @@ class RawEntry:
         return keys.named if self.tag else keys.plain
 
     def tail(self, keys: KeySpace) -> bytes:
-        """What follows the beginning of both of its keys."""
+        """The part of both of its keys after their beginning."""
         return keys.tail(self.tag, self.id)
 
 

@@ -130,7 +130,7 @@ def _load(folder: Path, max_length: int | None, device: str | None) -> Any:
 
 
 def _identity_of(model: Any) -> tuple[IdentifiedBy, str]:
-    """What stands behind the name of a loaded model, and the name."""
+    """The kind of evidence that stands behind the name of a loaded model, and the name."""
     config = getattr(model, "config", None)
     label = short_name(str(getattr(config, "_name_or_path", "") or type(model).__name__))
     activation = getattr(model, "activation_fn", None)

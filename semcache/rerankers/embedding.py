@@ -24,7 +24,7 @@ class EmbeddingReranker:
 
     @property
     def identified_by(self) -> IdentifiedBy:
-        """What stands behind the embedder's name."""
+        """The kind of evidence that stands behind the embedder's name."""
         return identified_by(self._embedder)
 
     @property

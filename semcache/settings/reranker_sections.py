@@ -7,7 +7,7 @@ from pydantic import model_validator
 from semcache.settings.knobs import Section, knob
 
 OnFull = Literal["fallback", "reject", "wait"]
-"""What becomes of a request that finds the queue of the model full."""
+"""The treatment of a request that finds the queue of the model full."""
 
 Workers = Literal["threads", "processes"]
 """Where a model computes."""

@@ -4,7 +4,7 @@ from semcache.settings.knobs import Section, knob
 
 
 class Telemetry(Section):
-    """What metrics, log lines and spans say: the name of the pipeline, a summary, and texts of queries."""
+    """Contents of metrics, log lines and spans: the name of the pipeline, a summary, and texts of queries."""
 
     pipeline: str = knob(
         "default",

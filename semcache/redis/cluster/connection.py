@@ -160,7 +160,7 @@ class ClusterConnection:
 
 
 def of_shard(node: str, event: Event) -> Event:
-    """What happened to a node, as news of this node: one that is away is not the whole cache."""
+    """An event that happened to a node, as news of this node: one that is away is not the whole cache."""
     match event:
         case CacheUnavailable(error):
             return ShardUnavailable(node, error)

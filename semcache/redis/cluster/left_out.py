@@ -28,7 +28,7 @@ class LeftOut:
             return event
 
     def rest(self, node: str) -> ShardLeftOut | None:
-        """What observers have not been told of, when the shard is back."""
+        """The event that observers have not been told of, when the shard is back; None if there is none."""
         with self._lock:
             self._told_at.pop(node, None)
             return self._untold.pop(node, None)

@@ -22,7 +22,7 @@ Place = tuple[Node, int]
 
 
 class Plan:
-    """What each node is asked, and the ``places`` of the replies: for a search one of each shard, by its primary.
+    """The commands for each node, and the ``places`` of the replies: for a search one of each shard, by its primary.
 
     Nearly every step is answered in its first round. Parts, which can be asked anew, are made for the rest alone.
     """

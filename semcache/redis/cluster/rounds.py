@@ -33,7 +33,7 @@ class Rounds:
         self._blocking = BlockingCalls("semcache-redis-topology", f"the topology of the {where}")
 
     def perform(self, step: Round | Pause | Refresh) -> Any:
-        """What a routing asks for, in threads: the answers by node, None, or the topology."""
+        """The result that a routing asks for, in threads: the answers by node, None, or the topology."""
         if isinstance(step, Round) and len(step.asked) == 1 and not step.may_be_repeated:
             ((node, asked),) = step.asked.items()
             try:

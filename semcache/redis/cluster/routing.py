@@ -84,7 +84,7 @@ def _reply(command: Command, place: Any, answers: Mapping[Node, Any], topology: 
 
 
 def _parts(command: Command, topology: Topology) -> list[Part]:
-    """What each node is asked for the sake of a command."""
+    """The parts of a command: what each node is asked for the sake of it."""
     name = str(command[0])
     if name == "UNLINK":
         # Key by key: each may lie in a slot of its own, and on another node while that slot moves.

@@ -39,7 +39,7 @@ class Parts:
         return {"process": os.getpid(), "started": self._started, "stats": stats, **recorded}
 
     def about(self) -> dict[str, Any]:
-        """Whose scores these are and the settings that they are judged by; the same in every process."""
+        """The models whose scores these are, and the settings that they are judged by; the same in every process."""
         cache = self._pipeline.cache
         policy, reuse = cache.backend.policy, cache.backend.reuse_knobs
         return {
