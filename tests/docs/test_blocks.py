@@ -1,5 +1,6 @@
 """Every block of code on a page is run, or checked against what it names."""
 
+import logging
 import re
 import shlex
 import tomllib
@@ -54,6 +55,10 @@ def test_python_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEMCACHE_REDIS_URL", redis_url)
     monkeypatch.setenv("SEMCACHE_NAMESPACE", namespace)
+    # A page may set logging up.
+    for logger in (logging.getLogger(), logging.getLogger("semcache")):
+        monkeypatch.setattr(logger, "handlers", [*logger.handlers])
+        monkeypatch.setattr(logger, "level", logger.level)
     exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})
 
 
