@@ -63,7 +63,7 @@ def _refill(url: str, layout: Layout, callers: int) -> None:
         family = layout.keys.plain
         connection.client.set(family.unfilled, b"9e9")
         refiller = Refiller(Settings().migration.server_share, print)
-        refiller.submit(store, family.index, 9e9)
+        refiller.submit(store, family.index)
         refiller.drain()
 
 

@@ -30,6 +30,7 @@ class Neighbour:
 
     ``created_at`` is in seconds since the epoch. ``query`` is None unless ``store_queries`` is on. ``cues`` is what the
     guard took from the remembered query. ``vector`` is its unit vector, None where a store does not give it.
+    ``is_comparable``: the similarity is one of the present embedder, so thresholds are meant for it.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Neighbour:
     query: str | None = None
     cues: bytes = b""
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    is_comparable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

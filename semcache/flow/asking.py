@@ -115,6 +115,7 @@ def _ask_by_rounds(
         yield _remember(request, policy, found.vector, fresh, asked, marks)
     settled = reuse.settle(prior, fresh, request.top_k, rule, least)
     skipped = int(np.count_nonzero(np.isnan(fresh) & ~prior.is_cached))
+    teaches = bool(found.neighbours) and found.neighbours[0].is_comparable
     status = _status(prior, known, fresh)
     is_skipping = bool(np.isnan(fresh).any())
     return Outcome(
@@ -130,7 +131,7 @@ def _ask_by_rounds(
         drift=settled.drift,
         why=_why(request, found, "" if is_skipping else why.nothing_skipped(request, found.neighbours, expected)),
         skipped=skipped,
-        evidence=_evidence(found, prior, asked, fresh, settled) if found.neighbours else None,
+        evidence=_evidence(found, prior, asked, fresh, settled) if teaches else None,
     )
 
 

@@ -194,11 +194,11 @@ def _sharing(request: Request, near: Sequence[Neighbour]) -> tuple[Neighbour, ..
 def trusted(
     request: Request, policy: FlowPolicy, threshold: float, neighbours: Sequence[Neighbour]
 ) -> Generator[Step, Any, tuple[list[Neighbour], Refuse | None]]:
-    """The neighbours whose scores may be served unasked: similar enough, and the guard sees no difference.
+    """The neighbours whose scores may be served unasked: known to be similar enough, and the guard sees no difference.
 
     With them comes the guard's refusal of the nearest that it refused.
     """
-    similar = [neighbour for neighbour in neighbours if neighbour.similarity >= threshold]
+    similar = [neighbour for neighbour in neighbours if neighbour.is_comparable and neighbour.similarity >= threshold]
     if not similar or policy.guard is None:
         return similar, None
     cues = policy.guard.cues(request.query)

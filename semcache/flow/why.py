@@ -80,6 +80,8 @@ def not_trusted(
         return f"the trusted queries know {_known(request, alike)} of {len(request.fingerprints)} documents"
     if refusal is not None:
         return refused(refusal.difference, refusal.similarity)
+    if not near[0].is_comparable:
+        return f"near by the former embedder alone ({_shown(near[0])}), for which the trust threshold is not meant"
     raised = f" ({withdrawn(policy)})" if policy.withdrawn else ""
     return f"below the trust threshold: {_shown(near[0])} < {rule.trust_threshold:g}{raised}"
 

@@ -105,7 +105,7 @@ def join_near(
     """The neighbours of both indexes, nearest first; of an entry that is in both, what both know of it.
 
     More than were asked for: cosines of two embedders cannot be compared, so those of one must not push out those of
-    the other. A vector of another embedder is no use to the caller.
+    the other. A vector of another embedder is no use to the caller, and its cosine says only which order to try.
     """
     former = {neighbour.id: neighbour for neighbour in theirs}
     near = []
@@ -115,7 +115,9 @@ def join_near(
         scores = joined(neighbour.scores, theirs_too, is_order=state.layout.listwise)
         near.append(neighbour if other is None or scores is None else replace(neighbour, scores=scores))
     rest = former.values()
-    near += rest if source.shares_vectors else [replace(neighbour, vector=None) for neighbour in rest]
+    near += (
+        rest if source.shares_vectors else [replace(neighbour, vector=None, is_comparable=False) for neighbour in rest]
+    )
     return sorted(near, key=lambda neighbour: -neighbour.similarity)
 
 

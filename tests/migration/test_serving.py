@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from semcache.cache import RedisSemanticCache
@@ -93,12 +94,30 @@ class TestNear:
         before().rerank("one two three four five six seven eight", DOCUMENTS, 3)
         reworded = "eight seven six five four three two one"  # equal for the former embedder alone
         found = during().rerank(reworded, DOCUMENTS, 3)
-        assert (found.status, found.similarity) == (Status.SEMANTIC, pytest.approx(1, abs=1e-3))
+        assert (found.status, found.similarity) == (Status.VERIFIED, pytest.approx(1, abs=1e-3))
+
+    def test_they_are_never_served_unasked_since_thresholds_are_those_of_the_present_embedder(
+        self, redis_url: str, namespace: str, during: MakeReranker
+    ) -> None:
+        class Compressed(WordEmbedder):
+            """All of its cosines lie above the threshold."""
+
+            def embed(self, texts: Sequence[str]) -> FloatArray:
+                rows = super().embed(texts) + 1
+                return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+        with reranker_of(redis_url, namespace, Compressed()) as former:
+            former.rerank(QUERY, DOCUMENTS, 3)
+        other = "price of a red bicycle"
+        found = during(migrate_from=Compressed()).rerank(other, DOCUMENTS, 3)
+        assert found.status is Status.VERIFIED and "former embedder" in found.why
+        fresh = dict(zip(DOCUMENTS, CountingReranker().score([(other, text) for text in DOCUMENTS]), strict=True))
+        assert list(found.scores or ()) == pytest.approx([fresh[document] for document in found])
 
     async def test_in_an_event_loop_and_with_a_tenant(self, before: MakeReranker, during: MakeReranker) -> None:
         before().rerank("one two three four", DOCUMENTS, 3, tenant="a")
         present = during()
-        assert (await present.arerank("four three two one", DOCUMENTS, 3, tenant="a")).status is Status.SEMANTIC
+        assert (await present.arerank("four three two one", DOCUMENTS, 3, tenant="a")).status is Status.VERIFIED
         assert (await present.arerank("four two three one", DOCUMENTS, 3, tenant="b")).status is Status.FRESH
 
     def test_not_looked_for_where_the_settings_say_so(
