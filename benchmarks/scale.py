@@ -73,14 +73,14 @@ def _measured(
     alone = take_turns(_sides(cache, work), budget)
     server_ms = _server_ms(client, cache, work, budget)
     with scale_load.churn(url, file, size // 2, RATE, LIFE_S):
-        _until_entries_expire(client)
-        before = client.info("stats")["expired_keys"], monotonic()
+        _until_entries_go(client)
+        before = _removed(client), monotonic()
         beside = take_turns(_sides(cache, work), budget)
-        expired = (client.info("stats")["expired_keys"] - before[0]) / (monotonic() - before[1])
+        removed_per_s = (_removed(client) - before[0]) / (monotonic() - before[1])
     return {
         "alone": _kept(alone),
         "beside": _kept(beside),
-        "expired_entries_per_s": expired / 2,
+        "removed_entries_per_s": removed_per_s,
         "server_ms": server_ms,
         "memory": memory,
         "recall": _recall(cache, work),
@@ -135,11 +135,15 @@ def _ms_of(client: redis.Redis, **commands: str) -> dict[str, float]:
     return {name: stats[f"cmdstat_{command}"] for name, command in commands.items()}
 
 
-def _until_entries_expire(client: redis.Redis) -> None:
-    before, until = client.info("stats")["expired_keys"], monotonic() + _PATIENCE_S
-    while client.info("stats")["expired_keys"] < before + 2 * RATE:
-        assert monotonic() < until, "nothing expires"
+def _until_entries_go(client: redis.Redis) -> None:
+    before, until = _removed(client), monotonic() + _PATIENCE_S
+    while _removed(client) < before + RATE:
+        assert monotonic() < until, "no entry is removed"
         sleep(0.5)
+
+
+def _removed(client: redis.Redis) -> int:
+    return int(client.info("commandstats").get("cmdstat_unlink", {"calls": 0})["calls"])
 
 
 def _recall(cache: RedisSemanticCache, work: Workload) -> dict[str, float]:
@@ -167,7 +171,7 @@ def _saved(url: str, client: redis.Redis, cache: RedisSemanticCache, file: Path,
     work = _work(file, min(SIZES[0], len(np.load(file, mmap_mode="r"))))
     look_up = library.neighbours(cache, work, "semantic")
     with scale_load.churn(url, file, 0, RATE, LIFE_S):
-        _until_entries_expire(client)
+        _until_entries_go(client)
         used, began = client.info("memory")["used_memory"], monotonic()
         client.bgsave()
         searches = 0

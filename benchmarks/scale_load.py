@@ -5,6 +5,7 @@
 
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmarks.data import queries
 from benchmarks.workload import HELD_OUT, packed
 from semcache.entries.entry import NewScores
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import RedisStore
+from semcache.redis.store import RedisStore, keys_of
 
 FOLDER = Path(__file__).parent / ".cache" / "scale"
 TTL_S = 7 * 24 * 3600.0
@@ -57,9 +58,9 @@ def fill(url: str, vectors: Path, first: int, stop: int) -> float:
 
 
 @contextmanager
-def churn(url: str, vectors: Path, first: int, rate: float, ttl_s: float) -> Iterator[None]:
-    """During the block ``rate`` new entries a second are written, and after ``ttl_s`` seconds as many expire."""
-    process = _process("churn", url, vectors, first, rate, ttl_s)
+def churn(url: str, vectors: Path, first: int, rate: float, life_s: float) -> Iterator[None]:
+    """During the block ``rate`` new entries a second are written, and removed after ``life_s`` seconds."""
+    process = _process("churn", url, vectors, first, rate, life_s)
     try:
         yield
         assert process.poll() is None, "the writer has ended"
@@ -101,16 +102,24 @@ def _fill(url: str, vectors: str, first: int, stop: int, step: int) -> None:
     print(perf_counter() - started)
 
 
-def _churn(url: str, vectors: str, first: int, rate: float, ttl_s: float) -> None:
+def _churn(url: str, vectors: str, first: int, rate: float, life_s: float) -> None:
     given = np.load(vectors, mmap_mode="r")
     number, due = 0, monotonic()
+    written: deque[tuple[float, str]] = deque()
     with _store(url) as store:
+        client, keys = store.connection.client, keys_of(store)
         while True:
             at = (first + number) % len(given)
             # Turned a little, so that it is another vector; the texts are new, too.
             vector = given[at].astype(np.float32) + 0.2 * given[at - 1].astype(np.float32)
             new = NewScores(f"{text_of(at)} of churn {number}", vector / np.linalg.norm(vector), packed(at))
-            store.remember_many("", [new], ttl_s=ttl_s)
+            store.remember_many("", [new])
+            written.append((monotonic() + life_s, new.query))
+            # Removed, as expiry would: Redis itself looks through two million keys with an end for hours before it
+            # comes to these, and leaves a tenth of all keys there after their end.
+            while written[0][0] < monotonic():
+                (_, query) = written.popleft()
+                client.unlink(keys.vector("", query), keys.scores("", query))
             number += 1
             due += 1 / rate
             sleep(max(0.0, due - monotonic()))

@@ -36,7 +36,7 @@ def result(parts: Parts, sizes: Sequence[int]) -> ExperimentResult:
             f"entries of 384 dims float16 and {workload.DOCUMENTS} scores, written by two processes through the "
             "library's own write path. The first 126,976 vectors are those of real queries, the others are made, see "
             "below. At each size: exact hits, near hits (cosine 0.97) and misses, alone and beside a process that "
-            "writes 100 new entries a second, which live 8 s, so that as many expire. search is one KNN with the "
+            "writes 100 new entries a second, which are removed after 8 s, as by expiry. search is one KNN with the "
             "scores of what it found. Client, writers and server share two cores. Recall: the first found is as near "
             "as the nearest by comparing with all; near is for those with one at 0.8 or more."
         ),
@@ -95,7 +95,7 @@ def _loaded(step: Parts) -> dict[str, Any]:
         "recall": step["recall"]["all"],
         "recall_near": step["recall"]["near"],
         "near_probes": step["recall"]["near_probes"],
-        "expired_per_s": step["expired_entries_per_s"],
+        "removed_per_s": step["removed_entries_per_s"],
     }
 
 
