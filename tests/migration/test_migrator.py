@@ -117,7 +117,7 @@ class TestRun:
         assert present.cache.backend.migration is not None and present.cache.backend.migration.drain(5)
         assert near(present, QUERIES[0], "acme") and not near(present, QUERIES[1], "acme")
         # Near queries of all others are still found, by their former vectors.
-        assert present.rerank("moon the of question 7", DOCUMENTS, 3).status is Status.SEMANTIC
+        assert present.rerank("moon the of question 7", DOCUMENTS, 3).status is Status.VERIFIED
 
     def test_orders(self, before: MakeReranker, during: MakeReranker) -> None:
         model = CountingOrder()
@@ -385,7 +385,7 @@ class TestCluster:
     def test_moves_and_cleans(self, pair: tuple[CachedReranker, CachedReranker]) -> None:
         former, present = pair
         fill(former, QUERIES[:30])
-        assert present.rerank("moon the of question 7", DOCUMENTS, 3).status is Status.SEMANTIC
+        assert present.rerank("moon the of question 7", DOCUMENTS, 3).status is Status.VERIFIED
         (status, *_) = present.cache.migrator().run()
         assert status.is_finished and status.entries == 60
         assert present.cache.migrator().clean() >= 120

@@ -122,6 +122,7 @@ class TestManyKeys:
         self, redis_url: str, namespace: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with filled(redis_url, namespace) as reranker:
+            assert drained(reranker)
             family = keys_of(reranker.cache.store).plain
             client.set(family.unfilled + b"l", b"1", px=60_000)  # by the one that died
             client.execute_command("FT.DROPINDEX", family.index)
@@ -142,6 +143,7 @@ class TestManyKeys:
         from semcache.redis.store import perform
 
         with filled(redis_url, namespace) as reranker:
+            assert drained(reranker)
             store, family = reranker.cache.store, keys_of(reranker.cache.store).plain
             client.set(family.unfilled, b"1000.25")
             assert perform(store, begin_refill, family, b"one") == 1000.25
@@ -163,6 +165,7 @@ class TestManyKeys:
     ) -> None:
         monkeypatch.setattr("semcache.migration.refiller._RENEWED_AFTER_S", -1)
         with filled(redis_url, namespace) as reranker:
+            assert drained(reranker)
             family = keys_of(reranker.cache.store).plain
             replaced = Refiller(1, lambda event: None)
             monkeypatch.setattr("semcache.migration.refiller.unfilled_keys", taken_over(client, family.unfilled + b"l"))
@@ -194,6 +197,7 @@ class TestManyKeys:
         from semcache.redis.store import perform
 
         with filled(redis_url, namespace) as reranker:
+            assert drained(reranker)
             store, keys = reranker.cache.store, keys_of(reranker.cache.store)
             gone = keys.vector("", QUERIES[0])
             client.delete(gone)
@@ -211,6 +215,7 @@ def test_a_server_of_few_keys_goes_through_them_itself(
     monkeypatch.setattr("semcache.redis.refilling.MANY_KEYS", 10**9)
     events: list[Event] = []
     with filled(redis_url, namespace, observers=[events.append]) as reranker:
+        assert drained(reranker)
         family = keys_of(reranker.cache.store).plain
         client.execute_command("FT.DROPINDEX", family.index)
         events.clear()
