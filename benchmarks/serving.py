@@ -14,6 +14,7 @@ from benchmarks import experiment, machine, server
 from benchmarks.experiment import ExperimentResult, Target
 from benchmarks.served import served
 from benchmarks.timing import quantile
+from benchmarks.trec import data_folder, load_topics
 from semcache.commands.bench.measuring import Seconds
 
 CLIENTS, REQUESTS, QUICK_REQUESTS = 50, 2000, 200
@@ -57,8 +58,8 @@ def measure(quick: bool) -> ExperimentResult:
         question="Does semcache serve lose requests of many clients, and how long do exact hits take over HTTP?",
         method=(
             f"{CLIENTS} connections ask at once, each its next request when the last is answered; {rounds} rounds. "
-            f"{QUERIES} queries of {DOCUMENTS} documents, each asked once before (first_p50_ms, with the packaged "
-            "cross-encoder). Clients, server and Redis share the machine's cores; the clients run in one process of "
+            f"{QUERIES} queries of TREC DL 2019 with {DOCUMENTS} passages of BM25 each, asked once before (first_p50_ms, "
+            "with the packaged cross-encoder). Clients, server and Redis share the machine's cores; the clients run in one process of "
             "Python, which is at its limit first. per_s is clients / mean latency."
         ),
         parameters={"clients": CLIENTS, "queries": QUERIES, "documents": DOCUMENTS, "top_n": TOP, "rounds": rounds},
@@ -77,22 +78,22 @@ async def _session(url: str, requests: int, rounds: int) -> list[Asked]:
             await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30.0, verify=context))
             for _ in range(CLIENTS)
         ]
-        first = await _ask(clients[:1], QUERIES)
-        await _ask(clients, 4 * CLIENTS)  # opens the connections
-        return [first, *[await _ask(clients, requests) for _ in range(rounds)]]
+        bodies = _bodies()
+        first = await _ask(clients[:1], bodies, len(bodies))
+        await _ask(clients, bodies, 4 * CLIENTS)  # opens the connections
+        return [first, *[await _ask(clients, bodies, requests) for _ in range(rounds)]]
 
 
-async def _ask(clients: Sequence[httpx.AsyncClient], requests: int) -> Asked:
+async def _ask(clients: Sequence[httpx.AsyncClient], bodies: Sequence[bytes], requests: int) -> Asked:
     durations: list[float] = []
     statuses: list[str] = []
     numbers = iter(range(requests))
-    bodies = [_body(query) for query in range(QUERIES)]
 
     async def ask_on(client: httpx.AsyncClient) -> None:
         for number in numbers:
             started = perf_counter()
             try:
-                answer = await client.post("/v2/rerank", content=bodies[number % QUERIES])
+                answer = await client.post("/v2/rerank", content=bodies[number % len(bodies)])
                 statuses.append(answer.headers.get("X-Semcache-Status", "") if answer.is_success else "")
             except httpx.HTTPError:
                 statuses.append("")
@@ -102,11 +103,19 @@ async def _ask(clients: Sequence[httpx.AsyncClient], requests: int) -> Asked:
     return np.array(durations), statuses
 
 
-def _body(query: int) -> bytes:
-    filler = "it says what there is to say. " * 8
-    documents = [f"Passage {number} about subject {query}: {filler}" for number in range(DOCUMENTS)]
-    asked = {"query": f"what is there to say about subject {query}", "documents": documents, "top_n": TOP}
-    return json.dumps(asked).encode()
+def _bodies() -> list[bytes]:
+    """A request for each topic: its query, and the passages that BM25 finds for it."""
+    topics = load_topics(data_folder())[:QUERIES]
+    return [
+        json.dumps(
+            {
+                "query": topic.queries[0],
+                "documents": [topic.documents[at] for at in topic.runs["bm25"][:DOCUMENTS]],
+                "top_n": TOP,
+            }
+        ).encode()
+        for topic in topics
+    ]
 
 
 if __name__ == "__main__":
