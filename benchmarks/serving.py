@@ -58,9 +58,9 @@ def measure(quick: bool) -> ExperimentResult:
         question="Does semcache serve lose requests of many clients, and how long do exact hits take over HTTP?",
         method=(
             f"{CLIENTS} connections ask at once, each its next request when the last is answered; {rounds} rounds. "
-            f"{QUERIES} queries of TREC DL 2019 with {DOCUMENTS} passages of BM25 each, asked once before (first_p50_ms, "
-            "with the packaged cross-encoder). Clients, server and Redis share the machine's cores; the clients run in one process of "
-            "Python, which is at its limit first. per_s is clients / mean latency."
+            f"{QUERIES} queries of TREC DL 2019 with {DOCUMENTS} BM25 passages each, asked once before by the packaged "
+            "cross-encoder (first_p50_ms). Clients, server and Redis share the machine's cores; the clients run in one "
+            "process of Python, which is at its limit first. per_s is clients / mean latency."
         ),
         parameters={"clients": CLIENTS, "queries": QUERIES, "documents": DOCUMENTS, "top_n": TOP, "rounds": rounds},
         machine=described,
