@@ -129,9 +129,20 @@ def _find_near(
     documents = request.fingerprints if policy.is_pruning and not listwise and is_prunable(request) else ()
     searching = FindNeighbours(request.tenant, vector, rule.reuse_threshold, documents, lease, request.query)
     found: Sequence[Neighbour] = yield searching
+    if exact is None and policy.trust_exact:
+        # It came after its exact read, or that failed. As a neighbour it would teach that there is no drift.
+        exact = _own_entry(request, found)
+        if exact is not None and None not in (scores := scores_of(exact, request.fingerprints)):
+            return Found(exact, outcome=all_known(cast("list[float]", scores), Status.EXACT, reranker))
     near = _other_entries(request, found, rule.reuse_threshold, is_exact_known=exact is not None)
     reuse = yield from _reuse(request, policy, rule, exact, near, searching, reranker, listwise)
     return replace(reuse, nearest=_nearest(request, found, near, searching.similarities))
+
+
+def _own_entry(request: Request, found: Sequence[Neighbour]) -> Scores | None:
+    """The scores of this very query's entry, if it is among those that a search found."""
+    own_id = entry_id(request.tenant, request.query)
+    return next((neighbour.scores for neighbour in found if neighbour.id == own_id), None)
 
 
 def _nearest(

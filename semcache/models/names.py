@@ -74,12 +74,22 @@ def packaged(model: str | Path, backend: ModelBackend) -> Packaged | None:
 def find_folder(model: str | Path, backend: ModelBackend) -> Path | None:
     """The folder of a model on this machine; None when the name can only be a hub name.
 
-    Raises ConfigurationError for a name that looks like a path (``/``, ``.`` or ``~`` in front) and is no folder.
+    Raises ConfigurationError for a name that looks like a path (``/``, ``.`` or ``~`` in front) and is no folder, and
+    for one that the system cannot look for.
     """
     # A folder comes first, so that other weights can be put under a known name.
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path.resolve()
+    try:
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return path.resolve()
+    # No right to look there, a name that is too long, the home of a user that this machine does not know.
+    except (OSError, RuntimeError) as error:
+        # The text of an OSError has the whole name in it.
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(
+            f"model {str(model)!r:.200} cannot be looked for ({cause}); pass a folder that this user can read, or a "
+            "hub name"
+        ) from error
     # A hub name never begins like this. Asking the hub for a misspelt path would end in an error about the network.
     if isinstance(model, Path) or model.startswith(("/", ".", "~")):
         raise ConfigurationError(f"no model folder at {str(model)!r}; pass an existing folder or a hub name")

@@ -16,9 +16,14 @@ from tests.fakes import CountingReranker, MemoryStore, OneRung, WordEmbedder
 class FlowRunner:
     """Runs flows over a memory store, a counting reranker and a ladder that can be told to degrade."""
 
-    def __init__(self, reranker: CountingReranker | None = None, policy: FlowPolicy | None = None) -> None:
+    def __init__(
+        self,
+        reranker: CountingReranker | None = None,
+        policy: FlowPolicy | None = None,
+        store_of: type[MemoryStore] = MemoryStore,
+    ) -> None:
         self.reranker = reranker or CountingReranker()
-        self.store = MemoryStore(listwise=self.reranker.listwise)
+        self.store = store_of(listwise=self.reranker.listwise)
         self.embedder = WordEmbedder()
         self.ladder = OneRung(self.reranker)
         self.policy = policy or FlowPolicy(ReusePolicy())

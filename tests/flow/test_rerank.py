@@ -21,7 +21,7 @@ from semcache.flow.run import run_many
 from semcache.flow.steps import Embed, FindNeighbours, Score, Step
 from semcache.protocols import FloatArray, Pair, Scored
 from semcache.ranking import Status
-from tests.fakes import CountingOrder, CountingReranker
+from tests.fakes import CountingOrder, CountingReranker, MemoryStore
 from tests.flow.runner import FlowRunner, ScriptedGuard
 
 DOCUMENTS = [f"passage {n} about the moon and word{n * 7 % 11}" for n in range(30)]
@@ -115,6 +115,30 @@ def test_its_own_entry_is_not_taken_for_a_neighbour_without_drift() -> None:
     alone.ask("how far is the moon", DOCUMENTS[:10])
     outcome = alone.ask("how far is the moon", DOCUMENTS)
     assert (outcome.status, outcome.similarity, outcome.evidence) == (Status.PARTIAL, None, None)
+
+
+class ReadsLate(MemoryStore):
+    """Does not find an entry yet when it is asked for that of exactly this query."""
+
+    def read_exact(self, tenant: str, query: str) -> None:
+        self.calls.append("read_exact")
+
+
+@pytest.mark.parametrize("kind", [CountingReranker, CountingOrder])
+def test_its_own_entry_that_came_after_the_exact_read_is_exact(kind: type[CountingReranker]) -> None:
+    runner = FlowRunner(kind(), store_of=ReadsLate)
+    first = runner.ask("how far is the moon", DOCUMENTS)
+    runner.reranker.pairs.clear()
+    again = runner.ask("how far is  the moon", DOCUMENTS)
+    assert (again.status, again.order, again.similarity) == (Status.EXACT, first.order, None)
+    assert not runner.reranker.pairs
+
+
+def test_its_own_entry_that_came_after_the_exact_read_teaches_no_drift() -> None:
+    runner = FlowRunner(store_of=ReadsLate)
+    runner.ask("how far is the moon", DOCUMENTS[:20])
+    outcome = runner.ask("how far is the moon", DOCUMENTS)
+    assert (outcome.status, outcome.asked, outcome.evidence) == (Status.PARTIAL, 10, None)
 
 
 def test_an_unrelated_query_is_fresh() -> None:

@@ -62,6 +62,22 @@ def test_a_path_that_is_no_folder_is_an_error(path: str | Path) -> None:
         find_folder(path, "torch")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "./" + "x" * 300, "~no-such-user/model"])
+def test_a_name_that_the_system_cannot_look_for_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be looked for") as caught:
+        find_folder(name, "torch")
+    assert len(str(caught.value)) < 600
+
+
+def test_a_folder_that_this_user_may_not_look_into_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    with pytest.raises(ConfigurationError, match=r"/secret/model.*cannot be looked for.*Permission denied"):
+        find_folder("/secret/model", "torch")
+
+
 def test_the_error_for_an_unknown_name_lists_what_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=r"model 'not a name' is no folder here.*redis-semcache\[offline\]"):
         folder_of("not a name", "torch", ["*.json"])
