@@ -1,16 +1,15 @@
 """Moves given entries of a former scope: reads them, embeds their texts, writes what is missing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from semcache.migration.pace import Pace
 from semcache.protocols import FloatArray
 from semcache.redis.carrying import Former, carry, read_former
+from semcache.redis.operation import in_groups
 from semcache.redis.source import Source
 from semcache.redis.store import RedisStore, perform
-
-T = TypeVar("T")
 
 AT_ONCE = 32
 """Entries that are read and embedded together: a batch that models like, and some 100 KB of replies."""
@@ -33,11 +32,6 @@ class Tally(NamedTuple):
     def plus(self, other: "Tally") -> "Tally":
         """Both together."""
         return Tally(*(one + more for one, more in zip(self, other, strict=True)))
-
-
-def in_groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items in order, so many at a time."""
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class Carrier:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.events import Event, MigrationAdvanced, MigrationEnded
-from semcache.migration.carrier import AT_ONCE, Carrier, Tally, in_groups
+from semcache.migration.carrier import AT_ONCE, Carrier, Tally
 from semcache.migration.pace import Pace
 from semcache.protocols import FloatArray
 from semcache.redis.carrying import (
@@ -30,6 +30,7 @@ from semcache.redis.migration_state import (
     take_lease,
     write_migration,
 )
+from semcache.redis.operation import in_groups
 from semcache.redis.source import Source
 from semcache.redis.store import RedisStore, count_former, keys_of, perform, source_of
 from semcache.runtime.threads import in_own_thread

@@ -6,10 +6,10 @@ from functools import partial
 
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, Event, IndexRefilled
-from semcache.migration.carrier import in_groups
 from semcache.migration.pace import Pace
 from semcache.redis.keys import KeyFamily
 from semcache.redis.migration_state import new_token
+from semcache.redis.operation import in_groups
 from semcache.redis.refilling import (
     LEASE_MS,
     begin_refill,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from semcache.protocols import FloatArray
-from semcache.redis.operation import Operation, StoreState, scan
+from semcache.redis.operation import Operation, StoreState
 
 _TYPE = "<f2"
 """Half precision: cosines are off by 0.0003 at most, far less than what the surrogate can tell apart, at half the size.
@@ -61,27 +61,9 @@ def keep_document_vectors(
         key = state.layout.keys.document(tenant, fingerprint)
         commands.append(("SET", key, vector.astype(_TYPE).tobytes(), *expiry))
     if lifetime.ttl_s is not None:
+        # The counts live for three periods after the last of them: none that is older than four can be left.
+        commands.append(("HDEL", counts, *(period - before for before in (2, 3, 4))))
         commands.append(("PEXPIRE", counts, round(3000 * lifetime.ttl_s)))
     for reply in (yield commands):
         state.value(reply)
     return True
-
-
-def forget_document_vectors(state: StoreState, tenant: str | None, document: bytes | None = None) -> Operation[None]:
-    """Remove the vectors of a document, of a tenant's documents, or of all; a tenant of None means all tenants."""
-    keys = state.layout.keys
-    # Most scopes keep none, and then no key need be looked for.
-    (counted,) = yield [("HGETALL", keys.document_counts)]
-    if not state.value(counted):
-        return
-    if tenant is not None and document is not None:
-        yield [("UNLINK", keys.document(tenant, document))]
-        return
-    ending = b"" if document is None else keys.document("", document)[len(keys.documents("")) :]
-    for prefix in keys.all_documents() if tenant is None else (keys.documents(tenant),):
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor, found = yield from scan(state, prefix, cursor)
-            doomed = [key for key in found if key.endswith(ending)]
-            if doomed:
-                state.value((yield [("UNLINK", *doomed)])[0])

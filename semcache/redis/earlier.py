@@ -12,7 +12,7 @@ import numpy as np
 from semcache.pruning.earlier import effects
 from semcache.pruning.features import Floats
 from semcache.redis.client.commands import Command, script
-from semcache.redis.operation import Operation, StoreState, run_script, scan
+from semcache.redis.operation import Operation, StoreState, run_script
 
 _DAY_S = 86_400.0
 """The period of entries without a time to live: a corpus changes, and what documents scored months ago says little."""
@@ -71,28 +71,14 @@ def add_earlier(state: StoreState, tenant: str, taught: Sequence[Taught], most: 
         for one in taught
     ]
     added = yield from run_script(state.where, "add_earlier", calls)
-    commands: list[Command] = [("HINCRBY", counts, field, sum(added)), ("HDEL", counts, f"e{_period(state) - 2}")]
+    # The counts live for three periods after the last of them: none that is older than four can be left.
+    former = (f"e{_period(state) - before}" for before in (2, 3, 4))
+    commands: list[Command] = [("HINCRBY", counts, field, sum(added)), ("HDEL", counts, *former)]
     if state.layout.lifetime.ttl_s is not None:
         commands.append(("PEXPIRE", counts, life_ms))
     for reply in (yield commands):
         state.value(reply)
     return True
-
-
-def forget_earlier(state: StoreState, tenant: str | None, document: bytes | None = None) -> Operation[None]:
-    """Remove what is known of a document, of a tenant's documents, or of all; a tenant of None means all tenants."""
-    keys = state.layout.keys
-    # Most scopes keep none, and then no key need be looked for.
-    (counted,) = yield [("HGETALL", keys.document_counts)]
-    if not state.value(counted):
-        return
-    for prefix in keys.all_earlier() if tenant is None else (keys.earlier(tenant),):
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor, found = yield from scan(state, prefix, cursor)
-            doomed = [("UNLINK", key) if document is None else ("HDEL", key, document) for key in found]
-            for reply in (yield doomed) if doomed else ():
-                state.value(reply)
 
 
 def _keys(state: StoreState, tenant: str) -> tuple[bytes, bytes]:

@@ -8,10 +8,13 @@ from semcache.errors import InvalidInputError
 from semcache.redis.client.failures import is_missing_index
 from semcache.redis.damage import Damage, discard, read_scores, unpack_hash, unpack_scores
 from semcache.redis.keys import KeyFamily, entry_id_in
-from semcache.redis.operation import Operation, StoreState, scan, unreadable
+from semcache.redis.operation import Operation, StoreState, in_groups, scan, unreadable
 
 _MOST_COUNTED = 500_000
 """A server counts an entry in some 20 ns, and answers nothing else meanwhile: 10 ms, of the 50 that a request waits."""
+
+_LEAST_READ = 20
+"""Entries that are read in one round trip of a sample, if it is smaller: many may have no vector."""
 
 
 def count(state: StoreState) -> Operation[int]:
@@ -54,9 +57,12 @@ def sample(state: StoreState, n: int, tenant: str | None = None) -> Operation[li
         cursor: int | None = 0
         while cursor is not None and len(entries) < n:
             cursor, found = yield from scan(state, family.scores + tail, cursor)
-            for entry in (yield from _read_whole(state, family, found[: n - len(entries)])):
-                entries[entry.id] = entry
-    return list(entries.values())
+            # What is not whole is passed over, so that a page may have to be read to its end.
+            for group in in_groups(found, max(n, _LEAST_READ)):
+                if len(entries) < n:
+                    whole = yield from _read_whole(state, family, group)
+                    entries |= {entry.id: entry for entry in whole}
+    return list(entries.values())[:n]
 
 
 def _read_whole(state: StoreState, family: KeyFamily, keys: Sequence[bytes]) -> Operation[list[StoredEntry]]:

@@ -7,10 +7,12 @@ from semcache.entries.fingerprint import FINGERPRINT_BYTES
 from semcache.errors import InvalidInputError
 from semcache.redis.client.commands import Command, script
 from semcache.redis.client.failures import is_missing_index
-from semcache.redis.document_vectors import forget_document_vectors
-from semcache.redis.earlier import forget_earlier
-from semcache.redis.operation import Operation, StoreState, scan
+from semcache.redis.keys import entry_id_in
+from semcache.redis.operation import INDEXED_AT_ONCE, PAGE, Operation, StoreState, in_groups, scan
 from semcache.redis.rewriting import EntryKeys, rewrite
+
+_AT_ONCE = 100
+"""Hashes that are removed in one round trip, where the index is gone: another process may have made it anew by then."""
 
 
 def forget(
@@ -51,10 +53,8 @@ def _forget(state: StoreState, tenant: str | None, query: str | None, document: 
         (removed,) = yield (("UNLINK", *keys),)
         return int(state.value(removed) > 0)
     if document is not None:
-        yield from forget_document_vectors(state, tenant, document)
-        yield from forget_earlier(state, tenant, document)
         return (yield from _forget_document(state, tenant, document))
-    return (yield from _forget_all(state, tenant))
+    return (yield from _forget_all(state, tenant, INDEXED_AT_ONCE))
 
 
 def clear(state: StoreState) -> Operation[int]:
@@ -71,17 +71,25 @@ def clear(state: StoreState) -> Operation[int]:
     # Between the two lines another thread may have searched, missed the index and made it anew. Then this store
     # checks that index once more.
     state.checked_indexes.clear()
-    return former + (yield from _forget_all(state, None))
+    return former + (yield from _forget_all(state, None, _AT_ONCE))
 
 
 def _forget_document(state: StoreState, tenant: str | None, document: bytes) -> Operation[int]:
+    keys = state.layout.keys
+    families, vectors, earlier = keys.families(tenant), keys.all_documents(tenant), keys.all_earlier(tenant)
+    name = document.hex()
     count = 0
-    for family, tail in state.layout.keys.families(tenant):
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor, found = yield from scan(state, family.scores + tail, cursor)
-            entries = [EntryKeys(family.vector_beside(key), key) for key in found]
+    cursor: int | None = 0
+    while cursor is not None:
+        cursor, found = yield from scan(state, keys.pattern(tenant, "sde"), cursor)
+        for family, tail in families:
+            scores = [key for key in found if key.startswith(family.scores + tail)]
+            entries = [EntryKeys(family.vector_beside(key), key) for key in scores]
             count += yield from _remove_document(state, entries, document)
+        commands: list[Command] = [("HDEL", key, document) for key in found if key.startswith(earlier)]
+        commands += [("UNLINK", key) for key in found if key.startswith(vectors) and entry_id_in(key) == name]
+        for reply in (yield commands) if commands else ():
+            state.value(reply)
     return count
 
 
@@ -98,24 +106,28 @@ def _remove_document(state: StoreState, entries: Sequence[EntryKeys], document: 
     return (yield from rewrite(state, entries, find, without))
 
 
-def _forget_all(state: StoreState, tenant: str | None) -> Operation[int]:
-    yield from forget_document_vectors(state, tenant)
-    yield from forget_earlier(state, tenant)
-    count = 0
-    for family, tail in state.layout.keys.families(tenant):
-        # Scores are counted, since an entry without scores is a miss. Vectors are looked for as well and not derived
-        # from the keys of the scores, which may have expired or been evicted first.
-        count += yield from _unlink(state, family.scores + tail)
-        yield from _unlink(state, family.vectors + tail)
-    return count
-
-
-def _unlink(state: StoreState, prefix: bytes) -> Operation[int]:
+def _forget_all(state: StoreState, tenant: str | None, at_once: int) -> Operation[int]:
+    """Remove all keys of a tenant, or (None) of all, so many hashes at a time; how many entries had scores."""
+    keys = state.layout.keys
+    # Hashes are looked for as well and not derived from the keys of the scores, which may have expired or been evicted
+    # first; nor is anything left out because a number says that there is none: that may have been evicted, too.
+    scores = tuple(family.scores + tail for family, tail in keys.families(tenant))
+    hashes = tuple(family.vectors + tail for family, tail in keys.families(tenant))
+    beside = (*keys.all_documents(tenant), *keys.all_earlier(tenant))
     count = 0
     cursor: int | None = 0
     while cursor is not None:
-        cursor, found = yield from scan(state, prefix, cursor)
-        if found:
-            (removed,) = yield (("UNLINK", *found),)
-            count += state.value(removed)
+        cursor, found = yield from scan(state, keys.pattern(tenant, "svde"), cursor)
+        # Scores are counted, since an entry without scores is a miss.
+        count += yield from _unlink(state, [key for key in found if key.startswith(scores)], PAGE)
+        yield from _unlink(state, [key for key in found if key.startswith(hashes)], at_once)
+        yield from _unlink(state, [key for key in found if key.startswith(beside)], PAGE)
+    return count
+
+
+def _unlink(state: StoreState, keys: Sequence[bytes], at_once: int) -> Operation[int]:
+    count = 0
+    for group in in_groups(keys, at_once):
+        (removed,) = yield (("UNLINK", *group),)
+        count += state.value(removed)
     return count

@@ -158,9 +158,11 @@ class KeySpace:
         """How the keys of the vectors of a tenant's documents begin."""
         return f"{self.base}:td:".encode() + self._of(tenant) if tenant else f"{self.base}:d:".encode()
 
-    def all_documents(self) -> tuple[bytes, bytes]:
-        """How the keys of the vectors of documents begin: without a tenant, and with one."""
-        return f"{self.base}:d:".encode(), f"{self.base}:td:".encode()
+    def all_documents(self, tenant: str | None) -> tuple[bytes, ...]:
+        """How the keys of the vectors of documents begin, of one tenant or (None) of all."""
+        if tenant is None:
+            return f"{self.base}:d:".encode(), f"{self.base}:td:".encode()
+        return (self.documents(tenant),)
 
     def earlier(self, tenant: str) -> bytes:
         """How the keys of what is known of a tenant's documents from earlier queries begin; a period follows."""
@@ -168,9 +170,11 @@ class KeySpace:
             return f"{self.base}:te:{{{tenant_tag(tenant)}}}:".encode()
         return f"{self.base}:e:{{{self.base.rpartition(':')[2]}}}:".encode()
 
-    def all_earlier(self) -> tuple[bytes, bytes]:
-        """How the keys of what is known of documents from earlier queries begin: without a tenant, and with one."""
-        return f"{self.base}:e:".encode(), f"{self.base}:te:".encode()
+    def all_earlier(self, tenant: str | None) -> tuple[bytes, ...]:
+        """How the keys of what is known of documents from earlier queries begin, of one tenant or (None) of all."""
+        if tenant is None:
+            return f"{self.base}:e:".encode(), f"{self.base}:te:".encode()
+        return (self.earlier(tenant),)
 
     @property
     def document_counts(self) -> bytes:
@@ -203,6 +207,15 @@ class KeySpace:
         if tenant is None:
             return [(self.plain, b""), (self.named, b"")]
         return [(self.family(tenant), self._of(tenant) if tenant else b"")]
+
+    def pattern(self, tenant: str | None, kinds: str) -> bytes:
+        """A pattern, as SCAN takes it, of how keys begin that are of these kinds and of one tenant or (None) of all.
+
+        ``kinds`` are the letters in keys without a tenant: ``"sv"`` for entries. A few other keys fit, too.
+        """
+        if tenant is None:
+            return f"{self.base}:*[{kinds}]:".encode()
+        return (f"{self.base}:t[{kinds}]:*{tenant_tag(tenant)}" if tenant else f"{self.base}:[{kinds}]:").encode()
 
     def _of(self, tenant: str) -> bytes:
         tag = tenant_tag(tenant)

@@ -13,7 +13,7 @@ Example:
 
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -38,6 +38,10 @@ Operation = Generator[RedisStep, Any, T]
 
 PAGE = 1000
 """Keys per SCAN. More would save round trips, but the server does nothing else while it looks through a page."""
+INDEXED_AT_ONCE = 10
+"""Hashes that are removed in one round trip, where an index has their vectors: to take one out of the graph takes the
+server up to 0.7 ms (benchmarks/results/recall.md), in which it serves nothing else. For all of a page that would be
+longer than a command may take (``redis.timeout_s``)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,12 +126,17 @@ def packed_vector(state: StoreState, vector: FloatArray) -> bytes | None:
     return blob
 
 
-def scan(state: StoreState, prefix: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
+def in_groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items in order, so many at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def scan(state: StoreState, beginning: bytes, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:
     """A page of the keys that begin so, and the cursor of the next page, which is None after the last.
 
-    SCAN may give a key twice, and goes through all keys of the server.
+    The beginning may be a pattern. SCAN may give a key twice, and goes through all keys of the server.
     """
-    (reply,) = yield (("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", PAGE),)
+    (reply,) = yield (("SCAN", cursor, "MATCH", beginning + b"*", "COUNT", PAGE),)
     match state.value(reply):
         case [bytes(following), list(found)] if following.isdigit():
             return int(following) or None, found

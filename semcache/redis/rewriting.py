@@ -7,7 +7,7 @@ from semcache.entries import codec
 from semcache.errors import TransientStoreError
 from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, unpack_scores
-from semcache.redis.operation import Operation, StoreState, run_script
+from semcache.redis.operation import INDEXED_AT_ONCE, Operation, StoreState, in_groups, run_script
 
 ATTEMPTS = 10
 """Another process would have to add scores to the same entry ten times, each within the same millisecond."""
@@ -35,8 +35,9 @@ class Attempt(NamedTuple):
 def rewrite(
     state: StoreState, entries: Sequence[EntryKeys], read: Callable[[EntryKeys], Command], change: Change
 ) -> Operation[int]:
-    """Change entries in two round trips together, and in two more where one changed meanwhile; how many were changed.
+    """Change entries, and once more those that changed meanwhile; how many were changed.
 
+    They are read in one round trip, and changed in one for every ten of them.
     ``read`` is the command that reads the scores of an entry, or nothing where it need not be changed. Damaged entries
     are removed, and count.
     """
@@ -64,7 +65,10 @@ def rewrite_once(
             block = codec.pack(keys.scores, wanted.items(), state.layout.signing_key) if wanted else b""
             calls[keys] = script("replace").by_digest(keys, blob, block)
     yield from discard(state, damages)
-    done = (yield from run_script(state.where, "replace", list(calls.values()))) if calls else []
+    done: list[object] = []
+    # An entry that is left without scores takes its vector out of the index.
+    for group in in_groups(list(calls.values()), INDEXED_AT_ONCE):
+        done += yield from run_script(state.where, "replace", group)
     outcomes = list(zip(calls, done, strict=True))
     return Attempt(
         [keys for keys, is_done in outcomes if is_done],

@@ -1,6 +1,7 @@
 """Vectors of documents on a real server: by tenant, of a bounded number, forgotten with their documents."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,41 @@ def test_they_are_forgotten_with_the_document_the_tenant_or_all(store: RedisStor
     assert left(tenant) == [False, False] and left("u") == [True, True]
     store.clear()
     assert left("u") == [False, False]
+
+
+def test_of_pinned_tenants_too(connection: RedisConnection, namespace: str) -> None:
+    options = {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS, "pin": "tenant"}
+    store = RedisStore(connection, **options)  # type: ignore[arg-type]
+    store.keep_document_vectors("t", [A, B], VECTORS[:2], 1000)
+    store.forget(document=A)
+    rows = store.read_document_vectors("t", [A, B])
+    assert rows is not None and np.isfinite(rows[:, 0]).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("how", [{"tenant": "t"}, {"tenant": "t", "document": A}, {"document": A}, None])
+def test_they_are_forgotten_although_the_numbers_of_them_were_evicted(
+    store: RedisStore, connection: RedisConnection, how: dict[str, Any] | None
+) -> None:
+    store.keep_document_vectors("t", [A], VECTORS[:1], 1000)
+    connection.client.delete(keys_of(store).document_counts)
+    if how is None:
+        store.clear()
+    else:
+        store.forget(**how)
+    assert store.read_document_vectors("t", [A]) is None
+
+
+@pytest.mark.parametrize("periods", [1, 2, 2.9])
+def test_numbers_of_periods_that_are_over_do_not_pile_up(
+    connection: RedisConnection, namespace: str, periods: float
+) -> None:
+    now = [1e9]
+    options = {"namespace": namespace, "reranker": "r", "embedder": "e", "dims": DIMS, "ttl_s": 600.0}
+    store = RedisStore(connection, **options, clock=lambda: now[0])  # type: ignore[arg-type]
+    for _ in range(20):
+        store.keep_document_vectors("", [A], VECTORS[:1], 1000)
+        now[0] += 600 * periods
+    assert connection.client.hlen(keys_of(store).document_counts) <= 3
 
 
 def test_a_vector_takes_as_many_bytes_as_stated(connection: RedisConnection, namespace: str) -> None:

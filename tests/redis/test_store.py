@@ -415,6 +415,13 @@ class TestInspection:
         assert len(await store.sample(50)) == 20
         assert await store.sample(5, "") == []
 
+    async def test_a_sample_looks_behind_what_is_not_whole(self, store: Any) -> None:
+        for number in range(60):
+            await store.remember("", f"without a vector {number}", None, [(A, 1.0)])
+        for number in range(3):
+            await store.remember("", f"whole {number}", vector(number), [(A, 1.0)])
+        assert [len(await store.sample(n)) for n in (2, 3, 9)] == [2, 3, 3]
+
     async def test_half_entries_are_not_sampled(self, store: Any, client: redis.Redis, namespace: str) -> None:
         await store.remember("", "q", vector(1), [(A, 1.0)])
         client.delete(*client.keys(f"semcache:{namespace}:*:v:*"))
