@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
+from semcache.embedders.adapt import adapt_embedder
 from semcache.errors import ConfigurationError
-from semcache.flow.policy import ReusePolicy
+from semcache.flow.policy import FlowPolicy, PrunePolicy, ReusePolicy
 from semcache.flow.requests import check_threshold, check_ttl
+from semcache.guards import guard_of
+from semcache.protocols import Embedder, Guard
 from semcache.redis.client.connection import DEFAULT_URL, server_of
 from semcache.settings import FromSettings, Settings, given
 from semcache.settings import Reuse as ReuseKnobs
@@ -50,6 +53,25 @@ def cache_arguments(
             "an embedder"
         )
     return arguments
+
+
+def flow_policy(
+    settings: Settings, similarity_threshold: float, guard: Guard | str | FromSettings | None
+) -> FlowPolicy:
+    """What requests may do: the settings, with these two as they were given. Raises ConfigurationError for a guard."""
+    reuse = reuse_policy(settings.reuse, similarity_threshold)
+    keeps_apart = guard_of(given(guard, settings.reuse.guard))
+    prune = None if settings.prune.mode == "off" else PrunePolicy(**settings.prune.model_dump())
+    return FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars, prune=prune)
+
+
+def embedders_of(settings: Settings, embedding_model: object, migrate_from: object) -> tuple[Embedder, Embedder | None]:
+    """The embedder, and the one that entries are migrated from: the same where only the index differs, or None."""
+    embedder = adapt_embedder(embedding_model, backend=settings.embedder.backend)
+    former = given(migrate_from, settings.migration.from_model)
+    if former is not None:
+        return embedder, adapt_embedder(former, backend=settings.migration.from_backend)
+    return embedder, embedder if settings.migration.is_of_index else None
 
 
 def reuse_policy(knobs: ReuseKnobs, trust_threshold: float) -> ReusePolicy:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Self
+from weakref import WeakMethod
 
+from semcache.arguments import CacheArguments, embedders_of, flow_policy
 from semcache.embedders.queries import QueryEmbedder
 from semcache.errors import ConfigurationError
 from semcache.events import Event
@@ -14,9 +17,10 @@ from semcache.migration.migrator import Migrator
 from semcache.migration.refiller import Refiller
 from semcache.migration.serving import ServedMigration
 from semcache.observers import notify
+from semcache.observers.relay import Relay
 from semcache.observers.users import Users
-from semcache.protocols import Embedder, FloatArray, Observer
-from semcache.redis.client.connection import RedisConnection
+from semcache.protocols import Embedder, FloatArray, Guard, Observer
+from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.layout import LayoutOptions, options_of
 from semcache.redis.refilling import Filling
 from semcache.redis.store import AsyncRedisStore, RedisStore, move
@@ -25,14 +29,11 @@ from semcache.runtime.background import Background
 from semcache.runtime.forking import ForkSafeLock
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import Cache as CacheKnobs
-from semcache.settings import Migration as MigrationKnobs
+from semcache.settings import FromSettings, Settings
 from semcache.settings import Reuse as ReuseKnobs
 
 # Scores that no other process will read need not be kept for longer than a process usually lives.
 _PRIVATE_TTL_S = 24 * 3600.0
-
-_MIGRATION = MigrationKnobs()
-"""The defaults stand in the settings, each with its reason."""
 
 _MOST_WRITES = 64
 """Most writes that requests leave to be done after their answers. They come from a moment of slowness: soon Redis is
@@ -45,29 +46,28 @@ class Backend:
 
     ``observers`` are told every event that happens over this backend; they never change. ``policy`` is what the user
     allows. ``embedder_name`` is what entries are kept under: the embedder's name, unless its vectors are not those of
-    the first embedder of that name. ``former`` is the embedder that entries are migrated from, ``migration`` how. Safe
-    to use from several threads.
+    the first embedder of that name. ``former`` is the embedder that entries are migrated from, None without a
+    migration. Safe to use from several threads.
     """
 
     def __init__(
         self,
         connection: RedisConnection,
         embedder: Embedder,
+        former: Embedder | None,
         policy: FlowPolicy,
-        knobs: CacheKnobs,
+        settings: Settings,
         ttl_s: float | None,
         observers: Sequence[Observer],
-        reuse_knobs: ReuseKnobs,
-        former: Embedder | None = None,
-        migration: MigrationKnobs = _MIGRATION,
     ) -> None:
+        knobs, migration = settings.cache, settings.migration
         self.connection = connection
         self.observers: tuple[Observer, ...] = tuple(observers)
         self.embedder = embedder
         self.policy = policy
-        self.knobs = knobs
+        self.knobs: CacheKnobs = knobs
         self.ttl_s = ttl_s
-        self.reuse_knobs = reuse_knobs
+        self.reuse_knobs: ReuseKnobs = settings.reuse
         self._restricted: dict[str, FlowPolicy] = {}
         # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
@@ -92,6 +92,34 @@ class Backend:
             )
         self._refiller = Refiller(migration.server_share, self.on_event)
         self._identity.start()
+
+    @classmethod
+    def opened(
+        cls,
+        arguments: CacheArguments,
+        settings: Settings,
+        observers: Sequence[Observer],
+        *,
+        redis_client: object | None,
+        guard: Guard | str | FromSettings | None,
+        migrate_from: object,
+    ) -> Self:
+        """The backend for these arguments of a cache, and the settings for all others. Asks Redis nothing.
+
+        Raises ConfigurationError, and what loading a model raises.
+        """
+        policy = flow_policy(settings, arguments.similarity_threshold, guard)
+        # Models are loaded before anything is opened that a failure would leave open.
+        embedder, former = embedders_of(settings, arguments.embedding_model, migrate_from)
+        relay = Relay(observers)
+        connection = RedisConnection.of(server_of(arguments.redis_url, redis_client), settings.redis, relay)
+        try:
+            backend = cls(connection, embedder, former, policy, settings, arguments.ttl, observers)
+        except BaseException:  # also an interrupt: an embedded server would run on
+            connection.close()
+            raise
+        relay.later = WeakMethod(backend.users.on_connection_event)
+        return backend
 
     def stores(self, reranker: str, *, listwise: bool) -> tuple[RedisStore, AsyncRedisStore]:
         """The store of one reranker's scores, for threads and for any number of event loops; asks Redis nothing.

@@ -7,22 +7,20 @@ from functools import partial
 from math import inf
 from time import monotonic
 from typing import Any, Self
-from weakref import WeakMethod
 
-from semcache.arguments import cache_arguments, reuse_policy
+from semcache.arguments import cache_arguments
 from semcache.backend import Backend
 from semcache.causes import cause_of
 from semcache.documents import Reader, TextOf, reader_of
-from semcache.embedders.adapt import adapt_embedder
 from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed, Event
 from semcache.flow.calls import Calls
 from semcache.flow.former import FormerEmbedding
-from semcache.flow.functions import ScoreDocuments
+from semcache.flow.functions import EmbedTexts, ScoreDocuments
 from semcache.flow.outcome import Lookup, in_order_of, lookup
-from semcache.flow.policy import FlowPolicy, PrunePolicy
+from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
 from semcache.flow.rerank import FindFlow, find, remember
 from semcache.flow.results import find_results, ranks
@@ -31,11 +29,9 @@ from semcache.flow.steps import FindNeighbours, Step
 from semcache.guards import guard_of
 from semcache.migration.migrator import Migrator
 from semcache.observers import OutageLog, checked_observers, notify
-from semcache.observers.relay import Relay
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
-from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.store import AsyncRedisStore, RedisStore, follow, is_searching_source
-from semcache.settings import FROM_SETTINGS, FromSettings, Settings, given, settings_of
+from semcache.settings import FROM_SETTINGS, FromSettings, Settings, settings_of
 
 
 class RedisSemanticCache:
@@ -82,9 +78,7 @@ class RedisSemanticCache:
         eager: bool = False,
     ) -> None:
         settings = settings_of(settings)
-        url, model, threshold, lifetime_s = cache_arguments(
-            settings, redis_url, redis_client, embedding_model, similarity_threshold, ttl
-        )
+        arguments = cache_arguments(settings, redis_url, redis_client, embedding_model, similarity_threshold, ttl)
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
         self.read: Reader = reader_of(text)
@@ -92,32 +86,10 @@ class RedisSemanticCache:
         self.captures_queries: bool = settings.telemetry.capture_queries
         self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
         observers = (OutageLog(), *checked_observers(observers))
-        reuse = reuse_policy(settings.reuse, threshold)
-        keeps_apart = guard_of(given(guard, settings.reuse.guard))
-        prune = None if settings.prune.mode == "off" else PrunePolicy(**settings.prune.model_dump())
-        policy = FlowPolicy(reuse, keeps_apart, max_query_chars=settings.cache.max_query_chars, prune=prune)
-        # Models are loaded before anything is opened that a failure would leave open.
-        embedder = adapt_embedder(model, backend=settings.embedder.backend)
-        former = given(migrate_from, settings.migration.from_model)
-        if former is not None:
-            former = adapt_embedder(former, backend=settings.migration.from_backend)
-        elif settings.migration.is_of_index:
-            former = embedder
-        relay = Relay(observers)
-        connection = RedisConnection.of(server_of(url, redis_client), settings.redis, relay)
+        self.backend: Backend = Backend.opened(
+            arguments, settings, observers, redis_client=redis_client, guard=guard, migrate_from=migrate_from
+        )
         try:
-            self.backend: Backend = Backend(
-                connection,
-                embedder,
-                policy,
-                settings.cache,
-                lifetime_s,
-                observers,
-                settings.reuse,
-                former,
-                settings.migration,
-            )
-            relay.later = WeakMethod(self.backend.users.on_connection_event)
             self.backend.users.belong_to(self)
             self._owns_backend = True
             self._serve(reranker, listwise=False)
@@ -126,13 +98,13 @@ class RedisSemanticCache:
                 self.warmup()
         except TransientStoreError as error:
             if eager:
-                connection.close()
+                self.backend.connection.close()
                 raise
             # It may be usable again at any time, and until then answers go on without a cache. An error here would
             # take down every application that restarts meanwhile.
             self.on_event(CacheFailed("Connect", cause_of(error)))
         except BaseException:  # also an interrupt: an embedded server would run on
-            connection.close()
+            self.backend.connection.close()
             raise
 
     @classmethod
@@ -241,23 +213,32 @@ class RedisSemanticCache:
         self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
     ) -> Calls[Store]:
         """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
-        neighbours = self.backend.knobs.neighbours if k is None else k
-        store, embed, on_event = self.store, self.backend.embed, self.on_event
-        read, near, former = store.read_document_vectors, store.find_near, FormerEmbedding()
-        if self.backend.migration is not None:
-            former = FormerEmbedding(self.backend.migration.queries.embed, partial(is_searching_source, store))
-        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near, former=former)
+        migration = self.backend.migration
+        embed_former = None if migration is None else migration.queries.embed
+        return self._calls(self.store, self.backend.embed, embed_former, score, k, budget_s)
 
     def async_calls(
         self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
     ) -> Calls[AsyncStore]:
         """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
+        migration = self.backend.migration
+        embed_former = None if migration is None else migration.queries.aembed
+        return self._calls(self.async_store, self.backend.aembed, embed_former, score, k, budget_s)
+
+    def _calls(
+        self,
+        store: Any,
+        embed: EmbedTexts,
+        embed_former: EmbedTexts | None,
+        score: ScoreDocuments | None,
+        k: int | None,
+        budget_s: float | None,
+    ) -> Calls[Any]:
         neighbours = self.backend.knobs.neighbours if k is None else k
-        store, embed, on_event = self.async_store, self.backend.aembed, self.on_event
-        read, near, former = store.read_document_vectors, store.find_near, FormerEmbedding()
-        if self.backend.migration is not None:
-            former = FormerEmbedding(self.backend.migration.queries.aembed, partial(is_searching_source, store))
-        return Calls(store, embed, score, neighbours, on_event, self.reranker, read, budget_s, near=near, former=former)
+        read, near = store.read_document_vectors, store.find_near
+        former = FormerEmbedding(embed_former, partial(is_searching_source, store))
+        on_event, reranker = self.on_event, self.reranker
+        return Calls(store, embed, score, neighbours, on_event, reranker, read, budget_s, near=near, former=former)
 
     @property
     def _budget_s(self) -> float:

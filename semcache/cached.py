@@ -1,54 +1,37 @@
 """A reranker behind a cache: asks the reranker only what the cache does not know."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import islice
-from secrets import token_bytes
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Self
 
 from semcache.audit.auditor import Auditor
+from semcache.audit.background import BackgroundWork
 from semcache.audit.forced import ForcedWatch
 from semcache.audit.repairer import Repairer
-from semcache.batching.reranker import AsyncBatchReranker
 from semcache.cache import RedisSemanticCache
-from semcache.degradation.cascade import Cascade, cascade_of
-from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.cascade import cascade_of
 from semcache.documents import TextOf, reader_of
-from semcache.embedders.checked import given_vectors
 from semcache.errors import ConfigurationError
-from semcache.flow.calls import Calls
-from semcache.flow.hints import one_per_query, with_hints
-from semcache.flow.lease import NewLease, lease_of
-from semcache.flow.outcome import Outcome, ranking, reranked, saved_time_s
-from semcache.flow.policy import FlowPolicy
-from semcache.flow.requests import Request, checked_request, checked_requests, deadline_after
-from semcache.flow.rerank import Flow, rerank
-from semcache.flow.run import arun, arun_many, run, run_many, written_later
-from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight
-from semcache.flow.steps import EndLease, Lease
-from semcache.flow.waiting import LeaseCalls
+from semcache.flow.outcome import Outcome
+from semcache.flow.requests import checked_request, checked_requests, deadline_after
+from semcache.flow.run import arun, arun_many, run, run_many
+from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight, flight_key
 from semcache.identity.identity import Identity
-from semcache.identity.ladder import IdentifiedLadder, primary_of
-from semcache.identity.subjects import RerankerSubject
+from semcache.identity.ladder import IdentifiedLadder
 from semcache.observers.counters import Counters
 from semcache.observers.dispatch import checked_observers
-from semcache.protocols import AsyncStore, FloatArray, Guard, Ladder, Observer, Store
+from semcache.protocols import FloatArray, Guard, Ladder, Observer
 from semcache.ranking import Ranking
 from semcache.rerankers.single import as_ladder
-from semcache.runtime.budget import TimeBudget
+from semcache.reranking.answers import Answers
+from semcache.reranking.calls import calls_of
+from semcache.reranking.flows import Flows
+from semcache.reranking.hints import all_hinted, hinted
+from semcache.reranking.identity import identity_of
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
-
-# Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
-_WARM_CHUNK = 32
-# What the background does is only a help, so that closing waits for the piece under way alone, and not long.
-_BACKGROUND_S = 5.0
-_TOKEN_BYTES = 16
-"""No two leases have the same token."""
 
 
 class CachedReranker:
@@ -97,8 +80,6 @@ class CachedReranker:
         observers = checked_observers(observers)
         self._given = reranker
         self.ladder: Ladder = as_ladder(reranker, name=name, version=version, probe=probe)
-        # Read once: a ladder asks rung by rung for it, and every ranking carries it.
-        self._name = self.ladder.name
         self.counters: Counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
@@ -113,25 +94,17 @@ class CachedReranker:
             # A ladder of the caller's own need not say.
             is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
-        self.identity: Identity = _identity_of(self.ladder, self.cache, reranker)
+        self.identity: Identity = identity_of(self.ladder, self.cache, reranker)
         self.identity.start()
         backend.users.join(self, self.cache, self.counters)
-        identified = IdentifiedLadder(self.ladder, self.identity)
-        self._calls, self._async_calls = _calls_of(self.cache, identified, cascade)
-        self._lease_s = _lease_s(backend.knobs.lease_s, self.ladder)
-        knobs = backend.reuse_knobs
-        self.audit: Auditor = Auditor(
-            self.cache,
-            identified,
-            audit_rate=knobs.audit_rate,
-            quality_budget=knobs.quality_budget,
-            cascade=cascade,
-        )
-        # A ladder of the caller's own need not have it.
-        following: Callable[[Callable[[], Any]], None] = getattr(self.ladder, "follow_learned", lambda _: None)
-        following(partial(getattr, self.audit.pruning, "surrogate"))
-        self.forced: ForcedWatch = ForcedWatch(self.cache, self.ladder)
-        self.repairs: Repairer = Repairer(self.cache, identified, is_on=repair)
+        self._identified = IdentifiedLadder(self.ladder, self.identity)
+        self._calls, self._async_calls = calls_of(self.cache, self._identified, cascade)
+        self._background = BackgroundWork(self.cache, self.ladder, self._identified, cascade=cascade, repair=repair)
+        self.audit: Auditor = self._background.audit
+        self.forced: ForcedWatch = self._background.forced
+        self.repairs: Repairer = self._background.repairs
+        self._flows = Flows(self.cache, self.ladder, self._background, self._calls.write_later)
+        self._answers = Answers(self.cache, self.counters, self.ladder.name)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
         if eager:
@@ -172,13 +145,14 @@ class CachedReranker:
         """
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
-        request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
+        request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._calls.budget(deadline)
         outcome = self._flights.do(
-            _key(request, deadline_s), lambda: run(self._leased(request), self._calls, deadline, started, budget)
+            flight_key(request, deadline_s),
+            lambda: run(self._flows.leased(request), self._calls, deadline, started, budget),
         )
-        return self._answered(request, documents, outcome, started, budget)
+        return self._answers.ranking(request, documents, outcome, started, budget)
 
     async def arerank(
         self,
@@ -195,13 +169,14 @@ class CachedReranker:
         """``rerank`` for an event loop."""
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
-        request = self._with_hints(request, retrieval_scores, document_vectors, min_score)
+        request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._async_calls.budget(deadline)
         outcome = await self._async_flights.do(
-            _key(request, deadline_s), lambda: arun(self._leased(request), self._async_calls, deadline, started, budget)
+            flight_key(request, deadline_s),
+            lambda: arun(self._flows.leased(request), self._async_calls, deadline, started, budget),
         )
-        return self._answered(request, documents, outcome, started, budget)
+        return self._answers.ranking(request, documents, outcome, started, budget)
 
     def rerank_many(
         self,
@@ -223,10 +198,10 @@ class CachedReranker:
         """
         started = monotonic()
         requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
-        requests = self._all_with_hints(requests, retrieval_scores, document_vectors, min_score)
-        distinct = {_key(request, None): request for request in requests}
-        outcomes = run_many(map(self._flow, distinct.values()), self._calls)
-        return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        requests = all_hinted(requests, self.cache, retrieval_scores, document_vectors, min_score)
+        distinct = {flight_key(request): request for request in requests}
+        outcomes = run_many(map(self._flows.of, distinct.values()), self._calls)
+        return self._answers.rankings(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     async def arerank_many(
         self,
@@ -242,10 +217,10 @@ class CachedReranker:
         """``rerank_many`` for an event loop."""
         started = monotonic()
         requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
-        requests = self._all_with_hints(requests, retrieval_scores, document_vectors, min_score)
-        distinct = {_key(request, None): request for request in requests}
-        outcomes = await arun_many(map(self._flow, distinct.values()), self._async_calls)
-        return self._all_answered(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
+        requests = all_hinted(requests, self.cache, retrieval_scores, document_vectors, min_score)
+        distinct = {flight_key(request): request for request in requests}
+        outcomes = await arun_many(map(self._flows.of, distinct.values()), self._async_calls)
+        return self._answers.rankings(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
 
     def warmup(self) -> dict[str, float]:
         """Do now what the first request would wait for. Returns the seconds it took: redis, embedder, rerankers.
@@ -260,20 +235,14 @@ class CachedReranker:
         """
         took = self.cache.warmup()
         started = monotonic()
-        # A ladder of the caller's own need not have it.
-        warming: Callable[[], None] = getattr(self.ladder, "warmup", lambda: None)
-        warming()
-        self.identity.verify()
+        self._identified.warmup()
         return {**took, "rerankers": monotonic() - started}
 
     async def awarmup(self) -> dict[str, float]:
         """``warmup`` for the running event loop."""
         took = await self.cache.awarmup()
         started = monotonic()
-        warming: Callable[[], Awaitable[None]] | None = getattr(self.ladder, "awarmup", None)
-        if warming is not None:
-            await warming()
-        await self.identity.averify()
+        await self._identified.awarmup()
         return {**took, "rerankers": monotonic() - started}
 
     def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
@@ -283,110 +252,15 @@ class CachedReranker:
             >>> reranker.warm((line["query"], line["documents"]) for line in log)
         """
         return sum(
-            outcome.asked for flows in self._warming(requests, tenant) for outcome in run_many(flows, self._calls)
+            outcome.asked for flows in self._flows.of_log(requests, tenant) for outcome in run_many(flows, self._calls)
         )
 
     async def awarm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
         """``warm`` for an event loop."""
         scored = 0
-        for flows in self._warming(requests, tenant):
+        for flows in self._flows.of_log(requests, tenant):
             scored += sum(outcome.asked for outcome in await arun_many(flows, self._async_calls))
         return scored
-
-    def _warming(self, requests: Iterable[tuple[str, Sequence[Any]]], tenant: str) -> Iterator[list[Flow]]:
-        log = iter(requests)
-        while chunk := list(islice(log, _WARM_CHUNK)):
-            checked = [checked_request(query, documents, 1, tenant, self.cache.read) for query, documents in chunk]
-            policy = self.cache.policy(tenant).asking_all()
-            yield [self._flow(request, policy) for request in checked]
-
-    def _leased(self, request: Request) -> Flow:
-        """The flow of one request, which computes nothing that another process computes already.
-
-        Lists of requests are computed by each process for itself: they would wait for each other in turn.
-        """
-        # What other processes will not read need not be waited for.
-        is_shared = self._lease_s > 0 and not self.cache.is_private
-        return self._flow(request, new_lease=self._new_lease if is_shared else None)
-
-    def _new_lease(self, request: Request) -> Lease:
-        return lease_of(request, self._lease_s, token_bytes(_TOKEN_BYTES), self._give_up)
-
-    def _give_up(self, lease: Lease) -> None:
-        """Let other processes compute what a cancelled request does not."""
-        if self._calls.write_later is not None:
-            self._calls.write_later(EndLease(lease))
-
-    def _flow(self, request: Request, policy: FlowPolicy | None = None, new_lease: NewLease | None = None) -> Flow:
-        # A generator: the policy is read when the flow begins, and the audit considers only flows that came to an end.
-        policy = self.cache.policy(request.tenant) if policy is None else policy
-        self.forced.keep_up()
-        cache = self.cache
-        listwise, is_remote = cache.listwise, cache.is_remote
-        outcome = yield from rerank(
-            request, policy, self._name, listwise=listwise, is_remote=is_remote, new_lease=new_lease
-        )
-        # What other processes will not read need not be watched.
-        if not self.cache.is_private:
-            self.audit.consider(request, outcome)
-        self.repairs.consider(request, outcome)
-        return outcome
-
-    def _all_answered(
-        self,
-        requests: Sequence[Request],
-        documents_list: Sequence[Sequence[Any]],
-        outcomes: dict[Any, Outcome],
-        started: float,
-    ) -> list[Ranking[Any]]:
-        return [
-            self._answered(request, documents, outcomes[_key(request, None)], started)
-            for request, documents in zip(requests, documents_list, strict=True)
-        ]
-
-    def _answered(
-        self,
-        request: Request,
-        documents: Sequence[Any],
-        outcome: Outcome,
-        started: float,
-        budget: TimeBudget | None = None,
-    ) -> Ranking[Any]:
-        """The ranking for one caller. Callers that shared one computation each have their documents and their event."""
-        redis_s = None if budget is None else budget.spent_s
-        saved_s = saved_time_s(outcome, self.counters.call_cost(self._name))
-        captures = self.cache.captures_queries
-        duration_s = monotonic() - started
-        self.cache.on_event(reranked(request, outcome, duration_s, redis_s, saved_s, captures_query=captures))
-        return ranking(request, documents, outcome)
-
-    def _with_hints(
-        self,
-        request: Request,
-        retrieval_scores: Sequence[float] | None,
-        document_vectors: FloatArray | None,
-        min_score: float | None,
-    ) -> Request:
-        if retrieval_scores is None and document_vectors is None and min_score is None:
-            return request
-        if document_vectors is not None:
-            dims = self.cache.backend.embedder.dims
-            document_vectors = given_vectors(document_vectors, len(request.text_positions), dims)
-        return with_hints(request, retrieval_scores, document_vectors, min_score)
-
-    def _all_with_hints(
-        self,
-        requests: list[Request],
-        retrieval_scores: Sequence[Sequence[float] | None] | None,
-        document_vectors: Sequence[FloatArray | None] | None,
-        min_score: float | None,
-    ) -> list[Request]:
-        all_scores = one_per_query(retrieval_scores, len(requests), "retrieval_scores")
-        all_vectors = one_per_query(document_vectors, len(requests), "document_vectors")
-        return [
-            self._with_hints(request, scores, vectors, min_score)
-            for request, scores, vectors in zip(requests, all_scores, all_vectors, strict=True)
-        ]
 
     @property
     def reranker(self) -> Any:
@@ -403,12 +277,7 @@ class CachedReranker:
 
         ``quality`` is what reuses were seen to cost, by band of similarity, and the trust threshold in force.
         """
-        return {
-            **self.counters.snapshot(),
-            "quality": self.audit.snapshot(),
-            "repairs": self.repairs.snapshot(),
-            "forced": self.forced.snapshot(),
-        }
+        return {**self.counters.snapshot(), **self._background.snapshot()}
 
     def close(self, timeout_s: float | None = None) -> None:
         """Close the ladder, and a cache that is used nowhere else: one that the caller still holds stays open.
@@ -420,10 +289,8 @@ class CachedReranker:
         """
         countdown = Countdown(timeout_s)
         # In this order: an audit under way asks the ladder and writes to the cache.
-        for background in (self.forced, self.repairs, self.audit):
-            background.close(countdown.left_s(_BACKGROUND_S))
-        closing: Callable[..., None] = getattr(self.ladder, "close", lambda *_: None)
-        closing(*_left(timeout_s, countdown))
+        self._background.close(countdown)
+        self._identified.close(None if timeout_s is None else countdown.left_s(timeout_s))
         if self.cache.backend.users.leave(self):
             self.cache.backend.close()
 
@@ -431,11 +298,8 @@ class CachedReranker:
         """``close`` for the running event loop's connections too."""
         countdown = Countdown(timeout_s)
         # Not in the loop's own threads, which the application may need for itself, or keep busy.
-        for background in (self.forced, self.repairs, self.audit):
-            await in_own_thread(partial(background.close, countdown.left_s(_BACKGROUND_S)), "semcache-closing")
-        closing: Callable[..., Awaitable[None]] | None = getattr(self.ladder, "aclose", None)
-        if closing is not None:
-            await closing(*_left(timeout_s, countdown))
+        await in_own_thread(partial(self._background.close, countdown), "semcache-closing")
+        await self._identified.aclose(None if timeout_s is None else countdown.left_s(timeout_s))
         if self.cache.backend.users.leave(self):
             await self.cache.backend.aclose()
 
@@ -453,63 +317,3 @@ class CachedReranker:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.ladder!r} behind {self.cache!r}>"
-
-
-def _identity_of(ladder: Ladder, cache: RedisSemanticCache, given: object) -> Identity:
-    """The identity of the reranker whose scores a ladder gives; ``given`` is the reranker that the user holds."""
-    primary = primary_of(ladder)
-    return Identity(
-        # That inside of a batcher: the probes are no part of its traffic, and belong to no batch.
-        RerankerSubject(primary.primary if isinstance(primary, AsyncBatchReranker) else primary),
-        cache.backend.variants,
-        on_event=cache.on_event,
-        on_moved=partial(_move, cache, ladder),
-        settled=cache.backend.settled,
-        holder=given,
-    )
-
-
-def _calls_of(
-    cache: RedisSemanticCache, ladder: IdentifiedLadder, cascade: Cascade | None
-) -> tuple[Calls[Store], Calls[AsyncStore]]:
-    """Performs the steps of requests over this cache and ladder: for threads, and for event loops."""
-    backend = cache.backend
-    leases, aleases = (
-        LeaseCalls(store.claim_lease, store.look_at_lease, store.end_lease, pause, cache.on_event)
-        for store, pause in ((cache.store, sleep), (cache.async_store, asyncio.sleep))
-    )
-    options: dict[str, Any] = {
-        "budget_s": backend.connection.budget_s,
-        "pairs_at_once": ladder.pairs_at_once,
-        "write_later": written_later(replace(cache.calls(), leases=leases), backend.writes.submit),
-    }
-    cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
-    return (
-        replace(cache.calls(ladder.score), score_cheaply=cheap, leases=leases, **options),
-        replace(cache.async_calls(ladder.ascore), score_cheaply=acheap, leases=aleases, **options),
-    )
-
-
-def _lease_s(lease_s: float, ladder: Ladder) -> float:
-    """How long a lease may last: half of the time in which the primary has to answer at most.
-
-    A process that takes longer answers by a lower rung, so that the others would wait in vain.
-    """
-    monitor = getattr(ladder, "monitor", None)
-    return min(lease_s, monitor.p95_threshold / 2) if isinstance(monitor, LatencyMonitor) else lease_s
-
-
-def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:
-    """Serve another scope of the same ladder from now on."""
-    cache.move(scope, listwise=ladder.listwise, is_private=is_private)
-
-
-def _left(timeout_s: float | None, countdown: Countdown) -> tuple[float, ...]:
-    """The argument of a ladder's ``close``: none without a timeout, which ladders of callers need not know."""
-    return () if timeout_s is None else (countdown.left_s(timeout_s),)
-
-
-def _key(request: Request, deadline_s: float | None) -> tuple[Any, ...]:
-    # With the deadline, since a caller without one must not get the answer of a fallback that was in a hurry.
-    # With the least score, which changes the answer; scores of a retriever and vectors only change how it is found.
-    return request.tenant, request.query, request.fingerprints, request.top_k, request.min_score, deadline_s

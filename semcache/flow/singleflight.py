@@ -11,9 +11,19 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from semcache.flow.requests import Request
 from semcache.runtime.forking import renew_in_child
 
 T = TypeVar("T")
+
+
+def flight_key(request: Request, deadline_s: float | None = None) -> Hashable:
+    """The key of a request, equal for requests that may share one computation.
+
+    With the deadline, since a caller without one must not get the answer of a fallback that was in a hurry. With the
+    least score, which changes the answer; scores of a retriever and vectors only change how it is found.
+    """
+    return request.tenant, request.query, request.fingerprints, request.top_k, request.min_score, deadline_s
 
 
 class SingleFlight(Generic[T]):

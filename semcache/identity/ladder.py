@@ -1,6 +1,6 @@
 """A ladder of rerankers that verifies whose scores its primary gives, before the first of them are remembered."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -77,6 +77,31 @@ class IdentifiedLadder:
         if scored.reason is None and not self._identity.is_settled:
             await self._identity.averify(_left_s(started, deadline_s))
         return scored
+
+    def warmup(self) -> None:
+        """Load the models of the ladder, if it has a way to, and verify the identity. Raises what fails."""
+        # A ladder of the caller's own need not have it.
+        warming: Callable[[], None] = getattr(self._ladder, "warmup", lambda: None)
+        warming()
+        self._identity.verify()
+
+    async def awarmup(self) -> None:
+        """``warmup`` without blocking the event loop."""
+        warming: Callable[[], Awaitable[None]] | None = getattr(self._ladder, "awarmup", None)
+        if warming is not None:
+            await warming()
+        await self._identity.averify()
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Close the ladder, if it has a way to. It need not know of a timeout unless there is one."""
+        closing: Callable[..., None] = getattr(self._ladder, "close", lambda *_: None)
+        closing(*([] if timeout_s is None else [timeout_s]))
+
+    async def aclose(self, timeout_s: float | None = None) -> None:
+        """``close`` without blocking the event loop."""
+        closing: Callable[..., Awaitable[None]] | None = getattr(self._ladder, "aclose", None)
+        if closing is not None:
+            await closing(*([] if timeout_s is None else [timeout_s]))
 
     def __repr__(self) -> str:
         return f"<IdentifiedLadder {self._ladder!r}: {self._identity!r}>"

@@ -14,6 +14,8 @@ from semcache.cached import CachedReranker
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
 from semcache.events import AuditDropped, CacheFailed, Event, TrustChanged
+from semcache.flow.outcome import all_known
+from semcache.flow.requests import checked_request
 from semcache.protocols import FloatArray, Guard, Pair
 from semcache.quality.statistics import Floats
 from semcache.ranking import Ranking, Status
@@ -486,7 +488,6 @@ class TestScope:
 class TestSampling:
     def test_the_share_is_that_of_the_rate(self, start_process: StartProcess) -> None:
         process = start_process()
-        process.ask(1)
         rolls = iter([0.009, 0.011, 0.5, 0.001])
         auditor = Auditor(
             process.reranker.cache,
@@ -495,13 +496,15 @@ class TestSampling:
             quality_budget=0.05,
             rng=lambda: next(rolls),
         )
-        process.reranker.audit = process.audit = auditor
-        process.model.threads.clear()
+        request = checked_request("1 0 1.0", DOCUMENTS, 5)
+        exact = all_known([0.0] * len(DOCUMENTS), Status.EXACT, process.model.name)
         audited = []
         for _ in range(4):
             before = len(process.model.threads)
-            process.ask(1)
+            auditor.consider(request, exact)
+            assert auditor.drain(PATIENCE_S)
             audited.append(len(process.model.threads) > before)
+        auditor.close()
         assert audited == [True, False, False, True]
 
     def test_what_a_guard_tells_apart_teaches_nothing_about_trust(self, start_process: StartProcess) -> None:
