@@ -81,7 +81,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             settings, redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl"
         )
         observers = (*checked_observers(observers), *_telemetry(settings))
-        batching, knobs = settings.batching, settings.monitor
+        knobs = settings.monitor
         monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
         self._builder = Builder(embedder)
@@ -89,34 +89,15 @@ class OptimizedRerankerPipeline(CachedReranker):
         # A threshold that was given stands above that of the rung in the settings.
         if primary_reranker is not FROM_SETTINGS or p95_threshold is FROM_SETTINGS:
             monitor = primary.monitor or monitor
-        primary = replace(primary, monitor=monitor)
         counters = Counters()
         # The ladder belongs to this pipeline: of all counters over its cache, only these count the ladder's failures.
         on_event = partial(notify, (counters, *observers))
+        options: dict[str, Any] = {"name": name, "version": version, "probe": probe, "on_event": on_event}
         self._primary = _batched(
-            primary.reranker,
-            batching,
-            monitor,
-            concurrency=given(concurrency, batching.concurrency),
-            max_pairs_per_call=batching.max_pairs_per_call if max_pairs_per_call is None else max_pairs_per_call,
-            name=name,
-            version=version,
-            probe=probe,
-            on_event=on_event,
+            primary.reranker, settings.batching, monitor, concurrency, max_pairs_per_call, **options
         )
-        self._degradable = DegradableReranker(
-            replace(primary, reranker=self._primary),
-            fallback,
-            monitor,
-            breaker=BreakerPolicy(**settings.breaker.model_dump(exclude={"state"}), per_pair=knobs.per_pair),
-            rungs=lower,
-            admission_factor=batching.admission_factor,
-            on_event=on_event,
-        )
-        if settings.breaker.state == "open":
-            self._degradable.force_open("setting breaker.state")
-        elif settings.breaker.state == "disabled":
-            self._degradable.disable("setting breaker.state")
+        primary = replace(primary, reranker=self._primary, monitor=monitor)
+        self._degradable = _degradable(primary, fallback, lower, monitor, settings, on_event)
         # The cache comes last: it opens connections, which would stay open if a reranker could not be used.
         cache = RedisSemanticCache(
             *arguments._replace(embedding_model=embedder),
@@ -129,7 +110,8 @@ class OptimizedRerankerPipeline(CachedReranker):
         )
         cache.backend.users.belong_to(self)
         try:
-            super().__init__(self._degradable, cache, text=text, counters=counters, repair=batching.repair, eager=eager)
+            repair = settings.batching.repair
+            super().__init__(self._degradable, cache, text=text, counters=counters, repair=repair, eager=eager)
         except BaseException:  # also an interrupt: an embedded server would run on
             cache.close()
             raise
@@ -205,21 +187,55 @@ def _telemetry(settings: Settings) -> Iterator[Observer]:
         yield OpenTelemetryObserver.from_settings(settings)
 
 
-def _batched(reranker: object, knobs: Batching, monitor: LatencyMonitor, **options: Any) -> AsyncBatchReranker:
+def _batched(
+    reranker: object,
+    knobs: Batching,
+    monitor: LatencyMonitor,
+    concurrency: int | FromSettings | None,
+    max_pairs_per_call: int | None,
+    **options: Any,
+) -> AsyncBatchReranker:
     """The primary with a queue of its own, as the settings say; ``options`` are what the pipeline was given."""
     return AsyncBatchReranker(
         reranker,
+        concurrency=given(concurrency, knobs.concurrency),
         requests_per_minute=knobs.requests_per_minute,
         pairs_per_minute=knobs.pairs_per_minute,
         max_batch_pairs=knobs.max_batch_pairs,
         max_batch_s=merging_time_s(monitor.p95_threshold, knobs.admission_factor),
         max_queue_pairs=knobs.max_queue_pairs,
+        max_pairs_per_call=knobs.max_pairs_per_call if max_pairs_per_call is None else max_pairs_per_call,
         max_wait_s=knobs.max_wait_s,
         on_full=knobs.on_full,
         tenant_share=knobs.tenant_share,
         workers=knobs.workers,
         **options,
     )
+
+
+def _degradable(
+    primary: LadderRung,
+    fallback: object,
+    rungs: Sequence[object],
+    monitor: LatencyMonitor,
+    settings: Settings,
+    on_event: Observer,
+) -> DegradableReranker:
+    """The ladder, with its breaker as the settings say."""
+    ladder = DegradableReranker(
+        primary,
+        fallback,
+        monitor,
+        breaker=BreakerPolicy(**settings.breaker.model_dump(exclude={"state"}), per_pair=settings.monitor.per_pair),
+        rungs=rungs,
+        admission_factor=settings.batching.admission_factor,
+        on_event=on_event,
+    )
+    if settings.breaker.state == "open":
+        ladder.force_open("setting breaker.state")
+    elif settings.breaker.state == "disabled":
+        ladder.disable("setting breaker.state")
+    return ladder
 
 
 def _ladder(

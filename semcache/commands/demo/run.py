@@ -1,8 +1,9 @@
 """The demo from start to end, and its result for the report and the plot."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from semcache.commands.demo.corpus import load_corpus
 from semcache.commands.demo.memoising_embedder import MemoisingEmbedder
@@ -22,6 +23,7 @@ from semcache.settings import Settings
 # percent, and the demo stays at about a minute.
 _SAMPLE_EVERY = 8
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """Called with a task, how many of its steps are done, and how many it has."""
 
@@ -67,7 +69,6 @@ def run_demo(
         monitor={"window_size": 40, "min_samples": 20},
         breaker={"open_s": 0.2, "max_open_s": 0.4},
     )
-    served = []
     with OptimizedRerankerPipeline(
         primary,
         EmbeddingReranker(index),
@@ -79,16 +80,21 @@ def run_demo(
         observers=[diary],
     ) as pipeline:
         planned = traffic(corpus.questions, requests, seed)
-        for answered in replay(pipeline, planned, retriever, corpus.updates, primary, diary):
-            served.append(answered)
-            progress("replaying", len(served), requests)
+        replayed = replay(pipeline, planned, retriever, corpus.updates, primary, diary)
+        served = _collected(replayed, progress, "replaying", requests)
     # After the replay, and with the bare reranker, so that neither disturbs the other's latency.
     sample = served[::_SAMPLE_EVERY]
-    uncached = []
-    for again in without_cache(sample, models.reranker):
-        uncached.append(again)
-        progress("sample without a cache", len(uncached), len(sample))
+    uncached = _collected(without_cache(sample, models.reranker), progress, "sample without a cache", len(sample))
     return DemoResult(served, uncached, diary.transitions, threshold_s)
+
+
+def _collected(answers: Iterable[T], progress: Progress, task: str, expected: int) -> list[T]:
+    """All answers in order; the progress is told of each."""
+    collected = []
+    for answer in answers:
+        collected.append(answer)
+        progress(task, len(collected), expected)
+    return collected
 
 
 def _usual_latency_s(reranker: Reranker, passages: Sequence[Document]) -> float:
