@@ -90,12 +90,12 @@ workflows: $(VENV)/.installed
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --config .github/zizmor.yml .github/workflows
 
-# The share of public names whose types are known to callers, also those of the integrations. --verifytypes knows no
-# --pythonpath: it takes the packages of the python that is first on PATH.
+# Whether callers see the types of all public names, also of the integrations. --verifytypes knows no --pythonpath: it
+# takes the packages of the python that is first on PATH.
 types: $(VENV)/.installed $(EXTRAS)/.installed
 	test -d .pyright || $(PYTHON) -m venv .pyright
 	.pyright/bin/pip install --quiet basedpyright==1.40.2
-	-PYTHONPATH=$(CURDIR)/$(EXTRAS) PATH=$(CURDIR)/$(BIN):$$PATH .pyright/bin/basedpyright --ignoreexternal --verifytypes semcache
+	PYTHONPATH=$(CURDIR)/$(EXTRAS) PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.public_types .pyright/bin/basedpyright
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants

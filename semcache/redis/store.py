@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
 
 from semcache.events import Event
 from semcache.flow.drive import adrive, drive
@@ -77,28 +77,29 @@ class RedisStore:
         self.connection = connection
         self._state = StoreState.of(connection.where, **options)
 
-    # Assigned, not written out: every method would be the same call again, here and once more in AsyncRedisStore. Type
-    # checkers see the parameters and the result of each operation.
-    check = _blocking(ensure.check)
-    read_exact = _blocking(reading.read_exact)
-    read_exact_many = _blocking(reading.read_exact_many)
-    read_vector = _blocking(reading.read_vector)
-    find_neighbours = _blocking(reading.find_neighbours)
-    find_neighbours_many = _blocking(reading.find_neighbours_many)
-    find_near = _blocking(reading.find_near)
-    remember = _blocking(writing.remember)
-    remember_many = _blocking(writing.remember_many)
-    forget = _blocking(invalidation.forget)
-    clear = _blocking(invalidation.clear)
-    count = _blocking(inspection.count)
-    sample = _blocking(inspection.sample)
-    read_document_vectors = _blocking(document_vectors.read_document_vectors)
-    keep_document_vectors = _blocking(document_vectors.keep_document_vectors)
-    read_earlier = _blocking(earlier.read_earlier)
-    add_earlier = _blocking(earlier.add_earlier)
-    claim_lease = _blocking(lease.claim_lease)
-    look_at_lease = _blocking(lease.look_at_lease)
-    end_lease = _blocking(lease.end_lease)
+    # Assigned, not written out: every method would be the same call again, here and once more in AsyncRedisStore.
+    # Final, by which all type checkers see the parameters and the result of each operation; without it, pyright trusts
+    # no type of another package that it has to infer.
+    check: Final = _blocking(ensure.check)
+    read_exact: Final = _blocking(reading.read_exact)
+    read_exact_many: Final = _blocking(reading.read_exact_many)
+    read_vector: Final = _blocking(reading.read_vector)
+    find_neighbours: Final = _blocking(reading.find_neighbours)
+    find_neighbours_many: Final = _blocking(reading.find_neighbours_many)
+    find_near: Final = _blocking(reading.find_near)
+    remember: Final = _blocking(writing.remember)
+    remember_many: Final = _blocking(writing.remember_many)
+    forget: Final = _blocking(invalidation.forget)
+    clear: Final = _blocking(invalidation.clear)
+    count: Final = _blocking(inspection.count)
+    sample: Final = _blocking(inspection.sample)
+    read_document_vectors: Final = _blocking(document_vectors.read_document_vectors)
+    keep_document_vectors: Final = _blocking(document_vectors.keep_document_vectors)
+    read_earlier: Final = _blocking(earlier.read_earlier)
+    add_earlier: Final = _blocking(earlier.add_earlier)
+    claim_lease: Final = _blocking(lease.claim_lease)
+    look_at_lease: Final = _blocking(lease.look_at_lease)
+    end_lease: Final = _blocking(lease.end_lease)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
@@ -111,26 +112,26 @@ class AsyncRedisStore:
         self.connection = connection
         self._state = StoreState.of(connection.where, **options)
 
-    check = _awaited(ensure.check)
-    read_exact = _awaited(reading.read_exact)
-    read_exact_many = _awaited(reading.read_exact_many)
-    read_vector = _awaited(reading.read_vector)
-    find_neighbours = _awaited(reading.find_neighbours)
-    find_neighbours_many = _awaited(reading.find_neighbours_many)
-    find_near = _awaited(reading.find_near)
-    remember = _awaited(writing.remember)
-    remember_many = _awaited(writing.remember_many)
-    forget = _awaited(invalidation.forget)
-    clear = _awaited(invalidation.clear)
-    count = _awaited(inspection.count)
-    sample = _awaited(inspection.sample)
-    read_document_vectors = _awaited(document_vectors.read_document_vectors)
-    keep_document_vectors = _awaited(document_vectors.keep_document_vectors)
-    read_earlier = _awaited(earlier.read_earlier)
-    add_earlier = _awaited(earlier.add_earlier)
-    claim_lease = _awaited(lease.claim_lease)
-    look_at_lease = _awaited(lease.look_at_lease)
-    end_lease = _awaited(lease.end_lease)
+    check: Final = _awaited(ensure.check)
+    read_exact: Final = _awaited(reading.read_exact)
+    read_exact_many: Final = _awaited(reading.read_exact_many)
+    read_vector: Final = _awaited(reading.read_vector)
+    find_neighbours: Final = _awaited(reading.find_neighbours)
+    find_neighbours_many: Final = _awaited(reading.find_neighbours_many)
+    find_near: Final = _awaited(reading.find_near)
+    remember: Final = _awaited(writing.remember)
+    remember_many: Final = _awaited(writing.remember_many)
+    forget: Final = _awaited(invalidation.forget)
+    clear: Final = _awaited(invalidation.clear)
+    count: Final = _awaited(inspection.count)
+    sample: Final = _awaited(inspection.sample)
+    read_document_vectors: Final = _awaited(document_vectors.read_document_vectors)
+    keep_document_vectors: Final = _awaited(document_vectors.keep_document_vectors)
+    read_earlier: Final = _awaited(earlier.read_earlier)
+    add_earlier: Final = _awaited(earlier.add_earlier)
+    claim_lease: Final = _awaited(lease.claim_lease)
+    look_at_lease: Final = _awaited(lease.look_at_lease)
+    end_lease: Final = _awaited(lease.end_lease)
 
     def __repr__(self) -> str:
         return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"

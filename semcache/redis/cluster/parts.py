@@ -62,12 +62,13 @@ class Part:
     __slots__ = ("command", "first", "is_asking", "is_keyed", "is_open", "node", "others", "reply")
 
     def __init__(self, node: Node, command: Command, *, is_keyed: bool, others: Sequence[Node] = ()) -> None:
-        self.first = self.node = node
-        self.command = command
-        self.is_keyed = is_keyed
-        self.others = others
-        self.is_asking = False
-        self.is_open = True
+        self.first: Node = node
+        self.node: Node = node
+        self.command: Command = command
+        self.is_keyed: bool = is_keyed
+        self.others: Sequence[Node] = others
+        self.is_asking: bool = False
+        self.is_open: bool = True
         self.reply: Any = None
 
     def close(self, reply: Any) -> None:

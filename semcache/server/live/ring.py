@@ -62,14 +62,16 @@ class Slot:
     __slots__ = ("asked", "avoided", "drifts", "nearest", "seconds", "start", "steps", "waiting")
 
     def __init__(self, start: int) -> None:
-        self.start = start
-        self.asked = self.avoided = self.waiting = 0
+        self.start: int = start
+        self.asked: int = 0
+        self.avoided: int = 0
+        self.waiting: int = 0
         self.drifts: list[float] = []
         self.seconds: dict[str, array[int]] = {}
         """Histograms of latencies, by status."""
         self.steps: dict[str, array[int]] = {}
         """Those of what requests waited for: redis and embedding."""
-        self.nearest = [0] * (len(NEAREST_EDGES) + 1)
+        self.nearest: list[int] = [0] * (len(NEAREST_EDGES) + 1)
         """Look-ups by meaning, by the band of the nearest entry; the first is below all edges."""
 
     def add(self, event: Reranked, bucket: int) -> None:
