@@ -5,6 +5,7 @@ Cluster. An entry is read in both scopes, its text is embedded by the caller, an
 here, unless the entry was changed there since.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ from semcache.redis.keys import KeyFamily
 from semcache.redis.operation import Operation, StoreState, packed_vector, run_script, scan
 from semcache.redis.rewriting import EntryKeys
 from semcache.redis.source import Source
+
+_STATISTICS = re.compile(b"[qzl](:|$)")
+"""Behind the beginning of a key; a second part names the cheap reranker of a cascade."""
 
 
 class Former(NamedTuple):
@@ -55,8 +59,9 @@ def former_names(state: StoreState, source: Source, cursor: int) -> Operation[tu
     """
     base = f"{source.state.layout.keys.base}:".encode()
     following, found = yield from scan(state, base, cursor)
-    kept = {base + name for name in (b"q", b"z", b"l")} if source.shares_vectors else set()
-    return following, [key for key in found if key not in kept]
+    return following, [
+        key for key in found if not source.shares_vectors or not _STATISTICS.match(key.removeprefix(base))
+    ]
 
 
 def former_keys(state: StoreState, source: Source, cursor: int) -> Operation[tuple[int | None, list[bytes]]]:

@@ -46,7 +46,8 @@ class ForcedStateStore:
             return None
         try:
             fields = json.loads(value)
-            return ForcedState(str(fields["state"]), str(fields["reason"]), float(fields["at"]), fields["until"])
+            until = None if fields["until"] is None else float(fields["until"])
+            return ForcedState(str(fields["state"]), str(fields["reason"]), float(fields["at"]), until)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(
                 f"{self.key.decode()} in {self._connection.where} is no decision about a breaker; "

@@ -117,8 +117,11 @@ def _statistics(stored: bytes | None) -> Statistics:
 
 
 def _state(fields: Mapping[str, str]) -> PruningState:
-    bands = sums_by_band(fields)
-    statistics = {float(band[1:]): PruneStatistics.of(sums) for band, sums in bands.items() if band.startswith("z")}
+    statistics = {}
+    for band, sums in sums_by_band(fields).items():
+        level = number_in({band: band[1:]}, band, -1.0)
+        if band.startswith("z") and level >= 0:
+            statistics[level] = PruneStatistics.of(sums)
     confidence = number_in(fields, "confidence", ASK_ALL)
     pruning = Pruning(confidence if confidence >= 0 else ASK_ALL, fields.get("reason", ""))
     return PruningState(pruning, statistics, changes_in(fields))

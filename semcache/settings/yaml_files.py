@@ -12,7 +12,7 @@ _IN_THE_WHEEL = Path(__file__).parents[1] / "_schemas"
 _IN_A_CHECKOUT = Path(__file__).parents[2] / "schemas"
 
 _MOST_BYTES = 100_000
-"""The packaged file, which explains every knob, has a fifth of it. PyYAML takes a second for so many."""
+"""The packaged file, which explains every knob, has a third of it. PyYAML takes a second for so many."""
 _MOST_LEVELS = 20
 """Settings have three."""
 _MOST_VALUES = 10_000

@@ -185,7 +185,13 @@ class TestStore:
         left = cache.backend.connection.client.pttl(store.key)
         assert left == life_ms if life_ms < 0 else life_ms - 5000 < left <= life_ms
 
-    @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"\xff", b'{"state": 1, "reason": 2, "at": "x"}'])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *(b"", b"[]", b"{}", b"\xff", b'{"state": 1, "reason": 2, "at": "x"}'),
+            b'{"state": "disabled", "reason": "", "at": 1, "until": "soon"}',
+        ],
+    )
     def test_a_value_of_another_kind_is_an_error_with_a_remedy(
         self, cache: RedisSemanticCache, store: ForcedStateStore, value: bytes
     ) -> None:

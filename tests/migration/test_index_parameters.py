@@ -53,12 +53,15 @@ def test_vectors_are_moved_without_texts_and_without_the_embedder(present: Cache
 def test_statistics_of_the_embedder_stay(redis_url: str, namespace: str, before: MakeReranker) -> None:
     former = before()
     former.rerank("one two three four", DOCUMENTS, 3)
-    statistics = f"{keys_of(former.cache.store).base}:q"
-    former.cache.backend.connection.client.hset(statistics, "changes", "1")
+    # Also of pruning, and of pruning with a cascade.
+    statistics = [f"{keys_of(former.cache.store).base}:{name}" for name in ("q", "z", "l", "z:cheap", "l:cheap")]
+    for key in statistics:
+        former.cache.backend.connection.client.hset(key, "changes", "1")
     with reranker_of(redis_url, namespace, WordEmbedder(), migration=FROM, **NEW) as present:
         present.cache.migrator().run()
         present.cache.migrator().clean()
-        assert present.cache.backend.connection.client.hget(statistics, "changes") == b"1"
+        client = present.cache.backend.connection.client
+        assert [client.hget(key, "changes") for key in statistics] == [b"1"] * 5
 
 
 def test_an_index_that_is_the_present_one_is_refused(redis_url: str, namespace: str) -> None:

@@ -128,9 +128,11 @@ def test_a_damaged_count_counts_as_none(
         key for key in connection.client.scan_iter(f"semcache:{namespace}:*") if connection.client.type(key) == b"hash"
     )
     connection.client.hset(key, "z1.5:loss", value)
+    connection.client.hset(key, b"z" + value[:1] + b"?:loss", b"1")
     connection.client.hset(key, "confidence", value)
     connection.client.hset(key, "changes", value)
     damaged = store.read()
+    assert set(damaged.statistics) == {1.5}
     assert damaged.statistics[1.5].losses.sum() == state.statistics[1.5].losses.sum() == 2
     assert damaged.statistics[1.5].loss == 0.0 and damaged.pruning.confidence == ASK_ALL
     assert damaged.changes == 0

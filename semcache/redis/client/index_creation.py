@@ -38,6 +38,8 @@ class IndexCreation:
             return self._threads.call(create, "the creation of an index", left_s)
         except DeadlineExceededError as error:
             raise redis.TimeoutError(str(error)) from None
+        except RuntimeError as error:  # the system gives no more threads
+            raise redis.ConnectionError(str(error)) from error
 
     async def acreate(self, step: CreateIndex, left_s: float | None) -> redis.ResponseError | None:
         """``create``, once for all tasks of a loop that find the index missing at the same time, as in a burst."""

@@ -31,7 +31,7 @@ _OF_SENTINELS: Mapping[type, Kind] = {
 _TAKEN = frozenset(
     {
         *("host", "port", "path", "db", "username", "password", "credential_provider"),
-        *("client_name", "lib_name", "lib_version", "driver_info", "health_check_interval"),
+        *("client_name", "lib_name", "lib_version", "driver_info"),
         *("socket_type", "socket_keepalive_options"),
         *TLS_OPTIONS,
     }

@@ -23,7 +23,7 @@ _PORT, _SENTINEL_PORT = 6379, 26379
 _OF_SENTINELS: Mapping[str, str] = {"sentinel_username": "username", "sentinel_password": "password"}
 """Options with the login at the Sentinels, and how redis-py names them. That of the url is for the primary."""
 
-_TAKEN = frozenset({"db", "username", "password", "client_name", "health_check_interval", *TLS_OPTIONS})
+_TAKEN = frozenset({"db", "username", "password", "client_name", *TLS_OPTIONS})
 
 # A url is often shared with other programs, which need these for themselves. So they are no error, and observers are
 # told what holds instead.
@@ -41,6 +41,7 @@ _OURS: Mapping[str, str] = {
     "socket_connect_timeout": "set redis.connect_timeout_s (SEMCACHE_REDIS__CONNECT_TIMEOUT_S)",
     "socket_keepalive": "semcache always keeps TCP connections alive",
     "socket_read_size": _BYTES,
+    "health_check_interval": "semcache opens a connection that was closed anew when it is used, and asks none before",
     "retry_on_timeout": _BREAKER,
     "retry_on_error": _BREAKER,
     "max_connections": _POOLS,

@@ -58,16 +58,16 @@ class Rounds:
         # All are sent before the first reply is waited for, so that no thread has to be woken for each of them.
         answers: dict[Node, Any] = {}
         sent: list[tuple[Node, Callable[[], Replies]]] = []
-        for node, step in asked.items():
-            connection = self._connection_to(node)
-            try:
-                if isinstance(step, CreateIndex | Reconnect):
-                    with _budget(share_s):
+        with _budget(share_s):  # that of steps which are carried out one after the other
+            for node, step in asked.items():
+                connection = self._connection_to(node)
+                try:
+                    if isinstance(step, CreateIndex | Reconnect):
                         answers[node] = connection.execute(step)
-                else:
-                    sent.append((node, connection.begin(step, share_s)))
-            except StoreError as error:
-                answers[node] = error
+                    else:
+                        sent.append((node, connection.begin(step, share_s)))
+                except StoreError as error:
+                    answers[node] = error
         for node, finish in sent:
             try:
                 answers[node] = finish()

@@ -57,8 +57,7 @@ def test_a_url_that_cannot_be_read_is_refused_without_being_quoted(url: str) -> 
         ("rediss://h?ssl_cert_reqs=nope", "ssl_cert_reqs in the Redis url must be none, optional or required"),
         ("rediss://h?ssl_validate_ocsp=1", "ssl_validate_ocsp .* is unknown to redis-py's connections for event loops"),
         ("rediss://h?ssl_ca_certs=/no/such/file", "ssl_ca_certs .* names /no/such/file, which does not exist"),
-        ("redis://h?health_check_interval=often", "the value of health_check_interval in the Redis url cannot be used"),
-        ("redis://h?db=cache", "the value of db in the Redis url"),
+        ("redis://h?db=cache", "the value of db in the Redis url cannot be used"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_remedy(url: object, message: str) -> None:
@@ -84,7 +83,7 @@ def test_a_database_other_than_0_is_refused(url: str) -> None:
         ("unix://u:p@/tmp/a%20b", "unix", {"path": "/tmp/a b", "username": "u", "password": "p"}),
         ("rediss://h?ssl_cert_reqs=none", "tls", {"host": "h", "ssl_cert_reqs": "none"}),
         (f"rediss://h?ssl_ca_certs={Path(__file__)}", "tls", {"host": "h", "ssl_ca_certs": __file__}),
-        ("redis://h?health_check_interval=30", "tcp", {"host": "h", "health_check_interval": 30}),
+        ("redis://h?health_check_interval=30", "tcp", {"host": "h"}),
         ("redis://h?encoding=latin-1&timeout=5", "tcp", {"host": "h"}),
     ],
 )
