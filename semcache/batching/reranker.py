@@ -11,10 +11,9 @@ from warnings import warn
 from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS
 from semcache.documents import Reader, TextOf, reader_of
-from semcache.errors import InvalidInputError
 from semcache.flow.hints import with_hints
 from semcache.flow.outcome import answered, ranking
-from semcache.flow.requests import Request, check_count, checked_request
+from semcache.flow.requests import Request, check_count, checked_request, checked_requests, time_left_after
 from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Clock, FloatArray, Observer, Pair, Reranker, Scored
 from semcache.ranking import Ranking
@@ -165,7 +164,7 @@ class AsyncBatchReranker:
         what the reranker raised.
         """
         request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
-        scores = self.batcher.score(_pairs(request), deadline=self._deadline(deadline_s))
+        scores = self.batcher.score(_pairs(request), deadline=time_left_after(self._clock(), deadline_s))
         return self._ranking(request, documents, scores)
 
     async def rerank_async(
@@ -179,7 +178,7 @@ class AsyncBatchReranker:
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
         request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
-        scores = await self.batcher.ascore(_pairs(request), deadline=self._deadline(deadline_s))
+        scores = await self.batcher.ascore(_pairs(request), deadline=time_left_after(self._clock(), deadline_s))
         return self._ranking(request, documents, scores)
 
     def batch_rerank(
@@ -261,9 +260,6 @@ class AsyncBatchReranker:
             for future in futures:
                 future.cancel()
 
-    def _deadline(self, deadline_s: float | None) -> float | None:
-        return None if deadline_s is None else self._clock() + float(deadline_s)
-
     def _ranking(self, request: Request, documents: Sequence[D], scores: FloatArray) -> Ranking[D]:
         return ranking(request, documents, answered(request, Scored(scores, self.name)))
 
@@ -289,14 +285,8 @@ def _requests(
     read: Reader,
     min_score: float | None,
 ) -> list[Request]:
-    if len(queries) != len(documents_list):
-        raise InvalidInputError(
-            f"{len(queries)} queries but {len(documents_list)} lists of documents; pass one list per query"
-        )
-    return [
-        with_hints(checked_request(query, documents, top_k, read=read), None, None, min_score)
-        for query, documents in zip(queries, documents_list, strict=True)
-    ]
+    requests = checked_requests(queries, documents_list, top_k, read=read)
+    return [with_hints(request, None, None, min_score) for request in requests]
 
 
 def _windows(requests: Sequence[Request], most_pairs: int) -> Iterator[list[Request]]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf, isnan
+from math import inf
 from time import monotonic
 from typing import Any, Self, TypeVar
 
@@ -16,11 +16,10 @@ from semcache.degradation.ladder import RungDefaults, as_rung, build_rungs, ladd
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
-from semcache.errors import InvalidInputError
 from semcache.flow.drive import adrive, drive
 from semcache.flow.hints import with_hints
 from semcache.flow.outcome import answered, ranking
-from semcache.flow.requests import checked_request
+from semcache.flow.requests import checked_request, time_left_after
 from semcache.observers import OutageLog, notify
 from semcache.protocols import Clock, Observer, Reranker, Scored
 from semcache.pruning.surrogate import Surrogate
@@ -178,7 +177,7 @@ class DegradableReranker:
         ``spent_s`` is how many seconds the request has taken already: without a deadline it is waited for so much
         shorter. Raises what ``rerank`` raises.
         """
-        deadline = self._deadline(deadline_s)
+        deadline = time_left_after(self._clock(), deadline_s)
         return self._counted(drive(self._chain.calls(query, documents, ask, deadline, spent_s), call_rung))
 
     async def ascore(
@@ -191,7 +190,7 @@ class DegradableReranker:
         spent_s: float = 0.0,
     ) -> Scored:
         """``score`` without blocking the event loop."""
-        deadline = self._deadline(deadline_s)
+        deadline = time_left_after(self._clock(), deadline_s)
         return self._counted(await adrive(self._chain.calls(query, documents, ask, deadline, spent_s), acall_rung))
 
     def score_when_idle(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
@@ -328,11 +327,6 @@ class DegradableReranker:
     def __repr__(self) -> str:
         rungs = ", ".join(map(str, self._chain.rungs))
         return f"<DegradableReranker {self._breaker.state}: {rungs}, {RetrievalOrder.name}>"
-
-    def _deadline(self, deadline_s: float | None) -> float | None:
-        if deadline_s is not None and isnan(deadline_s):
-            raise InvalidInputError("deadline_s is not a number; pass seconds from now, or None")
-        return None if deadline_s is None else self._clock() + float(deadline_s)
 
     def _counted(self, scored: Scored) -> Scored:
         """The answer as it is, after it was counted and observers were told what follows from it."""

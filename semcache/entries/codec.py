@@ -20,7 +20,7 @@ from semcache.errors import InvalidInputError
 
 RECORD_BYTES = FINGERPRINT_BYTES + 4
 _HEAD_BYTES = len(VERSION) + 3
-_MAX_SCORE = (2 - 2**-23) * 2.0**127
+LARGEST_SCORE = (2 - 2**-23) * 2.0**127
 """The largest number of float32."""
 MAX_SCORES = 20_000
 """Scores that an entry can be set up to hold: 200 retrievals of 100 documents, 400 KB, decoded in 1 ms."""
@@ -42,7 +42,7 @@ def pack(owner: bytes, scores: Iterable[tuple[bytes, float]], key: bytes = b"") 
     """
     records = list(scores)
     for _, score in records:
-        if not abs(score) <= _MAX_SCORE:  # also NaN
+        if not abs(score) <= LARGEST_SCORE:  # also NaN
             raise InvalidInputError(f"{score} is no score; give a finite number that float32 can hold")
     flat = _records(len(records)).pack(*(part for record in records for part in record))
     block = VERSION + len(records).to_bytes(_HEAD_BYTES - len(VERSION), "little") + flat

@@ -65,7 +65,8 @@ _cached_digest = lru_cache(maxsize=16_384)(_digest)
 def normalised_query(query: str) -> str:
     """The query in Unicode form NFC, with each run of white space as one blank.
 
-    No tokenizer tells such queries apart, so they share an entry. Case is kept, since models may read it.
+    Such queries ask the same, so they share an entry. Most tokenizers do not tell them apart; a score by one that does,
+    as of bytes, is that of the spelling that came first. Case is kept, since models may read it.
     """
     return " ".join(unicodedata.normalize("NFC", query).split())
 

@@ -1,13 +1,15 @@
 """A rerank request as the flow sees it: checked, with every distinct text once."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
+from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, nan
 from numbers import Integral, Real
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
 from semcache.documents import Reader, text_of
+from semcache.entries.codec import LARGEST_SCORE
 from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
 from semcache.errors import ConfigurationError, InvalidInputError, SemcacheError, described
 
@@ -133,19 +135,30 @@ def caller_positions(text_positions: Sequence[int], order: Sequence[int]) -> lis
 
 
 def records(request: Request, scores: Sequence[float]) -> list[tuple[bytes, float]]:
-    """Scores of the caller's documents by fingerprint. Raises InvalidInputError unless each has one finite score."""
+    """Scores of the caller's documents by fingerprint.
+
+    Raises InvalidInputError unless each document has one score, a finite number that float32 can hold.
+    """
     if len(scores) != len(request.text_positions):
         raise InvalidInputError(
             f"{len(scores)} scores for {len(request.text_positions)} documents; pass one score per document"
         )
-    for position, score in enumerate(scores):
-        if not isfinite(score):
-            raise InvalidInputError(
-                f"the score of document {position} is {score!r}; only finite scores can be compared"
-            )
-    return [
-        (request.fingerprints[text], float(score)) for text, score in zip(request.text_positions, scores, strict=True)
-    ]
+    numbers = [_checked_score(score, position) for position, score in enumerate(scores)]
+    return [(request.fingerprints[text], number) for text, number in zip(request.text_positions, numbers, strict=True)]
+
+
+def _checked_score(score: object, position: int) -> float:
+    number = nan
+    if not isinstance(score, str | bytes):
+        # A number of any library, also a tensor without dimensions.
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(cast("Any", score))
+    # Written so that NaN, which is at most nothing, is refused.
+    if not abs(number) <= LARGEST_SCORE:
+        raise InvalidInputError(
+            f"the score of document {position} is {score!r:.80}; give a finite number that float32 can hold"
+        )
+    return number
 
 
 def checked_forget(query: str | None, document: object, tenant: str | None, read: Reader = text_of) -> bytes | None:
@@ -231,13 +244,21 @@ def deadline_after(started: float, deadline_s: object) -> float | None:
 
     Raises InvalidInputError unless ``deadline_s`` is None or a number of seconds above 0.
     """
-    if deadline_s is None:
-        return None
-    # Written so that NaN, which is above nothing, is refused.
-    if not is_number(deadline_s) or not deadline_s > 0:
-        raise InvalidInputError(f"deadline_s must be a number of seconds above 0, or None, got {deadline_s!r}")
-    # A numpy.float32 would round the sum to its own precision, which is many seconds on a machine that runs for long.
-    return started + float(deadline_s)
+    return None if deadline_s is None else started + _seconds(deadline_s, above=0.0)
+
+
+def time_left_after(now: float, deadline_s: object) -> float | None:
+    """``deadline_after`` for what is left of a deadline, which may be nothing or less."""
+    return None if deadline_s is None else now + _seconds(deadline_s, above=-inf)
+
+
+def _seconds(deadline_s: object, above: float) -> float:
+    # Written so that NaN, which is above nothing, is refused. True is a mistake, and not one second.
+    if not is_number(deadline_s) or isinstance(deadline_s, bool) or not deadline_s > above:
+        least = " above 0" if above == 0 else ""
+        raise InvalidInputError(f"deadline_s must be a number of seconds{least}, or None, got {deadline_s!r:.80}")
+    # A numpy.float32 would round a sum to its own precision, which is many seconds on a machine that runs for long.
+    return float(deadline_s)
 
 
 def check_tenant(tenant: object) -> None:

@@ -149,9 +149,11 @@ def _nearest(
     request: Request, found: Sequence[Neighbour], near: Sequence[Neighbour], similarities: Sequence[float]
 ) -> float | None:
     """The similarity of the nearest entry of another query, also of one that is too far to be made use of."""
-    if near:
-        return near[0].similarity
     own_id = entry_id(request.tenant, request.query)
+    # Its own entry is among the near ones while it is not trusted.
+    for neighbour in near:
+        if neighbour.id != own_id:
+            return neighbour.similarity
     others = similarities[any(neighbour.id == own_id for neighbour in found) :]
     return others[0] if others else None
 
@@ -172,10 +174,7 @@ def _reuse(
         unfound = why.unavailable(searching.failure) if searching.failure else why.none_near(rule)
         return Found(exact, vector, why=unfound, earlier=searching.earlier)
     # A guard is asked only about neighbours that would be trusted otherwise: each of its refusals is an event.
-    alike: list[Neighbour] = []
-    refusal: Refuse | None = None
-    if policy.trust_near:
-        alike, refusal = yield from trusted(request, policy, rule.trust_threshold, near)
+    alike, refusal = yield from trusted(request, policy, rule.trust_threshold, near)
     outcome = _serve_trusted(request, exact, alike, reranker, listwise)
     if outcome is not None:
         return Found(exact, vector, outcome=outcome)
@@ -209,6 +208,8 @@ def trusted(
 
     With them comes the guard's refusal of the nearest that it refused.
     """
+    if not policy.trust_near:
+        return [], None
     similar = [neighbour for neighbour in neighbours if neighbour.is_comparable and neighbour.similarity >= threshold]
     if not similar or policy.guard is None:
         return similar, None

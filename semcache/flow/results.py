@@ -44,7 +44,8 @@ def ranks(request: Request, results: Sequence[object], read: Reader = text_of) -
 def find_results(request: Request, documents: Sequence[D], policy: FlowPolicy) -> Generator[Step, Any, list[D] | None]:
     """The caller's documents that are on a remembered list, in its order; None when no entry covers the candidates."""
     exact: Scores | None = yield ReadExact(request.tenant, request.query)
-    order = None if exact is None else _order(request, exact)
+    # A list cannot be verified, so that one that is not trusted is not served at all.
+    order = _order(request, exact) if exact is not None and policy.trust_exact else None
     if order is None and policy.reuse is not None and len(request.query) <= policy.max_query_chars:
         vector = yield Embed(request.query)
         near: Sequence[Neighbour] = (

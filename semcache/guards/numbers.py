@@ -124,7 +124,8 @@ def scaled(number: str, scale: int) -> str:
     if not _PLAIN.fullmatch(number):
         return f"{number}*{scale}"
     # In floats 2.01 million is 2009999.9999999998.
-    return f"{Decimal(number) * scale:f}".removesuffix(".0")
+    product = f"{Decimal(number) * scale:f}"
+    return product.rstrip("0").rstrip(".") if "." in product else product
 
 
 def is_year(number: str) -> bool:

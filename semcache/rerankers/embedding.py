@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from semcache.embedders.checked import as_rows
 from semcache.identity.kinds import IdentifiedBy, identified_by
 from semcache.protocols import Embedder, FloatArray, Pair
 from semcache.rerankers.checked import checked_scores
@@ -41,10 +42,12 @@ class EmbeddingReranker:
         for pair in pairs:
             for text in pair:
                 rows.setdefault(text, len(rows))
-        vectors = self._embedder.embed(list(rows))
+        vectors = as_rows(self._embedder.embed(list(rows)), self._embedder.name)
+        # One of the caller's own may give others than unit vectors. A vector of zeros is like no other.
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
         queries = vectors[[rows[query] for query, _ in pairs]]
         documents = vectors[[rows[text] for _, text in pairs]]
-        # Embedders give vectors of length 1, so that the dot product of two rows is their cosine.
         return checked_scores(np.einsum("ij,ij->i", queries, documents), len(pairs), self.name)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class QueryFunctionReranker:
     def _all(self, query: str, texts: list[str]) -> Steps:
         # Each query is checked by itself, so that the error counts the pairs of the call that went wrong.
         answer = yield partial(self._ask, encodable(query), list(map(encodable, texts)))
+        if _has_indices(answer):
+            return self._scores_of_results(answer, texts)
         try:
             as_float32(answer)
         except (TypeError, ValueError):  # no numbers, but results of a service
@@ -86,6 +89,13 @@ class QueryFunctionReranker:
 
     def __repr__(self) -> str:
         return f"<QueryFunctionReranker {self._name}>"
+
+
+def _has_indices(answer: Any) -> bool:
+    """True for a list of (index, score), which numpy would take for a table of scores."""
+    return isinstance(answer, list | tuple) and all(
+        isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], Integral) for item in answer
+    )
 
 
 def function_reranker(

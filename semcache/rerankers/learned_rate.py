@@ -1,9 +1,12 @@
 """The rate that a service was found to allow by what it refused: pure, times are arguments.
 
 A service says by a 429 that it was sent too much, but not how much it takes. What it took before, over the time until
-it takes more, is what it allows: 1,000 calls in 10 s and a Retry-After of 50 s are 1,000 a minute.
+it takes more, is what it allows: 1,000 calls in 10 s and a Retry-After of 50 s are 1,000 a minute. Before such a burst
+there may have been hours of few calls, so of all times since which to count, within a minute, the one counts that tells
+the most.
 """
 
+from collections import deque
 from math import inf
 
 _GROWTH_PER_S = 0.02
@@ -11,6 +14,8 @@ _GROWTH_PER_S = 0.02
 now. Each time that it is too high again costs a pause; with 2 % that is once in half a minute or so."""
 _FORGOTTEN_AFTER_S = 60.0
 """Limits of services are per minute or shorter, so a refusal says nothing about the time after it."""
+_SPAN_S = 1.0
+"""Calls are counted by so many seconds, as no limit is for less."""
 _LEAST_SHARE = 0.5
 """A single refusal at most halves the rate: one that follows a pause at once may be meant for others."""
 
@@ -31,7 +36,8 @@ class LearnedRate:
 
     def __init__(self) -> None:
         self._since = inf
-        self._taken = 0
+        # When each span began, and its calls.
+        self._taken: deque[tuple[float, int]] = deque(maxlen=1 + int(_FORGOTTEN_AFTER_S / _SPAN_S))
         self._learned: float | None = None
         self._next = -inf
 
@@ -48,7 +54,11 @@ class LearnedRate:
     def take(self, now: float, calls: int = 1) -> None:
         """So many calls start now."""
         self._since = min(self._since, now)
-        self._taken += calls
+        if self._taken and now - self._taken[-1][0] < _SPAN_S:
+            began, before = self._taken.pop()
+            self._taken.append((began, before + calls))
+        else:
+            self._taken.append((now, calls))
         self._next = max(self._next, now) + calls / self.per_s(now)
 
     def refused(self, now: float, pause_s: float) -> None:
@@ -57,9 +67,21 @@ class LearnedRate:
         if now < self._since < inf:
             return
         before = self.per_s(now)
-        # The refused call itself was not taken.
-        allowed = max(1, self._taken - 1) / max(now - self._since + pause_s, 1e-3)
+        allowed = self._allowed(now, pause_s)
         self._learned = allowed if before == inf else max(allowed, _LEAST_SHARE * before)
         self._since = now + pause_s
-        self._taken = 0
+        self._taken.clear()
         self._next = self._since
+
+    def _allowed(self, now: float, pause_s: float) -> float:
+        """The highest rate at which calls were taken over the last spans and the pause; one call at least."""
+        # The refused call itself was not taken.
+        count, most = -1, 0.0
+        for began, calls in reversed(self._taken):
+            if now - began > _FORGOTTEN_AFTER_S:
+                break
+            count += calls
+            # Others may have begun just now, and a few calls at once would pass for a high rate.
+            taking_s = now - began if began == self._taken[0][0] else max(now - began, _SPAN_S)
+            most = max(most, max(1, count) / max(taking_s + pause_s, 1e-3))
+        return most or 1 / max(pause_s, 1e-3)

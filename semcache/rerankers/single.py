@@ -131,7 +131,7 @@ class AwaitedRung:
         self, query: str, documents: Sequence[str], ask: Sequence[int], *, deadline_s: float | None = None
     ) -> Scored:
         """As for ``SingleRung``."""
-        call = partial(self._reranker.score, _pairs(query, documents, ask))
+        call = partial(called, partial(self._reranker.score, _pairs(query, documents, ask)), self.name, RerankerError)
         return self._scored(call() if deadline_s is None else _threads.call(call, self.name, deadline_s), ask)
 
     async def ascore(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -145,9 +146,26 @@ class TestTrouble:
     def test_as_many_lists_as_queries(self) -> None:
         with (
             AsyncBatchReranker(ScriptedReranker()) as reranker,
-            pytest.raises(InvalidInputError, match="2 queries but 1 lists"),
+            pytest.raises(InvalidInputError, match="2 queries for 1 lists"),
         ):
             reranker.batch_rerank(["q1", "q2"], [["a"]], 1)
+
+    def test_a_text_is_no_list_of_queries(self) -> None:
+        with (
+            AsyncBatchReranker(ScriptedReranker()) as reranker,
+            pytest.raises(InvalidInputError, match="pass a list of queries"),
+        ):
+            reranker.batch_rerank("ab", [["a"], ["b"]], 1)
+
+    @pytest.mark.parametrize("deadline_s", [float("nan"), "1", True])
+    def test_a_deadline_that_is_no_number_reaches_no_model(self, deadline_s: Any) -> None:
+        model = ScriptedReranker()
+        with (
+            AsyncBatchReranker(model) as reranker,
+            pytest.raises(InvalidInputError, match="deadline_s must be a number"),
+        ):
+            reranker.rerank("q", ["a"], 1, deadline_s=deadline_s)
+        assert model.calls == []
 
 
 def test_the_former_name_of_max_batch_pairs_still_works() -> None:

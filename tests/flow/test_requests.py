@@ -207,11 +207,14 @@ def test_scores_are_recorded_by_fingerprint_and_twice_for_equal_texts() -> None:
     ("scores", "said"),
     [
         ([1.0], "1 scores for 2 documents; pass one score per document"),
-        ([1.0, float("nan")], "the score of document 1 is nan; only finite scores"),
-        ([float("-inf"), 1.0], "the score of document 0 is -inf; only finite scores"),
+        ([1.0, float("nan")], "the score of document 1 is nan; give a finite number"),
+        ([float("-inf"), 1.0], "the score of document 0 is -inf; give a finite number"),
+        ([1.0, 1e300], "the score of document 1 is 1e\\+300; give a finite number that float32 can hold"),
+        ([1.0, "1.0"], "the score of document 1 is '1.0'; give a finite number"),
+        ([None, 1.0], "the score of document 0 is None; give a finite number"),
     ],
 )
-def test_scores_that_cannot_be_compared_are_refused(scores: list[float], said: str) -> None:
+def test_scores_that_cannot_be_compared_are_refused(scores: list[Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         records(checked_request("q", ["a", "b"], 2), scores)
 

@@ -339,3 +339,4 @@ def test_withdrawn_trust_verifies_even_the_same_query() -> None:
     assert (outcome.status, outcome.similarity) == (Status.VERIFIED, pytest.approx(1, abs=1e-6))
     assert outcome.evidence is not None
     assert outcome.evidence.id == entry_id("", "how far is the moon")
+    assert outcome.nearest is None, "its own entry is no other query's"

@@ -98,3 +98,14 @@ def test_an_embedder_that_fails_is_a_miss() -> None:
     lists.set(QUERY, ["a"], ["a"])
     lists.calls.embed = lambda texts, timeout_s=None: []  # type: ignore[assignment, return-value]
     assert lists.get("the moon is how far", ["a"]) is None
+
+
+def test_a_list_is_not_served_where_trust_was_withdrawn() -> None:
+    documents = ["a red car", "the moon"]
+    near = Lists(FlowPolicy(ReusePolicy(trust_threshold=0.9), trust_near=False))
+    near.set("red apple pie", documents, documents)
+    assert near.get("red apple pie", documents) == documents
+    assert near.get("apple pie red", documents) is None
+    nothing = Lists(FlowPolicy(ReusePolicy(trust_threshold=0.9), trust_near=False, trust_exact=False))
+    nothing.set("red apple pie", documents, documents)
+    assert nothing.get("red apple pie", documents) is None

@@ -33,3 +33,13 @@ class TestEmbeddingReranker(PointwiseContract):
         embedder = Counting()
         EmbeddingReranker(embedder).score([*PAIRS, PAIRS[0]])
         assert sorted(embedder.texts) == sorted([QUERY, *TEXTS])
+
+    def test_vectors_of_other_lengths_give_cosines_too(self) -> None:
+        class Unscaled:
+            name, dims = "unscaled", 2
+
+            def embed(self, texts: Any) -> Any:
+                return np.array([[3.0 * len(text), 4.0 * len(text)] for text in texts], dtype=np.float32)
+
+        scores = EmbeddingReranker(Unscaled()).score([("a", "bbb"), ("a", "")])
+        assert scores.tolist() == pytest.approx([1.0, 0.0])

@@ -96,3 +96,11 @@ def test_merged_requests_cost_one_call_per_query_though_their_pairs_alternate() 
     alternating = [("a", "1"), ("bb", "22"), ("a", "333"), ("bb", "4444")]
     assert adapt(recorded).score(alternating).tolist() == pytest.approx([1.1, 2.2, 1.3, 2.4])
     assert calls == [("a", ["1", "333"]), ("bb", ["22", "4444"])]
+
+
+def test_scores_with_their_indices_are_read_in_any_order() -> None:
+    def best_first(query: str, texts: list[str]) -> list[tuple[int, float]]:
+        scored = [(index, float(len(text))) for index, text in enumerate(texts)]
+        return sorted(scored, key=lambda pair: -pair[1])
+
+    assert adapt(best_first).score([("q", "a"), ("q", "ccc"), ("q", "bb")]).tolist() == [1.0, 3.0, 2.0]

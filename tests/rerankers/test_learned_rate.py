@@ -89,3 +89,21 @@ def test_a_service_with_a_bucket_is_seldom_asked_too_much_and_nearly_used_up(per
             rate.refused(now, max(1.0, (1 - bucket) / per_s))
     assert let_in >= 0.75 * per_s * 120
     assert refused <= 12
+
+
+def test_hours_of_few_calls_before_a_burst_say_nothing_of_the_limit() -> None:
+    rate = LearnedRate()
+    for minute in range(600):
+        rate.take(minute * 60.0)
+    for call in range(1001):
+        rate.take(36_000.0 + call / 100)
+    rate.refused(36_010.0, 50.0)
+    assert rate.per_s(36_060.0) == pytest.approx(1000 / 60, rel=0.01)
+
+
+def test_a_few_calls_at_once_are_no_high_rate() -> None:
+    rate = taken(20, 0.5)
+    for _ in range(10):
+        rate.take(10.0)
+    rate.refused(10.0, 0.0)
+    assert rate.per_s(10.0) < 12

@@ -103,3 +103,18 @@ def test_a_ladder_stays_as_it_is_and_a_reranker_becomes_one() -> None:
     ladder = SingleRung(LENGTHS)
     assert as_ladder(ladder) is ladder
     assert as_ladder(LENGTHS).name == "lengths"
+
+
+def test_a_model_of_the_callers_own_that_ends_itself_does_not_end_the_caller() -> None:
+    class Ending:
+        name, listwise = "ending", False
+
+        def score(self, pairs: Sequence[Pair]) -> FloatArray:
+            raise SystemExit(3)
+
+        async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+            raise SystemExit(3)
+
+    for deadline_s in (None, 10.0):
+        with pytest.raises(RerankerError, match="ending raised SystemExit"):
+            as_ladder(Ending()).score("q", DOCUMENTS, [0], deadline_s=deadline_s)
