@@ -13,6 +13,10 @@ part of 23 or more is found; smaller steps cost more, and a reranker that fails 
 _SHORTEST = 4
 """A text of fewer characters is as good as no text, and cutting it out would cut letters out of other words."""
 
+_ENDS = " .,;:"
+"""What a message ends with that stood at the end of a sentence, or before something that was not said. A remedy follows
+it, or a bracket."""
+
 _SECRETS = (
     # User and password of a url.
     (re.compile(r"(?<=://)[^\s/@]+(?=@)"), "***"),
@@ -35,9 +39,9 @@ _ESCAPES = re.compile(r"(\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\U[0-9a-fA-F]{8})+
 def cause_of(error: BaseException, texts: Iterable[str] = ()) -> str:
     """Class and message of an error, fit for a log. ``texts`` are those of the request, which the message may quote.
 
-    The message is one line of at most 300 characters. Left out are every part of 23 or more characters that one of the
-    texts has too, whole texts that are shorter, escaped letters of other alphabets, passwords, and whatever looks like
-    a key.
+    The message is one line of at most 300 characters, without the full stop at its end. Left out are every part of 23
+    or more characters that one of the texts has too, whole texts that are shorter, escaped letters of other alphabets,
+    passwords, and whatever looks like a key.
 
     Example:
         >>> cause_of(ValueError("cannot read 'my diagnosis is secret'"), ["my diagnosis is secret"])
@@ -49,6 +53,20 @@ def cause_of(error: BaseException, texts: Iterable[str] = ()) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
+def message_of(error: BaseException, texts: Iterable[str] = ()) -> str:
+    """What an error of another library says, as a part of a sentence of ours: ``cause_of`` without the class.
+
+    Never empty: an error that says nothing is named by its class.
+
+    Example:
+        >>> f"localhost cannot be reached: {message_of(OSError('Connection refused.'))}; check the url"
+        'localhost cannot be reached: Connection refused; check the url'
+        >>> message_of(TimeoutError())
+        'TimeoutError'
+    """
+    return shown(str(error), texts) or type(error).__name__
+
+
 def shown(message: str, texts: Iterable[str] = ()) -> str:
     """A message of another program, fit for a log: what ``cause_of`` gives after the class of an error.
 
@@ -57,7 +75,7 @@ def shown(message: str, texts: Iterable[str] = ()) -> str:
         'invalid key sk-***'
     """
     # Longer than what is shown, so that a password is not cut in two and then no longer looks like one.
-    message = " ".join(message.split())[: 4 * _LONGEST]
+    message = " ".join(message.split())[: 4 * _LONGEST].rstrip(_ENDS)
     for pattern, replacement in _SECRETS:
         message = pattern.sub(replacement, message)
     if len(message) > _LONGEST:

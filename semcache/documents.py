@@ -7,6 +7,7 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
+from semcache.causes import cause_of
 from semcache.errors import ConfigurationError, InvalidInputError, described
 
 # LangChain's name is page_content, Haystack's content; LlamaIndex and most plain code use text.
@@ -155,9 +156,7 @@ def _by_function(function: Callable[[Any], str], document: object) -> str:
     try:
         text = function(document)
     except Exception as error:  # the caller's own code: whatever it raises, the document is what has to be shown
-        raise InvalidInputError(
-            f"text={function!r} failed for {described(document)}: {type(error).__name__}: {error}"
-        ) from error
+        raise InvalidInputError(f"text={function!r} failed for {described(document)}: {cause_of(error)}") from error
     return _checked(text, document)
 
 

@@ -74,7 +74,7 @@ def test_a_text_of_a_letter_cuts_no_words() -> None:
         ("Authorization: Bearer geheim", "Authorization: Bearer ***"),
         ("{'token': 'geheim', 'n': 3}", "{'token': '***', 'n': 3}"),
         ("password=geheim host=a", "password=*** host=a"),
-        ("Incorrect API key provided: sk-geheim123.", "Incorrect API key provided: sk-***."),
+        ("Incorrect API key provided: sk-geheim123.", "Incorrect API key provided: sk-***"),
         ("key semcache:d3b07384d113edec49eaa6238ad5ff00", "key semcache:***"),
     ],
 )

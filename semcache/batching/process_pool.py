@@ -18,6 +18,7 @@ from threading import Lock, Thread, current_thread
 from typing import Any
 from weakref import finalize
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError, RerankerError, SemcacheError
 from semcache.protocols import FloatArray, Pair, Reranker
 from semcache.rerankers.awaiting import is_awaited
@@ -202,8 +203,8 @@ def _pickled(reranker: Reranker) -> bytes:
         data = pickle.dumps(reranker)
     except Exception as error:  # pickling calls methods of the object, which may raise anything
         raise ConfigurationError(
-            f"{reranker.name} cannot be sent to worker processes ({error}); give its model by name or folder, or an "
-            "object of a class with a module of its own, or leave workers at 'threads'"
+            f"{reranker.name} cannot be sent to worker processes ({message_of(error)}); give its model by name or "
+            "folder, or an object of a class with a module of its own, or leave workers at 'threads'"
         ) from error
     if any(argument in ("__main__", "__mp_main__") for _, argument, _ in pickletools.genops(data)):
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from semcache.causes import message_of, shown
 from semcache.errors import ConfigurationError, InvalidInputError, RerankServiceError
 
 if TYPE_CHECKING:
@@ -57,9 +58,11 @@ def ask(url: str, path: str, key: str | None, option: str, needed: Set[str]) -> 
     except HTTPError as error:
         raise _refused(url, error.code, option) from error
     except InvalidURL as error:
-        raise InvalidInputError(f"{option} is {url!r:.80}: {error}; give one such as http://localhost:8080") from error
+        raise InvalidInputError(
+            f"{option} is {url!r:.80}: {message_of(error)}; give one such as http://localhost:8080"
+        ) from error
     except (OSError, HTTPException, ValueError) as error:
-        why = str(getattr(error, "reason", error)).strip() or type(error).__name__
+        why = shown(str(getattr(error, "reason", error))) or type(error).__name__
         raise _none(url, f"does not answer as one ({why})", option) from error
     if not isinstance(told, dict) or not needed <= told.keys():
         raise _none(url, f"gave something else to {path}", option)

@@ -52,6 +52,11 @@ def forget(
 
     check_folder(json_file)
     wanted = _document(document, document_file, fingerprint)
+    if (query is None) is (wanted is None) and (query is not None or tenant is None):
+        raise InvalidInputError(
+            "give either --query or a document (--document, --document-file, --fingerprint), or --tenant alone; "
+            "semcache clear removes everything"
+        )
     digest = checked_forget(query, wanted, tenant)
     settings = settings_for(redis_url, namespace)
     touched = 0

@@ -6,6 +6,7 @@ from typing import Any
 from typer import Abort, Exit
 from typer.core import TyperGroup
 
+from semcache.causes import cause_of
 from semcache.commands.console import complain
 from semcache.commands.exit_codes import code_of
 from semcache.errors import SemcacheError
@@ -59,4 +60,4 @@ def with_json_file(args: Sequence[str]) -> list[str]:
 def _described(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {error}; {_TRACEBACK}"
+    return f"{cause_of(error)}; {_TRACEBACK}"

@@ -72,7 +72,7 @@ def opened(settings: "Settings") -> "CachedReranker":
     if settings.migration.from_model is None and not settings.migration.is_of_index:
         raise ConfigurationError(
             "migration.from_model is not set; name the embedder that entries were written with before embedder.model, "
-            "or what of the index was otherwise (migration.from_vector_type, from_m, from_ef_construction)"
+            "or what differed in its index (migration.from_vector_type, from_m or from_ef_construction)"
         )
     models = configured_models(settings)
     cache = RedisSemanticCache(url, models.embedder, settings=settings)

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from semcache.causes import message_of
 from semcache.embedders.folder import ModelFolder
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.names import read_json
@@ -89,7 +90,9 @@ def _opened(path: Path) -> Any:
     try:
         return safetensors.safe_open(path, framework="numpy")
     except (OSError, safetensors.SafetensorError) as error:
-        raise ConfigurationError(f"{str(path)!r} cannot be read ({error}); download the model again") from error
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({message_of(error)}); download the model again"
+        ) from error
 
 
 class _Graph:

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from semcache.causes import message_of
 from semcache.embedders.folder import ModelFolder
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.loading import without_logging_setup, without_progress_bars, without_telemetry
@@ -31,7 +32,7 @@ def export(folder: ModelFolder, path: Path) -> None:
             _trace(torch, model, path)
     except Exception as error:  # torch and transformers raise errors of many classes about models that they cannot run
         raise ConfigurationError(
-            f'{str(folder.path)!r} cannot be made an ONNX graph ({error}); use backend="torch"'
+            f'{str(folder.path)!r} cannot be made an ONNX graph ({message_of(error)}); use backend="torch"'
         ) from error
 
 
@@ -89,5 +90,5 @@ def quantise(graph: Path, path: Path) -> None:
             quantization.quantize_dynamic(graph, path, per_channel=True)
     except Exception as error:  # it raises errors of many classes about graphs, and protobuf's about their size
         raise ConfigurationError(
-            f'{str(graph)!r} cannot be quantised ({error}); use backend="onnx" or "torch"'
+            f'{str(graph)!r} cannot be quantised ({message_of(error)}); use backend="onnx" or "torch"'
         ) from error

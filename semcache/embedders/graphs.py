@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from semcache.causes import message_of
 from semcache.embedders.bert import is_bert, weights_type, write_bert
 from semcache.embedders.export import export, quantise
 from semcache.embedders.folder import ModelFolder
@@ -132,7 +133,7 @@ def _kept(target: Path, make: Callable[[Path], None]) -> Path:
                 file.replace(target.with_name(file.name))
     except OSError as error:
         raise ConfigurationError(
-            f"cannot keep ONNX graphs in {str(target.parent)!r} ({error}); set cache_dir or XDG_CACHE_HOME to a folder "
-            "that can be written"
+            f"cannot keep ONNX graphs in {str(target.parent)!r} ({message_of(error)}); set cache_dir or XDG_CACHE_HOME "
+            "to a folder that can be written"
         ) from error
     return target

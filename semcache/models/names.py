@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError
 from semcache.settings import DEFAULT_LADDER, Embedder
 
@@ -173,7 +174,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigurationError(f"{str(path)!r} is not valid JSON ({error}); download the model again") from error
+        raise ConfigurationError(
+            f"{str(path)!r} is not valid JSON ({message_of(error)}); download the model again"
+        ) from error
 
 
 def content_hint(*files: Path) -> str:

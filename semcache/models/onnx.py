@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.models.loading import without_telemetry
 from semcache.models.texts import readable
@@ -158,7 +159,9 @@ def _session(graph: Path, threads: int | None, unused_optimizers: Sequence[str])
             str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(unused_optimizers)
         )
     except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
-        raise ConfigurationError(f"{str(graph)!r} cannot be opened as an ONNX graph: {error}") from error
+        raise ConfigurationError(
+            f"{str(graph)!r} cannot be opened as an ONNX graph: {message_of(error)}; download the model again"
+        ) from error
 
 
 def _tokenizer(path: Path, max_length: int, is_lowered: bool) -> tuple[Any, int]:
@@ -166,7 +169,12 @@ def _tokenizer(path: Path, max_length: int, is_lowered: bool) -> tuple[Any, int]
         from tokenizers import Tokenizer, normalizers
     except ImportError as error:
         raise MissingExtraError("tokenizers", "onnx") from error
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # it raises no other class, for files that are missing and for damaged ones
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read as a tokenizer: {message_of(error)}; download the model again"
+        ) from error
     # The token for padding is read before padding is turned off, which forgets it.
     pad_id = (tokenizer.padding or {}).get("pad_id", 0)
     # Packaged files often pad every text to 128 or 512 tokens, where a query has ten; run() pads to the longest text.

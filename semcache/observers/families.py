@@ -3,6 +3,7 @@
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError
 from semcache.observers.labels import OTHER
 from semcache.observers.metrics import BUILD_INFO, METRICS, PIPELINE_LABELS, Metric
@@ -58,8 +59,8 @@ def families(client: Any, registry: Any, namespace: str, pipeline: str) -> dict[
             metrics = {metric.name: _made(client, registry, metric) for metric in METRICS}
         except ValueError as error:
             raise ConfigurationError(
-                f"this registry has other metrics of semcache's names ({error}); give semcache a CollectorRegistry of "
-                "its own"
+                f"this registry has other metrics of semcache's names ({message_of(error)}); give semcache a "
+                "CollectorRegistry of its own"
             ) from error
         _registered[registry] = metrics
     return {

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from semcache.causes import message_of
 from semcache.errors import RerankerError, described
 from semcache.models.foreign import as_float32
 from semcache.protocols import FloatArray
@@ -28,7 +29,9 @@ def one_per_pair(scores: Any, pairs: int, reranker: str) -> FloatArray:
     try:
         array = as_float32(scores)
     except (TypeError, ValueError) as error:
-        raise RerankerError(f"{reranker} gave {described(scores)} instead of one number per pair: {error}") from error
+        raise RerankerError(
+            f"{reranker} gave {described(scores)} instead of one number per pair: {message_of(error)}"
+        ) from error
     # FlagEmbedding and others give a bare number for a single pair.
     if array.ndim == 0:
         array = array[np.newaxis]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError, MissingExtraError
 from semcache.identity.kinds import IdentifiedBy
 from semcache.models.content import folder_hint, has_weights
@@ -125,7 +126,7 @@ def _load(folder: Path, max_length: int | None, device: str | None) -> Any:
             return CrossEncoder(str(folder), max_length=max_length, device=device)
     except (OSError, ValueError) as error:  # weights or a configuration that it cannot read
         raise ConfigurationError(
-            f"cross-encoder {str(folder)!r} cannot be loaded by torch ({error}); {_ADVICE}"
+            f"cross-encoder {str(folder)!r} cannot be loaded by torch ({message_of(error)}); {_ADVICE}"
         ) from error
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError
 from semcache.settings.environment import is_of_a_service, read_dotenv
 from semcache.settings.knobs import (
@@ -29,7 +30,7 @@ from semcache.settings.knobs import (
     with_present_names,
 )
 from semcache.settings.passwords import hidden
-from semcache.settings.suggestions import nearest
+from semcache.settings.suggestions import known_are, nearest
 from semcache.settings.yaml_files import load_yaml, schema_path
 
 PREFIX = "SEMCACHE_"
@@ -144,7 +145,7 @@ def _knob_of(
         raise ConfigurationError(f"{name} ({label}) is a section; set its members one by one: {', '.join(members)}")
     # Compared without the prefix, which all names share and which would make all of them look alike.
     meant = nearest(rest, [other.removeprefix(PREFIX) for other in (*known, CONFIG)], "__")
-    remedy = f"did you mean {PREFIX}{meant}?" if meant else f"known are: {', '.join(sorted((*known, CONFIG)))}"
+    remedy = f"did you mean {PREFIX}{meant}?" if meant else known_are((*known, CONFIG))
     raise ConfigurationError(f"{name} ({label}) is not a setting; {remedy}")
 
 
@@ -158,7 +159,7 @@ def _parsed(name: str, text: str, field: FieldInfo) -> Any:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         # The text is not shown: the rungs of a ladder may hold keys.
-        raise ConfigurationError(f"{name} is not valid JSON: {error}") from None
+        raise ConfigurationError(f"{name} is not valid JSON: {message_of(error)}") from None
 
 
 def _same(first: str, second: str) -> bool:

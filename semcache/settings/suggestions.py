@@ -6,6 +6,9 @@ from difflib import get_close_matches
 _CUTOFF = 0.5
 """Lower than difflib's 0.6: names of settings seldom look alike by chance, and a wrong suggestion does no harm."""
 
+_MOST_LISTED = 40
+"""Names in a list: more than the settings of any section, and fewer than there are settings."""
+
 
 def nearest(name: str, known: Collection[str], separator: str = ".") -> str | None:
     """The known name that ends in the same word, or else looks most like this one; None when none does.
@@ -21,6 +24,13 @@ def nearest(name: str, known: Collection[str], separator: str = ".") -> str | No
 
 
 def did_you_mean(name: str, known: Collection[str], separator: str = ".") -> str:
-    """The last part of an error message: the nearest name as a question, or all known names."""
+    """The last part of an error message: the nearest name as a question, or the known names."""
     right = nearest(name, known, separator)
-    return f"did you mean {right}?" if right else "known are: " + ", ".join(sorted(known))
+    return f"did you mean {right}?" if right else known_are(known)
+
+
+def known_are(known: Collection[str]) -> str:
+    """The known names, or where they stand if they are too many to be read in an error message."""
+    if len(known) > _MOST_LISTED:
+        return f"semcache config lists the {len(known)} that there are"
+    return "known are: " + ", ".join(sorted(known))

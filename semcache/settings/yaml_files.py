@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError
 
 # The wheel holds a copy; a checkout has the files beside the package.
@@ -63,7 +64,7 @@ def _parsed(path: Path) -> Any:
         raise ConfigurationError(f"{path} is not valid YAML: {_problem(error)}; {_EXAMPLE}") from None
     # PyYAML lets errors through of dates that do not exist, numbers of thousands of digits, and keys that are lists.
     except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {error}; {_EXAMPLE}") from error
+        raise ConfigurationError(f"{path} is not valid YAML: {message_of(error)}; {_EXAMPLE}") from error
     if _has_more_values(loaded, _MOST_VALUES):
         raise ConfigurationError(f"{path} has more than {_MOST_VALUES:,} values by its aliases (*name); write them out")
     return loaded
@@ -72,7 +73,7 @@ def _parsed(path: Path) -> Any:
 def _problem(error: yaml.YAMLError) -> str:
     """An error of PyYAML on one line, without the line of the file that it quotes, which may hold a password."""
     if not isinstance(error, yaml.MarkedYAMLError):
-        return " ".join(str(error).split())
+        return message_of(error)
     mark = error.problem_mark or error.context_mark
     where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
     return ", ".join(filter(None, (error.context, error.problem))) + where

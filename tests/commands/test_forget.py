@@ -89,8 +89,8 @@ def test_on_a_cluster(configured: Settings, cluster: EmbeddedRedis, cli: Cli, mo
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "pass a query, a document or a tenant"),
-        (("--query", "a", "--document", "b"), "not both"),
+        ((), "or --tenant alone; semcache clear removes everything"),
+        (("--query", "a", "--document", "b"), "give either --query or a document"),
         (("--query", " "), "query is blank"),
         (("--document", "a", "--fingerprint", "00"), "give one of --document"),
         (("--fingerprint", "00"), "has not 32 hexadecimal digits"),

@@ -107,6 +107,12 @@ def test_refuses_a_graph_without_token_ids(tmp_path: Path, folder: Path) -> None
         open_onnx(tmp_path / "g.onnx", folder / "tokenizer.json", 64, 1)
 
 
+def test_a_damaged_tokenizer_is_named(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"tokenizer.json' cannot be read as a tokenizer: .*[^.]; download"):
+        open_onnx(folder / "model.onnx", tmp_path / "tokenizer.json", 64, 1)
+
+
 @pytest.mark.parametrize(("given", "said"), [(None, "['1'] None"), ("0", "['0'] 0")])
 def test_onnxruntime_is_imported_without_its_telemetry_and_the_environment_is_left_alone(
     given: str | None, said: str

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from semcache.causes import message_of
 from semcache.commands.whole_file import opened
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import check_query, texts_of
@@ -28,7 +29,7 @@ class Logged:
         except UnicodeDecodeError as error:
             raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
         except ValueError as error:
-            raise InvalidInputError(f"{where}: not JSON ({error}); {_REMEDY}") from error
+            raise InvalidInputError(f"{where}: not JSON ({message_of(error)}); {_REMEDY}") from error
         if not isinstance(content, dict):
             raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; {_REMEDY}")
         for name in ("query", "documents"):

@@ -12,10 +12,8 @@ _SILENT = (
     "redis.timeout_s and redis.connect_timeout_s"
 )
 _IS_PLAIN = "where that port is not for TLS, write redis:// in place of rediss://; otherwise "
-# By words of the operating system, OpenSSL and redis-py. The first row that fits counts.
+# By words of the operating system and redis-py. The first row that fits counts.
 _REMEDIES: tuple[tuple[str, str], ...] = (
-    ("wrong_version_number", "the server speaks no TLS at this port: write redis:// in place of rediss://"),
-    ("record layer failure", "the server speaks no TLS at this port: write redis:// in place of rediss://"),
     ("connection refused", "start Redis there, or correct host and port in redis.url (SEMCACHE_REDIS_URL)"),
     ("name or service not known", "correct the name of the host in redis.url (SEMCACHE_REDIS_URL), or the DNS entry"),
     (

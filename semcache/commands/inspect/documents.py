@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from semcache.causes import message_of
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import texts_of
 
@@ -25,7 +26,7 @@ def read_documents(path: Path) -> list[str]:
         try:
             documents = json.loads(text)
         except ValueError as error:
-            raise InvalidInputError(f"{path} is not JSON ({error}); {_REMEDY}") from error
+            raise InvalidInputError(f"{path} is not JSON ({message_of(error)}); {_REMEDY}") from error
         texts = texts_of(documents)
     else:
         texts = [line for line in text.split("\n") if line.strip()]

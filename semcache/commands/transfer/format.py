@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from semcache.causes import message_of
 from semcache.entries.checks import Damaged
 from semcache.errors import InvalidInputError, described
 from semcache.redis.layout import VECTOR_TYPES, VectorFormat
@@ -133,7 +134,9 @@ def _json(line: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(line)
     except ValueError as error:
-        raise InvalidInputError(f"{where}: not JSON ({error}); give a file that semcache export wrote") from error
+        raise InvalidInputError(
+            f"{where}: not JSON ({message_of(error)}); give a file that semcache export wrote"
+        ) from error
     if not isinstance(content, Mapping):
         raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; give a file that semcache export wrote")
     return dict(content)

@@ -8,11 +8,13 @@ from io import TextIOWrapper
 from itertools import groupby
 from typing import IO, Any
 
+from semcache.causes import message_of
 from semcache.commands.calibration.log import Logged
 from semcache.errors import InvalidInputError
 from semcache.flow.requests import check_query
 
 _CSV_REMEDY = "the first row must name the columns: query, document, and tenant where requests have one"
+_REMEDY = f"""give lines like {{"query": "...", "documents": ["...", "..."]}}, or a table (CSV), where {_CSV_REMEDY}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,16 @@ def _of_table(lines: IO[bytes], name: str) -> Iterator[WarmRequest]:
     try:
         reader = csv.DictReader(text, strict=True)
         if not {"query", "document"} <= set(reader.fieldnames or ()):
-            raise InvalidInputError(f"{name}: {list(reader.fieldnames or ())!r:.80} are the columns; {_CSV_REMEDY}")
+            if not reader.fieldnames:
+                raise InvalidInputError(f"{name} is empty; {_REMEDY}")
+            raise InvalidInputError(f"{name} has the columns {list(reader.fieldnames)!r:.80}; {_REMEDY}")
         rows = (_row(row, f"{name}, line {reader.line_num}") for row in reader)
         for (query, tenant), several in groupby(rows, key=lambda row: row[:2]):
             yield WarmRequest(query, tuple(dict.fromkeys(document for _, _, document in several)), tenant)
     except csv.Error as error:
-        raise InvalidInputError(f"{name}, line {reader.line_num + 1}: no CSV ({error}); {_CSV_REMEDY}") from error
+        raise InvalidInputError(
+            f"{name}, line {reader.line_num + 1}: no CSV ({message_of(error)}); {_CSV_REMEDY}"
+        ) from error
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{name}: not UTF-8; convert the file to UTF-8") from error
     finally:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from ssl import SSLCertVerificationError
+from ssl import SSLCertVerificationError, SSLError
 
 from redis import exceptions
 
+from semcache.causes import message_of
 from semcache.errors import StoreError, StoreUnavailableError, TransientStoreError
 from semcache.redis.client.sentinel import PrimaryNotKnownError, ReplicaNotKnownError, ServiceNotWatchedError
 
@@ -35,6 +36,9 @@ _UNTRUSTED = (
 _OF_ANOTHER_NAME = (
     "the certificate of {where} is for another name: {message}; write the name that it was issued for in the Redis url"
 )
+_NO_TLS = "{where} speaks no TLS at this port: {message}; write redis:// in place of rediss://"
+_NO_TLS_REASONS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""OpenSSL's, for an answer that is no TLS: of version 3.0, and of 3.2 and later."""
 _NAME_CODES = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
@@ -67,7 +71,11 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
         StoreUnavailableError,
         "{where}: {message}; until there is one the primary answers alone",
     ),
-    ((exceptions.TimeoutError, TimeoutError), StoreUnavailableError, "{where} did not answer in time: {message}"),
+    (
+        (exceptions.TimeoutError, TimeoutError),
+        StoreUnavailableError,
+        "{where} did not answer in time: {message}; check that the server is not overloaded, or raise redis.timeout_s",
+    ),
     (
         (exceptions.BusyLoadingError,),
         StoreUnavailableError,
@@ -120,7 +128,7 @@ _OF_SENTINELS: tuple[tuple[tuple[type[BaseException], ...], type[StoreError], st
 # Answers that redis-py has no class for, by their first word. All of them pass.
 _CODES = {
     "BUSY": "{where} is held up by a script: {message}",
-    "MISCONF": "{where} refuses writes: {message}",  # it cannot save to disk
+    "MISCONF": "{where} refuses writes: {message}; see in its log why it cannot save",  # it cannot save to disk
     "NOREPLICAS": "{where} refuses writes: {message}; min-replicas-to-write asks for more replicas than there are",
 }
 
@@ -135,11 +143,10 @@ def translated(error: BaseException, where: str) -> StoreError:
         error = error.__cause__
     if is_denial(error):
         return denied([error], where)
-    message = str(error)
-    if isinstance(error.__context__, SSLCertVerificationError):
-        refusal = error.__context__
-        text = _OF_ANOTHER_NAME if refusal.verify_code in _NAME_CODES else _UNTRUSTED
-        return StoreError(text.format(where=where, message=refusal.verify_message))
+    # A server that does not know a command repeats its arguments, which may hold a tenant's name.
+    message = message_of(error).partition(", with args beginning with")[0]
+    if isinstance(error.__context__, SSLError) and (refusal := _refusal_of_tls(error.__context__, where)):
+        return refusal
     for kinds, ours, text in (*(_OF_SENTINELS if "+sentinel://" in where else ()), *_TRANSLATIONS):
         if isinstance(error, kinds):
             return ours(text.format(where=where, message=message))
@@ -148,6 +155,16 @@ def translated(error: BaseException, where: str) -> StoreError:
     if missing := re.match(r"unknown command\W+(ft|eval|get)", message, re.IGNORECASE):
         return StoreError(_UNKNOWN_COMMANDS[missing[1].lower()].format(where=where, message=message))
     return StoreError(f"{where} {_UNEXPLAINED}: {message}")
+
+
+def _refusal_of_tls(error: SSLError, where: str) -> StoreError | None:
+    """The error for a certificate that is not accepted, or a server without TLS; None for another trouble of TLS."""
+    if isinstance(error, SSLCertVerificationError):
+        text = _OF_ANOTHER_NAME if error.verify_code in _NAME_CODES else _UNTRUSTED
+        return StoreError(text.format(where=where, message=error.verify_message.rstrip(".")))
+    if error.reason in _NO_TLS_REASONS:
+        return StoreUnavailableError(_NO_TLS.format(where=where, message=message_of(error)))
+    return None
 
 
 def is_unexplained(error: StoreError) -> bool:
@@ -167,7 +184,7 @@ def is_denial(reply: object) -> bool:
 
 def denied(errors: Iterable[BaseException], where: str) -> StoreError:
     """One error for denials of several commands, which names each of them and how to allow them all."""
-    messages = [str(error) for error in errors]
+    messages = [message_of(error) for error in errors]
     text = " ".join(messages)
     user = re.search(r"User (\S+) has no permissions", text)
     commands = dict.fromkeys(re.findall(r"to run the '([^']+)' command", text))

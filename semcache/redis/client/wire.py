@@ -7,6 +7,7 @@ from typing import Any
 from hiredis import pack_command
 from redis.exceptions import InvalidResponse, MasterDownError, ReadOnlyError, ResponseError
 
+from semcache.causes import cause_of
 from semcache.redis.client.commands import Command
 
 RENEWAL_S = 0.5
@@ -53,7 +54,7 @@ names, or of a number a word."""
 
 def as_invalid(error: Exception) -> InvalidResponse:
     """The error for a reply of which no value can be made."""
-    return InvalidResponse(f"{type(error).__name__}: {error}")
+    return InvalidResponse(cause_of(error))
 
 
 def packed(commands: Iterable[Command]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from redis.cluster import ClusterNode, NodesManager
 from redis.exceptions import RedisClusterException, ResponseError
 
+from semcache.causes import message_of
 from semcache.errors import StoreUnavailableError
 from semcache.redis.client.address import TLS_OPTIONS, Address
 from semcache.redis.client.commands import Command, Replies
@@ -84,7 +85,7 @@ class Discovery:
             # Of all nodes, redis-py says only what the last one answered.
             if isinstance(error.__cause__, FOREIGN):
                 raise translated(error.__cause__, self._where) from error
-            raise StoreUnavailableError(f"{self._where} does not tell its topology: {error}") from error
+            raise StoreUnavailableError(f"{self._where} does not tell its topology: {message_of(error)}") from error
         except IndexError as error:  # redis-py takes the first of no primaries
             raise StoreUnavailableError(f"{self._where} serves no slot; assign slots to its nodes") from error
         return self._manager.slots_cache

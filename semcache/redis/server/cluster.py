@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from semcache.causes import cause_of
 from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.files import ServerFiles
 from semcache.redis.server.process import Member, ServerProcess, client_of, launch_member, stop
@@ -71,7 +72,7 @@ def wait_until_formed(nodes: Sequence[ServerProcess], shards: int) -> None:
     except (RedisError, TimeoutError) as error:
         printed = "\n".join(node.printed() for node in nodes if node.watcher.poll() is not None)
         raise EmbeddedRedisError(
-            f"the embedded Redis Cluster did not form: {type(error).__name__}: {error}; {printed or 'its nodes run'}"
+            f"the embedded Redis Cluster did not form: {cause_of(error)}; {printed or 'its nodes run'}"
         ) from error
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from semcache.causes import message_of
 from semcache.errors import EmbeddedRedisError
 from semcache.redis.server.files import ServerFiles
 
@@ -152,7 +153,10 @@ def _spawn(
         log.close()
         os.close(lifeline)
         shutil.rmtree(private, ignore_errors=True)
-        raise EmbeddedRedisError(f"cannot start {files.server}: {error}") from error
+        raise EmbeddedRedisError(
+            f"cannot start {files.server}: {message_of(error)}; end other processes, or raise the limits of this user "
+            "(ulimit -a)"
+        ) from error
     finally:
         os.close(inherited)
     return ServerProcess(watcher, lifeline, log, private, os.getpid(), member)

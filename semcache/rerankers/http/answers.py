@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from semcache.causes import message_of
 from semcache.errors import RerankerError
 from semcache.protocols import FloatArray
 from semcache.rerankers.checked import checked_scores
@@ -26,7 +27,7 @@ def read_answer(body: bytes, dialect: Dialect, documents: int, service: str) -> 
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and lists within lists without end
         # The beginning says what it is instead, such as the page of a proxy. It is no text of a request.
-        raise RerankerError(f"{service} answered with no JSON but {_beginning(body)}: {error}") from None
+        raise RerankerError(f"{service} answered with no JSON but {_beginning(body)}: {message_of(error)}") from None
     scores: list[float | None] = [None] * documents
     for result in _results(answer, dialect, service):
         position = _position(result, documents, service)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from semcache.causes import message_of
 from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.models.texts import encodable
 from semcache.protocols import FloatArray, Pair
@@ -51,7 +52,7 @@ class Asking:
         try:
             json.dumps([dict(self.options), dict(self.dialect.fields)], allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"options must be what JSON can hold: {error}") from None
+            raise ConfigurationError(f"options must be what JSON can hold: {message_of(error)}") from None
 
     @property
     def digest(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, Retrying
 
+from semcache.causes import cause_of
 from semcache.errors import ConfigurationError, DeadlineExceededError, RerankerError, RerankServiceError, SemcacheError
 from semcache.protocols import Clock
 from semcache.rerankers.http.attempts import retried
@@ -177,7 +178,7 @@ class Exchange:
         except (TimeoutError, self._httpx.TimeoutException) as error:
             raise self._timed_out(error, until) from error
         except self._httpx.DecodingError as error:
-            raise RerankerError(f"{self._service} answered with what cannot be unpacked: {_said(error)}") from error
+            raise RerankerError(f"{self._service} answered with what cannot be unpacked: {cause_of(error)}") from error
         # A client that is closed under a request raises RuntimeError.
         except (RuntimeError, self._httpx.TransportError) as error:
             if self._clients.is_closed:
@@ -187,9 +188,9 @@ class Exchange:
             # Before an answer has begun, the connection may have been closed as idle, or the server was restarted. What
             # breaks off in the middle was computed and paid for, and would break off again.
             if received.status:
-                why = f"{self._service} broke off in the middle of its answer: {_said(error)}"
+                why = f"{self._service} broke off in the middle of its answer: {cause_of(error)}"
                 raise RerankServiceError(why) from error
-            raise self._unreachable(_said(error)) from error
+            raise self._unreachable(cause_of(error)) from error
 
     def _timed_out(self, error: Exception, until: Until) -> Exception:
         if isinstance(error, self._httpx.PoolTimeout):
@@ -265,7 +266,3 @@ class _Received:
             return len(self.body) > _ERROR_BYTES
         self.is_too_large = len(self.body) > self.most
         return self.is_too_large
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -136,8 +136,8 @@ class TestReading:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", "log: .* are the columns; the first row must name the columns"),
-            ("question,text\nq,a\n", "'question', 'text'.* are the columns"),
+            ("", "log is empty; give lines like .*, or a table .*, where the first row must name the columns"),
+            ("question,text\nq,a\n", "log has the columns .*'question', 'text'.*; give lines like"),
             ("query,document\nq\n", "log, line 2: there is no document"),
             ("query,document\n ,a\n", "log, line 2: query is blank"),
             ('query,document\nq,"a" b\n', "log, line 2: no CSV"),

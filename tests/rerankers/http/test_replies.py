@@ -19,7 +19,7 @@ def said(status: int, body: Any = b"", **headers: str) -> str:
     ("body", "message"),
     [
         ({"message": "invalid api token"}, ": invalid api token; check api_key"),
-        ({"detail": "Provided API key is invalid."}, ": Provided API key is invalid.; check api_key"),
+        ({"detail": "Provided API key is invalid."}, ": Provided API key is invalid; check api_key"),
         ({"error": "batch size 40 > maximum allowed batch size 32", "error_type": "Validation"}, ": batch size 40"),
         ({"error": {"message": "The model does not exist", "code": 404}}, ": The model does not exist;"),
         ({"detail": [{"loc": ["body"], "msg": "Field required", "input": {"query": "mine"}}]}, ": Field required;"),
