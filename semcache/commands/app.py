@@ -28,7 +28,7 @@ app: typer.Typer = typer.Typer(
     cls=Commands,
     help="A cache for rerankers: it reuses scores when a query is repeated or asked in other words.",
     epilog="Exit codes: 0 done, 1 a fault was found or something failed, 2 wrong usage, 3 wrong configuration, "
-    "4 Redis or a service cannot be used, 130 stopped by Ctrl-C.",
+    "4 Redis or a service cannot be used, 130 stopped by Ctrl-C or SIGTERM.",
     no_args_is_help=True,
     # By this mode paragraphs of docstrings are wrapped anew, and square brackets are no markup.
     rich_markup_mode="markdown",

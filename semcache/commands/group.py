@@ -1,6 +1,9 @@
 """Common to all commands: how they end, and how ``--json`` is read."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 from typer import Abort, Exit
@@ -18,7 +21,8 @@ _TRACEBACK = "run semcache --traceback ... to see where, and report it"
 class Commands(TyperGroup):
     """The group of all commands. An error is one line on stderr and an exit code of ``exit_codes``.
 
-    ``--json`` without a file stands for ``--json -``, in every command that has the option.
+    ``--json`` without a file stands for ``--json -``, in every command that has the option. SIGTERM, by which service
+    managers and containers stop a process, ends each command as Ctrl-C does.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -28,7 +32,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with _stopped_by_sigterm():
+                return super().invoke(ctx)
         except SemcacheError as error:
             # These errors say what was wrong and what to do, so a traceback would only hide the sentence.
             complain(str(error))
@@ -55,6 +60,20 @@ def with_json_file(args: Sequence[str]) -> list[str]:
         if argument == _JSON and following.startswith("-") and following != "-":
             complete.append("-")
     return complete
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM, in the block. The handler before is put back, as the process may go on."""
+    if current_thread() is not main_thread():  # no other thread may set one
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        # None: set by other code than Python's.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if handler is None else handler)
 
 
 def _described(error: Exception) -> str:

@@ -41,8 +41,6 @@ def serve(
 
     if port is not None and cluster:
         raise InvalidInputError("--port is for one server; the nodes of a cluster find ports of their own")
-    # Service managers and containers stop a process by SIGTERM, which then ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Printing is inside the block too: a signal may arrive before the hint is out.
     with suppress(KeyboardInterrupt), EmbeddedRedis(directory, cluster=cluster, replicas=replicas) as server:
         # The URL stands alone on stdout, so that a script can read it; the hint goes to stderr.

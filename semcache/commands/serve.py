@@ -1,6 +1,5 @@
 """``semcache serve``: the pipeline of the settings as an HTTP server."""
 
-import signal
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Annotated
@@ -38,8 +37,6 @@ def serve(
             "must bear.",
             style="yellow",
         )
-    # Service managers and containers stop a process by SIGTERM, which then ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run(settings, host, server.port if port is None else port, server.workers if workers is None else workers)
 
 

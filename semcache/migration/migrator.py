@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event as Flag
 from typing import TypeVar
 
-from semcache.errors import ConfigurationError, InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError, StoreError
 from semcache.events import Event, MigrationAdvanced, MigrationEnded
 from semcache.migration.carrier import AT_ONCE, Carrier, Tally
 from semcache.migration.pace import Pace
@@ -199,7 +200,9 @@ class _Scope:
         try:
             return work()
         finally:  # also after Ctrl-C, so that the same command goes on at once
-            perform(self._store, end_lease, self._token)
+            # Where Redis cannot be asked, the lease ends by itself. What ended the work is raised, and no other error.
+            with suppress(StoreError):
+                perform(self._store, end_lease, self._token)
 
     def _passes(self, progress: Progress, is_stopped: Callable[[], bool]) -> None:
         state = self._state()

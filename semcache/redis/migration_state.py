@@ -66,8 +66,7 @@ def write_migration(state: StoreState, migration: MigrationState) -> Operation[N
 
 def take_lease(state: StoreState, token: str) -> Operation[None]:
     """Become the process that moves entries. Raises TransientStoreError where another one is."""
-    (reply,) = yield [("SET", state.layout.keys.migration_lease, token.encode(), "NX", "PX", LEASE_MS)]
-    if state.value(reply) is None:
+    if not (yield from _is_taken(state, token)):
         raise TransientStoreError(
             f"{state.where}: another process moves these entries at the moment; semcache migrate status shows how far "
             f"it is. If it has died, another one may go on after {LEASE_MS // 1000} seconds"
@@ -82,18 +81,28 @@ def read_lease(state: StoreState) -> Operation[bytes | None]:
 
 
 def renew_lease(state: StoreState, token: str) -> Operation[None]:
-    """Stay that process. Raises TransientStoreError where it is another one by now."""
+    """Stay that process. Raises TransientStoreError where it is another one by now.
+
+    Where the lease has ended and no other process has one, it is taken anew: an embedder or a server that is slow, and
+    a server that lost the key, are no reason to stop.
+    """
     held = yield from _change_lease(state, token, LEASE_MS)
-    if not held:
+    if not held and not (yield from _is_taken(state, token)):
         raise TransientStoreError(
-            f"{state.where}: the lease on these entries is over, since this process stood still for more than "
-            f"{LEASE_MS // 1000} seconds or the key was removed; start it again, and it goes on where it stopped"
+            f"{state.where}: another process moves these entries by now, since this one stood still for more than "
+            f"{LEASE_MS // 1000} seconds; semcache migrate status shows how far it is"
         )
 
 
 def end_lease(state: StoreState, token: str) -> Operation[None]:
     """Let another process go on."""
     yield from _change_lease(state, token, 0)
+
+
+def _is_taken(state: StoreState, token: str) -> Operation[bool]:
+    """Take the lease if no process has it; whether that was so."""
+    (reply,) = yield [("SET", state.layout.keys.migration_lease, token.encode(), "NX", "PX", LEASE_MS)]
+    return state.value(reply) is not None
 
 
 def _change_lease(state: StoreState, token: str, life_ms: int) -> Operation[Any]:

@@ -1,6 +1,7 @@
 """The time that one request may wait for its store, all calls of the request together."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -39,7 +40,9 @@ class TimeBudget:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        end_spending(self._token)
+        # The garbage collector ends a coroutine whose loop is gone, in a context to which the token does not belong.
+        with suppress(ValueError):
+            end_spending(self._token)
 
     def __repr__(self) -> str:
         return f"<TimeBudget {self.left_s:.3g} of {self.whole_s:g} s left>"

@@ -1,7 +1,7 @@
 """The tenant whose request is being served, for code behind interfaces of users, which know no tenants."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,7 +20,9 @@ def serving(tenant: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _tenant.reset(token)
+        # The garbage collector ends a coroutine whose loop is gone, in a context to which the token does not belong.
+        with suppress(ValueError):
+            _tenant.reset(token)
 
 
 def serve(tenant: str, call: Callable[[], Any]) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 
 import pytest
 
@@ -11,7 +12,8 @@ from semcache.batching.limits import Limits
 from semcache.batching.tenants import RecentTenants, over_their_share
 from semcache.errors import ConfigurationError, QueueFullError
 from semcache.protocols import FloatArray, Pair
-from semcache.runtime.tenancy import current_tenant, serving
+from semcache.runtime.budget import TimeBudget, current_budget
+from semcache.runtime.tenancy import current_tenant, serve, serving
 from tests.batching.test_awaited import Remote
 from tests.scripted import PATIENCE_S, GatedReranker, ScriptedClock
 
@@ -219,3 +221,16 @@ def test_whose_request_it_is_holds_in_the_block_only() -> None:
             assert current_tenant() == ""
         assert current_tenant() == "a"
     assert current_tenant() is None
+
+
+def test_a_request_whose_loop_is_gone_ends_without_an_error() -> None:
+    async def forever() -> None:
+        with TimeBudget(1):
+            while True:
+                await asyncio.sleep(0)
+
+    request = serve("a", forever)
+    copy_context().run(request.send, None)
+    request.close()
+    assert current_tenant() is None
+    assert current_budget() is None

@@ -1,6 +1,7 @@
 """``semcache migrate``: status, run and clean, as a user types them."""
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -56,13 +57,15 @@ def test_cleaning_before_a_run_is_refused(migrate: Migrate) -> None:
     assert "the former entries are removed" in migrate("clean", "--force")
 
 
-def test_ctrl_c(migrate: Migrate, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopped(migrate: Migrate, monkeypatch: pytest.MonkeyPatch, stop: signal.Signals) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(stop)
 
-    monkeypatch.setattr("semcache.migration.carrier.Carrier.carry", interrupted)
-    assert "the same command goes on" in migrate("run", code=130)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("semcache.migration.carrier.Carrier.carry", interrupted)
+        assert "the same command goes on" in migrate("run", code=130)
+    assert "all that was there is moved" in migrate("run")
 
 
 def test_without_a_former_embedder(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

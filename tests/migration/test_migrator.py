@@ -260,20 +260,43 @@ class TestInterrupted:
         fill(before())
         present = during()
         key = keys_of(present.cache.store).migration_lease
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="the lease"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="by now"):
             patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
             present.cache.migrator().run(progress=lambda *_: client(present).set(key, b"another"))
         assert client(present).get(key) == b"another"
 
+    def test_a_lease_that_ended_and_that_no_other_took_is_taken_anew(
+        self, before: MakeReranker, during: MakeReranker
+    ) -> None:
+        fill(before())
+        present = during()
+        key = keys_of(present.cache.store).migration_lease
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            (status, *_) = present.cache.migrator().run(progress=lambda *_: client(present).delete(key))
+        assert status.is_finished and status.entries == 240 and not status.is_running
+
+    def test_ctrl_c_is_told_where_redis_is_gone_too(self, namespace: str) -> None:
+        with EmbeddedRedis() as server, reranker_of(server.url, namespace, WordEmbedder()) as former:
+            fill(former, QUERIES[:5])
+            with reranker_of(server.url, namespace, LetterEmbedder(), migrate_from=WordEmbedder()) as present:
+
+                def interrupted(*_: object) -> None:
+                    server.close()
+                    raise KeyboardInterrupt
+
+                with pytest.raises(KeyboardInterrupt):
+                    present.cache.migrator().run(progress=interrupted)
+
     def test_the_lease_is_renewed_where_all_keys_are_of_others(self, namespace: str, during: MakeReranker) -> None:
         def lose(event: Event) -> None:
             if isinstance(event, MigrationAdvanced):
-                client(present).delete(keys_of(present.cache.store).migration_lease)
+                client(present).set(keys_of(present.cache.store).migration_lease, b"another")
 
         present = during(observers=[lose])
         others = {f"others:{namespace}:{number}": b"" for number in range(3000)}  # three pages
         client(present).mset(others)
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="the lease"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="by now"):
             patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
             present.cache.migrator().run()
         client(present).unlink(*others)

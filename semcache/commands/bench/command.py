@@ -1,6 +1,5 @@
 """``semcache bench``: how fast semcache is on this machine, with these settings."""
 
-import signal
 from typing import Annotated
 
 from typer import Exit, Option
@@ -35,9 +34,6 @@ def bench(
     options = BenchOptions(entries, documents, seconds)
     settings = Settings() if redis_url is None else Settings(redis={"url": redis_url})
     check_folder(json_file)
-    # A process that is stopped by SIGTERM, not Ctrl-C, must remove its entries too. The handler before is put back,
-    # since the function may be called from a program that goes on.
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = run_bench(
             options,
@@ -49,6 +45,4 @@ def bench(
     except KeyboardInterrupt:
         err().print("stopped; what was stored is removed again")
         raise Exit(ExitCode.INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, handler)
     present(lambda: report(result), result.as_json, json_file)
