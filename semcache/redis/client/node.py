@@ -247,10 +247,14 @@ class NodeConnection:
 
     def _moved(self, before: HostPort, primary: HostPort) -> None:
         """Leave the connections to the primary of before, which may hang for as long as the system waits."""
+        self.renew()
+        self._on_event(PrimaryChanged(*(f"{host}:{port}" for host, port in (before, primary))))
+
+    def renew(self) -> None:
+        """Use none of the connections again that no call uses now, in every event loop, without waiting."""
         self._pool.close()
         self.client.connection_pool.disconnect(inuse_connections=False)
         self._loops.each_soon(PipelinedPool.renew)
-        self._on_event(PrimaryChanged(*(f"{host}:{port}" for host, port in (before, primary))))
 
     async def _loop_pool(self) -> PipelinedPool:
         return self._loops.of_running_loop() or await self._loops.open()

@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def has_replicas(self) -> bool:
-        """Whether replicas are asked. Where one gives no answer, the primary is asked instead."""
+        """Whether replicas are asked. Where one gives no answer, its primary is asked instead."""
         return bool(self._replicas)
 
     def is_whole(self, answers: Mapping[Node, Any]) -> bool:
@@ -88,6 +88,14 @@ class Plan:
                 if isinstance(reply, POINTS_ELSEWHERE):
                     return False
         return True
+
+    def has_lost(self, answers: Mapping[Node, Any], topology: Topology) -> bool:
+        """Whether a primary that was to be read from gave no answer, and replicas are to be asked instead."""
+        readers = self._readers
+        if readers is None:
+            return False
+        primaries = [owner for owner, node in self._chosen.items() if node == owner]
+        return bool([primary for primary in primaries if readers.is_lost(primary, answers[primary], topology)])
 
     def hand_over(self, answers: Mapping[Node, Any], by_command: Sequence[Sequence[Part]], watch: Watch) -> bool:
         """Give each part its reply; whether they have to be asked again a little later.

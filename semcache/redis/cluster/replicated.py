@@ -42,8 +42,10 @@ class ReplicatedConnection:
         self.primary = primary
         of_replicas = replace(address, sentinels=replace(sentinels, of_replicas=True))
         name = f"replicas of {sentinels.service}"
-        self._replica = open_node(of_replicas, on_event=lambda event: on_event(of_shard(name, event)))
-        self._readers = Readers((), monotonic)
+        self._replica = replica = open_node(of_replicas, on_event=lambda event: on_event(of_shard(name, event)))
+        # Its connections may lead to several servers: each says for itself whether it follows the primary, and one that
+        # does not is left for another that the Sentinels name.
+        self._readers = Readers((), monotonic, every_s=0.0, on_unfit=lambda node: replica.renew())
         nodes = {_PRIMARY: primary, _REPLICA: self._replica}
         self._rounds = Rounds(nodes.__getitem__, lambda: _TOPOLOGY, self.where)
 

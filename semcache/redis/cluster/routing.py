@@ -4,7 +4,7 @@
 loops. It yields rounds: steps for several nodes, which are carried out at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import AskError
@@ -40,12 +40,10 @@ def carry_out(step: RedisStep, topology: Topology, watch: Watch, readers: Reader
     if isinstance(step, Reconnect):
         yield Round(dict.fromkeys(topology.tags, step))
         return None
-    plan = Plan.of(step, topology, readers)
-    if plan is not None:
-        answers = yield Round(plan.asked, plan.has_replicas)
-        if plan.is_whole(answers):
-            placed = zip(step, plan.places, strict=True)
-            return [_reply(command, place, answers, topology, watch) for command, place in placed]
+    plan, answers = yield from _first_round(step, topology, readers)
+    if plan is not None and plan.is_whole(answers):
+        placed = zip(step, plan.places, strict=True)
+        return [_reply(command, place, answers, topology, watch) for command, place in placed]
     by_command = [_parts(command, topology) for command in step]
     parts = [part for several in by_command for part in several]
     if plan is not None and plan.hand_over(answers, by_command, watch):
@@ -65,6 +63,20 @@ def carry_out(step: RedisStep, topology: Topology, watch: Watch, readers: Reader
             named = enumerate(several) if command[0] == "UNLINK" else ((part.node, part) for part in several)
             replies.append(_merged(command, {name: part.reply for name, part in named}, topology, watch))
     return replies
+
+
+def _first_round(
+    step: Sequence[Command], topology: Topology, readers: Readers | None
+) -> Generator[Round | Pause | Refresh, Any, tuple[Plan | None, Mapping[Node, Any]]]:
+    """The plan of a step and its answers; where a primary gave none that replicas may give, of another plan."""
+    plan = Plan.of(step, topology, readers)
+    answers: Mapping[Node, Any] = {}
+    if plan is not None:
+        answers = yield Round(plan.asked, plan.has_replicas)
+    if plan is not None and plan.has_lost(answers, topology):
+        plan = Plan.of(step, topology, readers)
+        answers = {} if plan is None else (yield Round(plan.asked, plan.has_replicas))
+    return plan, answers
 
 
 def alone(step: RedisStep, topology: Topology) -> Node | None:

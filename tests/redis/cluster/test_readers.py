@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
-from semcache.errors import StoreError, StoreUnavailableError
+from semcache.errors import StoreError, StoreTooSlowError, StoreUnavailableError
 from semcache.flow.drive import drive
 from semcache.redis.client.commands import Command, Reads, script
 from semcache.redis.cluster.parts import Round
@@ -28,6 +29,7 @@ class Shards:
         self.now = 0.0
         self.says: dict[Node, dict[str, Any]] = {}
         self.gone: set[Node] = set()
+        self.too_slow: set[Node] = set()
         self.asked: list[dict[Node, list[str]]] = []
         self.readers = Readers(FIRST, lambda: self.now)
 
@@ -45,6 +47,8 @@ class Shards:
     def _answer(self, node: Node, asked: Any) -> Any:
         if node in self.gone:
             return StoreUnavailableError("gone")
+        if node in self.too_slow:
+            return StoreTooSlowError("slow")
         usual = {"READONLY": b"OK", "ROLE": FOLLOWS, "GETRANGE": b"of %d" % node.port, "FT.SEARCH": [0], "SET": b"OK"}
         return [{**usual, **self.says.get(node, {})}[str(command[0])] for command in asked]
 
@@ -94,6 +98,54 @@ def test_where_a_replica_is_away_the_primary_is_asked_and_it_is_left_for_a_while
     assert [[list(asked) for asked in shards.execute(READ_A)[1]] for _ in range(3)] == [[[A]]] * 3
     shards.now, shards.gone = 1.0, set()
     assert {next(iter(shards.execute(READ_A)[1][0])) for _ in range(2)} == {A, OF_A}
+
+
+def test_where_the_primary_is_away_the_replica_answers_alone() -> None:
+    shards = Shards()
+    shards.gone = {A}
+    assert shards.execute(READ_A) == ([b"of 11"], [{A: ["GETRANGE"]}, {OF_A: ["READONLY", "ROLE", "GETRANGE"]}])
+    assert [shards.execute(READ_A) for _ in range(3)] == [([b"of 11"], [{OF_A: ["READONLY", "GETRANGE"]}])] * 3
+    shards.now = 1.0
+    assert [len(shards.execute(READ_A)[1]) for _ in range(2)] == [1, 2], "it is asked again, once"
+    shards.now, shards.gone = 2.0, set()
+    assert {shards.execute(READ_A)[0][0] for _ in range(2)} == {b"of 1", b"of 11"}
+
+
+def test_a_search_then_asks_the_replica_of_that_shard_and_writes_beside_it_fail() -> None:
+    shards = Shards()
+    shards.gone = {A}
+    lease = ("SET", KEY_A, b"token", "NX")
+    (found, error), rounds = shards.execute(KNN, lease)
+    assert found == [0] and isinstance(error, StoreUnavailableError)
+    assert "FT.SEARCH" in rounds[1][OF_A] and "FT.SEARCH" not in rounds[1][A]
+
+
+def test_one_that_had_too_little_time_is_not_left_alone_for_that() -> None:
+    shards = Shards()
+    shards.too_slow = {A}
+    with pytest.raises(StoreTooSlowError):
+        shards.execute(READ_A)
+    assert shards.execute(READ_A)[0] == [b"of 11"]
+    with pytest.raises(StoreTooSlowError):
+        shards.execute(READ_A)
+
+
+def test_where_none_answers_that_is_an_error() -> None:
+    shards = Shards()
+    shards.gone = {A, OF_A}
+    for _ in range(4):
+        with pytest.raises(StoreUnavailableError):
+            shards.execute(READ_A)
+
+
+def test_a_node_of_several_servers_says_each_time_whether_it_follows() -> None:
+    shards = Shards()
+    unfit: set[Node] = set()
+    shards.readers = Readers((), lambda: shards.now, every_s=0.0, on_unfit=unfit.add)
+    assert [shards.execute(READ_A)[1] for _ in range(4)][1::2] == [[{OF_A: ["ROLE", "GETRANGE"]}]] * 2
+    shards.says[OF_A] = {"ROLE": [b"slave", b"a", 1, b"connect", -1]}
+    assert [shards.execute(READ_A)[0] for _ in range(3)] == [[b"of 1"]] * 3
+    assert unfit == {OF_A}
 
 
 def test_one_that_does_not_follow_its_primary_is_not_read_from() -> None:
