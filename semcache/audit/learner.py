@@ -14,6 +14,7 @@ from semcache.flow.prune import expected
 from semcache.flow.replay import replay
 from semcache.flow.reuse import FIRST_ROUND_EXTRA, Learned, prior
 from semcache.protocols import FloatArray
+from semcache.pruning.earlier import standardised
 from semcache.pruning.features import FEATURES, Features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
@@ -21,7 +22,7 @@ from semcache.quality.pruning import ASK_ALL, Doubt, Pruned, Pruning, decide, ef
 from semcache.quality.sequential_test import Rise
 from semcache.redis.pruning_state import PruningState
 
-_LEARNING = "pruning: too little is known yet"
+LEARNING = "pruning: too little is known yet"
 _HURRIED = 1000
 """Requests that are replayed at all confidences. A scope where none is proven by then has no reason to hurry."""
 
@@ -104,7 +105,7 @@ class PruningLearner:
         Returns how much better than the others each document scored, in standard deviations of the request: what it
         teaches for other queries.
         """
-        better: Floats = (scores - scores.mean()) / max(float(scores.std()), 1e-12)
+        better = standardised(scores)
         if self.surrogate is None:
             self._pending += Statistics.of(features, scores)
         else:
@@ -171,7 +172,7 @@ class PruningLearner:
         """The policy with the pruning that is in force."""
         prune, unpruned = self._prune, ""
         if self.surrogate is None or self.in_force == ASK_ALL:
-            unpruned = (self.state.pruning.reason or _LEARNING) if prune.mode == "on" else ""
+            unpruned = (self.state.pruning.reason or LEARNING) if prune.mode == "on" else ""
             prune = replace(prune, mode="measure")
         elif prune.mode == "on":
             prune = replace(prune, confidence=self.in_force, explore=self._doubt.explore_share(prune.explore))

@@ -14,6 +14,11 @@ _FARTHEST = 100.0
 """In medians of all effects of a request. No document is that different from the others, so the number was damaged."""
 
 
+def standardised(scores: Floats) -> Floats:
+    """How much better than the others each document of a request scored, in standard deviations of its scores."""
+    return np.asarray((scores - scores.mean()) / max(float(scores.std()), 1e-12))
+
+
 def effects(sums: Floats, counts: Floats) -> Floats | None:
     """How much better than the others each document scores, in the units of the sums; nan where nothing is known.
 

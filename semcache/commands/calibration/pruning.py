@@ -1,6 +1,7 @@
 """Tries pruning on requests of the log as if nothing near were cached: learned from one half, tried on the other."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from semcache.flow.policy import PrunePolicy, ReusePolicy
 from semcache.flow.prune import expected
 from semcache.flow.replay import Replayed, replay
 from semcache.flow.reuse import FIRST_ROUND_EXTRA, prior
+from semcache.pruning.earlier import effects, standardised
 from semcache.pruning.features import Features, features
 from semcache.pruning.statistics import Statistics
 from semcache.pruning.surrogate import Surrogate
@@ -66,19 +68,21 @@ def pruned(
 ) -> tuple[Pruned, ...]:
     """Pairs that pruning would avoid, and its cost, by confidence, on all requests whose documents were all scored.
 
-    A log has neither scores of the retriever nor vectors of documents; with them, more is avoided. Empty where there
+    What documents scored for the queries of the one half is known in the other, as in a cache. A log has neither scores
+    of the retriever nor vectors of documents; with them, more is avoided. Empty where there
     are too few requests to learn from.
     """
     whole = [_Whole.of(case, scores, texts) for case in _scored(cases, scores)]
     halves = whole[::2], whole[1::2]
     trials: dict[float, list[tuple[_Whole, Replayed]]] = {confidence: [] for confidence in CONFIDENCES}
     for learned_from, tried_on in (halves, halves[::-1]):
-        surrogate = _learned(learned_from)
+        surrogate, earlier = _learned(learned_from)
         if surrogate is None:
             return ()
         for one in tried_on:
+            known = one.features(earlier)
             for confidence in CONFIDENCES:
-                trials[confidence].append((one, one.tried(surrogate, prune.rule(confidence))))
+                trials[confidence].append((one, one.tried(surrogate, known, prune.rule(confidence))))
     return tuple(_figures(confidence, tried) for confidence, tried in trials.items())
 
 
@@ -97,20 +101,45 @@ class _Whole:
     """A request that was scored whole."""
 
     query: str
-    features: Features
+    text: str | None
+    texts: Sequence[str]
+    fingerprints: tuple[bytes, ...]
     scores: Floats
 
     @classmethod
     def of(cls, case: Case, scores: Scores, texts: Mapping[bytes, str]) -> "_Whole":
-        known = features(case.text, [texts[fingerprint] for fingerprint in case.fingerprints])
-        true = [scores[case.query][fingerprint] for fingerprint in case.fingerprints]
-        return cls(case.query, known, np.array(true, dtype=float))
+        true = np.array([scores[case.query][fingerprint] for fingerprint in case.fingerprints], dtype=float)
+        read = [texts[fingerprint] for fingerprint in case.fingerprints]
+        return cls(case.query, case.text, read, case.fingerprints, true)
 
-    def tried(self, surrogate: Surrogate, rule: ReusePolicy) -> Replayed:
+    def features(self, earlier: "_Earlier") -> Features:
+        """Its features where that much is known of its documents."""
+        return features(self.text, self.texts, earlier=earlier.of(self.fingerprints))
+
+    def tried(self, surrogate: Surrogate, known: Features, rule: ReusePolicy) -> Replayed:
         """The outcome that pruning by this surrogate would have had."""
-        learned = expected(surrogate, self.features, None, rule.confidence)
+        learned = expected(surrogate, known, None, rule.confidence)
         before = prior([b""] * len(self.scores), (), learned)
         return replay(before, self.scores, TOP_K, rule)
+
+
+class _Earlier:
+    """How much better than the others documents scored for the requests that were learned from."""
+
+    def __init__(self) -> None:
+        self._sums: Counter[bytes] = Counter()
+        self._counts: Counter[bytes] = Counter()
+
+    def of(self, documents: Sequence[bytes]) -> Floats | None:
+        """By document, nan where nothing is known; None where nothing is known of any."""
+        sums, counts = (np.array([known[each] for each in documents], float) for known in (self._sums, self._counts))
+        return effects(sums, counts)
+
+    def learn(self, one: _Whole) -> None:
+        """Add what a request teaches for others, as the cache keeps it."""
+        better = standardised(one.scores)
+        self._sums.update(dict(zip(one.fingerprints, better.tolist(), strict=True)))
+        self._counts.update(one.fingerprints)
 
 
 def _is_prunable(case: Case) -> bool:
@@ -126,15 +155,18 @@ def _scored(cases: Sequence[Case], scores: Scores) -> list[Case]:
     return list(found.values())
 
 
-def _learned(requests: Sequence[_Whole]) -> Surrogate | None:
-    sums = Statistics.empty()
+def _learned(requests: Sequence[_Whole]) -> tuple[Surrogate | None, _Earlier]:
+    sums, earlier = Statistics.empty(), _Earlier()
     surrogate: Surrogate | None = None
     for one in requests:
-        predicted = None if surrogate is None else surrogate.predict(one.features)
+        # Before it is learned from: its own scores would foretell themselves.
+        known = one.features(earlier)
+        predicted = None if surrogate is None else surrogate.predict(known)
         told = () if predicted is None else (predicted.scores, predicted.spread)
-        sums += Statistics.of(one.features, one.scores, *told)
+        sums += Statistics.of(known, one.scores, *told)
         surrogate = Surrogate.of(sums)
-    return surrogate
+        earlier.learn(one)
+    return surrogate, earlier
 
 
 def _figures(confidence: float, tried: Sequence[tuple[_Whole, Replayed]]) -> Pruned:

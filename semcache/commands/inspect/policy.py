@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from semcache.arguments import reuse_policy
+from semcache.audit.learner import LEARNING
 from semcache.audit.watch import restricted
 from semcache.commands.models import Models
 from semcache.commands.names import Names
@@ -39,6 +40,7 @@ def policy_in_force(
         confidence = effective(pruning.pruning, prune.confidence)
         is_on = surrogate is not None and confidence < ASK_ALL
         now = replace(prune, confidence=confidence, explore=0.0) if is_on else replace(prune, mode="measure")
-        policy = replace(policy, prune=now, surrogate=surrogate)
+        unpruned = "" if is_on or prune.mode != "on" else pruning.pruning.reason or LEARNING
+        policy = replace(policy, prune=now, surrogate=surrogate, unpruned=unpruned)
     policy = policy.for_tenant(tenant)
     return policy.for_service() if call_kind(models.reranker).kind is Kind.REMOTE else policy

@@ -6,22 +6,27 @@ from math import inf
 from time import time
 from typing import Any, TypeVar
 
+import numpy as np
+
 from semcache.commands import models
 from semcache.commands.inspect.policy import policy_in_force
 from semcache.commands.names import own_names
 from semcache.embedders.checked import unit_vectors
 from semcache.entries.entry import Neighbour
 from semcache.entries.fingerprint import is_settled_mark
+from semcache.flow.drift import Floats
 from semcache.flow.drive import drive
 from semcache.flow.outcome import Found, Outcome
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, check_query, check_tenant, checked_request
 from semcache.flow.rerank import find, rerank
-from semcache.flow.steps import Embed, FindNeighbours, ReadExact, ReadVector, Score, ScoreCheaply, Step
-from semcache.flow.why import nothing_skipped
-from semcache.protocols import FloatArray
+from semcache.flow.steps import Embed, FindNeighbours, ReadDocumentVectors, ReadExact, ReadVector, Score, Step
+from semcache.flow.why import unknown_documents
+from semcache.protocols import FloatArray, Scored
 from semcache.ranking import Status
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.document_vectors import read_document_vectors
+from semcache.redis.earlier import read_earlier
 from semcache.redis.layout import LayoutOptions
 from semcache.redis.looking import Seen, look, look_near
 from semcache.redis.operation import StoreState
@@ -123,7 +128,8 @@ def inspect_query(
     near = store.near(tenant, vector, max(k, settings.cache.neighbours) + 1)
     answer = None
     if request is not None:
-        answer = _answer(request, policy, names.reranker, names.listwise, _Answers(exact, near, vector))
+        answers = _Answers(store, exact, near[: settings.cache.neighbours], vector)
+        answer = _answer(request, policy, names.reranker, names.listwise, answers)
     own = None if exact is None else _view(exact, 1.0, query, policy, request)
     others = [_view(seen, similarity, query, policy, request) for similarity, seen in near if not _is(exact, seen)]
     return Sight(
@@ -157,11 +163,18 @@ class _Looking:
     def near(self, tenant: str, vector: FloatArray, k: int) -> list[tuple[float, Seen]]:
         return drive(look_near(self._state, tenant, vector, k), self._connection.execute)
 
+    def earlier(self, tenant: str, documents: Sequence[bytes]) -> Floats | None:
+        return drive(read_earlier(self._state, tenant, "", documents), self._connection.execute)
+
+    def document_vectors(self, tenant: str, documents: Sequence[bytes]) -> FloatArray | None:
+        return drive(read_document_vectors(self._state, tenant, documents), self._connection.execute)
+
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """Answers the steps of a flow from what was seen."""
+    """Answers the steps of a flow from what was seen, and from what is kept of documents."""
 
+    store: _Looking
     exact: Seen | None
     near: Sequence[tuple[float, Seen]]
     vector: FloatArray
@@ -174,10 +187,13 @@ class _Answers:
                 return None if self.exact is None else self.exact.vector
             case Embed():
                 return self.vector
-            case FindNeighbours():
+            case FindNeighbours(tenant, documents=documents):
+                step.earlier = self.store.earlier(tenant, documents) if documents else None
                 step.similarities = [similarity for similarity, _ in self.near]
                 return [near for near in self._neighbours() if near.similarity >= step.min_similarity]
-        # What is kept of documents is left out; a guard's refusal needs no answer.
+            case ReadDocumentVectors(tenant, fingerprints):
+                return self.store.document_vectors(tenant, fingerprints)
+        # No model is called, also none that helps; a guard's refusal needs no answer.
         return None
 
     def _neighbours(self) -> list[Neighbour]:
@@ -191,37 +207,32 @@ def _answer(request: Request, policy: FlowPolicy, reranker: str, listwise: bool,
     assert isinstance(found, Found)  # noqa: S101 - a look-up never asks for scores
     if found.outcome is not None:
         return Answer(found.outcome.status, found.why, count, 0, ())
-    end = _followed(rerank(request, policy, reranker, listwise=listwise), answers)
+    flow = rerank(request, policy, reranker, listwise=listwise)
+    end = _followed(flow, answers)
     if isinstance(end, Outcome):
         return Answer(end.status, end.why or found.why, count, 0, ())
-    asked = end.ask if isinstance(end, Score) else tuple(range(count))
-    status = _status(request, policy, found, len(asked))
-    reasons = [found.why]
-    if status is Status.FRESH and found.neighbours:
-        reasons.append(nothing_skipped(request, found.neighbours))
-    return Answer(status, "; ".join(filter(None, reasons)), count, len(asked), tuple(asked))
+    status = Status.VERIFIED if found.neighbours else Status.PRUNED
+    reasons = [unknown_documents(request, found.exact) if found.exact else "", found.why]
+    if len(end.ask) >= sum(fingerprint not in (found.exact or {}) for fingerprint in request.fingerprints):
+        # Where nothing is skipped, neither depends on what the scores are.
+        zeros = Scored(np.zeros(len(end.ask), dtype=np.float32), reranker)
+        outcome = _followed(flow, answers, zeros)
+        assert isinstance(outcome, Outcome)  # noqa: S101 - there is nothing left to ask
+        status, reasons = outcome.status, [outcome.why]
+    flow.close()
+    if policy.is_pruning and policy.prune is not None and policy.prune.cascade is not None:
+        reasons.append(f"foretold without {policy.prune.cascade}, which is asked first what need not be scored")
+    return Answer(status, "; ".join(filter(None, reasons)), count, len(end.ask), end.ask)
 
 
-def _status(request: Request, policy: FlowPolicy, found: Found, asked: int) -> Status:
-    """The status of an answer for which the reranker is asked about so many documents at first."""
-    exact = found.exact or {}
-    known = sum(fingerprint in exact for fingerprint in request.fingerprints)
-    if asked == len(request.texts):
-        return Status.FRESH
-    if asked == len(request.texts) - known:
-        return Status.PARTIAL
-    return Status.VERIFIED if found.neighbours else Status.PRUNED
-
-
-def _followed(flow: Generator[Step, Any, T], answer: Callable[[Step], Any]) -> T | Score | ScoreCheaply:
-    """The result of a flow, or the step by which it would ask a reranker for the first time."""
+def _followed(flow: Generator[Step, Any, T], answer: Callable[[Step], Any], scored: Scored | None = None) -> T | Score:
+    """The result of a flow, or the next step by which it would ask the reranker; ``scored`` answers the one before."""
     try:
-        step = next(flow)
-        while not isinstance(step, Score | ScoreCheaply):
+        step = flow.send(scored)
+        while not isinstance(step, Score):
             step = flow.send(answer(step))
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
-    flow.close()
     return step
 
 

@@ -1,6 +1,7 @@
 """What pruning would save and cost on a log: learned from one half, tried on the other, with the setting to paste."""
 
 import io
+import random
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,21 @@ def test_the_lowest_confidence_that_keeps_the_budget_is_advised() -> None:
     rows = [Pruned(z, 100, 0.5, loss, 0.0, 2 * loss, loss) for z, loss in ((1.0, 0.01), (1.5, 0.004), (2.0, 0.001))]
     assert advised(rows, 0.01).threshold == 1.5
     assert advised(rows, 0.001).threshold is None
+
+
+class Partial(FallingReranker):
+    """Likes the same documents best for every query, wherever they stand."""
+
+    def score_of(self, query: str, text: str) -> float:
+        return float(sum(text.encode()) * 7919 % 101)
+
+
+def test_what_documents_scored_for_other_queries_is_known(tmp_path: Path) -> None:
+    log = []
+    for number in range(80):
+        documents = DOCUMENTS[:30]
+        random.Random(number).shuffle(documents)
+        log.append(Logged(f"question {number}", tuple(documents)))
+    found = calibrate_log(log, ChanceEmbedder(), Partial(), OPTIONS, tmp_path / "scores", lambda *_: None)
+    assert found.pruned[-1].avoided > 0.4
+    assert found.pruned[-1].loss < 0.001

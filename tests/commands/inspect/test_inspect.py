@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 
@@ -13,9 +14,16 @@ from semcache.commands import models as models_module
 from semcache.commands.inspect.documents import read_documents
 from semcache.commands.inspect.sight import Answer, inspect_query
 from semcache.commands.models import Models
+from semcache.entries.fingerprint import document_fingerprints, entry_id
 from semcache.errors import InvalidInputError
+from semcache.pruning.earlier import standardised
+from semcache.pruning.features import features
+from semcache.pruning.statistics import Statistics
+from semcache.quality.pruning import Pruning
 from semcache.quality.trust import Trust
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.earlier import Taught
+from semcache.redis.pruning_state import PruningStore
 from semcache.redis.quality_state import QualityStore
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
@@ -42,6 +50,11 @@ def everything(client: redis.Redis, namespace: str) -> dict[bytes, Any]:
     keys: Any = client.keys(f"semcache:{namespace}:*")
     found = {key: (client.dump(key), client.execute_command("PEXPIRETIME", key)) for key in keys}
     return {**found, b"indexes": sorted(client.execute_command("FT._LIST"))}
+
+
+def fill_one(settings: Settings, query: str, documents: list[str]) -> None:
+    with CachedReranker(CountingReranker(), RedisSemanticCache.from_settings(settings, embedder=WordEmbedder())) as it:
+        it.warm([(query, documents)])
 
 
 def answer(settings: Settings, query: str, documents: list[str], tenant: str = "") -> Answer:
@@ -73,8 +86,60 @@ def test_a_request_gets_what_was_foretold(
         ranking = it.rerank(query, documents, 2, tenant=tenant)
     assert ranking.status == foretold.status
     assert ranking.asked >= foretold.asked
-    if ranking.status not in ("verified", "partial"):
+    if ranking.status != "verified":
         assert (ranking.asked, ranking.why) == (foretold.asked, foretold.why)
+
+
+MANY = [f"passage {number}" for number in range(30)]
+
+
+@pytest.fixture
+def learned(
+    configured: Settings, connection: RedisConnection, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A namespace where pruning is on and in force, by what documents scored for earlier queries alone."""
+    monkeypatch.setenv("SEMCACHE_PRUNE__MODE", "on")
+    monkeypatch.setenv("SEMCACHE_PRUNE__EXPLORE", "0")
+    monkeypatch.setenv("SEMCACHE_PRUNE__MAX_ROUNDS", "1")
+    settings, rng = Settings(), np.random.default_rng(7)
+    fill(settings)
+    better = standardised(np.array([number % 15 for number in range(30)], dtype=float))
+    sums = Statistics.empty()
+    for _ in range(40):
+        order = rng.permutation(30)
+        sums += Statistics.of(features("q", [MANY[place] for place in order], earlier=better[order]), better[order])
+    store = PruningStore(connection, namespace, "counting", "words")
+    store.add_sums(sums)
+    store.change(store.read(), Pruning(2.0, "pruning costs less than the budget"))
+    with RedisSemanticCache.from_settings(settings, embedder=WordEmbedder(), reranker="counting") as cache:
+        fingerprints = document_fingerprints(MANY)
+        cache.store.add_earlier("", [Taught(entry_id("", f"q{n}"), fingerprints, better) for n in range(30)], 1000)
+    return settings
+
+
+def test_pruning_is_foretold_with_what_is_kept_of_documents(learned: Settings) -> None:
+    foretold = answer(learned, "something new", MANY)
+    assert foretold.status == "pruned" and 2 <= foretold.asked < 12
+    with CachedReranker(CountingReranker(), RedisSemanticCache.from_settings(learned, embedder=WordEmbedder())) as it:
+        assert it.audit.drain(30)
+        ranking = it.rerank("something new", MANY, 2)
+        stranger = it.rerank("something new", MANY, 2, tenant="another")
+    assert (ranking.status, ranking.asked, ranking.why) == ("pruned", foretold.asked, foretold.why)
+    assert answer(learned, "something else", MANY, "another").asked == stranger.asked > ranking.asked
+
+
+def test_why_nothing_is_pruned_yet_is_foretold(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMCACHE_PRUNE__MODE", "on")
+    fill(Settings(), "")
+    assert answer(Settings(), "something new", MANY).why.endswith("pruning: too little is known yet")
+
+
+def test_no_more_neighbours_help_than_a_request_looks_at(filled: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMCACHE_CACHE__NEIGHBOURS", "1")
+    # The nearest entry is that of the query itself, which knows none of these documents.
+    fill_one(Settings(), "where is the zoo", [NEW])
+    fill_one(Settings(), "where is the park zoo", [NEW])
+    assert answer(Settings(), "where is the zoo park", DOCUMENTS).why.startswith("nothing shared")
 
 
 def test_nothing_is_changed(filled: Settings, cli: Cli, client: redis.Redis, namespace: str, tmp_path: Path) -> None:
