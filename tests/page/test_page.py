@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from httpx import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from semcache import OptimizedRerankerPipeline
 from semcache.server import Recorder, create_app
@@ -269,6 +269,34 @@ def test_it_outlives_a_restart_of_the_server(
         expect(page.locator('[data-figure="requests"]')).to_have_text("2 since the start")
     # A browser says itself that a server does not answer.
     assert all("ERR_CONNECTION_REFUSED" in complaint for complaint in seen.complaints)
+    seen.complaints.clear()
+
+
+@pytest.mark.parametrize("answer", ["null", "[]", '{"now": 1}', None], ids=str)
+def test_an_answer_that_cannot_be_shown_is_said_and_does_not_stop_it(
+    page: Page, client: Client, seen: Seen, answer: str | None
+) -> None:
+    ask(client)
+    opened(page, client)
+
+    def spoil(route: Route) -> None:
+        whole = client.get("/live").json()
+        # None: that of a server of another version, in which only the last part that is shown is missing.
+        route.fulfill(json={**whole, "happened": None}) if answer is None else route.fulfill(body=answer)
+
+    page.route("**/live?*", spoil)
+    page.clock.fast_forward(POLL_MS)
+    link = page.locator("#link")
+    expect(link).to_contain_text("the answer cannot be shown")
+    expect(link).to_have_attribute("data-state", "lost")
+    expect(page.locator("#figures")).to_have_class("stale")
+    page.unroute("**/live?*")
+    ask(client)
+    page.clock.fast_forward(POLL_MS)
+    expect(page.locator('[data-figure="requests"]')).to_have_text("2 since the start")
+    expect(link).to_have_attribute("data-state", "live")
+    # For those who look into the browser's console.
+    assert len(seen.complaints) >= 1 and all("Error" in complaint for complaint in seen.complaints)
     seen.complaints.clear()
 
 

@@ -37,7 +37,7 @@ async function ask() {
   });
   if (answer.status === 401 || answer.status === 403) return { refused: (await answer.json()).message };
   if (!answer.ok) throw new Error(`status ${answer.status}`);
-  return answer.json();
+  return (await answer.json()) ?? {};
 }
 
 // What the server answers, or why it does not.
@@ -60,22 +60,26 @@ async function look() {
   if (told.refused) askForKey(told.refused);
   else if (told.failed) waitLonger();
   else if (window !== shown) look();
-  else {
-    take(told);
-    timer = setTimeout(look, EVERY_MS);
-  }
+  else take(told);
 }
 
 function take(told) {
-  // After an upgrade of the server its page is another one.
-  if (version !== null && version !== told.semcache) location.reload();
-  version = told.semcache;
-  latest = told.now;
+  // First, so that an answer which cannot be shown, such as another program's behind the same address, stops nothing.
+  timer = setTimeout(look, EVERY_MS);
   failures = 0;
-  access.hidden = true;
-  figures.hidden = false;
-  show(told);
-  setLink("live", `live, as of ${clock(told.now)}`);
+  try {
+    // After an upgrade of the server its page is another one.
+    if (version && told.semcache && version !== told.semcache) location.reload();
+    version = told.semcache;
+    access.hidden = true;
+    figures.hidden = false;
+    show(told);
+    latest = told.now;
+    setLink("live", `live, as of ${clock(told.now)}`);
+  } catch (error) {
+    console.error(error);
+    setLink("lost", `the answer cannot be shown (${error.message}), next try in ${EVERY_MS / 1000} s`);
+  }
 }
 
 function waitLonger() {
