@@ -60,6 +60,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/callers.py
 	$(BIN)/lint-imports
 
 # Needs the advisories of the package index. Without them it fails: what was not looked up is not known to be safe.
@@ -96,6 +97,7 @@ types: $(VENV)/.installed $(EXTRAS)/.installed
 	test -d .pyright || $(PYTHON) -m venv .pyright
 	.pyright/bin/pip install --quiet basedpyright==1.40.2
 	PYTHONPATH=$(CURDIR)/$(EXTRAS) PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.public_types .pyright/bin/basedpyright
+	PATH=$(CURDIR)/$(BIN):$$PATH .pyright/bin/basedpyright --level error tests/callers.py
 
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutants

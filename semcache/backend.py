@@ -20,10 +20,11 @@ from semcache.observers import notify
 from semcache.observers.relay import Relay
 from semcache.observers.users import Users
 from semcache.protocols import Embedder, FloatArray, Guard, Observer
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection, server_of
 from semcache.redis.layout import LayoutOptions, options_of
 from semcache.redis.refilling import Filling
-from semcache.redis.store import AsyncRedisStore, RedisStore, move
+from semcache.redis.store import RedisStore, move
 from semcache.redis.variants import VariantStore
 from semcache.runtime.background import Background
 from semcache.runtime.forking import ForkSafeLock

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from semcache.arguments import cache_arguments
 from semcache.backend import Backend
@@ -30,8 +30,11 @@ from semcache.guards import guard_of
 from semcache.migration.migrator import Migrator
 from semcache.observers import OutageLog, checked_observers, notify
 from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
-from semcache.redis.store import AsyncRedisStore, RedisStore, follow, is_searching_source
+from semcache.redis.async_store import AsyncRedisStore
+from semcache.redis.store import RedisStore, follow, is_searching_source
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, settings_of
+
+D = TypeVar("D")
 
 
 class RedisSemanticCache:
@@ -265,7 +268,7 @@ class RedisSemanticCache:
         return {"redis": connected - started, "embedder": monotonic() - connected}
 
     def lookup(
-        self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
+        self, query: str, documents: Sequence[object], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """The known scores of these documents for this query; no reranker is asked.
 
@@ -275,7 +278,7 @@ class RedisSemanticCache:
         return lookup(request, run(self._find(request, vector), self.calls(budget_s=self._budget_s)))
 
     async def alookup(
-        self, query: str, documents: Sequence[Any], *, vector: FloatArray | None = None, tenant: str = ""
+        self, query: str, documents: Sequence[object], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
         request = checked_request(query, documents, 1, tenant, self.read)
@@ -290,7 +293,7 @@ class RedisSemanticCache:
     def remember(
         self,
         query: str,
-        documents: Sequence[Any],
+        documents: Sequence[object],
         scores: Sequence[float],
         *,
         vector: FloatArray | None = None,
@@ -307,7 +310,7 @@ class RedisSemanticCache:
     async def aremember(
         self,
         query: str,
-        documents: Sequence[Any],
+        documents: Sequence[object],
         scores: Sequence[float],
         *,
         vector: FloatArray | None = None,
@@ -389,7 +392,7 @@ class RedisSemanticCache:
         """
         return self.backend.migrator([cache.store for cache in self._everywhere()])
 
-    def get(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
+    def get(self, query: str, documents: Sequence[D]) -> list[D] | None:
         """The caller's documents in the order of ``set`` for this query or a trusted one; None unless all are known.
 
         A remembered list that was shorter than its candidates is served only when all of it is among ``documents``.
@@ -401,7 +404,7 @@ class RedisSemanticCache:
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(scored.lookup(query, documents), documents)
 
-    async def aget(self, query: str, documents: Sequence[Any]) -> list[Any] | None:
+    async def aget(self, query: str, documents: Sequence[D]) -> list[D] | None:
         """``get`` for an event loop."""
         request = checked_request(query, documents, 1, read=self.read)
         calls = self._results().async_calls(budget_s=self._budget_s)
@@ -409,16 +412,16 @@ class RedisSemanticCache:
         scored = self._scored() if found is None else None
         return found if scored is None else in_order_of(await scored.alookup(query, documents), documents)
 
-    def set(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
+    def set(self, query: str, documents: Sequence[object], results: Sequence[object]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
         run(self._remember_results(query, documents, results), self._results().calls())
 
-    async def aset(self, query: str, documents: Sequence[Any], results: Sequence[Any]) -> None:
+    async def aset(self, query: str, documents: Sequence[object], results: Sequence[object]) -> None:
         """``set`` for an event loop."""
         await arun(self._remember_results(query, documents, results), self._results().async_calls())
 
     def _remember_results(
-        self, query: str, documents: Sequence[Any], results: Sequence[Any]
+        self, query: str, documents: Sequence[object], results: Sequence[object]
     ) -> Generator[Step, Any, bool]:
         request = checked_request(query, documents, 1, read=self.read)
         return remember(request, self.policy(), ranks(request, results, self.read))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from semcache.audit.auditor import Auditor
 from semcache.audit.background import BackgroundWork
@@ -32,6 +32,8 @@ from semcache.reranking.identity import identity_of
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
+
+D = TypeVar("D")
 
 
 class CachedReranker:
@@ -117,7 +119,7 @@ class CachedReranker:
     def rerank(
         self,
         query: str,
-        documents: Sequence[Any],
+        documents: Sequence[D],
         top_k: int = 5,
         *,
         tenant: str = "",
@@ -125,7 +127,7 @@ class CachedReranker:
         retrieval_scores: Sequence[float] | None = None,
         document_vectors: FloatArray | None = None,
         min_score: float | None = None,
-    ) -> Ranking[Any]:
+    ) -> Ranking[D]:
         """The best ``top_k`` of the caller's own documents, best first.
 
         Nothing is read or written across a ``tenant``. ``deadline_s`` is in seconds from now and covers everything,
@@ -157,7 +159,7 @@ class CachedReranker:
     async def arerank(
         self,
         query: str,
-        documents: Sequence[Any],
+        documents: Sequence[D],
         top_k: int = 5,
         *,
         tenant: str = "",
@@ -165,7 +167,7 @@ class CachedReranker:
         retrieval_scores: Sequence[float] | None = None,
         document_vectors: FloatArray | None = None,
         min_score: float | None = None,
-    ) -> Ranking[Any]:
+    ) -> Ranking[D]:
         """``rerank`` for an event loop."""
         started = monotonic()
         request = checked_request(query, documents, top_k, tenant, self.cache.read)
@@ -181,14 +183,14 @@ class CachedReranker:
     def rerank_many(
         self,
         queries: Sequence[str],
-        documents_list: Sequence[Sequence[Any]],
+        documents_list: Sequence[Sequence[D]],
         top_k: int = 5,
         *,
         tenant: str = "",
         retrieval_scores: Sequence[Sequence[float] | None] | None = None,
         document_vectors: Sequence[FloatArray | None] | None = None,
         min_score: float | None = None,
-    ) -> list[Ranking[Any]]:
+    ) -> list[Ranking[D]]:
         """One ranking per query, in order; looked up and embedded together, scored in common batches.
 
         ``retrieval_scores`` and ``document_vectors`` have those of each query, or None for one that has none.
@@ -206,14 +208,14 @@ class CachedReranker:
     async def arerank_many(
         self,
         queries: Sequence[str],
-        documents_list: Sequence[Sequence[Any]],
+        documents_list: Sequence[Sequence[D]],
         top_k: int = 5,
         *,
         tenant: str = "",
         retrieval_scores: Sequence[Sequence[float] | None] | None = None,
         document_vectors: Sequence[FloatArray | None] | None = None,
         min_score: float | None = None,
-    ) -> list[Ranking[Any]]:
+    ) -> list[Ranking[D]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
         requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
@@ -245,7 +247,7 @@ class CachedReranker:
         await self._identified.awarmup()
         return {**took, "rerankers": monotonic() - started}
 
-    def warm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
+    def warm(self, requests: Iterable[tuple[str, Sequence[object]]], *, tenant: str = "") -> int:
         """Score every (query, documents) of a log that is not known exactly yet. Returns the number of pairs scored.
 
         Example:
@@ -255,7 +257,7 @@ class CachedReranker:
             outcome.asked for flows in self._flows.of_log(requests, tenant) for outcome in run_many(flows, self._calls)
         )
 
-    async def awarm(self, requests: Iterable[tuple[str, Sequence[Any]]], *, tenant: str = "") -> int:
+    async def awarm(self, requests: Iterable[tuple[str, Sequence[object]]], *, tenant: str = "") -> int:
         """``warm`` for an event loop."""
         scored = 0
         for flows in self._flows.of_log(requests, tenant):

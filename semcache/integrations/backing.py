@@ -6,7 +6,7 @@ Their rerankers take an empty list of documents, and a blank query: what a perso
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from semcache.cached import CachedReranker
 from semcache.errors import ConfigurationError
@@ -14,6 +14,8 @@ from semcache.events import Reranked
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.ranking import Ranking, Status
 from semcache.settings import FROM_SETTINGS, Settings
+
+D = TypeVar("D")
 
 _BLANK = "the query is blank"
 
@@ -38,7 +40,7 @@ class BackingReranker:
             primary = FROM_SETTINGS if reranker is None else reranker
             self.reranker = OptimizedRerankerPipeline.from_settings(settings, primary=primary)
 
-    def rerank(self, query: str, documents: Sequence[Any], top_n: int | None, **options: Any) -> Ranking[Any]:
+    def rerank(self, query: str, documents: Sequence[D], top_n: int | None, **options: Any) -> Ranking[D]:
         """The best ``top_n`` documents, None for all; ``options`` are those of ``CachedReranker.rerank``.
 
         No documents give an empty ranking. Of a blank query the documents keep their order, with the status degraded,
@@ -48,7 +50,7 @@ class BackingReranker:
             return self._as_retrieved(documents, top_n, options.get("tenant", ""))
         return self.reranker.rerank(query, documents, len(documents) if top_n is None else top_n, **options)
 
-    async def arerank(self, query: str, documents: Sequence[Any], top_n: int | None, **options: Any) -> Ranking[Any]:
+    async def arerank(self, query: str, documents: Sequence[D], top_n: int | None, **options: Any) -> Ranking[D]:
         """``rerank`` for an event loop."""
         if not documents or not query.strip():
             return self._as_retrieved(documents, top_n, options.get("tenant", ""))
@@ -83,7 +85,7 @@ class BackingReranker:
         """Itself: copies of what it belongs to, as optimisers of programs make them, share connections and models."""
         return self
 
-    def _as_retrieved(self, documents: Sequence[Any], top_n: int | None, tenant: str) -> Ranking[Any]:
+    def _as_retrieved(self, documents: Sequence[D], top_n: int | None, tenant: str) -> Ranking[D]:
         started = monotonic()
         kept = tuple(documents[:top_n])
         ranking = Ranking(kept, tuple(range(len(kept))), None, Status.DEGRADED, "retrieval-order", "blank", why=_BLANK)

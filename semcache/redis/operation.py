@@ -44,6 +44,22 @@ server up to 0.7 ms (benchmarks/results/recall.md), in which it serves nothing e
 longer than a command may take (``redis.timeout_s``)."""
 
 
+class StoreOptions(LayoutOptions, total=False):
+    """Options of a store, the same for threads and for event loops.
+
+    ``on_event`` is called in the thread that carries out the operation. ``rng`` draws the lifetimes of entries.
+    ``clock`` gives the time of day in seconds, which entries are stamped with. ``source`` is the scope that entries are
+    migrated from, which is read beside the store's own; ``filling`` fills indexes that were created without the
+    server's going through its keys.
+    """
+
+    on_event: Callable[[Event], None]
+    rng: random.Random
+    clock: Clock
+    source: "Source | None"
+    filling: "Filling | None"
+
+
 @dataclass(slots=True, eq=False)
 class StoreState:
     """Everything that the operations of one store share. Each store owns one and passes it to every operation.

@@ -1,63 +1,25 @@
-"""The store of remembered scores: the same operations as methods for threads and as coroutines for event loops."""
+"""The store of remembered scores for threads; ``async_store`` has the same one for event loops."""
 
-import random
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar, Unpack
 
-from semcache.events import Event
+from semcache.entries.entry import Neighbour, NewScores, Scores, StoredEntry
 from semcache.flow.drive import adrive, drive
-from semcache.protocols import Clock
-from semcache.redis import document_vectors, earlier, ensure, inspection, invalidation, lease, reading, writing
+from semcache.flow.steps import Lease
+from semcache.protocols import FloatArray
+from semcache.pruning.features import Floats
+from semcache.redis import document_vectors, earlier, ensure, inspection, invalidation, reading, writing
+from semcache.redis import lease as leases
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.earlier import Taught
 from semcache.redis.keys import KeySpace
 from semcache.redis.layout import Layout, LayoutOptions
-from semcache.redis.operation import Operation, StoreState
-from semcache.redis.refilling import Filling
+from semcache.redis.operation import Operation, StoreOptions, StoreState
 from semcache.redis.source import Source
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class StoreOptions(LayoutOptions, total=False):
-    """Options of a store, the same for threads and for event loops.
-
-    ``on_event`` is called in the thread that carries out the operation. ``rng`` draws the lifetimes of entries.
-    ``clock`` gives the time of day in seconds, which entries are stamped with. ``source`` is the scope that entries are
-    migrated from, which is read beside the store's own; ``filling`` fills indexes that were created without the
-    server's going through its keys.
-    """
-
-    on_event: Callable[[Event], None]
-    rng: random.Random
-    clock: Clock
-    source: Source | None
-    filling: Filling | None
-
-
-def _blocking(
-    operation: Callable[Concatenate[StoreState, P], Operation[T]],
-) -> Callable[Concatenate["RedisStore", P], T]:
-    """A method of RedisStore that carries out an operation, with the operation's parameters and docstring."""
-
-    @wraps(operation)
-    def method(store: "RedisStore", /, *arguments: P.args, **named: P.kwargs) -> T:
-        return drive(operation(store._state, *arguments, **named), store.connection.execute)
-
-    return method
-
-
-def _awaited(
-    operation: Callable[Concatenate[StoreState, P], Operation[T]],
-) -> Callable[Concatenate["AsyncRedisStore", P], Coroutine[Any, Any, T]]:
-    """``_blocking`` for AsyncRedisStore: the method is a coroutine function."""
-
-    @wraps(operation)
-    async def method(store: "AsyncRedisStore", /, *arguments: P.args, **named: P.kwargs) -> T:
-        return await adrive(operation(store._state, *arguments, **named), store.connection.aexecute)
-
-    return method
 
 
 class RedisStore:
@@ -65,7 +27,7 @@ class RedisStore:
 
     The connection stays the caller's to close. Every method raises StoreUnavailableError when Redis does not answer (at
     once, while it is left alone after a failure), and StoreError, or its IndexMismatchError, when it cannot be used as
-    it is set up. Parameters and docstrings of the methods are those of the operations; ``help(RedisStore)`` shows them.
+    it is set up. Each carries out the operation of its name, which says more.
 
     Example:
         store = RedisStore(connection, namespace="docs", reranker="r", embedder="e", dims=384, ttl_s=600)
@@ -77,64 +39,125 @@ class RedisStore:
         self.connection = connection
         self._state = StoreState.of(connection.where, **options)
 
-    # Assigned, not written out: every method would be the same call again, here and once more in AsyncRedisStore.
-    # Final, by which all type checkers see the parameters and the result of each operation; without it, pyright trusts
-    # no type of another package that it has to infer.
-    check: Final = _blocking(ensure.check)
-    read_exact: Final = _blocking(reading.read_exact)
-    read_exact_many: Final = _blocking(reading.read_exact_many)
-    read_vector: Final = _blocking(reading.read_vector)
-    find_neighbours: Final = _blocking(reading.find_neighbours)
-    find_neighbours_many: Final = _blocking(reading.find_neighbours_many)
-    find_near: Final = _blocking(reading.find_near)
-    remember: Final = _blocking(writing.remember)
-    remember_many: Final = _blocking(writing.remember_many)
-    forget: Final = _blocking(invalidation.forget)
-    clear: Final = _blocking(invalidation.clear)
-    count: Final = _blocking(inspection.count)
-    sample: Final = _blocking(inspection.sample)
-    read_document_vectors: Final = _blocking(document_vectors.read_document_vectors)
-    keep_document_vectors: Final = _blocking(document_vectors.keep_document_vectors)
-    read_earlier: Final = _blocking(earlier.read_earlier)
-    add_earlier: Final = _blocking(earlier.add_earlier)
-    claim_lease: Final = _blocking(lease.claim_lease)
-    look_at_lease: Final = _blocking(lease.look_at_lease)
-    end_lease: Final = _blocking(lease.end_lease)
+    # Every method is the same call again, here and in AsyncRedisStore. They are written out all the same: of methods
+    # that a function makes, type checkers infer different things, and pyright does not take them for those of Store.
+
+    def check(self) -> None:
+        """Try whether Redis can be used, and create the index, or check that the existing one fits. Two round trips."""
+        drive(ensure.check(self._state), self.connection.execute)
+
+    def read_exact(self, tenant: str, query: str) -> Scores | None:
+        """Scores by document fingerprint of the entry of exactly this query, or None. One GETRANGE."""
+        return drive(reading.read_exact(self._state, tenant, query), self.connection.execute)
+
+    def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Scores | None]:
+        """``read_exact`` for several queries in one round trip."""
+        return drive(reading.read_exact_many(self._state, tenant, queries), self.connection.execute)
+
+    def read_vector(self, tenant: str, query: str) -> FloatArray | None:
+        """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGETALL."""
+        return drive(reading.read_vector(self._state, tenant, query), self.connection.execute)
+
+    def find_neighbours(self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0) -> list[Neighbour]:
+        """At most k entries of at least this similarity (a cosine), nearest first, without those that just expired."""
+        return drive(reading.find_neighbours(self._state, tenant, vector, k, min_similarity), self.connection.execute)
+
+    def find_neighbours_many(
+        self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
+    ) -> list[list[Neighbour]]:
+        """``find_neighbours`` for several vectors, in two round trips together."""
+        return drive(
+            reading.find_neighbours_many(self._state, tenant, vectors, k, min_similarity), self.connection.execute
+        )
+
+    def find_near(
+        self,
+        tenant: str,
+        vectors: Sequence[FloatArray],
+        k: int,
+        min_similarity: float,
+        documents: Sequence[Sequence[bytes]],
+        lease: Lease | None = None,
+        former: FloatArray | None = None,
+    ) -> list[tuple[list[Neighbour], Floats | None, list[float]]]:
+        """``find_neighbours_many`` with what is known of some documents of each from earlier queries."""
+        return drive(
+            reading.find_near(self._state, tenant, vectors, k, min_similarity, documents, lease, former),
+            self.connection.execute,
+        )
+
+    def remember(
+        self,
+        tenant: str,
+        query: str,
+        vector: FloatArray | None,
+        scores: Sequence[tuple[bytes, float]],
+        *,
+        cues: bytes = b"",
+        ttl_s: float | None = None,
+        lease: Lease | None = None,
+    ) -> bool:
+        """Store scores as (document fingerprint, score), in one round trip; scores that the entry has already stay."""
+        return drive(
+            writing.remember(self._state, tenant, query, vector, scores, cues=cues, ttl_s=ttl_s, lease=lease),
+            self.connection.execute,
+        )
+
+    def remember_many(
+        self, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None, lease: Lease | None = None
+    ) -> list[bool]:
+        """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
+        return drive(writing.remember_many(self._state, tenant, new, ttl_s=ttl_s, lease=lease), self.connection.execute)
+
+    def forget(self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None) -> int:
+        """Remove a query's entry, a document's scores, or all of a tenant; how many entries changed."""
+        return drive(invalidation.forget(self._state, tenant, query=query, document=document), self.connection.execute)
+
+    def clear(self) -> int:
+        """Remove all entries of this namespace and these models, of all tenants; how many there were."""
+        return drive(invalidation.clear(self._state), self.connection.execute)
+
+    def count(self) -> int:
+        """How many entries the indexes hold, of all tenants."""
+        return drive(inspection.count(self._state), self.connection.execute)
+
+    def sample(self, n: int, tenant: str | None = None) -> list[StoredEntry]:
+        """At most n whole entries, of one tenant or (None) of all, in the order of the server's hash table."""
+        return drive(inspection.sample(self._state, n, tenant), self.connection.execute)
+
+    def read_document_vectors(self, tenant: str, fingerprints: Sequence[bytes]) -> FloatArray | None:
+        """The kept vectors of a tenant's documents as unit rows, nan where there is none; None without any."""
+        return drive(document_vectors.read_document_vectors(self._state, tenant, fingerprints), self.connection.execute)
+
+    def keep_document_vectors(self, tenant: str, fingerprints: Sequence[bytes], vectors: FloatArray, most: int) -> bool:
+        """Keep vectors of a tenant's documents, one row each. False where ``most`` are kept already, of all tenants."""
+        return drive(
+            document_vectors.keep_document_vectors(self._state, tenant, fingerprints, vectors, most),
+            self.connection.execute,
+        )
+
+    def read_earlier(self, tenant: str, query_id: str, fingerprints: Sequence[bytes]) -> Floats | None:
+        """How much better than the others a tenant's documents scored for queries other than this one."""
+        return drive(earlier.read_earlier(self._state, tenant, query_id, fingerprints), self.connection.execute)
+
+    def add_earlier(self, tenant: str, taught: Sequence[Taught], most: int) -> bool:
+        """Add what queries of one tenant taught. False where ``most`` documents are known already, of all tenants."""
+        return drive(earlier.add_earlier(self._state, tenant, taught, most), self.connection.execute)
+
+    def claim_lease(self, lease: Lease) -> None:
+        """Claim a lease. One round trip."""
+        drive(leases.claim_lease(self._state, lease), self.connection.execute)
+
+    def look_at_lease(self, lease: Lease) -> tuple[Scores | None, bool]:
+        """The scores of its query's entry, and whether no other process holds the lease. One round trip."""
+        return drive(leases.look_at_lease(self._state, lease), self.connection.execute)
+
+    def end_lease(self, lease: Lease) -> None:
+        """End a lease that this process holds, and no other. One round trip."""
+        drive(leases.end_lease(self._state, lease), self.connection.execute)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"
-
-
-class AsyncRedisStore:
-    """RedisStore for event loops: the same methods as coroutines. May be used from several loops."""
-
-    def __init__(self, connection: RedisConnection, **options: Unpack[StoreOptions]) -> None:
-        self.connection = connection
-        self._state = StoreState.of(connection.where, **options)
-
-    check: Final = _awaited(ensure.check)
-    read_exact: Final = _awaited(reading.read_exact)
-    read_exact_many: Final = _awaited(reading.read_exact_many)
-    read_vector: Final = _awaited(reading.read_vector)
-    find_neighbours: Final = _awaited(reading.find_neighbours)
-    find_neighbours_many: Final = _awaited(reading.find_neighbours_many)
-    find_near: Final = _awaited(reading.find_near)
-    remember: Final = _awaited(writing.remember)
-    remember_many: Final = _awaited(writing.remember_many)
-    forget: Final = _awaited(invalidation.forget)
-    clear: Final = _awaited(invalidation.clear)
-    count: Final = _awaited(inspection.count)
-    sample: Final = _awaited(inspection.sample)
-    read_document_vectors: Final = _awaited(document_vectors.read_document_vectors)
-    keep_document_vectors: Final = _awaited(document_vectors.keep_document_vectors)
-    read_earlier: Final = _awaited(earlier.read_earlier)
-    add_earlier: Final = _awaited(earlier.add_earlier)
-    claim_lease: Final = _awaited(lease.claim_lease)
-    look_at_lease: Final = _awaited(lease.look_at_lease)
-    end_lease: Final = _awaited(lease.end_lease)
-
-    def __repr__(self) -> str:
-        return f"<AsyncRedisStore {self._state.layout.keys.base} in {self.connection.where}>"
 
 
 # Functions and not methods: all methods are operations on what is stored.

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import TypeVar
 
 from semcache.cache import RedisSemanticCache
 from semcache.flow.outcome import Outcome, ranking, reranked, saved_time_s
@@ -11,6 +11,8 @@ from semcache.flow.singleflight import flight_key
 from semcache.observers.counters import Counters
 from semcache.ranking import Ranking
 from semcache.runtime.budget import TimeBudget
+
+D = TypeVar("D")
 
 
 class Answers:
@@ -27,11 +29,11 @@ class Answers:
     def ranking(
         self,
         request: Request,
-        documents: Sequence[Any],
+        documents: Sequence[D],
         outcome: Outcome,
         started: float,
         budget: TimeBudget | None = None,
-    ) -> Ranking[Any]:
+    ) -> Ranking[D]:
         """The ranking for one caller, whose request began at ``started`` and may wait for Redis by ``budget``."""
         redis_s = None if budget is None else budget.spent_s
         saved_s = saved_time_s(outcome, self._counters.call_cost(self._name))
@@ -43,10 +45,10 @@ class Answers:
     def rankings(
         self,
         requests: Sequence[Request],
-        documents_list: Sequence[Sequence[Any]],
+        documents_list: Sequence[Sequence[D]],
         outcomes: Mapping[Hashable, Outcome],
         started: float,
-    ) -> list[Ranking[Any]]:
+    ) -> list[Ranking[D]]:
         """One ranking per request; ``outcomes`` are by ``flight_key``, as equal requests share one."""
         return [
             self.ranking(request, documents, outcomes[flight_key(request)], started)

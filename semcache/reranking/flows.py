@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from secrets import token_bytes
-from typing import Any
 
 from semcache.audit.background import BackgroundWork
 from semcache.cache import RedisSemanticCache
@@ -66,7 +65,7 @@ class Flows:
         is_shared = self._lease_s > 0 and not self._cache.is_private
         return self.of(request, new_lease=self._new_lease if is_shared else None)
 
-    def of_log(self, requests: Iterable[tuple[str, Sequence[Any]]], tenant: str) -> Iterator[list[Flow]]:
+    def of_log(self, requests: Iterable[tuple[str, Sequence[object]]], tenant: str) -> Iterator[list[Flow]]:
         """Flows that score what is not known exactly of each (query, documents), as many at a time as to run at once.
 
         Raises InvalidInputError for a request that is no such pair, when its turn comes.

@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder", "create_app"]
 
+# Not for type checkers, which would take every misspelt name for one of the package.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    # fastapi is optional, and takes half a second to import.
-    if name == "Recorder":
-        from semcache.server.live.recorder import Recorder
+    def __getattr__(name: str) -> Any:
+        # fastapi is optional, and takes half a second to import.
+        if name == "Recorder":
+            from semcache.server.live.recorder import Recorder
 
-        return Recorder
-    if name != "create_app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from semcache.errors import MissingExtraError
+            return Recorder
+        if name != "create_app":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from semcache.errors import MissingExtraError
 
-    try:
-        from semcache.server.app import create_app
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("fastapi", "starlette"):
-            raise
-        raise MissingExtraError("fastapi", "server") from error
-    return create_app
+        try:
+            from semcache.server.app import create_app
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("fastapi", "starlette"):
+                raise
+            raise MissingExtraError("fastapi", "server") from error
+        return create_app

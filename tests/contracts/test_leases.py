@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from semcache.flow.steps import Lease
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from tests.redis.conftest import LAYOUT, AwaitableStore, fingerprint, vector
 
 A, B = fingerprint(1), fingerprint(2)

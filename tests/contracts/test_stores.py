@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from semcache.protocols import AsyncStore, Store
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.operation import StoreOptions
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore, RedisStore, StoreOptions
+from semcache.redis.store import RedisStore
 from semcache.testing import DIMS, AsyncStoreContract, StoreContract
 from tests.fakes import MemoryStore
 

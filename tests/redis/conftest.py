@@ -14,10 +14,11 @@ import pytest
 import redis
 
 from semcache.protocols import FloatArray
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.server.files import find_server_files
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from tests.scripted import PATIENCE_S
 
 DIMS = 16

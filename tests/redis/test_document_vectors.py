@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from semcache.entries.fingerprint import document_fingerprint
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore, keys_of
+from semcache.redis.store import RedisStore, keys_of
 
 DIMS = 64
 A, B, C = (document_fingerprint(text) for text in "abc")

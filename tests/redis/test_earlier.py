@@ -9,9 +9,10 @@ import redis
 
 from semcache.entries.fingerprint import document_fingerprint, entry_id
 from semcache.pruning.earlier import SHRINKAGE
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.earlier import Taught
-from semcache.redis.store import AsyncRedisStore, RedisStore, keys_of
+from semcache.redis.store import RedisStore, keys_of
 from tests.redis.conftest import DIMS, vector
 
 A, B, C = (document_fingerprint(text) for text in "abc")

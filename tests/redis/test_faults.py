@@ -16,9 +16,10 @@ import redis
 
 from semcache.errors import IndexMismatchError, StoreError, StoreUnavailableError
 from semcache.events import CacheRecovered, CacheUnavailable, EntriesEstimated, IndexCreated
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from tests.redis.conftest import DIMS, LAYOUT, fingerprint, server_pid, vector
 from tests.scripted import PATIENCE_S
 

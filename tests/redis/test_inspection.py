@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from redis.exceptions import NoPermissionError
 
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.inspection import estimate
 from semcache.redis.operation import StoreState
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore
 from semcache.redis.store import estimate as estimate_of
 from tests.fakes import WordEmbedder
 

@@ -18,13 +18,14 @@ from semcache.errors import ConfigurationError, StoreError, StoreUnavailableErro
 from semcache.events import CacheFailed, Event
 from semcache.flow.drive import drive
 from semcache.redis import ensure
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.commands import CreateIndex
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.operation import StoreState
 from semcache.redis.rights import RIGHTS, acl_rules
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.redis.server.files import find_server_files
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.redis.conftest import LAYOUT, fingerprint, vector

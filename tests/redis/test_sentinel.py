@@ -17,9 +17,10 @@ import redis.sentinel
 from semcache.cache import RedisSemanticCache
 from semcache.errors import ConfigurationError, StoreError, StoreUnavailableError, TransientStoreError
 from semcache.events import CacheRecovered, PrimaryChanged
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from semcache.runtime.budget import TimeBudget
 from tests.fakes import WordEmbedder
 from tests.redis.cluster.surgery import Traffic

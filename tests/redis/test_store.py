@@ -14,8 +14,9 @@ from semcache.entries.entry import NewScores
 from semcache.entries.fingerprint import entry_id, settled_mark
 from semcache.errors import ConfigurationError, IndexMismatchError, InvalidInputError
 from semcache.events import IndexCreated, NeighboursSkipped
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from tests.redis.conftest import DIMS, LAYOUT, MakeStore, fingerprint, near, vector
 
 A, B, C = fingerprint(1), fingerprint(2), fingerprint(3)

@@ -11,8 +11,9 @@ import pytest
 
 from semcache.errors import StoreError
 from semcache.events import EntriesEstimated, Event, IndexCreated, OptionIgnored
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from tests.redis.conftest import LAYOUT, fingerprint, vector, wait_for_end
 from tests.scripted import PATIENCE_S
 

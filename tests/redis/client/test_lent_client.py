@@ -15,10 +15,11 @@ from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
 from semcache.errors import ConfigurationError, StoreUnavailableError
 from semcache.pipeline import OptimizedRerankerPipeline
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.client.lent_client import address_of_client
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 from tests.redis.conftest import LAYOUT

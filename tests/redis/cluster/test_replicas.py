@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from semcache.events import OptionIgnored, ShardUnavailable
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.cluster.topology import Node
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore, RedisStore
+from semcache.redis.store import RedisStore
 from semcache.runtime.budget import TimeBudget
 from tests.redis.cluster.surgery import Cluster
 from tests.redis.conftest import LAYOUT, AwaitableStore, fingerprint, vector

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.client.commands import Reconnect
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.cluster.parts import Round
 from semcache.redis.cluster.rounds import Rounds
 from semcache.redis.cluster.topology import Node
 from semcache.redis.server.embedded import EmbeddedRedis
-from semcache.redis.store import AsyncRedisStore
 from semcache.runtime.budget import TimeBudget, current_budget
 from tests.redis.cluster.surgery import Cluster
 from tests.redis.conftest import LAYOUT, fingerprint, vector
