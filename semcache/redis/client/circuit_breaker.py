@@ -21,6 +21,9 @@ _LATE_S = 0.005
 """A thread that comes so much later than it should has waited for others: the interval at which Python switches."""
 _LONGEST_IN_VAIN_S = 1.0
 """A server that is slow now and then, since others keep it busy, is looked at again as soon as that."""
+_JITTER_SHARE = 0.2
+"""Share of the time until a probe that is added at random. All processes meet the failure of a server at the same
+moment, and would all come back at the same moment: to one that was overloaded, by what overloaded it."""
 _VAIN = 5
 _RELAPSE_S = 10.0
 """So many requests that waited in vain within this time are a failure, also if probes are answered; and a failure so
@@ -32,9 +35,10 @@ class RedisCircuitBreaker:
 
     The breaker is closed until a failure. While it is open, calls are refused at once: no request waits for a probe.
     Probes are made in the background (``Prober``), ``retry_after_s`` seconds after the failure and after each probe
-    that fails. Where Redis answers probes but soon fails requests again, the time doubles each time, up to
-    ``max_retry_after_s``. Slow answers, and requests that wait in vain, lead to a probe,
-    too: it may be this process that is busy, so only a probe that finds the same opens the breaker.
+    that fails, or a little later: ``jitter`` draws a number from 0 to 1. Where Redis answers probes but soon fails
+    requests again, the time doubles each time, up to ``max_retry_after_s``. Slow answers, and requests that wait in
+    vain, lead to a probe, too: it may be this process that is busy, so only a probe that finds the same opens the
+    breaker.
 
     Outcomes of calls that were admitted before the latest failure are ignored, since they all met the same failure.
     ``watch`` begins to probe for the breaker that it is given, and is called again if it raised
@@ -56,12 +60,14 @@ class RedisCircuitBreaker:
         clock: Clock,
         on_event: Callable[[CacheUnavailable | CacheRecovered], None],
         watch: Callable[["RedisCircuitBreaker"], None],
+        jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._retry_after_s = retry_after_s
         self._max_retry_after_s = max_retry_after_s
         self._clock = clock
         self._on_event = on_event
         self._watch = watch
+        self._jitter = jitter
         # The lock guards everything below. Some of the fields are also read without it, see ``admit``. Neither is an
         # event sent nor a thread started while it is held: an observer may call the cache again, in the same thread.
         self._lock = threading.Lock()
@@ -197,7 +203,7 @@ class RedisCircuitBreaker:
                 event = CacheUnavailable(failure)
             elif failure:
                 self._failure = failure
-                self._next_probe = self._clock() + self._delay_s
+                self._wait(self._clock())
             elif self._failed_at is None:
                 self._calm_until = self._clock() + _CALM_S
             else:
@@ -218,10 +224,13 @@ class RedisCircuitBreaker:
             self._delay_s = min(self._delay_s * 2, longest_s)
         else:
             self._delay_s = self._retry_after_s
-        self._next_probe = now + self._delay_s
+        self._wait(now)
         self._failed_at = now
         self._epoch += 1
         self._failure = failure
+
+    def _wait(self, now: float) -> None:
+        self._next_probe = now + self._delay_s * (1 + _JITTER_SHARE * self._jitter())
 
     def _begin_to_watch(self) -> None:
         with self._lock:

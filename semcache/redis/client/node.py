@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from random import random
 from time import monotonic
 from typing import Any
 
@@ -78,7 +79,7 @@ class NodeConnection:
         self._timeout_s = timeout_s
         self._prober = Prober(self._probe)
         self.breaker: RedisCircuitBreaker = RedisCircuitBreaker(
-            retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start
+            retry_after_s, max_retry_after_s, clock=clock, on_event=on_event, watch=self._prober.start, jitter=random
         )
         self._revive = revive
         self._address = address

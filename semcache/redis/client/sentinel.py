@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from time import monotonic
 from typing import Any
 from weakref import WeakMethod
 
@@ -11,9 +12,14 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from semcache.redis.client.timed_socket import bounded
+from semcache.redis.client.wire import as_invalid
 from semcache.runtime.threads import in_own_thread
 
 HostPort = tuple[str, int]
+
+_NO_STATE = (TypeError, ValueError, LookupError, AttributeError)
+"""The errors of reading a reply that says nothing of servers, as that of another program does."""
 
 
 class PrimaryNotKnownError(redis.ConnectionError):
@@ -47,17 +53,20 @@ class Sentinels:
 class Finder:
     """Asks the Sentinels for an address, one after the other until one knows it.
 
-    All of them together take ``timeout_s`` seconds at most. ``on_move``, a method whose object is not kept alive, is
-    called with the address of the primary before and the new one when they differ. Of several replicas each is named in
-    turn. Safe to use from several threads.
+    All of them together take ``timeout_s`` seconds at most, but for looking up their names. ``on_move``, a method whose
+    object is not kept alive, is called with the address of the primary before and the new one when they differ. Of
+    several replicas each is named in turn. Safe to use from several threads.
     """
 
     def __init__(self, sentinels: Sentinels, timeout_s: float, on_move: Callable[[HostPort, HostPort], None]) -> None:
         self._sentinels = sentinels
+        share_s = timeout_s / len(sentinels.hosts)
+        self._connection = _LIMITED_TLS if sentinels.parameters.get("ssl") else _LIMITED
         self._parameters: dict[str, Any] = {
-            **sentinels.parameters,
-            "socket_timeout": timeout_s / len(sentinels.hosts),
-            "socket_connect_timeout": timeout_s / len(sentinels.hosts),
+            **{name: value for name, value in sentinels.parameters.items() if name != "ssl"},
+            "socket_timeout": share_s,
+            "socket_connect_timeout": share_s,
+            "limit_s": share_s,
             "protocol": 2,
             "retry": Retry(NoBackoff(), 0),  # the next Sentinel is asked instead
         }
@@ -80,6 +89,9 @@ class Finder:
             except redis.RedisError as error:
                 failures.append(error)
                 continue
+            except _NO_STATE as error:
+                failures.append(as_invalid(error))
+                continue
             self._hosts = (host, *(other for other in self._hosts if other != host))
             if not self._sentinels.of_replicas:
                 self._tell(found)
@@ -93,11 +105,16 @@ class Finder:
             if on_move is not None:
                 on_move(before, primary)
 
+    def _client(self, sentinel: HostPort) -> redis.Redis:
+        # With a connection of its own: a look-up is as rare as a new connection to the primary, and to tell a stale one
+        # would cost more than it saves.
+        host, port = sentinel
+        pool = redis.ConnectionPool(connection_class=self._connection, host=host, port=port, **self._parameters)
+        return redis.Redis.from_pool(pool)
+
     def _primary_by(self, sentinel: HostPort) -> HostPort:
         service = self._sentinels.service
-        # A connection of its own: a look-up is as rare as a new connection to the primary, and to tell a stale one
-        # would cost more than it saves.
-        with redis.Redis(*sentinel, **self._parameters) as client:
+        with self._client(sentinel) as client:
             watched: Mapping[str, Mapping[str, Any]] = client.sentinel_masters()
         state = watched.get(service)
         if state is None:
@@ -113,7 +130,7 @@ class Finder:
         return str(state["ip"]), int(state["port"])
 
     def _replica_by(self, sentinel: HostPort) -> HostPort:
-        with redis.Redis(*sentinel, **self._parameters) as client:
+        with self._client(sentinel) as client:
             known: Sequence[Mapping[str, Any]] = client.sentinel_slaves(self._sentinels.service)
         fit = [state for state in known if not state["is_sdown"] and state.get("master-link-status") == "ok"]
         if not fit:
@@ -128,6 +145,21 @@ class Finder:
 def _is_away(error: redis.RedisError) -> bool:
     has_answered = isinstance(error, PrimaryNotKnownError | ReplicaNotKnownError | redis.AuthenticationError)
     return isinstance(error, redis.ConnectionError | redis.TimeoutError) and not has_answered
+
+
+def _limited(kind: type[Any]) -> type[Any]:
+    """A kind of redis-py's connections for threads that is done with all that it does ``limit_s`` seconds from now."""
+
+    class Limited(bounded(kind)):  # type: ignore[misc] # a kind of which mypy knows nothing
+        def __init__(self, *arguments: Any, limit_s: float, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.limit.begin(monotonic() + limit_s, limit_s)
+            self.limit.is_new = False  # some of that is over when the first reply is read
+
+    return Limited
+
+
+_LIMITED, _LIMITED_TLS = _limited(redis.Connection), _limited(redis.SSLConnection)
 
 
 def following(kind: type[Any]) -> type[Any]:

@@ -19,8 +19,14 @@ class BreakerInTime:
         self.now = 100.0
         self.events: list[Any] = []
         self.watches = 0
+        self.jitter = 0.0
         self.breaker = RedisCircuitBreaker(
-            1.0, 30.0, clock=lambda: self.now, on_event=self.events.append, watch=self._watch
+            1.0,
+            30.0,
+            clock=lambda: self.now,
+            on_event=self.events.append,
+            watch=self._watch,
+            jitter=lambda: self.jitter,
         )
 
     def _watch(self, breaker: RedisCircuitBreaker) -> None:
@@ -55,6 +61,17 @@ class BreakerInTime:
 @pytest.fixture
 def timed() -> BreakerInTime:
     return BreakerInTime()
+
+
+def test_processes_that_met_the_same_failure_do_not_come_back_at_once(timed: BreakerInTime) -> None:
+    timed.jitter = 0.5
+    timed.fail()
+    assert timed.probe("still away") == pytest.approx(1.1)
+    timed.jitter = 1.0
+    assert timed.probe("still away") == pytest.approx(1.1), "as was drawn when the last one failed"
+    assert timed.probe() == pytest.approx(1.2)
+    timed.fail()
+    assert timed.probe() == pytest.approx(2.4)
 
 
 def test_all_calls_are_admitted_while_redis_answers(timed: BreakerInTime) -> None:
