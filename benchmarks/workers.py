@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import count
-from time import perf_counter, thread_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,11 @@ WORKERS = 8
 APPENDS, QUICK_APPENDS = 100_000, 4_000
 ENTRIES, QUICK_ENTRIES = 200, 20
 ROUNDS, QUICK_ROUNDS = 20, 3
+SLOW_ROUNDS = 5
 SERVICE_S = 0.3
 """How long the scripted model takes for a call: as a cross-encoder does for fifty short passages on two cores."""
+SLOW_S = 4.0
+"""How long a large model on a processor takes for them."""
 LEASE_S = 1.0
 SIZE, QUICK_SIZE = 5_000, 500
 BLOCKS, QUICK_BLOCKS = 40, 4
@@ -47,6 +50,8 @@ def measure(quick: bool) -> ExperimentResult:
         url = stack.enter_context(server.started())
         crew = stack.enter_context(closing(Crew(WORKERS, PATIENCE_S)))
         hot = [row for is_service in (False, True) for row in _hot(crew, url, rounds, is_service=is_service)]
+        # Longer than a lease lives, and than others wait for one that is not renewed.
+        slow = list(_hot(crew, url, 1 if quick else SLOW_ROUNDS, is_service=True, model_s=SLOW_S))
         killed = _killed(crew, url)
         shards = stack.enter_context(EmbeddedRedis(cluster=3))
         appends = [
@@ -54,25 +59,26 @@ def measure(quick: bool) -> ExperimentResult:
         ]
         costs = _costs(stack, url, quick)
         described = machine.describe(url)
-    with_lease = [row for row in hot if row["lease_s"]]
+    with_lease = [row for row in (*hot, *slow) if row["lease_s"]]
     return ExperimentResult(
         name="workers",
         question="Do many processes over one cache compute the same several times, or lose each other's scores?",
         method=(
             f"{WORKERS} processes on this machine ask the same new query with {len(DOCUMENTS)} passages at once, "
             f"{rounds} times, with a model that takes {SERVICE_S} s: of the processor ('local', so that processes "
-            "hold each other up), or as a service. Killed: the process that computes dies by SIGKILL while the others "
-            "wait. Appends: the processes add one to three scores of their own, and one that all of them add, to the "
-            "same entries, as fast as they can, while small blocks are made one; then every score is read back. Costs: "
-            "processor time of whole requests over entries with real vectors, of the thread that asks and of the "
-            "server's main thread, with a model that takes no time; blocks alternate A B B A."
+            f"hold each other up), or as a service; and one that takes {SLOW_S:g} s, more than a lease lives. Killed: "
+            "the process that computes dies by SIGKILL while the others wait. Appends: the processes add one to three "
+            "scores of their own, and one that all of them add, to the same entries, as fast as they can, while small "
+            "blocks are made one; then every score is read back. Costs: processor time of whole requests over entries "
+            "with real vectors, of the process that asks and of the server's main thread, with a model that takes no "
+            "time; blocks alternate A B B A."
         ),
         parameters={"workers": WORKERS, "rounds": rounds, "model_s": SERVICE_S, "lease_s": LEASE_S},
         machine=described,
-        rows=hot,
+        rows=[*hot, *slow],
         targets=[
             Target(
-                f"{row['model']}: most computations of a query, with a lease",
+                f"{row['model']}, {row['model_s']:g} s: most computations of a query, with a lease",
                 Quantile(row["most_computations"], row["most_computations"], row["most_computations"]),
                 at_most=MOST_COMPUTATIONS,
             )
@@ -101,10 +107,12 @@ def _ratio(costs: Sequence[Mapping[str, Any]], kind: str) -> Quantile:
     return Quantile(value, value, value)
 
 
-def _hot(crew: Crew, url: str, rounds: int, *, is_service: bool) -> Iterator[dict[str, Any]]:
+def _hot(
+    crew: Crew, url: str, rounds: int, *, is_service: bool, model_s: float = SERVICE_S
+) -> Iterator[dict[str, Any]]:
     """All processes ask the same new query at once, without a lease and with one."""
     for lease_s in (0.0, LEASE_S):
-        setup = Setup(url, f"hot-{is_service:d}-{lease_s:g}", SERVICE_S, is_service, lease_s)
+        setup = Setup(url, f"hot-{is_service:d}-{model_s:g}-{lease_s:g}", model_s, is_service, lease_s)
         crew.do(start, [(setup,)] * WORKERS)
         asked: list[list[Asked]] = []
         last: list[float] = []
@@ -117,6 +125,7 @@ def _hot(crew: Crew, url: str, rounds: int, *, is_service: bool) -> Iterator[dic
         computations = np.array([sum(one.calls for one in of_round) for of_round in asked])
         yield {
             "model": "service" if is_service else "local",
+            "model_s": model_s,
             "lease_s": lease_s,
             "most_computations": int(computations.max()),
             "mean_computations": float(computations.mean()),
@@ -247,10 +256,10 @@ def _in_turns(
         spent: dict[float, list[tuple[float, float]]] = {lease_s: [] for lease_s in sides}
         for block in range(blocks):
             for lease_s in sorted(sides, reverse=bool(block % 2)):
-                ours, theirs = thread_time(), _server_s(client)
+                ours, theirs = process_time(), _server_s(client)
                 for at in range(block * _PER_BLOCK, (block + 1) * _PER_BLOCK):
                     sides[lease_s].ask(kind, at)
-                spent[lease_s].append((thread_time() - ours, _server_s(client) - theirs))
+                spent[lease_s].append((process_time() - ours, _server_s(client) - theirs))
         for lease_s, seconds in spent.items():
             ours, theirs = (float(1e6 * part / _PER_BLOCK) for part in np.median(seconds, axis=0))
             yield kind, lease_s, {"client_us": ours, "server_us": theirs}

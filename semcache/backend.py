@@ -9,6 +9,7 @@ from semcache.arguments import CacheArguments, embedders_of, flow_policy
 from semcache.embedders.queries import QueryEmbedder
 from semcache.errors import ConfigurationError
 from semcache.events import Event
+from semcache.flow.keeping import LeaseKeeper
 from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
 from semcache.identity.settled import SettledScopes
@@ -73,6 +74,7 @@ class Backend:
         # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
+        self.leases: LeaseKeeper = LeaseKeeper()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         self.users: Users = Users()
         # By name of a reranker; None where several rerankers of one name have scopes of their own.
@@ -250,7 +252,8 @@ class Backend:
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until the work in the background is over. False if a part takes longer than ``timeout_s`` seconds."""
         is_moved = self.migration is None or self.migration.drain(timeout_s)
-        return self.writes.drain(timeout_s) and self._refiller.drain(timeout_s) and is_moved
+        is_written = self.writes.drain(timeout_s) and self.leases.drain(timeout_s)
+        return is_written and self._refiller.drain(timeout_s) and is_moved
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""
@@ -267,6 +270,7 @@ class Backend:
 
     def _end_work(self) -> None:
         self.writes.drain(_CLOSING_S)
+        self.leases.drain(_CLOSING_S)
         self._refiller.close(_CLOSING_S)
         self._queries.end()
         if self.migration is not None:

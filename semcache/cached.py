@@ -29,6 +29,7 @@ from semcache.reranking.calls import calls_of
 from semcache.reranking.flows import Flows
 from semcache.reranking.hints import all_hinted, hinted
 from semcache.reranking.identity import identity_of
+from semcache.reranking.leases import leases_of
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.threads import in_own_thread
 from semcache.settings import FROM_SETTINGS, FromSettings
@@ -100,12 +101,13 @@ class CachedReranker:
         self.identity.start()
         backend.users.join(self, self.cache, self.counters)
         self._identified = IdentifiedLadder(self.ladder, self.identity)
-        self._calls, self._async_calls = calls_of(self.cache, self._identified, cascade)
+        leases = leases_of(self.cache, self.ladder)
+        self._calls, self._async_calls = calls_of(self.cache, self._identified, cascade, leases)
         self._background = BackgroundWork(self.cache, self.ladder, self._identified, cascade=cascade, repair=repair)
         self.audit: Auditor = self._background.audit
         self.forced: ForcedWatch = self._background.forced
         self.repairs: Repairer = self._background.repairs
-        self._flows = Flows(self.cache, self.ladder, self._background, self._calls.write_later)
+        self._flows = Flows(self.cache, self.ladder, self._background, leases)
         self._answers = Answers(self.cache, self.counters, self.ladder.name)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()

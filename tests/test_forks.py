@@ -33,6 +33,9 @@ DOCUMENTS = ["berlin is a city", "the museums of paris", "how many people live i
 
 Ask = Callable[[CachedReranker, str], Ranking[Any]]
 
+WITHOUT_LEASES = {"lease_s": 0.0}
+"""By a lease a child waits for the scores of its parent, which a test may hold up."""
+
 
 def plainly(reranker: CachedReranker, query: str) -> Ranking[Any]:
     return reranker.rerank(query, DOCUMENTS, 4)
@@ -51,7 +54,8 @@ EVERY_WAY = pytest.mark.parametrize("ask", [plainly, in_a_loop, with_a_deadline]
 
 @pytest.fixture
 def cache(redis_url: str, namespace: str) -> Iterator[RedisSemanticCache]:
-    with RedisSemanticCache(redis_url, WordEmbedder(), settings=Settings(cache={"namespace": namespace})) as cache:
+    settings = Settings(cache={"namespace": namespace, **WITHOUT_LEASES})
+    with RedisSemanticCache(redis_url, WordEmbedder(), settings=settings) as cache:
         yield cache
 
 
@@ -60,7 +64,7 @@ def pipeline_of(redis_url: str, namespace: str) -> Iterator[Callable[..., Optimi
     made: list[OptimizedRerankerPipeline] = []
 
     def make(reranker: object, embedder: Embedder | None = None) -> OptimizedRerankerPipeline:
-        settings = Settings(cache={"namespace": namespace})
+        settings = Settings(cache={"namespace": namespace, **WITHOUT_LEASES})
         made.append(
             OptimizedRerankerPipeline(
                 reranker,
@@ -176,7 +180,7 @@ def test_torch_and_onnx_embedders_answer_as_in_the_parent(
     ask: Ask,
 ) -> None:
     for embedder in (minilm, int8_embedder):
-        settings = Settings(cache={"namespace": namespace})
+        settings = Settings(cache={"namespace": namespace, **WITHOUT_LEASES})
         with RedisSemanticCache(redis_url, embedder, settings=settings) as over_redis:
             reranker = CachedReranker(CountingReranker(), over_redis)
             plainly(reranker, "how many people live in berlin")

@@ -16,7 +16,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.events import Event, LeaseAwaited
 from semcache.settings import Settings
 from tests.fakes import WordEmbedder
-from tests.scripted import GatedReranker, poison
+from tests.scripted import PATIENCE_S, GatedReranker, ScriptedReranker, poison
 
 QUERY, DOCUMENTS = "how far is the moon", [f"passage {number}" for number in range(6)]
 
@@ -28,8 +28,10 @@ def make_reranker(redis_url: str, namespace: str) -> Iterator[MakeReranker]:
     """Makes a reranker over a cache of its own."""
     with ExitStack() as stack:
 
-        def make(model: Any, events: list[Event] | None = None) -> CachedReranker:
-            settings = Settings(cache={"namespace": namespace, "lease_s": 20.0}, reuse={"audit_rate": 0})
+        def make(
+            model: Any, events: list[Event] | None = None, *, lease_s: float = 20.0, **reuse: Any
+        ) -> CachedReranker:
+            settings = Settings(cache={"namespace": namespace, "lease_s": lease_s}, reuse={"audit_rate": 0, **reuse})
             observers = [] if events is None else [events.append]
             cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=settings, observers=observers)
             return stack.enter_context(CachedReranker(model, stack.enter_context(cache)))
@@ -89,6 +91,49 @@ def test_it_lasts_no_longer_than_the_primary_may_take(
         assert 0 < left_ms <= 4_000
         model.let_go()
         assert answer.result().status == "fresh"
+    assert lease_ms(redis_url, namespace) == []
+
+
+NEAR = {"trust_threshold": 0.5, "reuse_threshold": 0.5, "guard": "off"}
+
+
+@pytest.mark.parametrize("how", ["clear", "forget"])
+async def test_one_whose_answer_was_known_from_a_near_query_keeps_none_waiting(
+    make_reranker: MakeReranker, redis_url: str, namespace: str, how: str
+) -> None:
+    events: list[Event] = []
+    first, second = make_reranker(ScriptedReranker(), **NEAR), make_reranker(ScriptedReranker(), events, **NEAR)
+    first.rerank("how far is the moon away", DOCUMENTS)
+    assert first.rerank(QUERY, DOCUMENTS).status == "semantic"
+    assert (await first.arerank(f"{QUERY} now", DOCUMENTS)).status == "semantic"
+    assert await asyncio.to_thread(first.cache.backend.drain, PATIENCE_S)
+    assert lease_ms(redis_url, namespace) == []
+    if how == "clear":
+        first.cache.clear()
+    else:
+        first.cache.forget(query="how far is the moon away")
+    assert second.rerank(QUERY, DOCUMENTS).status == "fresh"
+    assert not [event for event in events if isinstance(event, LeaseAwaited)]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["thread", "event loop"])
+async def test_it_is_renewed_while_the_model_computes(
+    make_reranker: MakeReranker, redis_url: str, namespace: str, is_async: bool
+) -> None:
+    model = GatedReranker()
+    reranker = make_reranker(model, lease_s=1.2)
+    ask = reranker.arerank(QUERY, DOCUMENTS) if is_async else asyncio.to_thread(reranker.rerank, QUERY, DOCUMENTS)
+    request = asyncio.create_task(ask)
+    await asyncio.to_thread(model.wait_until_inside)
+    with redis.Redis.from_url(redis_url) as client:
+        (key,) = client.scan_iter(f"semcache:{namespace}:*:c:*")
+        assert client.persist(key)
+        # Only a renewal sets a time again.
+        while (left_ms := client.pttl(key)) == -1:
+            await asyncio.sleep(0)
+    assert 0 < left_ms <= 1_200
+    model.let_go()
+    assert (await request).status == "fresh"
     assert lease_ms(redis_url, namespace) == []
 
 

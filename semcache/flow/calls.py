@@ -1,6 +1,7 @@
 """Says which call performs which step of a flow, and answers a cache step that fails as if nothing were known."""
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -16,7 +17,6 @@ from semcache.flow.pacing import first_within
 from semcache.flow.steps import (
     AwaitScores,
     Embed,
-    EndLease,
     FindNeighbours,
     ReadDocumentVectors,
     ReadExact,
@@ -70,7 +70,7 @@ class Calls(Generic[StoreT]):
     document_vectors: Callable[[str, Sequence[bytes]], Any] | None = None
     budget_s: float | None = None
     pairs_at_once: Callable[[], int] | None = None
-    write_later: Callable[[Remember | EndLease], None] | None = None
+    write_later: Callable[[Remember], None] | None = None
     near: FindNear | None = None
     score_cheaply: Callable[..., Any] | None = None
     leases: LeaseCalls | None = None
@@ -92,15 +92,16 @@ class Calls(Generic[StoreT]):
         """
         if isinstance(step, Score):
             try:
-                return (yield self._score_call(step, deadline, started))
+                with nullcontext() if step.lease is None or self.leases is None else self.leases.computing(step.lease):
+                    return (yield self._score_call(step, deadline, started))
             except Exception as error:  # reported, and raised again for the caller
                 self._report_reranker([step], error)
                 raise
         # An event takes no time, so a refusal is an event also after the deadline.
         if isinstance(step, Refuse):
             self.on_event(TrustRefused(step.difference, step.similarity))
-        elif self.write_later is not None and _can_be_late(step, deadline):
-            self.write_later(step)  # type: ignore[arg-type]
+        elif self.write_later is not None and isinstance(step, Remember) and _is_late(deadline):
+            self.write_later(step)
         elif deadline is None or monotonic() < deadline:
             # What is left of a deadline belongs to the reranker. A cache call under way is bounded by its budget.
             try:
@@ -181,8 +182,6 @@ class Calls(Generic[StoreT]):
                     ttl_s=step.ttl_s,
                     **more,
                 )
-            case EndLease(lease) if self.leases is not None:
-                call = partial(self.leases.end, lease)
             case _:
                 raise TypeError(f"not a cache step: {step!r}")
         return call
@@ -241,13 +240,11 @@ class Calls(Generic[StoreT]):
             self.on_event(CacheFailed(type(steps[0]).__name__, cause))
 
 
-def _can_be_late(step: Step, deadline: float | None) -> bool:
-    """Whether a step may be performed after the answer, and must be, as the request may not wait any longer.
+def _is_late(deadline: float | None) -> bool:
+    """Whether a write has to be done after the answer, as the request may not wait any longer.
 
     A look-up that took half of the budget says that a write may take the rest of it, and the answer is there already.
     """
-    if not isinstance(step, Remember):
-        return isinstance(step, EndLease)  # without scores nothing waits for it
     budget = current_budget()
     is_over = deadline is not None and monotonic() >= deadline
     return is_over or (budget is not None and budget.left_s <= budget.whole_s / 2)

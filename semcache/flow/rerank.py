@@ -18,7 +18,7 @@ from semcache.entries.entry import Neighbour, Scores
 from semcache.entries.fingerprint import entry_id
 from semcache.flow import why
 from semcache.flow.asking import Flow, ask_about_all, ask_as_needed
-from semcache.flow.lease import NewLease, ask_once
+from semcache.flow.lease import NewLease, ask_once, give_up
 from semcache.flow.outcome import Found, Outcome, all_known
 from semcache.flow.policy import FlowPolicy, ReusePolicy
 from semcache.flow.prune import is_prunable
@@ -66,6 +66,8 @@ def rerank(
             outcome = yield from ask_once(request, found, found.lease, ask, reranker)
     elif outcome.status is Status.EXACT:
         return outcome
+    elif found.lease is not None:
+        give_up(found.lease)
     return replace(outcome, nearest=found.nearest, embedding_s=found.embedding_s)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from semcache.events import CacheFailed
 from semcache.flow.calls import Call, Calls
 from semcache.flow.drive import adrive, drive, lockstep
-from semcache.flow.steps import EndLease, Remember, Step
+from semcache.flow.steps import Remember, Step
 from semcache.protocols import AsyncStore, Store
 from semcache.runtime.budget import TimeBudget, begin_to_spend, end_spending
 
@@ -63,15 +63,13 @@ async def arun(
             end_spending(token)
 
 
-def written_later(
-    calls: Calls[Store], submit: Callable[[Callable[[], None]], bool]
-) -> Callable[[Remember | EndLease], None]:
-    """Stores scores, and ends leases, by jobs that no request waits for. ``submit`` says whether a job will be done.
+def written_later(calls: Calls[Store], submit: Callable[[Callable[[], None]], bool]) -> Callable[[Remember], None]:
+    """Stores scores by jobs that no request waits for. ``submit`` says whether a job will be done.
 
     A write that fails is an event, and so is one that is dropped since too many others wait.
     """
 
-    def write(step: Remember | EndLease) -> None:
+    def write(step: Remember) -> None:
         if not submit(lambda: drive(calls.answer(step), invoke)):
             calls.on_event(CacheFailed(type(step).__name__, "StoreTooSlowError: too many other writes wait for Redis"))
 

@@ -19,8 +19,9 @@ class Lease:
     """The right of one of several processes to compute a request; see ``lease.py``.
 
     ``name`` stands for the documents and what is wanted of them, the random ``token`` for the holder. ``life_s`` is how
-    long it lasts, in seconds. The store says by ``is_ours`` who holds it: None until it was claimed. ``give_up`` is
-    called where a request is cancelled that holds it, and must not wait.
+    long it lasts, in seconds; while the reranker is asked it is renewed, for ``longest_s`` at most. The store says by
+    ``is_ours`` who holds it: None until it was claimed. ``give_up`` is called where one that is ours ends without
+    scores, and must not wait.
     """
 
     tenant: str
@@ -28,6 +29,7 @@ class Lease:
     name: str
     token: bytes
     life_s: float
+    longest_s: float
     is_ours: bool | None = None
     give_up: Callable[["Lease"], None] = lambda lease: None
 
@@ -95,6 +97,7 @@ class Score:
     """Answered by a ``Scored`` for the documents at the positions ``ask`` of ``texts``.
 
     ``waited_s`` are the seconds for which another process was waited for before, which are no time of the reranker's.
+    A ``lease`` that this process holds is renewed meanwhile.
     """
 
     query: str
@@ -103,6 +106,7 @@ class Score:
     ask: tuple[int, ...]
     tenant: str = ""
     waited_s: float = field(default=0.0, init=False, compare=False, repr=False)
+    lease: Lease | None = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -147,14 +151,6 @@ class AwaitScores:
 
 
 @dataclass(slots=True)
-class EndLease:
-    """Let other processes compute, since this one stores no scores. The answer is None."""
-
-    lease: Lease
-    failure: str = field(default="", init=False, compare=False, repr=False)
-
-
-@dataclass(slots=True)
 class Refuse:
     """Notify observers that a guard refused to trust a neighbour. The answer is None."""
 
@@ -172,6 +168,5 @@ Step = (
     | Score
     | ScoreCheaply
     | Remember
-    | EndLease
     | Refuse
 )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -16,10 +17,6 @@ from semcache.runtime.budget import current_budget
 _WAITING_SHARE = 0.5
 """Of the time until a deadline: who waits in vain for half of it has the other half to compute."""
 
-_LIVES = 2.0
-"""How many lives of a lease a request waits. Where the process that holds it has died, or takes too long, one of those
-who wait takes its place when the lease has expired; the others have as much time again to wait for that one."""
-
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _GROWTH = 0.005, 0.05, 1.5
 """Between two looks at Redis. A reranker takes 20 ms for a few short passages and a second for a hundred, so that about
 a tenth of its time is lost at the most by looking late; and twenty looks a second of each process that waits, two
@@ -30,13 +27,14 @@ commands each, are a thousandth of what a server carries out."""
 class LeaseCalls:
     """How leases are dealt with: by ordinary calls of a store, or by awaited ones.
 
-    ``claim``, ``look`` and ``end`` are the store's ``claim_lease``, ``look_at_lease`` and ``end_lease``; ``pause`` is
-    ``time.sleep`` or ``asyncio.sleep``. ``on_event`` is told how each wait ended, ``rng`` gives numbers from 0 to 1.
+    ``claim`` and ``look`` are the store's ``claim_lease`` and ``look_at_lease``; ``pause`` is ``time.sleep`` or
+    ``asyncio.sleep``. ``computing`` renews a lease during a block. ``on_event`` is told how each wait ended, ``rng``
+    gives numbers from 0 to 1.
     """
 
     claim: Callable[[Lease], Any]
     look: Callable[[Lease], Any]
-    end: Callable[[Lease], Any]
+    computing: Callable[[Lease], AbstractContextManager[None]]
     pause: Callable[[float], Any]
     on_event: Callable[[Event], None]
     rng: Callable[[], float] = random.random
@@ -44,7 +42,8 @@ class LeaseCalls:
     def wait(self, step: AwaitScores, deadline: float | None) -> Generator[Callable[[], Any], Any, Scores | None]:
         """The calls of a wait, and its result: the answer to the step. ``deadline`` is a time of ``time.monotonic``."""
         lease, began = step.lease, monotonic()
-        wait_s = _LIVES * lease.life_s
+        # Where the process that holds it dies or hangs, one of those who wait takes its place a life later at most.
+        wait_s = lease.longest_s + lease.life_s
         if deadline is not None:
             wait_s = min(wait_s, (deadline - began) * _WAITING_SHARE)
         if lease.is_ours is None:

@@ -26,7 +26,7 @@ PAIRS = ("asked", "reused", "skipped", "cheap")
 
 STEPS = (
     *("ReadExact", "ReadVector", "FindNeighbours", "ReadDocumentVectors", "Remember", "Embed", "ScoreCheaply"),
-    *("AwaitScores", "EndLease"),
+    *("AwaitScores", "RenewLease", "EndLease"),
     *("Connect", "Topology", "Discard", "Identity", "Quality", "Learn", "EmbedDocuments", "Breaker"),
     *("Migration", "Refill"),
 )

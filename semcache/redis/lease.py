@@ -1,5 +1,7 @@
 """Keeps the leases of requests that are being computed: a key each, with the token of the process that computes."""
 
+from collections.abc import Sequence
+
 from semcache.entries.entry import Scores
 from semcache.flow.steps import Lease
 from semcache.redis.client.commands import Command, script
@@ -10,8 +12,7 @@ from semcache.redis.source import former_scores, joined
 
 def claiming(state: StoreState, lease: Lease) -> Command:
     """The command that claims a lease, whose reply is for ``claimed``."""
-    life_ms = max(1, round(1000 * lease.life_s))
-    return ("SET", lease_key(state, lease), lease.token, "NX", "PX", life_ms)
+    return ("SET", lease_key(state, lease), lease.token, "NX", "PX", _life_ms(lease))
 
 
 def claimed(state: StoreState, lease: Lease, reply: object) -> None:
@@ -48,10 +49,21 @@ def look_at_lease(state: StoreState, lease: Lease) -> Operation[tuple[Scores | N
     return scores, token is None or bool(lease.is_ours)
 
 
-def end_lease(state: StoreState, lease: Lease) -> Operation[None]:
-    """End a lease that this process holds, and no other. One round trip."""
-    call = script("end_lease").by_digest((lease_key(state, lease),), lease.token)
-    yield from run_script(state.where, "end_lease", [call])
+def renew_leases(state: StoreState, leases: Sequence[Lease]) -> Operation[list[bool]]:
+    """Let leases live as long again from now; False for one that this process no longer holds. One round trip."""
+    renew = script("lease").by_digest
+    calls = [renew((lease_key(state, lease),), lease.token, _life_ms(lease)) for lease in leases]
+    return [bool(held) for held in (yield from run_script(state.where, "lease", calls))]
+
+
+def end_leases(state: StoreState, leases: Sequence[Lease]) -> Operation[None]:
+    """End those of the leases that this process holds, and no other's. One round trip."""
+    end = script("end_lease").by_digest
+    yield from run_script(state.where, "end_lease", [end((lease_key(state, lease),), lease.token) for lease in leases])
+
+
+def _life_ms(lease: Lease) -> int:
+    return max(1, round(1000 * lease.life_s))
 
 
 def lease_key(state: StoreState, lease: Lease) -> bytes:

@@ -152,9 +152,13 @@ class RedisStore:
         """The scores of its query's entry, and whether no other process holds the lease. One round trip."""
         return drive(leases.look_at_lease(self._state, lease), self.connection.execute)
 
-    def end_lease(self, lease: Lease) -> None:
-        """End a lease that this process holds, and no other. One round trip."""
-        drive(leases.end_lease(self._state, lease), self.connection.execute)
+    def renew_leases(self, held: Sequence[Lease]) -> list[bool]:
+        """Let leases live as long again from now; False for one that this process no longer holds. One round trip."""
+        return drive(leases.renew_leases(self._state, held), self.connection.execute)
+
+    def end_leases(self, held: Sequence[Lease]) -> None:
+        """End those of the leases that this process holds, and no other's. One round trip."""
+        drive(leases.end_leases(self._state, held), self.connection.execute)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._state.layout.keys.base} in {self.connection.where}>"

@@ -8,6 +8,7 @@ from typing import Any
 from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade
 from semcache.flow.calls import Calls
+from semcache.flow.keeping import Leases
 from semcache.flow.run import written_later
 from semcache.flow.waiting import LeaseCalls
 from semcache.identity.ladder import IdentifiedLadder
@@ -15,18 +16,21 @@ from semcache.protocols import AsyncStore, Store
 
 
 def calls_of(
-    cache: RedisSemanticCache, ladder: IdentifiedLadder, cascade: Cascade | None
+    cache: RedisSemanticCache, ladder: IdentifiedLadder, cascade: Cascade | None, held: Leases
 ) -> tuple[Calls[Store], Calls[AsyncStore]]:
-    """Performs the steps of requests over this cache and ladder: for threads, and for event loops."""
+    """Performs the steps of requests over this cache and ladder: for threads, and for event loops.
+
+    ``held`` are the leases of these requests.
+    """
     backend = cache.backend
     leases, aleases = (
-        LeaseCalls(store.claim_lease, store.look_at_lease, store.end_lease, pause, cache.on_event)
+        LeaseCalls(store.claim_lease, store.look_at_lease, held.computing, pause, cache.on_event)
         for store, pause in ((cache.store, sleep), (cache.async_store, asyncio.sleep))
     )
     options: dict[str, Any] = {
         "budget_s": backend.connection.budget_s,
         "pairs_at_once": ladder.pairs_at_once,
-        "write_later": written_later(replace(cache.calls(), leases=leases), backend.writes.submit),
+        "write_later": written_later(cache.calls(), backend.writes.submit),
     }
     cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
     return (

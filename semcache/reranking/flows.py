@@ -1,29 +1,25 @@
 """Makes the flow of each request: what it may do, what it waits for, and what is learned from it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from secrets import token_bytes
 
 from semcache.audit.background import BackgroundWork
 from semcache.cache import RedisSemanticCache
-from semcache.degradation.monitor import LatencyMonitor
-from semcache.flow.lease import NewLease, lease_of
+from semcache.flow.keeping import Leases
+from semcache.flow.lease import NewLease
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import Flow, rerank
-from semcache.flow.steps import EndLease, Lease, Remember
 from semcache.protocols import Ladder
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
 _WARM_CHUNK = 32
-_TOKEN_BYTES = 16
-"""No two leases have the same token."""
 
 
 class Flows:
     """The flows of requests to ``ladder`` over ``cache``. What they come to is considered by ``background``.
 
-    ``write_later`` ends the lease of a request that was cancelled; None lets it expire.
+    ``leases`` makes those of requests.
     """
 
     def __init__(
@@ -31,13 +27,12 @@ class Flows:
         cache: RedisSemanticCache,
         ladder: Ladder,
         background: BackgroundWork,
-        write_later: Callable[[Remember | EndLease], None] | None,
+        leases: Leases,
     ) -> None:
         self._cache = cache
         # Read once: a ladder asks rung by rung for it.
         self._name = ladder.name
-        self._lease_s = _lease_s(cache.backend.knobs.lease_s, ladder)
-        self._write_later = write_later
+        self._leases = leases
         self._audit, self._forced, self._repairs = background.audit, background.forced, background.repairs
 
     def of(self, request: Request, policy: FlowPolicy | None = None, new_lease: NewLease | None = None) -> Flow:
@@ -62,8 +57,8 @@ class Flows:
         Lists of requests are computed by each process for itself: they would wait for each other in turn.
         """
         # What other processes will not read need not be waited for.
-        is_shared = self._lease_s > 0 and not self._cache.is_private
-        return self.of(request, new_lease=self._new_lease if is_shared else None)
+        is_shared = self._leases.life_s > 0 and not self._cache.is_private
+        return self.of(request, new_lease=self._leases.new if is_shared else None)
 
     def of_log(self, requests: Iterable[tuple[str, Sequence[object]]], tenant: str) -> Iterator[list[Flow]]:
         """Flows that score what is not known exactly of each (query, documents), as many at a time as to run at once.
@@ -76,22 +71,5 @@ class Flows:
             policy = cache.policy(tenant).asking_all()
             yield [self.of(request, policy) for request in checked]
 
-    def _new_lease(self, request: Request) -> Lease:
-        return lease_of(request, self._lease_s, token_bytes(_TOKEN_BYTES), self._give_up)
-
-    def _give_up(self, lease: Lease) -> None:
-        """Let other processes compute what a cancelled request does not."""
-        if self._write_later is not None:
-            self._write_later(EndLease(lease))
-
     def __repr__(self) -> str:
         return f"<Flows of {self._name!r} over {self._cache!r}>"
-
-
-def _lease_s(lease_s: float, ladder: Ladder) -> float:
-    """How long a lease may last: half of the time in which the primary has to answer at most.
-
-    A process that takes longer answers by a lower rung, so that the others would wait in vain.
-    """
-    monitor = getattr(ladder, "monitor", None)
-    return min(lease_s, monitor.p95_threshold / 2) if isinstance(monitor, LatencyMonitor) else lease_s

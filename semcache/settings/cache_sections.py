@@ -172,8 +172,9 @@ class Cache(Section):
     )
     lease_s: float = knob(
         1.0,
-        "How long a process that computes a request keeps others waiting that are asked the same; then one of them "
-        "computes it, too. They wait twice as long at most, and half of their deadline. 0: they never wait",
+        "How long others that are asked the same go on waiting when the process that computes it has died; then one of "
+        "them computes it. While it lives it renews its lease: for 30 s at most, or monitor.p95_threshold_s with "
+        "fallbacks. Others wait for as long and one lease more, and for half of their deadline. 0: they never wait",
         unit="s",
         reason="half of the time in which rerankers have to answer (monitor.p95_threshold_s), and never more than that "
         "half; costs a miss one command in a round trip that it makes anyway, and exact hits nothing "

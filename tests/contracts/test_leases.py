@@ -25,7 +25,7 @@ async def store(request: pytest.FixtureRequest, deployment_url: str, namespace: 
 
 
 def lease(token: bytes, *, tenant: str = "", query: str = "q", name: str = "n", life_s: float = 60.0) -> Lease:
-    return Lease(tenant, query, name, token, life_s)
+    return Lease(tenant, query, name, token, life_s, life_s)
 
 
 async def is_held(store: Any, **of: Any) -> bool:
@@ -33,7 +33,7 @@ async def is_held(store: Any, **of: Any) -> bool:
     tried = lease(b"trial", **of)
     await store.claim_lease(tried)
     if tried.is_ours:
-        await store.end_lease(tried)
+        await store.end_leases([tried])
     return not tried.is_ours
 
 
@@ -54,14 +54,28 @@ async def test_only_the_holder_ends_it(store: Any) -> None:
     ours, late = lease(b"ours"), lease(b"late")
     await store.claim_lease(ours)
     # As one whose lease has expired: another process has it now, and keeps it.
-    await store.end_lease(late)
+    await store.end_leases([late])
     assert await is_held(store)
     # What such a one has computed is true all the same. It is added to what there is, and replaces nothing.
     await store.remember("", "q", vector(1), [(A, 1.0)])
     await store.remember("", "q", vector(1), [(B, 2.0)], lease=late)
     assert await is_held(store)
     assert await store.read_exact("", "q") == {A: 1.0, B: 2.0}
-    await store.end_lease(ours)
+    await store.end_leases([ours])
+    assert not await is_held(store)
+
+
+async def test_only_the_holder_renews_it(store: Any) -> None:
+    ours, late = lease(b"ours"), lease(b"late")
+    await store.claim_lease(ours)
+    assert await store.renew_leases([late, ours, lease(b"none", query="r")]) == [False, True, False]
+    assert await is_held(store)
+    ours.life_s = 0.001
+    assert await store.renew_leases([ours]) == [True]
+    while await is_held(store):
+        pass
+    # It has lived as long as it should from then on, and is not there again for that.
+    assert await store.renew_leases([ours]) == [False]
     assert not await is_held(store)
 
 

@@ -1,6 +1,7 @@
 """What a request does by a lease: it asks, waits, or goes on, and ends what it holds."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from semcache.flow.calls import Calls
 from semcache.flow.lease import lease_of
 from semcache.flow.outcome import Outcome
 from semcache.flow.policy import FlowPolicy, ReusePolicy
-from semcache.flow.requests import checked_request
+from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import rerank
 from semcache.flow.run import run
 from semcache.flow.steps import AwaitScores, Lease, ReadExact, Score, Step
@@ -50,7 +51,8 @@ class Leases:
         self.ended: list[Lease] = []
         self.claims = 0
         self.pauses: list[float] = []
-        self.calls = LeaseCalls(self.claim, self.look, self.ended.append, self.pauses.append, runner.events.append)
+        self.renewed: list[Lease] = []
+        self.calls = LeaseCalls(self.claim, self.look, self.computing, self.pauses.append, runner.events.append)
 
     def claim(self, lease: Lease) -> None:
         self.claims += 1
@@ -63,13 +65,19 @@ class Leases:
                 FlowRunner.ask(self.runner, QUERY, DOCUMENTS)
         return self.runner.store.read_exact("", QUERY), self.looks_left == 0
 
+    @contextmanager
+    def computing(self, lease: Lease) -> Iterator[None]:
+        asked = len(self.runner.ladder.asked)
+        yield
+        self.renewed += [lease] * (len(self.runner.ladder.asked) - asked)
+
     def near(self, tenant: str, vectors: Sequence[Any], k: int, least: float, _: Any, lease: Any = None) -> Any:
         if lease is not None:
             self.claim(lease)
         return [(self.runner.store.find_neighbours(tenant, vectors[0], k, least), None, [])]
 
 
-def ask(leases: Leases, *, life_s: float = 60.0, top_k: int = 3) -> Outcome:
+def ask(leases: Leases, *, life_s: float = 60.0, longest_s: float | None = None, top_k: int = 3) -> Outcome:
     runner = leases.runner
     request = checked_request(QUERY, DOCUMENTS, top_k)
     calls = Calls(
@@ -81,8 +89,11 @@ def ask(leases: Leases, *, life_s: float = 60.0, top_k: int = 3) -> Outcome:
         near=leases.near,
         leases=leases.calls,
     )
-    flow = rerank(request, runner.policy, "counting", new_lease=lambda request: lease_of(request, life_s, b"token"))
-    return run(flow, calls)
+
+    def new_lease(request: Request) -> Lease:
+        return lease_of(request, life_s, b"token", longest_s, give_up=leases.ended.append)
+
+    return run(rerank(request, runner.policy, "counting", new_lease=new_lease), calls)
 
 
 def waits(leases: Leases) -> list[str]:
@@ -98,6 +109,7 @@ def test_one_that_holds_it_asks_and_does_not_wait(policy: FlowPolicy) -> None:
     leases = Leases(FlowRunner(policy=policy))
     assert ask(leases).status is Status.FRESH
     assert (leases.claims, leases.pauses, waits(leases)) == (1, [], [])
+    assert [lease.token for lease in leases.renewed] == [b"token"]
     # With the scores, so that it takes no round trip of its own.
     assert ([lease.token for lease in leases.store.ended], leases.ended) == ([b"token"], [])
 
@@ -119,6 +131,7 @@ def test_another_waits_for_the_scores_and_asks_nothing(policy: FlowPolicy) -> No
         leases.runner.fresh(QUERY, DOCUMENTS),
     )
     assert (leases.runner.ladder.asked, waits(leases), leases.ended) == ([6], ["answered"], [])
+    assert leases.renewed == []
     assert len(leases.pauses) == 3
     assert all(0 < pause_s <= 0.05 for pause_s in leases.pauses)
 
@@ -133,6 +146,12 @@ def test_after_its_time_it_asks_itself_and_leaves_the_lease_alone() -> None:
     leases = Leases(FlowRunner(), held_for=10**9)
     assert ask(leases, life_s=0.0).status is Status.FRESH
     assert (waits(leases), leases.ended, leases.store.ended) == (["timeout"], [], [])
+
+
+def test_one_that_is_renewed_is_waited_for_as_long_as_it_may_be() -> None:
+    leases = Leases(FlowRunner(), held_for=50)
+    assert ask(leases, life_s=0.0, longest_s=60.0).status is Status.EXACT
+    assert (len(leases.pauses), waits(leases)) == (50, ["answered"])
 
 
 def test_the_time_that_it_waited_is_not_the_rerankers() -> None:
@@ -151,7 +170,7 @@ def test_scores_of_all_documents_end_the_wait_whosever_the_lease_is() -> None:
         FlowRunner.ask(leases.runner, QUERY, DOCUMENTS) and leases.runner.store.read_exact("", QUERY),
         False,
     )
-    leases.calls = LeaseCalls(leases.claim, leases.look, leases.ended.append, leases.pauses.append, lambda _: None)
+    leases.calls = LeaseCalls(leases.claim, leases.look, leases.computing, leases.pauses.append, lambda _: None)
     assert ask(leases).status is Status.EXACT
 
 
@@ -213,9 +232,28 @@ def test_equal_requests_have_leases_of_one_name() -> None:
     assert len({name(DOCUMENTS), name(DOCUMENTS[1:]), name(DOCUMENTS, 2)}) == 3
 
 
-def test_an_interrupted_request_leaves_its_lease_to_expire() -> None:
-    lease = lease_of(checked_request(QUERY, DOCUMENTS, 3), 1.0, b"token")
+def test_an_interrupted_request_gives_its_lease_up() -> None:
+    ended: list[Lease] = []
+    lease = lease_of(checked_request(QUERY, DOCUMENTS, 3), 1.0, b"token", give_up=ended.append)
     lease.is_ours = True
     steps, flow = stepped(lease, None)
     assert isinstance(steps[-1], Score)
     flow.close()
+    assert ended == [lease]
+
+
+@pytest.mark.parametrize("held_for", [0, None], ids=["ours", "of another process"])
+def test_an_answer_by_a_near_query_gives_up_a_lease_of_ours(held_for: int | None) -> None:
+    leases = Leases(FlowRunner(), held_for=held_for)
+    FlowRunner.ask(leases.runner, "how far is the moon away", DOCUMENTS)
+    leases.runner.policy = FlowPolicy(ReusePolicy(trust_threshold=0.5, reuse_threshold=0.5))
+    assert ask(leases).status is Status.SEMANTIC
+    assert [lease.token for lease in leases.ended] == ([b"token"] if held_for == 0 else [])
+
+
+def test_so_does_a_repetition_that_asks_nothing() -> None:
+    leases = Leases(FlowRunner())
+    FlowRunner.ask(leases.runner, "how far is the moon away", DOCUMENTS)
+    leases.runner.policy = FlowPolicy(ReusePolicy(trust_threshold=1.0, reuse_threshold=0.5, confidence=0.1))
+    assert [ask(leases, top_k=1).status, ask(leases, top_k=1).asked] == [Status.VERIFIED, 0]
+    assert [lease.token for lease in leases.ended] == [b"token"]
