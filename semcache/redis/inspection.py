@@ -18,23 +18,58 @@ _LEAST_READ = 20
 
 
 def count(state: StoreState) -> Operation[int]:
-    """How many entries the indexes hold, of all tenants."""
+    """How many entries there are, of all tenants.
+
+    Where many are to be expected, all keys of the server are gone through, a thousand at a time, so that no request
+    waits for the count. Entries that come or go meanwhile may be counted or not.
+    """
+    if _are_many((yield from _keys(state))):
+        return (yield from _gone_through(state))
+    return (yield from _searched(state))
+
+
+def estimate(state: StoreState) -> Operation[tuple[int, bool]]:
+    """How many entries there are, of all tenants, and whether that is only about so many.
+
+    Where many are to be expected they are not counted: it is half of the keys of the server then, of a cluster of its
+    fullest shard.
+    """
+    keys = yield from _keys(state)
+    if _are_many(keys):
+        return keys // 2, True
+    return (yield from _searched(state)), False
+
+
+def _keys(state: StoreState) -> Operation[int]:
+    """How many keys the server has, of a cluster its fullest shard; 0 where the user may not ask for it."""
+    (keys,) = yield (("DBSIZE",),)
+    return keys if isinstance(keys, int) else 0
+
+
+def _are_many(keys: int) -> bool:
+    return keys // 2 > _MOST_COUNTED
+
+
+def _searched(state: StoreState) -> Operation[int]:
+    """How many entries the indexes hold."""
     # An empty search counts quickly. FT.INFO would hold up the server for longer, the more entries there are.
     indexes = [family.index for family, _ in state.layout.keys.families(None)]
     found = yield [("FT.SEARCH", index, "*", "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2) for index in indexes]
     return sum(_results(state, reply) for reply in found if not is_missing_index(reply))
 
 
-def estimate(state: StoreState) -> Operation[tuple[int, bool]]:
-    """How many entries the indexes hold, of all tenants, and whether that is only about so many.
-
-    Where many are to be expected they are not counted: it is half of the keys of the server then, of a cluster of its
-    fullest shard.
-    """
-    (keys,) = yield (("DBSIZE",),)
-    if isinstance(keys, int) and keys // 2 > _MOST_COUNTED:
-        return keys // 2, True
-    return (yield from count(state)), False
+def _gone_through(state: StoreState) -> Operation[int]:
+    """How many hashes of entries there are among the keys of the server."""
+    keys = state.layout.keys
+    hashes = tuple(family.vectors for family, _ in keys.families(None))
+    entries = 0
+    cursor: int | None = 0
+    while cursor is not None:
+        cursor, found = yield from scan(state, keys.pattern(None, "v"), cursor)
+        # SCAN gives a key twice only while the server's hash table changes its size; to remember all keys would take
+        # more memory than the exact number is worth.
+        entries += sum(key.startswith(hashes) for key in found)
+    return entries
 
 
 def _results(state: StoreState, reply: object) -> int:
