@@ -13,7 +13,8 @@ from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import cascade_of
 from semcache.documents import TextOf, reader_of
 from semcache.errors import ConfigurationError
-from semcache.flow.outcome import Outcome
+from semcache.flow.drive import is_unfinished
+from semcache.flow.outcome import Outcome, pairs_scored
 from semcache.flow.requests import checked_request, checked_requests, deadline_after
 from semcache.flow.run import arun, arun_many, run, run_many
 from semcache.flow.singleflight import AsyncSingleFlight, SingleFlight, flight_key
@@ -152,11 +153,11 @@ class CachedReranker:
         request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._calls.budget(deadline)
+        flow = self._flows.leased(request)
         outcome = self._flights.do(
-            flight_key(request, deadline_s),
-            lambda: run(self._flows.leased(request), self._calls, deadline, started, budget),
+            flight_key(request, deadline_s), lambda: run(flow, self._calls, deadline, started, budget)
         )
-        return self._answers.ranking(request, documents, outcome, started, budget)
+        return self._answers.ranking(request, documents, outcome, started, budget, is_shared=is_unfinished(flow))
 
     async def arerank(
         self,
@@ -176,11 +177,11 @@ class CachedReranker:
         request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._async_calls.budget(deadline)
+        flow = self._flows.leased(request)
         outcome = await self._async_flights.do(
-            flight_key(request, deadline_s),
-            lambda: arun(self._flows.leased(request), self._async_calls, deadline, started, budget),
+            flight_key(request, deadline_s), lambda: arun(flow, self._async_calls, deadline, started, budget)
         )
-        return self._answers.ranking(request, documents, outcome, started, budget)
+        return self._answers.ranking(request, documents, outcome, started, budget, is_shared=is_unfinished(flow))
 
     def rerank_many(
         self,
@@ -252,18 +253,18 @@ class CachedReranker:
     def warm(self, requests: Iterable[tuple[str, Sequence[object]]], *, tenant: str = "") -> int:
         """Score every (query, documents) of a log that is not known exactly yet. Returns the number of pairs scored.
 
+        What a lower rung has answered, since the primary could not, is not remembered, and does not count.
+
         Example:
             >>> reranker.warm((line["query"], line["documents"]) for line in log)
         """
-        return sum(
-            outcome.asked for flows in self._flows.of_log(requests, tenant) for outcome in run_many(flows, self._calls)
-        )
+        return sum(pairs_scored(run_many(flows, self._calls)) for flows in self._flows.of_log(requests, tenant))
 
     async def awarm(self, requests: Iterable[tuple[str, Sequence[object]]], *, tenant: str = "") -> int:
         """``warm`` for an event loop."""
         scored = 0
         for flows in self._flows.of_log(requests, tenant):
-            scored += sum(outcome.asked for outcome in await arun_many(flows, self._async_calls))
+            scored += pairs_scored(await arun_many(flows, self._async_calls))
         return scored
 
     @property

@@ -14,6 +14,8 @@ import pytest
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
+from semcache.degradation.monitor import LatencyMonitor
+from semcache.degradation.reranker import DegradableReranker
 from semcache.entries.fingerprint import tenant_group
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.events import CacheFailed, CacheUnavailable, Event, Reranked
@@ -22,17 +24,20 @@ from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
-from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
+from tests.fakes import CountingOrder, CountingReranker, OneRung, WordEmbedder
 from tests.scripted import PATIENCE_S
 
 DOCUMENTS = [SimpleNamespace(page_content=f"passage {n} about the moon", metadata={"n": n}) for n in range(20)]
 QUERY = "how far is the moon"
 
 
-def cached(redis_url: str, namespace: str, reranker: CountingReranker | None = None, **options: Any) -> CachedReranker:
+def settings_of(namespace: str) -> Settings:
     # No audits and no learning: tests here count what is asked of the model and of Redis.
-    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0}, prune={"mode": "off"})
-    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings)
+    return Settings(cache={"namespace": namespace}, reuse={"audit_rate": 0}, prune={"mode": "off"})
+
+
+def cached(redis_url: str, namespace: str, reranker: CountingReranker | None = None, **options: Any) -> CachedReranker:
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), 0.9, settings=settings_of(namespace))
     return CachedReranker(reranker or CountingReranker(), cache, **options)
 
 
@@ -177,6 +182,47 @@ def test_warming_scores_anew_what_is_not_trusted_for_that_tenant(reranker: Cache
     backend.restrict(reranker.cache.reranker, lambda policy: replace(policy, tenants=distrusted))
     assert reranker.warm(log, tenant="a") == 20
     assert reranker.warm(log, tenant="b") == 0
+
+
+def test_what_a_log_repeats_is_scored_once(reranker: CachedReranker, model: CountingReranker) -> None:
+    assert reranker.warm([(QUERY, DOCUMENTS), ("best pizza dough", DOCUMENTS)] * 4) == 40
+    assert len(model.pairs) == 40
+
+
+def test_warming_does_not_count_what_a_lower_rung_has_scored(redis_url: str, namespace: str) -> None:
+    ladder = DegradableReranker(CountingReranker(), CountingReranker("fallback"), LatencyMonitor())
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=settings_of(namespace))
+    with ladder, CachedReranker(ladder, cache, repair=False) as reranker:
+        ladder.force_open()
+        assert reranker.warm([(QUERY, DOCUMENTS)]) == 0
+        ladder.reset()
+        assert reranker.warm([(QUERY, DOCUMENTS)]) == len(DOCUMENTS)
+
+
+async def test_pairs_that_equal_requests_share_count_once(reranker: CachedReranker, model: CountingReranker) -> None:
+    rankings = await asyncio.gather(*(reranker.arerank(QUERY, DOCUMENTS, 3) for _ in range(4)))
+    assert [ranking.status for ranking in rankings] == [Status.FRESH] * 4
+    await reranker.arerank_many(["best pizza dough"] * 2, [DOCUMENTS] * 2, 3)
+    stats = reranker.get_stats()
+    assert (stats["pairs_asked"], stats["pairs_reused"]) == (len(model.pairs), 4 * 20) == (40, 80)
+
+
+async def test_a_ladder_of_the_callers_own_need_not_know_event_loops(redis_url: str, namespace: str) -> None:
+    class Blocking(OneRung):
+        def __init__(self) -> None:
+            super().__init__(CountingReranker())
+            self.called: list[str] = []
+
+        def warmup(self) -> None:
+            self.called.append("warmup")
+
+        def close(self) -> None:
+            self.called.append("close")
+
+    cache, ladder = RedisSemanticCache(redis_url, WordEmbedder(), settings=settings_of(namespace)), Blocking()
+    async with CachedReranker(ladder, cache) as reranker:
+        await reranker.awarmup()
+    assert ladder.called == ["warmup", "close"]
 
 
 async def test_warming_in_an_event_loop_does_the_same(reranker: CachedReranker) -> None:

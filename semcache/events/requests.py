@@ -13,8 +13,9 @@ class Reranked:
     """A request was answered. Its fields are those of the ``Ranking``, and what it took.
 
     What the cache and the embedder took is None where they were not asked, or no time of one request alone: requests of
-    ``rerank_many`` share their round trips. Equal requests in flight share one computation: each has its event, and
-    those that waited for another's spent no time on Redis.
+    ``rerank_many`` share their round trips. Equal requests in flight share one computation: each has its event. Those
+    that waited for another's spent no time on Redis, and sent nothing: pairs count where they were sent, and for the
+    others as reused.
     """
 
     status: str

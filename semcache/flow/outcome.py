@@ -1,7 +1,7 @@
 """Results of flows, by distinct text of the request, and the results that callers get, by their own documents."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from semcache.entries.entry import Neighbour, Scores
@@ -212,6 +212,18 @@ def saved_time_s(outcome: Outcome, call_cost: tuple[float, float] | None) -> flo
     unasked = outcome.reused + outcome.skipped
     # Without documents there would have been no call.
     return unasked * per_pair_s + (1 - outcome.rounds) * fixed_s if unasked else 0.0
+
+
+def pairs_scored(outcomes: Iterable[Outcome]) -> int:
+    """How many pairs the primary has scored; not those of degraded requests, of which nothing is remembered."""
+    return sum(outcome.asked for outcome in outcomes if outcome.status is not Status.DEGRADED)
+
+
+def as_shared(outcome: Outcome) -> Outcome:
+    """The outcome as it counts for a request that waited for the computation of an equal one, where its pairs count."""
+    is_degraded = outcome.status is Status.DEGRADED
+    reused = outcome.reused if is_degraded else outcome.reused + outcome.asked
+    return replace(outcome, asked=0, reused=reused, rounds=0, cheap_asked=0, embedding_s=None)
 
 
 def reranked(

@@ -7,6 +7,7 @@ from typing import Any
 
 from semcache.identity.identity import Identity
 from semcache.protocols import Ladder, Reranker, Scored
+from semcache.runtime.threads import in_own_thread
 
 ScoreWhenIdle = Callable[[str, Sequence[str], Sequence[int]], Scored]
 """A ladder's ``score_when_idle``: the primary's scores of documents of a query, or none and the reason."""
@@ -90,6 +91,8 @@ class IdentifiedLadder:
         warming: Callable[[], Awaitable[None]] | None = getattr(self._ladder, "awarmup", None)
         if warming is not None:
             await warming()
+        elif (blocking := getattr(self._ladder, "warmup", None)) is not None:
+            await in_own_thread(blocking, "semcache-warming")
         await self._identity.averify()
 
     def close(self, timeout_s: float | None = None) -> None:
@@ -100,7 +103,9 @@ class IdentifiedLadder:
     async def aclose(self, timeout_s: float | None = None) -> None:
         """``close`` without blocking the event loop."""
         closing: Callable[..., Awaitable[None]] | None = getattr(self._ladder, "aclose", None)
-        if closing is not None:
+        if closing is None:
+            await in_own_thread(partial(self.close, timeout_s), "semcache-closing")
+        else:
             await closing(*([] if timeout_s is None else [timeout_s]))
 
     def __repr__(self) -> str:

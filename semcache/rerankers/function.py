@@ -93,8 +93,10 @@ class QueryFunctionReranker:
 
 def _has_indices(answer: Any) -> bool:
     """True for a list of (index, score), which numpy would take for a table of scores."""
-    return isinstance(answer, list | tuple) and all(
-        isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], Integral) for item in answer
+    return (
+        isinstance(answer, list | tuple)
+        and bool(answer)
+        and all(isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], Integral) for item in answer)
     )
 
 

@@ -10,6 +10,7 @@ from semcache.flow.lease import NewLease
 from semcache.flow.policy import FlowPolicy
 from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import Flow, rerank
+from semcache.flow.singleflight import flight_key
 from semcache.protocols import Ladder
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
@@ -68,8 +69,10 @@ class Flows:
         log, cache = iter(requests), self._cache
         while chunk := list(islice(log, _WARM_CHUNK)):
             checked = [checked_request(query, documents, 1, tenant, cache.read) for query, documents in chunk]
+            # Logs repeat themselves, and flows that run together would all score the same.
+            distinct = {flight_key(request): request for request in checked}
             policy = cache.policy(tenant).asking_all()
-            yield [self.of(request, policy) for request in checked]
+            yield [self.of(request, policy) for request in distinct.values()]
 
     def __repr__(self) -> str:
         return f"<Flows of {self._name!r} over {self._cache!r}>"

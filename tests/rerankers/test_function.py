@@ -98,6 +98,11 @@ def test_merged_requests_cost_one_call_per_query_though_their_pairs_alternate() 
     assert calls == [("a", ["1", "333"]), ("bb", ["22", "4444"])]
 
 
+def test_no_scores_at_all_are_too_few() -> None:
+    with pytest.raises(RerankerError, match="gave 0 scores for 1 pairs"):
+        adapt(lambda query, texts: [], name="none", probe=False).score([("q", "a")])
+
+
 def test_scores_with_their_indices_are_read_in_any_order() -> None:
     def best_first(query: str, texts: list[str]) -> list[tuple[int, float]]:
         scored = [(index, float(len(text))) for index, text in enumerate(texts)]
