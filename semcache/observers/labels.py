@@ -12,13 +12,15 @@ OTHER = "other"
 STATUSES: tuple[str, ...] = tuple(Status)
 DEGRADED: tuple[str, ...] = ("open", "busy", "deadline", "error")
 """Why a lower rung answered: ``reason`` of ``Degraded``."""
+BLANK = "blank"
+"""Why no reranker was asked: the query was blank. Parts for other libraries take one, and keep the order."""
 _STOPPED = ("budget", "rounds")
 _BY_ROUNDS: tuple[str, ...] = (Status.VERIFIED, Status.PRUNED, Status.PARTIAL, Status.FRESH)
 
 REQUESTS: tuple[tuple[str, str], ...] = (
     *((status, "") for status in STATUSES if status != Status.DEGRADED),
     *product(_BY_ROUNDS, _STOPPED),
-    *((Status.DEGRADED.value, reason) for reason in DEGRADED),
+    *((Status.DEGRADED.value, reason) for reason in (*DEGRADED, BLANK)),
 )
 """Status and reason of answered requests."""
 

@@ -40,7 +40,17 @@ SCORE = "score"
 
 # As the conventions advise for gen_ai.client.operation.duration.
 _DURATIONS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_UNITS = {"": "1", "ratio": "1", "cosine": "1", "seconds": "s"}
+# Units of UCUM. What is counted stands in braces, in the singular and without a space, as the conventions have it.
+_UNITS = {
+    "": "1",
+    "ratio": "1",
+    "cosine": "1",
+    "seconds": "s",
+    "score units": "{score_unit}",
+    "entries": "{entry}",
+    "indexes": "{index}",
+    "processes": "{process}",
+}
 # The name of an attribute, where it is not that of the label after "semcache.".
 _ATTRIBUTES = {"error": "error.type"}
 _TROUBLE = (CacheFailed, CacheUnavailable, RungFailed, Degraded, BreakerChanged, TrustRefused)
@@ -198,7 +208,7 @@ def _add_of(meter: "Meter", metric: Metric) -> Callable[..., None]:
     """The function that records a value in a new instrument for this metric."""
     name = metric.name.removeprefix(PREFIX).removesuffix("_total")
     name = f"semcache.{name.removesuffix(f'_{metric.unit}') if metric.unit in ('seconds', 'ratio') else name}"
-    unit = _UNITS.get(metric.unit, f"{{{metric.unit}}}")
+    unit = _UNITS.get(metric.unit, f"{{{metric.unit.removesuffix('s')}}}")
     if metric.kind == "counter":
         return meter.create_counter(name, unit, metric.meaning).add
     if metric.kind == "gauge":

@@ -80,17 +80,17 @@ class SummaryLog:
         pairs = figures["pairs_asked"] + figures["pairs_saved"]
         drift = "" if figures["drift"] is None else f", drift {figures['drift']:+.3g} in {figures['drifts']}"
         self._logger.info(
-            "%s: %d requests in %.0f s (%s), p50 %.3g ms, p95 %.3g ms, pairs saved %.1f%% of %d (about %.3g s), "
+            "%s: %d requests in %.0f s (%s), p50 %s, p95 %s, pairs saved %.1f%% of %d (about %s), "
             "breaker %s%s, redis %s, %d cache failures",
             self._pipeline,
             figures["requests"],
             figures["period_s"],
             shares,
-            figures["p50_s"] * 1e3,
-            figures["p95_s"] * 1e3,
+            _span(figures["p50_s"]),
+            _span(figures["p95_s"]),
             100 * figures["pairs_saved"] / (pairs or 1),
             pairs,
-            figures["saved_s"],
+            _span(figures["saved_s"]),
             figures["breaker"],
             drift,
             figures["redis"],
@@ -105,6 +105,14 @@ class SummaryLog:
 
     def __repr__(self) -> str:
         return f"<SummaryLog of {self._pipeline!r} every {self._every_s:g} s>"
+
+
+def _span(seconds: float) -> str:
+    """A duration with the unit that keeps it readable: three digits, and never a power of ten."""
+    # Below what is rounded to a thousand.
+    if 0 < seconds < 0.9995:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
 
 
 class _Counts:

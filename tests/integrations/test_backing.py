@@ -7,6 +7,7 @@ import pytest
 from semcache import CachedReranker, OptimizedRerankerPipeline, RedisSemanticCache
 from semcache.errors import ConfigurationError
 from semcache.integrations.backing import BackingReranker, falling_scores
+from semcache.observers.labels import REQUESTS
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
@@ -67,6 +68,8 @@ async def test_documents_of_a_blank_query_keep_their_order_and_that_is_told(mode
     assert [(event.status, event.reason, event.documents) for event in events if hasattr(event, "documents")] == [
         ("degraded", "blank", 3)
     ] * 2
+    # Metrics have a time series for it, so that an alert can leave it out: nothing is wrong with a reranker.
+    assert ("degraded", "blank") in REQUESTS
 
 
 def test_all_documents_come_back_where_no_number_is_given(cached: CachedReranker) -> None:

@@ -1,6 +1,7 @@
 """OpenTelemetryObserver, by the in-memory exporters of the real SDK."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -186,7 +187,15 @@ class TestMetrics:
         assert len(points) == len(METRICS) + 1
         assert {"semcache.requests", "semcache.request_duration", "semcache.breaker_state"} <= points.keys()
         assert points["semcache.request_duration"][0] == points["gen_ai.client.operation.duration"][0] == "s"
-        assert points["semcache.pairs"][0] == "{pairs}" and points["semcache.prune_avoided"][0] == "1"
+        assert points["semcache.pairs"][0] == "{pair}" and points["semcache.prune_avoided"][0] == "1"
+
+    def test_units_are_those_of_ucum(self, traced: Traced) -> None:
+        for event in ONE_OF_EACH:
+            traced.observer(event)
+        units = {unit for unit, _ in traced.points().values()}
+        # An annotation has no space, and names one of what is counted.
+        assert {unit for unit in units if not re.fullmatch(r"1|s|\{[a-z_]*[^s]\}|\{process\}", unit)} == set()
+        assert {"{score_unit}", "{entry}", "{index}", "{request}"} <= units
 
     def test_attributes_name_pipeline_and_namespace(self, traced: Traced) -> None:
         traced.observer(reranked("exact"))

@@ -51,6 +51,16 @@ def test_the_line_has_shares_latency_pairs_breaker_and_drift(summed: Summed) -> 
     assert record.levelname == "INFO" and record.name == "semcache.summary"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0, "0 s"), (0.004, "4 ms"), (0.98, "980 ms"), (1.5, "1.5 s"), (999.9, "1000 s"), (86400.0, "86400 s")],
+)
+def test_no_duration_is_a_power_of_ten(summed: Summed, seconds: float, shown: str) -> None:
+    summed.records_after([reranked(saved_s=seconds)], pause_s=60)
+    [record] = summed.records_after([reranked()])
+    assert f"(about {shown})" in record.getMessage()
+
+
 def test_each_figure_is_a_field(summed: Summed) -> None:
     summed.records_after([reranked("fresh"), CacheUnavailable("away")], pause_s=61)
     [record] = summed.records_after([reranked("exact")])
