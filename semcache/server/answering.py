@@ -47,7 +47,7 @@ class Answering:
 
     async def tei(self, request: Request) -> Response:
         """The answer for clients of TEI, and for those of Infinity and vLLM, which send documents to the same path."""
-        return await self._within_limits(request, lambda body: self._tei(request, body))
+        return await self._within_limits(request, lambda body: self._by_its_fields(request, body))
 
     async def _within_limits(self, request: Request, answer: Callable[[bytes], Awaitable[Response]]) -> Response:
         # The key comes first: who has none is not told about limits, nor takes up any.
@@ -60,10 +60,13 @@ class Answering:
         meaning, scores = self._scale.shown(ranking)
         return _response(rerank_answer(asked, version, ranking, scores), ranking, meaning)
 
-    async def _tei(self, request: Request, body: bytes) -> Response:
+    # Not asynchronous, so that the body is let go of before the reranker is waited for: its texts are held then anyway.
+    def _by_its_fields(self, request: Request, body: bytes) -> Awaitable[Response]:
         if _HAS_DOCUMENTS.search(body) and not _HAS_TEXTS.search(body):
-            return await self._rerank(request, parsed(RerankRequest, body), 1)
-        asked = parsed(TeiRequest, body)
+            return self._rerank(request, parsed(RerankRequest, body), 1)
+        return self._tei(request, parsed(TeiRequest, body))
+
+    async def _tei(self, request: Request, asked: TeiRequest) -> Response:
         ranking = await self._ranking(request, asked)
         meaning, scores = self._scale.shown(ranking, raw=asked.raw_scores)
         return _response(tei_answer(asked, ranking, scores), ranking, meaning)

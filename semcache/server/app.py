@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from semcache.observers import PrometheusObserver
 from semcache.pipeline import OptimizedRerankerPipeline
@@ -91,9 +92,13 @@ class _Server:
             redoc_url=None,
         )
         app.add_exception_handler(RefusedError, _refused)
+        app.add_exception_handler(HTTPException, _no_route)
         app.add_exception_handler(Exception, _failed)
         self._add_rerank_routes(app)
         app.get("/healthz", response_class=PlainTextResponse)(_alive)
+        # Load balancers and watchers of the network ask so.
+        for path, answer in (("/healthz", _alive), ("/readyz", self.ready)):
+            app.head(path, response_class=PlainTextResponse, include_in_schema=False)(answer)
         app.get("/readyz", response_class=PlainTextResponse, responses=_refusals(503))(self.ready)
         app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401, 403, 404))(self.metrics)
         app.get("/stats", responses=_refusals(401, 403))(self.stats)
@@ -173,6 +178,17 @@ async def _alive() -> str:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)  # noqa: S101 - starlette's type is wider than what it passes
     return JSONResponse(error.body, error.status, dict(error.headers))
+
+
+async def _no_route(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - starlette's type is wider than what it passes
+    allowed = (error.headers or {}).get("Allow")
+    said = (
+        f"this path takes {allowed}"
+        if allowed
+        else "there is nothing at this path; POST rerank requests to /v2/rerank, /v1/rerank or /rerank"
+    )
+    return JSONResponse(RefusedError(error.status_code, said).body, error.status_code, error.headers)
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:

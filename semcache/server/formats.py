@@ -5,6 +5,7 @@ https://huggingface.github.io/text-embeddings-inference. Fields that are not nam
 each client has some of its own.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from semcache.server.refusals import RefusedError
 
 _Object = Annotated[
     dict[str, Any],
-    WithJsonSchema({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}),
+    WithJsonSchema({"type": "object", "properties": {"text": {"type": "string"}}}),
 ]
 
 
@@ -48,7 +49,7 @@ class RerankRequest(Asked):
     """A request as Cohere's and Jina's clients send it, and those of vLLM and Infinity."""
 
     documents: list[str | _Object] = Field(
-        description='Texts, or objects with a "text".',
+        description='Texts, or objects with a "text", or with the fields that rank_fields names.',
         examples=[["Berlin is a city.", "Rome is older."]],
         json_schema_extra={"minItems": 1},
     )
@@ -57,16 +58,30 @@ class RerankRequest(Asked):
         None, description="How many of the best are returned; fewer are cheaper. Default: all."
     )
     return_documents: bool | None = Field(None, description="Whether the answer has the texts. Default: it has not.")
+    rank_fields: list[str] | None = Field(
+        None, description='Fields of the objects that are scored, in this order. Default: "text".'
+    )
 
     @property
     def texts(self) -> list[str]:
         """The texts of the documents. Raises RefusedError for an object without one."""
-        return [_text(at, document) for at, document in enumerate(self.documents)]
+        fields = self.rank_fields or ("text",)
+        return [_text(at, document, fields) for at, document in enumerate(self.documents)]
 
     @property
     def best(self) -> int:
         """``top_n``, or all."""
         return len(self.documents) if self.top_n is None else self.top_n
+
+    def returned(self, index: int, text: str) -> dict[str, Any] | None:
+        """A document as the answer has it: an object with all its fields, and the text that was scored where it has none.
+
+        None where documents are not asked for.
+        """
+        document = self.documents[index]
+        if not self.return_documents:
+            return None
+        return {"text": text} if isinstance(document, str) else {"text": text, **document}
 
 
 class TeiRequest(Asked):
@@ -87,7 +102,7 @@ class Result(BaseModel):
 
     index: int
     relevance_score: float
-    document: dict[str, str] | None = None
+    document: dict[str, Any] | None = None
 
 
 class RerankAnswer(BaseModel):
@@ -120,8 +135,10 @@ def parsed(kind: type[A], body: bytes) -> A:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
         if details[0]["type"] == "json_invalid":
+            # Where in the body, and not what stands there.
+            why = details[0]["msg"].removeprefix("Invalid JSON: ")
             raise RefusedError(
-                400, "the body is not JSON; send an object with query and documents (or texts)"
+                400, f"the body is not JSON ({why}); send an object with query and documents (or texts)"
             ) from None
         wrong = [f"{'.'.join(map(str, detail['loc'][:2])) or 'body'}: {detail['msg']}" for detail in details[:3]]
         # A union tells of each of its kinds.
@@ -130,10 +147,9 @@ def parsed(kind: type[A], body: bytes) -> A:
 
 def rerank_answer(asked: RerankRequest, version: int, ranking: Ranking[str], scores: list[float]) -> str:
     """The JSON of a ranking for Cohere's and Jina's clients; ``version`` is that of the path."""
-    documents = [{"text": text} if asked.return_documents else None for text in ranking.documents]
     results = [
-        Result(index=index, relevance_score=score, document=document)
-        for index, score, document in zip(ranking.indices, scores, documents, strict=True)
+        Result(index=index, relevance_score=score, document=asked.returned(index, text))
+        for index, score, text in zip(ranking.indices, scores, ranking.documents, strict=True)
     ]
     answer = RerankAnswer(
         id=str(uuid4()),
@@ -155,10 +171,13 @@ def tei_answer(asked: TeiRequest, ranking: Ranking[str], scores: list[float]) ->
     return _LIST.dump_json(results, exclude_none=True)
 
 
-def _text(at: int, document: str | dict[str, Any]) -> str:
+def _text(at: int, document: str | dict[str, Any], fields: Sequence[str]) -> str:
     if isinstance(document, str):
         return document
-    text = document.get("text")
-    if not isinstance(text, str):
-        raise RefusedError(422, f'documents.{at}: an object needs a "text" that is a string')
-    return text
+    parts = [document[field] for field in fields if document.get(field) is not None]
+    if not parts or not all(isinstance(part, str) for part in parts):
+        needed = (
+            'a "text" that is a string' if fields == ("text",) else "one of rank_fields, and strings in all of them"
+        )
+        raise RefusedError(422, f"documents.{at}: an object needs {needed}")
+    return "\n".join(parts)

@@ -39,8 +39,8 @@ class PageFiles:
 
     def add_to(self, app: FastAPI) -> None:
         """Serve index.html at / and the others below /page. They are left out of the description of the routes."""
-        app.get("/", include_in_schema=False)(self._index)
-        app.get("/page/{name}", include_in_schema=False)(self._file)
+        app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)(self._index)
+        app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)(self._file)
 
     async def _index(self, request: Request) -> Response:
         return await self._file(request, "index.html")

@@ -16,7 +16,7 @@ SECRET = "geheim"
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("/v2/rerank", "{", 400, "not JSON"),
+        ("/v2/rerank", "{", 400, "not JSON (EOF while parsing"),
         ("/v2/rerank", "\xff", 400, "not JSON"),
         ("/v2/rerank", "[]", 422, "body"),
         ("/v2/rerank", f'{{"query": "{SECRET}"}}', 422, "documents"),
@@ -24,6 +24,14 @@ SECRET = "geheim"
         ("/v2/rerank", f'{{"query": "q", "documents": "{SECRET}"}}', 422, "documents"),
         ("/v2/rerank", '{"query": "q", "documents": [1]}', 422, "documents.0"),
         ("/v2/rerank", f'{{"query": "q", "documents": [{{"title": "{SECRET}"}}]}}', 422, "documents.0"),
+        (
+            "/v1/rerank",
+            f'{{"query": "q", "rank_fields": ["a"], "documents": [{{"b": "{SECRET}"}}]}}',
+            422,
+            "rank_fields",
+        ),
+        ("/v1/rerank", '{"query": "q", "rank_fields": ["a"], "documents": [{"a": 7}]}', 422, "documents.0"),
+        ("/v2/chat", "{}", 404, "/v2/rerank"),
         ("/v2/rerank", '{"query": "q", "documents": []}', 422, "no documents"),
         ("/v2/rerank", '{"query": "q", "documents": ["d"], "top_n": 0}', 422, "top_n"),
         ("/v2/rerank", '{"query": "q", "documents": ["d"], "top_n": 1.5}', 422, "top_n"),

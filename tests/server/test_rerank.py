@@ -42,6 +42,20 @@ def test_documents_may_be_objects_and_come_back(serve: Serve) -> None:
     assert len(results) == len(TEXTS)
 
 
+def test_fields_of_objects_are_scored_as_cohere_does_and_come_back_with_them(
+    serve: Serve, model: CountingReranker
+) -> None:
+    documents = [{"title": text, "text": "a text", "id": str(at)} for at, text in enumerate(TEXTS)]
+    documents[1] = {"title": TEXTS[1], "id": "1"}
+    asked = {"query": QUERY, "documents": documents, "rank_fields": ["title", "text"], "return_documents": True}
+    results = serve().post("/v1/rerank", json=asked).json()["results"]
+    scored = {text for query, text in model.pairs if query == QUERY}
+    assert scored == {TEXTS[1], *(f"{text}\na text" for text in (TEXTS[0], *TEXTS[2:]))}
+    returned = {result["index"]: result["document"] for result in results}
+    # Clients read the text of every document: where it has none, it is the one that was scored.
+    assert returned == {**dict(enumerate(documents)), 1: {**documents[1], "text": TEXTS[1]}}
+
+
 def test_tei_gets_a_list(serve: Serve, model: CountingReranker) -> None:
     answer = serve().post(
         "/rerank", json={"query": QUERY, "texts": TEXTS, "truncate": True, "raw_scores": True, "return_text": True}

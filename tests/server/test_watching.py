@@ -112,6 +112,20 @@ def test_stats_and_metrics_count_requests(redis_url: str, namespace: str) -> Non
         assert metrics.headers["Content-Type"].startswith("text/plain; version=")
 
 
+def test_watchers_may_ask_for_headers_alone(serve: Serve) -> None:
+    client = serve()
+    for path in ("/healthz", "/", "/page/page.js"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert client.head("/readyz").status_code in (200, 503)
+
+
+def test_another_method_is_refused_with_the_one_that_is_taken(serve: Serve) -> None:
+    answer = serve().get("/v2/rerank")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json()["message"] == "this path takes POST"
+
+
 def test_openapi_describes_what_is_sent_and_answered(serve: Serve) -> None:
     described = serve().get("/openapi.json").json()
     asked = described["paths"]["/v2/rerank"]["post"]["requestBody"]["content"]["application/json"]["schema"]
