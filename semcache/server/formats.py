@@ -74,7 +74,7 @@ class RerankRequest(Asked):
         return len(self.documents) if self.top_n is None else self.top_n
 
     def returned(self, index: int, text: str) -> dict[str, Any] | None:
-        """A document as the answer has it: an object with all its fields, and the text that was scored where it has none.
+        """A document of the answer: an object with all its fields, and with the text that was scored if it has none.
 
         None where documents are not asked for.
         """
