@@ -1,11 +1,8 @@
 """What type checkers see of calls: read by mypy in ``make lint`` and by pyright in ``make types``, and never run.
 
-Where nothing else than an error shows that a type is known, the error is ignored by its name, and mypy tells of each
-``type: ignore`` that ignores none.
+Where nothing else than an error shows that a type is known, the error is ignored by the names that the two have for it,
+and mypy tells of each ``type: ignore`` that ignores none.
 """
-
-# By the rules of pyright itself; those of basedpyright heed no "type: ignore".
-# pyright: standard
 
 from typing import assert_type
 
@@ -59,8 +56,8 @@ def methods_of_a_store_are_its_operations(store: RedisStore, vector: FloatArray)
     assert_type(store.find_neighbours("", vector, 4, min_similarity=0.9), list[Neighbour])
     assert_type(store.remember("", "a query", vector, [(b"\0" * 16, 1.0)], ttl_s=60.0), bool)
     assert_type(store.forget(query="a query"), int)
-    store.read_exact("")  # type: ignore[call-arg]
-    store.remember("", "a query", vector, [], ttl=60.0)  # type: ignore[call-arg]
+    store.read_exact("")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    store.remember("", "a query", vector, [], ttl=60.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return store
 
 
@@ -69,11 +66,11 @@ async def and_so_they_are_for_event_loops(store: AsyncRedisStore, vector: FloatA
     assert_type(await store.find_neighbours("", vector, 4, min_similarity=0.9), list[Neighbour])
     assert_type(await store.remember("", "a query", vector, [(b"\0" * 16, 1.0)], ttl_s=60.0), bool)
     assert_type(await store.forget(query="a query"), int)
-    await store.read_exact("")  # type: ignore[call-arg]
+    await store.read_exact("")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return store
 
 
 def misspelt_names_are_seen(cache: RedisSemanticCache) -> None:
-    print(semcache.RedisSemanticCashe)  # type: ignore[attr-defined]
-    print(semcache.observers.LogingObserver)  # type: ignore[attr-defined]
-    print(cache.lookup("a query", ["a document"]).score)  # type: ignore[attr-defined]
+    print(semcache.RedisSemanticCashe)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    print(semcache.observers.LogingObserver)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    print(cache.lookup("a query", ["a document"]).score)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
