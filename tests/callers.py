@@ -4,7 +4,10 @@ Where nothing else than an error shows that a type is known, the error is ignore
 and mypy tells of each ``type: ignore`` that ignores none.
 """
 
+from collections.abc import Sequence
 from typing import assert_type
+
+import numpy as np
 
 import semcache
 import semcache.observers
@@ -17,9 +20,11 @@ from semcache import (
     OptimizedRerankerPipeline,
     Ranking,
     RedisSemanticCache,
+    Settings,
 )
 from semcache.entries.entry import Scores
-from semcache.protocols import AsyncStore, FloatArray, Store
+from semcache.events import Event, Reranked
+from semcache.protocols import AsyncStore, Embedder, FloatArray, Pair, Reranker, Store
 from semcache.redis.async_store import AsyncRedisStore
 from semcache.redis.store import RedisStore
 
@@ -68,6 +73,34 @@ async def and_so_they_are_for_event_loops(store: AsyncRedisStore, vector: FloatA
     assert_type(await store.forget(query="a query"), int)
     await store.read_exact("")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return store
+
+
+class OwnEmbedder:
+    name, dims = "own-embedder/v1", 3
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        return np.eye(len(texts), 3, dtype=np.float32)
+
+
+class OwnReranker:
+    name, listwise = "own-reranker/v1", False
+
+    def score(self, pairs: Sequence[Pair]) -> FloatArray:
+        return np.zeros(len(pairs), dtype=np.float32)
+
+
+def own_observer(event: Event) -> None:
+    if isinstance(event, Reranked):
+        assert_type(event.duration_s, float)
+
+
+def parts_of_ones_own_fit(settings: Settings) -> None:
+    cache = RedisSemanticCache(embedding_model=OwnEmbedder(), settings=settings, observers=[own_observer, print])
+    with CachedReranker(OwnReranker(), cache) as reranker:
+        assert_type(reranker, CachedReranker)
+    embedder: Embedder = OwnEmbedder()
+    own: Reranker = OwnReranker()
+    assert_type((embedder.dims, own.listwise), tuple[int, bool])
 
 
 def misspelt_names_are_seen(cache: RedisSemanticCache) -> None:
