@@ -49,17 +49,17 @@ def look_at_lease(state: StoreState, lease: Lease) -> Operation[tuple[Scores | N
     return scores, token is None or bool(lease.is_ours)
 
 
-def renew_leases(state: StoreState, leases: Sequence[Lease]) -> Operation[list[bool]]:
+def renew_leases(state: StoreState, held: Sequence[Lease]) -> Operation[list[bool]]:
     """Let leases live as long again from now; False for one that this process no longer holds. One round trip."""
     renew = script("lease").by_digest
-    calls = [renew((lease_key(state, lease),), lease.token, _life_ms(lease)) for lease in leases]
-    return [bool(held) for held in (yield from run_script(state.where, "lease", calls))]
+    calls = [renew((lease_key(state, lease),), lease.token, _life_ms(lease)) for lease in held]
+    return [bool(reply) for reply in (yield from run_script(state.where, "lease", calls))]
 
 
-def end_leases(state: StoreState, leases: Sequence[Lease]) -> Operation[None]:
+def end_leases(state: StoreState, held: Sequence[Lease]) -> Operation[None]:
     """End those of the leases that this process holds, and no other's. One round trip."""
     end = script("end_lease").by_digest
-    yield from run_script(state.where, "end_lease", [end((lease_key(state, lease),), lease.token) for lease in leases])
+    yield from run_script(state.where, "end_lease", [end((lease_key(state, lease),), lease.token) for lease in held])
 
 
 def _life_ms(lease: Lease) -> int:
