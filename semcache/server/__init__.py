@@ -2,7 +2,7 @@
 
 ``app`` has the routes; ``formats`` what clients send and get, ``scale`` how scores become 0..1, ``access`` keys and
 tenants, ``limits`` what is refused, ``readiness`` when requests may come, ``watching`` metrics, ``live`` the figures of
-the page, ``page_files`` the page itself, ``serving`` the processes.
+the page, ``page_files`` the page itself, ``serving`` the processes, ``ending`` the answers when these end.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from tempfile import TemporaryDirectory
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from semcache.errors import ConfigurationError
 from semcache.pipeline import OptimizedRerankerPipeline
 from semcache.server.app import create_app
+from semcache.server.ending import Ending
 from semcache.server.live.workers import FOLDER
 from semcache.server.watching import MULTIPROCESS, has_prometheus
 from semcache.settings import Settings
@@ -36,7 +37,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     shutdown_s = int(settings.server.shutdown_s)
     log_to_stderr()
     if workers == 1:
-        app: FastAPI | str = create_app(settings=settings)
+        app: ASGIApp | str = _application(settings)
     else:
         if settings.redis.url.get_secret_value() == "embedded":
             raise ConfigurationError(
@@ -77,10 +78,14 @@ def _check_address(host: str, port: int) -> None:
         ) from error
 
 
-def from_environment() -> FastAPI:
+def from_environment() -> ASGIApp:
     """The application of a worker process."""
     log_to_stderr()
-    return create_app()
+    return _application(Settings())
+
+
+def _application(settings: Settings) -> ASGIApp:
+    return Ending(create_app(settings=settings), settings.server.retry_after_s)
 
 
 def log_to_stderr() -> None:
