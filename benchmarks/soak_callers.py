@@ -48,7 +48,7 @@ class Callers:
         self.loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._pipeline = self._made(self._reranker)
         self._real = self._made(models.reranker)
-        self._work.fill_caches(self._pipeline.cache.policy().guard)
+        self._work.fill_caches(self._pipeline.cache.scoped.policy().guard)
         self._fill_buffers(models)
 
     def _fill_buffers(self, models: Models) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Generator, Sequence
 from copy import copy
-from dataclasses import replace
-from functools import partial
 from math import inf
 from time import monotonic
 from typing import Any, Self, TypeVar
@@ -15,23 +13,19 @@ from semcache.documents import Reader, TextOf, reader_of
 from semcache.embedders.checked import given_vector
 from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
-from semcache.events import CacheFailed, Event
-from semcache.flow.calls import Calls
-from semcache.flow.former import FormerEmbedding
-from semcache.flow.functions import EmbedTexts, ScoreDocuments
-from semcache.flow.outcome import Lookup, in_order_of, lookup
-from semcache.flow.policy import FlowPolicy
+from semcache.events import CacheFailed
+from semcache.flow.outcome import Lookup, lookup
 from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
-from semcache.flow.rerank import FindFlow, find, remember
-from semcache.flow.results import find_results, ranks
+from semcache.flow.rerank import remember
 from semcache.flow.run import arun, run
 from semcache.flow.steps import FindNeighbours, Step
-from semcache.guards import guard_of
 from semcache.migration.migrator import Migrator
-from semcache.observers import OutageLog, checked_observers, notify
-from semcache.protocols import AsyncStore, FloatArray, Guard, Observer, Store
+from semcache.observers import OutageLog, checked_observers
+from semcache.protocols import FloatArray, Guard, Observer
 from semcache.redis.async_store import AsyncRedisStore
-from semcache.redis.store import RedisStore, follow, is_searching_source
+from semcache.redis.store import RedisStore
+from semcache.result_lists import ResultLists
+from semcache.scoped_cache import ScopedCache
 from semcache.settings import FROM_SETTINGS, FromSettings, Settings, settings_of
 
 D = TypeVar("D")
@@ -84,10 +78,7 @@ class RedisSemanticCache:
         arguments = cache_arguments(settings, redis_url, redis_client, embedding_model, similarity_threshold, ttl)
         if not isinstance(reranker, str) or not reranker.strip():
             raise ConfigurationError(f"reranker is {described(reranker)}; give the name of what computes the scores")
-        self.read: Reader = reader_of(text)
-        self.is_remote = False
-        self.captures_queries: bool = settings.telemetry.capture_queries
-        self._own_guard: Guard | FromSettings | None = FROM_SETTINGS  # as in the policy of the backend
+        read = reader_of(text)
         observers = (OutageLog(), *checked_observers(observers))
         self.backend: Backend = Backend.opened(
             arguments, settings, observers, redis_client=redis_client, guard=guard, migrate_from=migrate_from
@@ -95,7 +86,8 @@ class RedisSemanticCache:
         try:
             self.backend.users.belong_to(self)
             self._owns_backend = True
-            self._serve(reranker, listwise=False)
+            captures_queries = settings.telemetry.capture_queries
+            self.scoped: ScopedCache = ScopedCache(self.backend, reranker, read=read, captures_queries=captures_queries)
             self.store.check()
             if eager:
                 self.warmup()
@@ -105,7 +97,7 @@ class RedisSemanticCache:
                 raise
             # It may be usable again at any time, and until then answers go on without a cache. An error here would
             # take down every application that restarts meanwhile.
-            self.on_event(CacheFailed("Connect", cause_of(error)))
+            self.scoped.on_event(CacheFailed("Connect", cause_of(error)))
         except BaseException:  # also an interrupt: an embedded server would run on
             self.backend.connection.close()
             raise
@@ -149,33 +141,32 @@ class RedisSemanticCache:
         guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         is_remote: bool = False,
     ) -> Self:
-        """``of``, for a reranker whose scope is not known yet; ``move`` brings the cache there.
+        """``of``, for a reranker whose scope is not known yet; ``ScopedCache.move`` brings it there.
 
         ``guard`` replaces the cache's for the new one. A reranker that ``is_remote`` waits for a service.
         """
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
-        other.read = read or self.read
         other._owns_backend = False
-        other.is_remote = is_remote
-        if not isinstance(guard, FromSettings):
-            other._own_guard = guard_of(guard)
-        other._serve(name, listwise=listwise, observers=observers)
+        other.scoped = self.scoped.of(
+            name, listwise=listwise, observers=observers, read=read, guard=guard, is_remote=is_remote
+        )
         return other
 
-    def _serve(self, reranker: str, *, listwise: bool, observers: Sequence[Observer] = ()) -> None:
-        self.reranker: str = reranker
-        self.listwise: bool = listwise
-        self.is_private: bool = False
-        self._name = reranker
-        # Copies, which can be moved without the others of this name.
-        store, async_store = self.backend.stores(reranker, listwise=listwise)
-        self.store: RedisStore = copy(store)
-        self.async_store: AsyncRedisStore = copy(async_store)
-        # An observer that was given to both the cache and a reranker over it is told once. Compared by equality, as
-        # Python makes a new bound method, such as ``events.append``, each time that one is named.
-        shared = self.backend.observers
-        self._observers = (*shared, *(observer for observer in observers if observer not in shared))
+    @property
+    def reranker(self) -> str:
+        """The name that the scores are kept under: the scope of the reranker."""
+        return self.scoped.reranker
+
+    @property
+    def store(self) -> RedisStore:
+        """The store of the scores, for threads."""
+        return self.scoped.store
+
+    @property
+    def async_store(self) -> AsyncRedisStore:
+        """The store of the scores, for event loops."""
+        return self.scoped.async_store
 
     @property
     def similarity_threshold(self) -> float:
@@ -187,65 +178,6 @@ class RedisSemanticCache:
     def ttl(self) -> float | None:
         """Seconds that a new entry lives; None for no expiry."""
         return self.backend.ttl_s
-
-    def move(self, reranker: str, *, listwise: bool, is_private: bool) -> None:
-        """Read and write the scores of another scope from now on, also for requests under way.
-
-        A private scope serves exact queries only: an index for each would outlive its process.
-        """
-        self.backend.settle_scope(self._name, self.reranker, reranker)
-        self.reranker, self.listwise, self.is_private = reranker, listwise, is_private
-        store, async_store = self.backend.stores(reranker, listwise=listwise)
-        follow(self.store, store)
-        follow(self.async_store, async_store)
-
-    def on_event(self, event: Event) -> None:
-        """Tell the observers of the whole cache, and those that were given to ``of``."""
-        notify(self._observers, event)
-
-    def policy(self, tenant: str = "") -> FlowPolicy:
-        """The policy that says what the flow of a tenant's request may do with this reranker's scores now."""
-        policy = self.backend.policy_for(self.reranker).for_tenant(tenant)
-        if not isinstance(self._own_guard, FromSettings):
-            policy = replace(policy, guard=self._own_guard)
-        if self.is_private:
-            return replace(policy, reuse=None, prune=None, surrogate=None, unpruned="")
-        return policy
-
-    def calls(
-        self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
-    ) -> Calls[Store]:
-        """Performs the steps of flows over this cache. ``score`` is a ladder's; ``k`` neighbours, None as set up."""
-        migration = self.backend.migration
-        embed_former = None if migration is None else migration.queries.embed
-        return self._calls(self.store, self.backend.embed, embed_former, score, k, budget_s)
-
-    def async_calls(
-        self, score: ScoreDocuments | None = None, k: int | None = None, budget_s: float | None = None
-    ) -> Calls[AsyncStore]:
-        """``calls`` for an event loop; ``score`` is a ladder's ``ascore``."""
-        migration = self.backend.migration
-        embed_former = None if migration is None else migration.queries.aembed
-        return self._calls(self.async_store, self.backend.aembed, embed_former, score, k, budget_s)
-
-    def _calls(
-        self,
-        store: Any,
-        embed: EmbedTexts,
-        embed_former: EmbedTexts | None,
-        score: ScoreDocuments | None,
-        k: int | None,
-        budget_s: float | None,
-    ) -> Calls[Any]:
-        neighbours = self.backend.knobs.neighbours if k is None else k
-        read, near = store.read_document_vectors, store.find_near
-        former = FormerEmbedding(embed_former, partial(is_searching_source, store))
-        on_event, reranker = self.on_event, self.reranker
-        return Calls(store, embed, score, neighbours, on_event, reranker, read, budget_s, near=near, former=former)
-
-    @property
-    def _budget_s(self) -> float:
-        return self.backend.connection.budget_s
 
     def warmup(self) -> dict[str, float]:
         """Connect, make the index and load the embedder now, which the first request would wait for.
@@ -274,21 +206,17 @@ class RedisSemanticCache:
 
         ``vector`` is the query's unit vector, if the caller has it already.
         """
-        request = checked_request(query, documents, 1, tenant, self.read)
-        return lookup(request, run(self._find(request, vector), self.calls(budget_s=self._budget_s)))
+        request = checked_request(query, documents, 1, tenant, self.scoped.read)
+        calls = self.scoped.calls(budget_s=self.scoped.budget_s)
+        return lookup(request, run(self.scoped.find(request, self._checked(vector)), calls))
 
     async def alookup(
         self, query: str, documents: Sequence[object], *, vector: FloatArray | None = None, tenant: str = ""
     ) -> Lookup:
         """``lookup`` for an event loop."""
-        request = checked_request(query, documents, 1, tenant, self.read)
-        calls = self.async_calls(budget_s=self._budget_s)
-        return lookup(request, await arun(self._find(request, vector), calls))
-
-    def _find(self, request: Request, vector: FloatArray | None) -> FindFlow:
-        return find(
-            request, self.policy(request.tenant), self.reranker, listwise=self.listwise, vector=self._checked(vector)
-        )
+        request = checked_request(query, documents, 1, tenant, self.scoped.read)
+        calls = self.scoped.async_calls(budget_s=self.scoped.budget_s)
+        return lookup(request, await arun(self.scoped.find(request, self._checked(vector)), calls))
 
     def remember(
         self,
@@ -304,8 +232,8 @@ class RedisSemanticCache:
 
         ``ttl`` in seconds replaces the cache's for a new entry. Never pass scores of another query or reranker.
         """
-        request = checked_request(query, documents, 1, tenant, self.read)
-        return run(self._remember(request, scores, vector, ttl), self.calls())
+        request = checked_request(query, documents, 1, tenant, self.scoped.read)
+        return run(self._remember(request, scores, vector, ttl), self.scoped.calls())
 
     async def aremember(
         self,
@@ -318,22 +246,22 @@ class RedisSemanticCache:
         ttl: float | None = None,
     ) -> bool:
         """``remember`` for an event loop."""
-        request = checked_request(query, documents, 1, tenant, self.read)
-        return await arun(self._remember(request, scores, vector, ttl), self.async_calls())
+        request = checked_request(query, documents, 1, tenant, self.scoped.read)
+        return await arun(self._remember(request, scores, vector, ttl), self.scoped.async_calls())
 
     def _remember(
         self, request: Request, scores: Sequence[float], vector: FloatArray | None, ttl: float | None
     ) -> Generator[Step, Any, bool]:
         check_ttl(ttl)
-        return remember(request, self.policy(), records(request, scores), self._checked(vector), ttl)
+        return remember(request, self.scoped.policy(), records(request, scores), self._checked(vector), ttl)
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """At most k entries near a unit vector of shape ``(dims,)``, nearest first; none when Redis cannot be asked."""
-        return list(run(self._neighbours(vector, tenant), self.calls(k=k, budget_s=self._budget_s)))
+        return list(run(self._neighbours(vector, tenant), self.scoped.calls(k=k, budget_s=self.scoped.budget_s)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        calls = self.async_calls(k=k, budget_s=self._budget_s)
+        calls = self.scoped.async_calls(k=k, budget_s=self.scoped.budget_s)
         return list(await arun(self._neighbours(vector, tenant), calls))
 
     def _neighbours(self, vector: FloatArray | None, tenant: str) -> Generator[Step, Any, Sequence[Neighbour]]:
@@ -360,16 +288,16 @@ class RedisSemanticCache:
         Example:
             >>> cache.forget(document="a text that was withdrawn"), cache.forget(tenant="shop-a")
         """
-        fingerprint = checked_forget(query, document, tenant, self.read)
-        return sum(cache.store.forget(tenant, query=query, document=fingerprint) for cache in self._everywhere())
+        fingerprint = checked_forget(query, document, tenant, self.scoped.read)
+        return sum(cache.store.forget(tenant, query=query, document=fingerprint) for cache in self.scoped.everywhere())
 
     async def aforget(
         self, *, query: str | None = None, document: str | bytes | object = None, tenant: str | None = None
     ) -> int:
         """``forget`` for an event loop."""
-        fingerprint = checked_forget(query, document, tenant, self.read)
+        fingerprint = checked_forget(query, document, tenant, self.scoped.read)
         touched = 0
-        for cache in self._everywhere():
+        for cache in self.scoped.everywhere():
             touched += await cache.async_store.forget(tenant, query=query, document=fingerprint)
         return touched
 
@@ -390,7 +318,7 @@ class RedisSemanticCache:
         Example:
             >>> cache.migrator().run(progress=print)
         """
-        return self.backend.migrator([cache.store for cache in self._everywhere()])
+        return self.backend.migrator([cache.store for cache in self.scoped.everywhere()])
 
     def get(self, query: str, documents: Sequence[D]) -> list[D] | None:
         """The caller's documents in the order of ``set`` for this query or a trusted one; None unless all are known.
@@ -398,48 +326,19 @@ class RedisSemanticCache:
         A remembered list that was shorter than its candidates is served only when all of it is among ``documents``.
         Without such a list, the scores that the one reranker over this cache remembered give the order.
         """
-        request = checked_request(query, documents, 1, read=self.read)
-        calls = self._results().calls(budget_s=self._budget_s)
-        found = run(find_results(request, documents, self.policy()), calls)
-        scored = self._scored() if found is None else None
-        return found if scored is None else in_order_of(scored.lookup(query, documents), documents)
+        return ResultLists(self.scoped).get(query, documents)
 
     async def aget(self, query: str, documents: Sequence[D]) -> list[D] | None:
         """``get`` for an event loop."""
-        request = checked_request(query, documents, 1, read=self.read)
-        calls = self._results().async_calls(budget_s=self._budget_s)
-        found = await arun(find_results(request, documents, self.policy()), calls)
-        scored = self._scored() if found is None else None
-        return found if scored is None else in_order_of(await scored.alookup(query, documents), documents)
+        return await ResultLists(self.scoped).aget(query, documents)
 
     def set(self, query: str, documents: Sequence[object], results: Sequence[object]) -> None:
         """Remember that a reranker chose ``results``, best first, out of ``documents``."""
-        run(self._remember_results(query, documents, results), self._results().calls())
+        ResultLists(self.scoped).set(query, documents, results)
 
     async def aset(self, query: str, documents: Sequence[object], results: Sequence[object]) -> None:
         """``set`` for an event loop."""
-        await arun(self._remember_results(query, documents, results), self._results().async_calls())
-
-    def _remember_results(
-        self, query: str, documents: Sequence[object], results: Sequence[object]
-    ) -> Generator[Step, Any, bool]:
-        request = checked_request(query, documents, 1, read=self.read)
-        return remember(request, self.policy(), ranks(request, results, self.read))
-
-    def _everywhere(self) -> list[Self]:
-        """The scopes in which something of this cache may be remembered: its own, its lists, its reranker's."""
-        scored = self._scored()
-        is_other = scored is not None and (scored.reranker, scored.listwise) != (self.reranker, self.listwise)
-        return [self, self._results(), *([scored] if scored is not None and is_other else [])]
-
-    def _scored(self) -> Self | None:
-        """This cache with the scope of the one reranker over it; None where there is none, or several."""
-        scope = self.backend.users.only_scope()
-        return None if scope is None else self.of(scope.reranker, listwise=scope.listwise, observers=self._observers)
-
-    def _results(self) -> Self:
-        # Lists are stored as ranks, which must not mix with scores: they have a scope of their own.
-        return self.of(f"{self.reranker} (results)", listwise=True, observers=self._observers)
+        await ResultLists(self.scoped).aset(query, documents, results)
 
     def close(self) -> None:
         """Close the connections, and the embedded server if this was its last user. Can be repeated.

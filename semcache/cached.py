@@ -98,18 +98,19 @@ class CachedReranker:
             # A ladder of the caller's own need not say.
             is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
-        self.identity: Identity = identity_of(self.ladder, self.cache, reranker)
+        self._scoped = scoped = self.cache.scoped
+        self.identity: Identity = identity_of(self.ladder, scoped, reranker)
         self.identity.start()
-        backend.users.join(self, self.cache, self.counters)
+        backend.users.join(self, scoped, self.counters)
         self._identified = IdentifiedLadder(self.ladder, self.identity)
-        leases = leases_of(self.cache, self.ladder)
-        self._calls, self._async_calls = calls_of(self.cache, self._identified, cascade, leases)
-        self._background = BackgroundWork(self.cache, self.ladder, self._identified, cascade=cascade, repair=repair)
+        leases = leases_of(scoped, self.ladder)
+        self._calls, self._async_calls = calls_of(scoped, self._identified, cascade, leases)
+        self._background = BackgroundWork(scoped, self.ladder, self._identified, cascade=cascade, repair=repair)
         self.audit: Auditor = self._background.audit
         self.forced: ForcedWatch = self._background.forced
         self.repairs: Repairer = self._background.repairs
-        self._flows = Flows(self.cache, self.ladder, self._background, leases)
-        self._answers = Answers(self.cache, self.counters, self.ladder.name)
+        self._flows = Flows(scoped, self.ladder, self._background, leases)
+        self._answers = Answers(scoped, self.counters, self.ladder.name)
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._async_flights: AsyncSingleFlight[Outcome] = AsyncSingleFlight()
         if eager:
@@ -149,8 +150,8 @@ class CachedReranker:
             >>> ranking[0], ranking.scores[0], ranking.status
         """
         started = monotonic()
-        request = checked_request(query, documents, top_k, tenant, self.cache.read)
-        request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
+        request = checked_request(query, documents, top_k, tenant, self._scoped.read)
+        request = hinted(request, self._scoped, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._calls.budget(deadline)
         flow = self._flows.leased(request)
@@ -173,8 +174,8 @@ class CachedReranker:
     ) -> Ranking[D]:
         """``rerank`` for an event loop."""
         started = monotonic()
-        request = checked_request(query, documents, top_k, tenant, self.cache.read)
-        request = hinted(request, self.cache, retrieval_scores, document_vectors, min_score)
+        request = checked_request(query, documents, top_k, tenant, self._scoped.read)
+        request = hinted(request, self._scoped, retrieval_scores, document_vectors, min_score)
         deadline = deadline_after(started, deadline_s)
         budget = self._async_calls.budget(deadline)
         flow = self._flows.leased(request)
@@ -202,8 +203,8 @@ class CachedReranker:
             >>> rankings = reranker.rerank_many(["red apples", "cold wind"], [documents, other_documents], top_k=3)
         """
         started = monotonic()
-        requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
-        requests = all_hinted(requests, self.cache, retrieval_scores, document_vectors, min_score)
+        requests = checked_requests(queries, documents_list, top_k, tenant, self._scoped.read)
+        requests = all_hinted(requests, self._scoped, retrieval_scores, document_vectors, min_score)
         distinct = {flight_key(request): request for request in requests}
         outcomes = run_many(map(self._flows.of, distinct.values()), self._calls)
         return self._answers.rankings(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)
@@ -221,8 +222,8 @@ class CachedReranker:
     ) -> list[Ranking[D]]:
         """``rerank_many`` for an event loop."""
         started = monotonic()
-        requests = checked_requests(queries, documents_list, top_k, tenant, self.cache.read)
-        requests = all_hinted(requests, self.cache, retrieval_scores, document_vectors, min_score)
+        requests = checked_requests(queries, documents_list, top_k, tenant, self._scoped.read)
+        requests = all_hinted(requests, self._scoped, retrieval_scores, document_vectors, min_score)
         distinct = {flight_key(request): request for request in requests}
         outcomes = await arun_many(map(self._flows.of, distinct.values()), self._async_calls)
         return self._answers.rankings(requests, documents_list, dict(zip(distinct, outcomes, strict=True)), started)

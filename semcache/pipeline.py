@@ -115,7 +115,7 @@ class OptimizedRerankerPipeline(CachedReranker):
         except BaseException:  # also an interrupt: an embedded server would run on
             cache.close()
             raise
-        self.cache.on_event(PipelineOpened(self._degradable.rerankers, embedder.name, settings.cache.namespace))
+        self.cache.scoped.on_event(PipelineOpened(self._degradable.rerankers, embedder.name, settings.cache.namespace))
 
     @classmethod
     def from_settings(

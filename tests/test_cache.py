@@ -278,7 +278,7 @@ def test_the_longest_and_the_shortest_life_are_stored(redis_url: str, namespace:
 
 def test_a_threshold_of_zero_is_not_the_default(redis_url: str) -> None:
     with RedisSemanticCache(redis_url, WordEmbedder(), 0) as cache:
-        assert cache.policy().reuse.trust_threshold == 0
+        assert cache.scoped.policy().reuse.trust_threshold == 0
 
 
 @pytest.mark.parametrize("vector", [np.zeros(64), np.full(64, np.nan), np.full(64, np.nan, np.float32), np.ones(5)])

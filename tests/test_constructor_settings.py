@@ -43,7 +43,7 @@ def cache_of(made: Any) -> RedisSemanticCache:
 
 
 def in_force(cache: RedisSemanticCache) -> tuple[float, float | None, str]:
-    reuse = cache.policy().reuse
+    reuse = cache.scoped.policy().reuse
     assert reuse is not None
     return reuse.trust_threshold, cache.backend.ttl_s, cache.backend.connection.where
 

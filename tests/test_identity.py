@@ -457,7 +457,7 @@ def test_a_ranker_of_unknown_kind_is_asked_no_more_for_that(cache: RedisSemantic
         return service.rerank(query, documents, top_n)
 
     reranker = CachedReranker(rerank, cache)
-    assert (calls, reranker.cache.listwise) == (2, True)
+    assert (calls, reranker.cache.scoped.listwise) == (2, True)
 
 
 class TestFunctions:

@@ -87,7 +87,7 @@ def test_the_old_constructor_by_position_and_by_keyword(redis_url: str) -> None:
     )
     for pipeline in (by_position, by_keyword):
         with pipeline:
-            assert pipeline.cache.policy().reuse.trust_threshold == 0.9
+            assert pipeline.cache.scoped.policy().reuse.trust_threshold == 0.9
             assert pipeline.cache.backend.ttl_s == 60
             assert pipeline.reranker.monitor.p95_threshold == 1.5
             assert pipeline.get_stats().keys() == {"cache", "reranker"}

@@ -93,7 +93,7 @@ def test_the_settings_say_how_pruning_is_done(redis_url: str, namespace: str) ->
     prune = {"mode": "on", "confidence": 2, "explore": 0.1, "document_vectors": "off"}
     settings = Settings(cache={"namespace": namespace}, prune=prune)
     with RedisSemanticCache(redis_url, WordEmbedder(), settings=settings) as cache:
-        policy = cache.policy().prune
+        policy = cache.scoped.policy().prune
     assert policy is not None
     assert (policy.mode, policy.confidence, policy.explore, policy.document_vectors) == ("on", 2.0, 0.1, "off")
 

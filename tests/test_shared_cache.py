@@ -262,7 +262,7 @@ def test_the_cache_of_another_reranker_keeps_what_a_subclass_adds(cache: RedisSe
     cache.note = "mine"  # type: ignore[attr-defined]
     other = cache.of("another", listwise=True)
     assert (other.note, other.reranker, other.listwise, other.backend) == ("mine", "another", True, cache.backend)  # type: ignore[attr-defined]
-    assert (cache.reranker, cache.listwise) == ("default", False)
+    assert (cache.reranker, cache.scoped.listwise) == ("default", False)
 
 
 def test_settings_may_be_given_a_reranker_and_an_embedder(redis_url: str, namespace: str) -> None:
@@ -278,7 +278,7 @@ def test_settings_may_be_given_a_reranker_and_an_embedder(redis_url: str, namesp
         settings, primary=primary, embedder=WordEmbedder(), observers=[heard.append]
     ) as pipeline:
         assert pipeline.rerank(QUERY, DOCUMENTS).reranker == "mine"
-        assert pipeline.cache.policy().reuse.trust_threshold == 0.91
+        assert pipeline.cache.scoped.policy().reuse.trust_threshold == 0.91
         assert (pipeline.cache.backend.ttl_s, pipeline.reranker.monitor.p95_threshold) == (60, 1.5)
         pipeline.reranker.force_open()
         assert "words" in pipeline.rerank("best pizza dough", DOCUMENTS).reranker, "the rung below shares the embedder"

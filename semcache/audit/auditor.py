@@ -14,7 +14,6 @@ import numpy as np
 
 from semcache.audit.pruning import PruningWatch
 from semcache.audit.watch import QualityWatch
-from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade
 from semcache.entries.fingerprint import entry_id, tenant_group
 from semcache.events import AuditDropped
@@ -28,6 +27,7 @@ from semcache.quality.statistics import EXACT, Floats, Observation, band_of
 from semcache.ranking import Status
 from semcache.runtime.background import Background
 from semcache.runtime.countdown import Countdown
+from semcache.scoped_cache import ScopedCache
 
 # Pairs per call of an audit. A request that arrives during an audit waits for one such call at most.
 _PIECE = 8
@@ -50,7 +50,7 @@ class Auditor:
 
     def __init__(
         self,
-        cache: RedisSemanticCache,
+        cache: ScopedCache,
         ladder: Ladder,
         *,
         audit_rate: float,

@@ -7,11 +7,11 @@ from typing import Any
 from semcache.audit.auditor import Auditor
 from semcache.audit.forced import ForcedWatch
 from semcache.audit.repairer import Repairer
-from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade
 from semcache.identity.ladder import IdentifiedLadder
 from semcache.protocols import Ladder
 from semcache.runtime.countdown import Countdown
+from semcache.scoped_cache import ScopedCache
 
 # What the background does is only a help, so that closing waits for the piece under way alone, and not long.
 _CLOSING_S = 5.0
@@ -25,7 +25,7 @@ class BackgroundWork:
 
     def __init__(
         self,
-        cache: RedisSemanticCache,
+        cache: ScopedCache,
         ladder: Ladder,
         identified: IdentifiedLadder,
         *,

@@ -8,13 +8,13 @@ from time import monotonic
 
 import numpy as np
 
-from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed
 from semcache.flow.requests import Request
 from semcache.protocols import Clock
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
+from semcache.scoped_cache import ScopedCache
 
 # Documents per call of the embedder: a request that embeds its query meanwhile waits for one such call at most.
 _PIECE = 8
@@ -31,7 +31,7 @@ class DocumentEmbedder:
 
     def __init__(
         self,
-        cache: RedisSemanticCache,
+        cache: ScopedCache,
         most: int,
         *,
         share_of_time: float = _SHARE_OF_TIME,

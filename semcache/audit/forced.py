@@ -6,13 +6,13 @@ from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
-from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, State
 from semcache.models.foreign import has_members
 from semcache.protocols import Clock
 from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
 from semcache.runtime.background import Background
+from semcache.scoped_cache import ScopedCache
 
 REFRESH_S = 5.0
 """A process with traffic follows a decision within so many seconds, at the cost of a GET each time."""
@@ -30,7 +30,7 @@ class ForcedWatch:
     While there is no decision, the breaker and its own process decide. A ladder without such switches is left alone.
     """
 
-    def __init__(self, cache: RedisSemanticCache, ladder: object, *, clock: Clock = monotonic) -> None:
+    def __init__(self, cache: ScopedCache, ladder: object, *, clock: Clock = monotonic) -> None:
         self._cache = cache
         has_switches = has_members(ladder, "force_open", "disable", "reset")
         self._ladder: _Switched | None = ladder if has_switches else None  # type: ignore[assignment]

@@ -10,7 +10,6 @@ import numpy as np
 from semcache.audit.document_vectors import DocumentEmbedder
 from semcache.audit.learner import PruningLearner
 from semcache.audit.tenant_shares import TenantShares
-from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.degradation.cascade import Cascade
 from semcache.entries.fingerprint import entry_id
@@ -29,6 +28,7 @@ from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
+from semcache.scoped_cache import ScopedCache
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
 _MOST_WAITING = 256
@@ -53,7 +53,7 @@ class PruningWatch:
 
     def __init__(
         self,
-        cache: RedisSemanticCache,
+        cache: ScopedCache,
         budget: float,
         *,
         cascade: Cascade | None = None,

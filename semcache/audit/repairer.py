@@ -22,7 +22,6 @@ from weakref import ref
 
 import numpy as np
 
-from semcache.cache import RedisSemanticCache
 from semcache.entries.fingerprint import entry_id
 from semcache.errors import QueueFullError
 from semcache.events import RepairDropped, Repaired
@@ -35,6 +34,7 @@ from semcache.ranking import Status
 from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
+from semcache.scoped_cache import ScopedCache
 
 # Four full queues of the batcher, or 2 MB of text with passages of 500 characters. More hours of an outage are not to
 # be made up for.
@@ -70,7 +70,7 @@ class Repairer:
     thread refers to this object weakly, so that one that is dropped without ``close`` ends it.
     """
 
-    def __init__(self, cache: RedisSemanticCache, ladder: Ladder, *, is_on: bool = True) -> None:
+    def __init__(self, cache: ScopedCache, ladder: Ladder, *, is_on: bool = True) -> None:
         self._cache = cache
         has_ways = all(getattr(ladder, way, None) for way in ("score_when_idle", "ascore_when_idle"))
         self._ladder: _IdleLadder | None = ladder if is_on and has_ways else None  # type: ignore[assignment]

@@ -7,7 +7,6 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from semcache.cache import RedisSemanticCache
 from semcache.causes import cause_of
 from semcache.events import CacheFailed, TrustChanged
 from semcache.flow.policy import FlowPolicy, TenantTrust
@@ -17,6 +16,7 @@ from semcache.quality.statistics import Observation
 from semcache.quality.trust import NEVER, Trust, decide
 from semcache.redis.quality_state import QualityState, QualityStore
 from semcache.runtime.background import Background
+from semcache.scoped_cache import ScopedCache
 
 # Enough for a burst of verified reuses; of more, the oldest are dropped.
 _MOST_WAITING = 256
@@ -36,7 +36,7 @@ class QualityWatch:
     cost.
     """
 
-    def __init__(self, cache: RedisSemanticCache, budget: float, *, clock: Clock = monotonic) -> None:
+    def __init__(self, cache: ScopedCache, budget: float, *, clock: Clock = monotonic) -> None:
         self._cache = cache
         self._budget = budget
         self._clock = clock

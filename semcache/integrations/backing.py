@@ -90,7 +90,7 @@ class BackingReranker:
         kept = tuple(documents[:top_n])
         ranking = Ranking(kept, tuple(range(len(kept))), None, Status.DEGRADED, "retrieval-order", "blank", why=_BLANK)
         if documents:
-            self.reranker.cache.on_event(
+            self.reranker.cache.scoped.on_event(
                 Reranked(
                     status=ranking.status,
                     reason=ranking.reason,

@@ -235,7 +235,7 @@ def _warm(backing: BackingReranker) -> BackingReranker:
         try:
             backing.reranker.warmup()
         except TransientStoreError as error:
-            backing.reranker.cache.on_event(CacheFailed("Connect", cause_of(error)))
+            backing.reranker.cache.scoped.on_event(CacheFailed("Connect", cause_of(error)))
         except BaseException:  # also an interrupt: the pipeline's threads and connections would stay
             backing.close()
             raise

@@ -4,13 +4,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from time import monotonic
 from typing import TypeVar
 
-from semcache.cache import RedisSemanticCache
 from semcache.flow.outcome import Outcome, as_shared, ranking, reranked, saved_time_s
 from semcache.flow.requests import Request
 from semcache.flow.singleflight import flight_key
 from semcache.observers.counters import Counters
 from semcache.ranking import Ranking
 from semcache.runtime.budget import TimeBudget
+from semcache.scoped_cache import ScopedCache
 
 D = TypeVar("D")
 
@@ -21,7 +21,7 @@ class Answers:
     Callers that shared one computation each have their documents and their event; its pairs count once.
     """
 
-    def __init__(self, cache: RedisSemanticCache, counters: Counters, name: str) -> None:
+    def __init__(self, cache: ScopedCache, counters: Counters, name: str) -> None:
         self._cache = cache
         self._counters = counters
         self._name = name

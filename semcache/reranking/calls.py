@@ -5,7 +5,6 @@ from dataclasses import replace
 from time import sleep
 from typing import Any
 
-from semcache.cache import RedisSemanticCache
 from semcache.degradation.cascade import Cascade
 from semcache.flow.calls import Calls
 from semcache.flow.keeping import Leases
@@ -13,10 +12,11 @@ from semcache.flow.run import written_later
 from semcache.flow.waiting import LeaseCalls
 from semcache.identity.ladder import IdentifiedLadder
 from semcache.protocols import AsyncStore, Store
+from semcache.scoped_cache import ScopedCache
 
 
 def calls_of(
-    cache: RedisSemanticCache, ladder: IdentifiedLadder, cascade: Cascade | None, held: Leases
+    cache: ScopedCache, ladder: IdentifiedLadder, cascade: Cascade | None, held: Leases
 ) -> tuple[Calls[Store], Calls[AsyncStore]]:
     """Performs the steps of requests over this cache and ladder: for threads, and for event loops.
 

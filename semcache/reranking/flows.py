@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from semcache.audit.background import BackgroundWork
-from semcache.cache import RedisSemanticCache
 from semcache.flow.keeping import Leases
 from semcache.flow.lease import NewLease
 from semcache.flow.policy import FlowPolicy
@@ -12,6 +11,7 @@ from semcache.flow.requests import Request, checked_request
 from semcache.flow.rerank import Flow, rerank
 from semcache.flow.singleflight import flight_key
 from semcache.protocols import Ladder
+from semcache.scoped_cache import ScopedCache
 
 # Warming takes a log in pieces: large enough to fill batches, small enough to be interrupted without losing much.
 _WARM_CHUNK = 32
@@ -25,7 +25,7 @@ class Flows:
 
     def __init__(
         self,
-        cache: RedisSemanticCache,
+        cache: ScopedCache,
         ladder: Ladder,
         background: BackgroundWork,
         leases: Leases,

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from semcache.cache import RedisSemanticCache
 from semcache.embedders.checked import given_vectors
 from semcache.flow.hints import one_per_query, with_hints
 from semcache.flow.requests import Request
 from semcache.protocols import FloatArray
+from semcache.scoped_cache import ScopedCache
 
 
 def hinted(
     request: Request,
-    cache: RedisSemanticCache,
+    cache: ScopedCache,
     retrieval_scores: Sequence[float] | None,
     document_vectors: FloatArray | None,
     min_score: float | None,
@@ -28,7 +28,7 @@ def hinted(
 
 def all_hinted(
     requests: Sequence[Request],
-    cache: RedisSemanticCache,
+    cache: ScopedCache,
     retrieval_scores: Sequence[Sequence[float] | None] | None,
     document_vectors: Sequence[FloatArray | None] | None,
     min_score: float | None,

@@ -3,14 +3,14 @@
 from functools import partial
 
 from semcache.batching.reranker import AsyncBatchReranker
-from semcache.cache import RedisSemanticCache
 from semcache.identity.identity import Identity
 from semcache.identity.ladder import primary_of
 from semcache.identity.subjects import RerankerSubject
 from semcache.protocols import Ladder
+from semcache.scoped_cache import ScopedCache
 
 
-def identity_of(ladder: Ladder, cache: RedisSemanticCache, given: object) -> Identity:
+def identity_of(ladder: Ladder, cache: ScopedCache, given: object) -> Identity:
     """The identity of the reranker whose scores a ladder gives; ``given`` is the reranker that the user holds.
 
     The cache serves another scope of the ladder when it is told so.
@@ -27,7 +27,7 @@ def identity_of(ladder: Ladder, cache: RedisSemanticCache, given: object) -> Ide
     )
 
 
-def _move(cache: RedisSemanticCache, ladder: Ladder, scope: str, is_private: bool) -> None:
+def _move(cache: ScopedCache, ladder: Ladder, scope: str, is_private: bool) -> None:
     """Serve another scope of the same ladder from now on."""
     # Read now: some rerankers have to be asked for it.
     cache.move(scope, listwise=ladder.listwise, is_private=is_private)

@@ -1,12 +1,12 @@
 """Makes what lets several processes compute a request once: the leases of a reranker's requests."""
 
-from semcache.cache import RedisSemanticCache
 from semcache.degradation.monitor import LatencyMonitor
 from semcache.flow.keeping import LONGEST_S, Leases, LeaseWrites
 from semcache.protocols import Ladder
+from semcache.scoped_cache import ScopedCache
 
 
-def leases_of(cache: RedisSemanticCache, ladder: Ladder) -> Leases:
+def leases_of(cache: ScopedCache, ladder: Ladder) -> Leases:
     """The leases of requests to this ladder over this cache."""
     life_s = cache.backend.knobs.lease_s
     longest_s = max(life_s, LONGEST_S)

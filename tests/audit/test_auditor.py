@@ -207,9 +207,11 @@ class TestPoisoned:
             for topic in range(40)
             for step in (lambda t=topic: process.ask(t), lambda t=topic, w=wording: process.ask(t, w, 0.98))
         ]
-        until(lambda: process.cache.policy().trust_exact and process.events_of(TrustChanged)[-1].new == 0.97, steps)
+        until(
+            lambda: process.cache.scoped.policy().trust_exact and process.events_of(TrustChanged)[-1].new == 0.97, steps
+        )
         assert process.reranker.get_stats()["quality"]["trust_threshold"] == 0.97
-        assert process.cache.policy().trust_exact
+        assert process.cache.scoped.policy().trust_exact
         assert process.ask(0).status is Status.EXACT
         assert process.ask(0, 99, 0.99).status is Status.SEMANTIC
 
@@ -319,8 +321,8 @@ class TestShared:
         until(lambda: one.events_of(TrustChanged) and other.events_of(TrustChanged), steps)
         one.reranker.close()
         later = start_process()
-        assert not later.cache.policy().trust_exact
-        assert not later.cache.policy().trust_near
+        assert not later.cache.scoped.policy().trust_exact
+        assert not later.cache.scoped.policy().trust_near
         assert later.events_of(TrustChanged)[0].new == np.inf
 
     def test_another_reranker_on_the_same_connection_is_not_concerned(self, start_process: StartProcess) -> None:
@@ -329,7 +331,7 @@ class TestShared:
             process.ask(topic)
         process.model.seed = 1
         until(lambda: process.events_of(TrustChanged), [lambda topic=topic: process.ask(topic) for topic in range(40)])
-        assert process.cache.of("another").policy() == process.cache.backend.policy
+        assert process.cache.of("another").scoped.policy() == process.cache.backend.policy
 
 
 class TestOffThePath:
@@ -472,14 +474,14 @@ class TestScope:
         process.ask(1)
         key = f"{KeySpace.of(namespace, 'model~other', 'dial').base}:q"
         assert not process.cache.backend.connection.client.exists(key)
-        process.cache.move("model~other", listwise=False, is_private=False)
+        process.cache.scoped.move("model~other", listwise=False, is_private=False)
         process.ask(1)
         assert process.ask(1).status is Status.EXACT
         assert process.cache.backend.connection.client.exists(key)
 
     def test_a_private_scope_is_not_watched(self, start_process: StartProcess) -> None:
         process = start_process()
-        process.cache.move("model~private-0", listwise=False, is_private=True)
+        process.cache.scoped.move("model~private-0", listwise=False, is_private=True)
         process.ask(1)
         assert process.ask(1).status is Status.EXACT
         assert process.bands == {}
@@ -490,7 +492,7 @@ class TestSampling:
         process = start_process()
         rolls = iter([0.009, 0.011, 0.5, 0.001])
         auditor = Auditor(
-            process.reranker.cache,
+            process.reranker.cache.scoped,
             process.reranker.ladder,
             audit_rate=0.01,
             quality_budget=0.05,

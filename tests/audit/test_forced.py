@@ -49,7 +49,7 @@ class Process:
 
     def __init__(self, cache: RedisSemanticCache, ladder: object) -> None:
         self.clock = ScriptedClock()
-        self.watch = ForcedWatch(cache, ladder, clock=self.clock)
+        self.watch = ForcedWatch(cache.scoped, ladder, clock=self.clock)
         assert self.watch.drain(PATIENCE_S)
 
     def look(self) -> None:

@@ -371,5 +371,5 @@ def test_a_private_scope_is_not_learned_from(start: Any) -> None:
 
     process = start(model=Unrepeatable("chance"))
     process.learn(3)
-    assert process.reranker.cache.is_private
+    assert process.reranker.cache.scoped.is_private
     assert process.ask(100).why == "near queries are not looked for"

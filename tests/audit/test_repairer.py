@@ -256,7 +256,7 @@ class TestEnd:
         assert cached.repairs.snapshot() == {"waiting": 0, "repaired": 1}
 
     def test_a_ladder_that_does_not_know_when_it_is_idle_is_left_alone(self, cached: CachedReranker) -> None:
-        assert repr(Repairer(cached.cache, CountingReranker())) == "<Repairer of 'primary': 0 requests waiting>"  # type: ignore[arg-type]
+        assert repr(Repairer(cached.cache.scoped, CountingReranker())) == "<Repairer of 'primary': 0 requests waiting>"  # type: ignore[arg-type]
 
 
 def repair_threads() -> list[threading.Thread]:

@@ -63,7 +63,7 @@ def ask(_: Gate, url: str, namespace: str, seed: int, topics: range) -> dict[str
     process.model.seed = seed
     for topic in topics:
         process.ask(topic)
-    policy = process.cache.policy()
+    policy = process.cache.scoped.policy()
     return {
         "trusts": (policy.trust_near, policy.trust_exact),
         "changes": [change.new for change in process.events_of(TrustChanged)],

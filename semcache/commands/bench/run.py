@@ -81,7 +81,7 @@ def _measured(
     progress: Progress,
 ) -> dict[str, Timing]:
     cache, stored = pipeline.cache, options.entries
-    knobs, embedder, guard = cache.backend.knobs, cache.backend.embedder, cache.policy().guard
+    knobs, embedder, guard = cache.backend.knobs, cache.backend.embedder, cache.scoped.policy().guard
     entries = SyntheticEntries.of(load_corpus(), embedder.dims, options.documents)
     progress(f"storing {stored:,} entries")
     for first in range(0, stored, _PER_ROUND_TRIP):
@@ -89,7 +89,7 @@ def _measured(
         cache.store.remember_many("", [entries.entry(number, guard) for number in numbers])
     budget = Budget(options.seconds)
     progress("measuring look-ups")
-    store, _ = cache.backend.stores(cache.reranker, listwise=cache.listwise)
+    store, _ = cache.backend.stores(cache.reranker, listwise=cache.scoped.listwise)
     bare = bare_commands(connection, keys_of(store), entries, stored)
     timings = alternate([*bare, *look_ups(pipeline, entries, stored, knobs.neighbours)], budget)
     # After the look-ups, since writes make the index grow, and models keep the cores busy and fill their caches.

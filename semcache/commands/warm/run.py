@@ -127,7 +127,7 @@ def _opened(settings: Settings, failures: list[CacheFailed]) -> Iterator[CachedR
     ):
         # It raises what a request would only tell as an event.
         cache.warmup()
-        if reranker.cache.is_private:
+        if reranker.cache.scoped.is_private:
             raise RerankerError(
                 f"{loaded.reranker.name} did not answer the probes, so its scores would not be found again; semcache "
                 "doctor tries it"

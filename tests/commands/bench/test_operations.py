@@ -14,7 +14,7 @@ from semcache.settings import Settings
 def test_stored_entries_are_found_by_their_rewordings(settings: Settings, unchanged: None) -> None:
     entries = SyntheticEntries.of(load_corpus(), 384, 5)
     with pipeline_apart(settings_apart(settings, 5), Models(UnusedModel(), UnusedModel())) as pipeline:
-        guard = pipeline.cache.policy().guard
+        guard = pipeline.cache.scoped.policy().guard
         pipeline.cache.store.remember_many("", [entries.entry(number, guard) for number in range(10)])
         assert findable_entries(pipeline, entries, 10) == list(range(10))
 
