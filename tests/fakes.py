@@ -28,9 +28,13 @@ class WordEmbedder:
         self.texts.extend(texts)
         rows = np.zeros((len(texts), self.dims), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
-            for word in text.lower().split():
-                row[sum(word.encode()) % self.dims] += 1
+            for number in self.numbers_of(text.lower()):
+                row[number % self.dims] += 1
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def numbers_of(self, text: str) -> list[int]:
+        """One number per part of a text, equal for equal parts."""
+        return [sum(word.encode()) for word in text.split()]
 
 
 class CountingReranker:

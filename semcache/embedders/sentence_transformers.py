@@ -24,10 +24,10 @@ from semcache.models.names import (
     EmbedderBackend,
     ModelBackend,
     find_folder,
-    folder_of,
     packaged,
     required,
     short_name,
+    torch_folder,
 )
 from semcache.models.onnx import open_onnx
 from semcache.protocols import FloatArray
@@ -156,7 +156,7 @@ def _by_either(
     # Only torch has devices, so a caller who names one means torch.
     is_wanted = device is None and all(find_spec(library) for library in ("onnxruntime", "tokenizers", "onnx"))
     # A model that is not here, or that torch alone can run, is no failure of its graph.
-    if is_wanted and read_folder(_folder(model, "torch")).is_plain:
+    if is_wanted and read_folder(torch_folder(model, _FILES)).is_plain:
         try:
             return _by_onnx(model, "onnx", threads, cache)
         except (ConfigurationError, MissingExtraError) as error:
@@ -165,7 +165,7 @@ def _by_either(
 
 
 def _by_torch(model: str | Path, device: str | None, batch_size: int) -> _Opened:
-    folder = read_folder(_folder(model, "torch"))
+    folder = read_folder(torch_folder(model, _FILES))
     # Dims and name are read from the files, so that exact hits, which need no vector, do not wait for torch to load.
     encoder = TorchEncoder(lambda: load_sentence_transformer(str(folder.path), device), batch_size)
     return _Opened(encoder, folder.dims, _named(model, torch_identity(folder), folder), "torch")
@@ -174,7 +174,7 @@ def _by_torch(model: str | Path, device: str | None, batch_size: int) -> _Opened
 def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cache: Path | None) -> _Opened:
     # Packaged folders lack the file that tells the pooling.
     known = packaged(model, backend)
-    folder = read_folder(_folder(model, backend), known.pooling if known else "mean")
+    folder = read_folder(find_folder(model, backend) or torch_folder(model, _FILES), known.pooling if known else "mean")
     graph = graph_of(folder, backend, cache)
     opened = open_onnx(
         graph.path,
@@ -185,15 +185,3 @@ def _by_onnx(model: str | Path, backend: ModelBackend, threads: int | None, cach
         unused_optimizers=SLOW_OPTIMIZERS,
     )
     return _Opened(OnnxEncoder(opened, folder), folder.dims, _named(model, graph.identity, folder), backend)
-
-
-def _folder(model: str | Path, backend: ModelBackend) -> Path:
-    """The model's folder, with weights; fetched from the hub if it is not on this machine."""
-    found = find_folder(model, backend)
-    if found:
-        return found
-    folder = folder_of(model, "torch", _FILES)
-    # Older models have their weights in a pickle alone. It is fetched only then, since many models have both.
-    if not any(folder.glob("*.safetensors")):
-        folder = folder_of(model, "torch", (*_FILES, "pytorch_model.bin"))
-    return folder

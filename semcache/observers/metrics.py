@@ -66,6 +66,10 @@ def _seconds(
     return Metric(f"{PREFIX}{name}_seconds", "histogram", meaning, names, values, "seconds", buckets)
 
 
+def _ratio(name: str, meaning: str) -> Metric:
+    return Metric(f"{PREFIX}{name}_ratio", "gauge", meaning, ("scope",), unit="ratio")
+
+
 _BY_STATUS = labels.single(labels.STATUSES)
 
 REQUESTS = _counter(
@@ -194,23 +198,9 @@ PRUNE_CONFIDENCE = Metric(
     "Spreads of the expected score at which documents are skipped, or would be",
     ("scope",),
 )
-PRUNE_AVOIDED = Metric(
-    f"{PREFIX}prune_avoided_ratio",
-    "gauge",
-    "Share of the pairs that pruning avoids, or would, on requests scored whole",
-    ("scope",),
-    unit="ratio",
-)
-PRUNE_LOSS = Metric(
-    f"{PREFIX}prune_loss_ratio",
-    "gauge",
-    "Mean loss (1 - nDCG) of pruning, or that it would have, on requests scored whole",
-    ("scope",),
-    unit="ratio",
-)
-PRUNE_LOSS_HIGH = Metric(
-    f"{PREFIX}prune_loss_high_ratio", "gauge", "Upper 95 % bound of the mean loss of pruning", ("scope",), unit="ratio"
-)
+PRUNE_AVOIDED = _ratio("prune_avoided", "Share of the pairs that pruning avoids, or would, on requests scored whole")
+PRUNE_LOSS = _ratio("prune_loss", "Mean loss (1 - nDCG) of pruning, or that it would have, on requests scored whole")
+PRUNE_LOSS_HIGH = _ratio("prune_loss_high", "Upper 95 % bound of the mean loss of pruning")
 IDENTITY_CHANGES = _counter(
     "identity_changes",
     "Rerankers and embedders found to be others than named, or that cannot be told apart",

@@ -13,24 +13,11 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.errors import StoreError
 from semcache.events import CacheFailed, Event
 from semcache.redis.forced_state import RESET, ForcedState, ForcedStateStore
-from semcache.settings import Settings
-from tests.fakes import CountingReranker, WordEmbedder
+from tests.fakes import CountingReranker
 from tests.forks import PATIENCE_S
 from tests.scripted import ScriptedClock
 
 OPEN = ForcedState("forced-open", "maintenance", 1000.0)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-def cache(redis_url: str, namespace: str, events: list[Event]) -> Iterator[RedisSemanticCache]:
-    settings = Settings(cache={"namespace": namespace})
-    with RedisSemanticCache(redis_url, WordEmbedder(), settings=settings, observers=[events.append]) as cache:
-        yield cache
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.events import Event, RepairDropped, Repaired, RungFailed
 from semcache.protocols import FloatArray, Pair
 from semcache.ranking import Status
-from semcache.settings import Settings
-from tests.fakes import CountingOrder, CountingReranker, WordEmbedder
+from tests.fakes import CountingOrder, CountingReranker
 from tests.forks import PATIENCE_S, in_child
 
 DOCUMENTS = [f"passage {number}" for number in range(20)]
@@ -43,18 +42,6 @@ class Gated(CountingReranker):
         if self.error is not None:
             raise self.error
         return super().score(pairs)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-def cache(redis_url: str, namespace: str, events: list[Event]) -> Iterator[RedisSemanticCache]:
-    settings = Settings(cache={"namespace": namespace})
-    with RedisSemanticCache(redis_url, WordEmbedder(), settings=settings, observers=[events.append]) as cache:
-        yield cache
 
 
 @pytest.fixture

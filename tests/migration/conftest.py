@@ -2,36 +2,27 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from semcache.cache import RedisSemanticCache
 from semcache.cached import CachedReranker
-from semcache.protocols import FloatArray
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
 
 DOCUMENTS = [f"passage {number} about the moon" for number in range(6)]
 
 
-class LetterEmbedder:
+class LetterEmbedder(WordEmbedder):
     """A unit vector per bag of pairs of letters: other dims, and other similarities, than the former embedder's."""
 
     name = "letters"
     dims = 48
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        self.texts.extend(texts)
-        rows = np.zeros((len(texts), self.dims), dtype=np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            for pair in zip(text.lower(), text.lower()[1:], strict=False):
-                row[(ord(pair[0]) * 7 + ord(pair[1])) % self.dims] += 1
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    def numbers_of(self, text: str) -> list[int]:
+        return [ord(first) * 7 + ord(second) for first, second in pairwise(text)]
 
 
 MakeReranker = Callable[..., CachedReranker]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Barrier, Event, Thread
+from threading import Barrier, Thread
 
 import pytest
 import redis
@@ -17,6 +17,7 @@ import redis
 from semcache.errors import StoreUnavailableError
 from semcache.redis.client.connection import RedisConnection
 from tests.forks import PATIENCE_S, in_child
+from tests.loops import LoopInThread
 
 WHO = (("CLIENT", "ID"),)
 WAIT = (("BLPOP", "nothing", 0.2),)
@@ -118,24 +119,6 @@ async def test_a_connection_that_is_dropped_in_a_running_loop_is_closed(redis_ur
             if ours not in [int(known["id"]) for known in client.client_list()]:
                 return
     pytest.fail("still connected")
-
-
-class LoopInThread:
-    """An event loop that runs in a thread of its own until the end of a with block."""
-
-    def __enter__(self) -> asyncio.AbstractEventLoop:
-        self.loop, started = asyncio.new_event_loop(), Event()
-        self.loop.call_soon(started.set)
-        self.thread = Thread(target=self.loop.run_forever)
-        self.thread.start()
-        started.wait(PATIENCE_S)
-        return self.loop
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(PATIENCE_S)
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
 
 
 def test_a_child_has_connections_of_its_own_and_the_parents_loop_goes_on(connection: RedisConnection) -> None:

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 
@@ -14,6 +14,7 @@ from semcache.rerankers import HttpReranker
 from semcache.rerankers.awaiting import OWN_LOOP
 from tests.contracts.reranker import PAIRS
 from tests.forks import PATIENCE_S, in_child
+from tests.loops import LoopInThread
 from tests.rerank_service import Handler, Request, RerankService, Response, relevance
 
 EXPECTED = [relevance(*pair) for pair in PAIRS]
@@ -88,24 +89,6 @@ def test_an_idle_connection_that_the_server_closed_is_opened_anew(
     for _ in range(5):
         assert reranker.score(PAIRS).tolist() == EXPECTED
     assert len(service.requests) == 5
-
-
-class LoopInThread:
-    """An event loop that runs in a thread of its own until the end of a with block."""
-
-    def __enter__(self) -> asyncio.AbstractEventLoop:
-        self.loop, started = asyncio.new_event_loop(), Event()
-        self.loop.call_soon(started.set)
-        self.thread = Thread(target=self.loop.run_forever)
-        self.thread.start()
-        started.wait(PATIENCE_S)
-        return self.loop
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(PATIENCE_S)
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
 
 
 def test_close_ends_those_of_loops_that_go_on(reranker: HttpReranker, service: RerankService) -> None:
