@@ -81,8 +81,7 @@ class OptimizedRerankerPipeline(CachedReranker):
             settings, redis_url, redis_client, embedding_model, similarity_threshold, cache_ttl, "cache_ttl"
         )
         observers = (*checked_observers(observers), *_telemetry(settings))
-        knobs = settings.monitor
-        monitor = LatencyMonitor(knobs.window_size, given(p95_threshold, knobs.p95_threshold_s), knobs.min_samples)
+        monitor = _monitor(settings, given(p95_threshold, settings.monitor.p95_threshold_s))
         embedder = adapt_embedder(arguments.embedding_model, backend=settings.embedder.backend)
         self._builder = Builder(embedder)
         primary, fallback, lower = _ladder(settings, self._builder, primary_reranker, fallback_reranker, rungs)
@@ -187,6 +186,10 @@ def _telemetry(settings: Settings) -> Iterator[Observer]:
         yield OpenTelemetryObserver.from_settings(settings)
 
 
+def _monitor(settings: Settings, p95_threshold_s: float) -> LatencyMonitor:
+    return LatencyMonitor(settings.monitor.window_size, p95_threshold_s, settings.monitor.min_samples)
+
+
 def _batched(
     reranker: object,
     knobs: Batching,
@@ -244,10 +247,7 @@ def _ladder(
     """The primary, the fallback (None without one) and the rungs below it, as given or as the settings name them."""
 
     def built(rung: RungKnobs) -> LadderRung:
-        monitor = None
-        if rung.p95_threshold_s is not None:
-            knobs = settings.monitor
-            monitor = LatencyMonitor(knobs.window_size, rung.p95_threshold_s, knobs.min_samples)
+        monitor = None if rung.p95_threshold_s is None else _monitor(settings, rung.p95_threshold_s)
         return LadderRung(builder.build(rung), monitor=monitor, timeout_s=rung.timeout_s)
 
     # A rung that is replaced is not built: it may name a model that is not on this machine.

@@ -261,7 +261,12 @@ class TestClosing:
 def test_the_cache_of_another_reranker_keeps_what_a_subclass_adds(cache: RedisSemanticCache) -> None:
     cache.note = "mine"  # type: ignore[attr-defined]
     other = cache.of("another", listwise=True)
-    assert (other.note, other.reranker, other.listwise, other.backend) == ("mine", "another", True, cache.backend)  # type: ignore[attr-defined]
+    assert (other.note, other.reranker, other.scoped.listwise, other.backend) == (
+        "mine",
+        "another",
+        True,
+        cache.backend,
+    )  # type: ignore[attr-defined]
     assert (cache.reranker, cache.scoped.listwise) == ("default", False)
 
 

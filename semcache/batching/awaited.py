@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any
 
 from semcache.batching.admission import Load
 from semcache.batching.flights import Flight, Flights
-from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served
+from semcache.batching.jobs import CLOSED_BEFORE, NEVER_RUN, OnServed, Served, unasked_if_ended
 from semcache.batching.plan import plan_alone
 from semcache.batching.service_time import ServiceTime
 from semcache.batching.statistics import BatchingStatistics, batch_scored
@@ -76,7 +76,7 @@ class AwaitedCalls:
     def score(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """Wait until the deadline for the scores. Raises what the reranker raised, or DeadlineExceededError."""
         while (flight := self._following(pairs)) is not None:
-            with _settled(on_served):
+            with unasked_if_ended(on_served):
                 until_done(flight.over, self._left_s(deadline))
                 scores = self._shared(flight, pairs)
             if scores is not None:
@@ -96,7 +96,7 @@ class AwaitedCalls:
     async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
         while (flight := self._following(pairs)) is not None:
-            with _settled(on_served):
+            with unasked_if_ended(on_served):
                 await auntil_done(flight.over, self._left_s(deadline))
                 scores = self._shared(flight, pairs)
             if scores is not None:
@@ -287,16 +287,6 @@ class AwaitedCalls:
 
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"{self._reranker.name} did not answer before the deadline")
-
-
-@contextmanager
-def _settled(on_served: OnServed) -> Iterator[None]:
-    """A request that ends in the block, by an error or a cancellation, was never asked about."""
-    try:
-        yield
-    except BaseException:  # a cancellation, for one: whatever ends the request, the breaker's ticket has to come back
-        on_served(NEVER_RUN)
-        raise
 
 
 class _ExpiredError(Exception):

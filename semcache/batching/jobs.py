@@ -1,7 +1,8 @@
 """One caller's pairs on their way through a batcher, settled exactly once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from threading import Thread, current_thread
@@ -35,6 +36,16 @@ CLOSED_DURING = "the batcher was closed while this request was scored, by a call
 
 OnServed = Callable[[Served], None]
 """Is told once how a request ended in the model. It must neither wait nor raise."""
+
+
+@contextmanager
+def unasked_if_ended(on_served: OnServed) -> Iterator[None]:
+    """A request that ends in the block, by an error or a cancellation, was never asked about."""
+    try:
+        yield
+    except BaseException:  # a cancellation, for one: whatever ends the request, the breaker's ticket has to come back
+        on_served(NEVER_RUN)
+        raise
 
 
 # Compared by identity: two callers may well send equal pairs at the same time.

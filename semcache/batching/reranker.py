@@ -10,8 +10,8 @@ from warnings import warn
 
 from semcache.batching.batcher import Batcher
 from semcache.batching.limits import DEFAULT_WORKERS, DEFAULTS
-from semcache.documents import Reader, TextOf, reader_of
-from semcache.flow.hints import with_hints
+from semcache.documents import TextOf, reader_of
+from semcache.flow.hints import with_min_score
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import Request, check_count, checked_request, checked_requests, time_left_after
 from semcache.identity.kinds import IdentifiedBy, identified_by
@@ -163,7 +163,7 @@ class AsyncBatchReranker:
         Raises DeadlineExceededError after ``deadline_s`` seconds, QueueFullError if too many pairs wait already, and
         what the reranker raised.
         """
-        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
+        request = with_min_score(checked_request(query, documents, top_k, read=self._read), min_score)
         scores = self.batcher.score(_pairs(request), deadline=time_left_after(self._clock(), deadline_s))
         return self._ranking(request, documents, scores)
 
@@ -177,7 +177,7 @@ class AsyncBatchReranker:
         min_score: float | None = None,
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
+        request = with_min_score(checked_request(query, documents, top_k, read=self._read), min_score)
         scores = await self.batcher.ascore(_pairs(request), deadline=time_left_after(self._clock(), deadline_s))
         return self._ranking(request, documents, scores)
 
@@ -194,7 +194,8 @@ class AsyncBatchReranker:
         Inside a running event loop it blocks the loop; ``batch_rerank_async`` does not. Raises what the reranker raised
         for the first request that it could not score.
         """
-        requests = _requests(queries, documents_list, top_k, self._read, min_score)
+        requests = checked_requests(queries, documents_list, top_k, read=self._read)
+        requests = [with_min_score(request, min_score) for request in requests]
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             with self._submitted(window) as futures:
@@ -210,7 +211,8 @@ class AsyncBatchReranker:
         min_score: float | None = None,
     ) -> list[Ranking[D]]:
         """``batch_rerank`` without blocking the event loop."""
-        requests = _requests(queries, documents_list, top_k, self._read, min_score)
+        requests = checked_requests(queries, documents_list, top_k, read=self._read)
+        requests = [with_min_score(request, min_score) for request in requests]
         scores: list[FloatArray] = []
         for window in _windows(requests, self._window_pairs):
             if is_awaited(self.batcher.reranker):
@@ -276,17 +278,6 @@ async def _all_awaited(calls: Iterable[Coroutine[Any, Any, FloatArray]]) -> list
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _requests(
-    queries: Sequence[str],
-    documents_list: Sequence[Sequence[object]],
-    top_k: int,
-    read: Reader,
-    min_score: float | None,
-) -> list[Request]:
-    requests = checked_requests(queries, documents_list, top_k, read=read)
-    return [with_hints(request, None, None, min_score) for request in requests]
 
 
 def _windows(requests: Sequence[Request], most_pairs: int) -> Iterator[list[Request]]:

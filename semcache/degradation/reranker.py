@@ -17,7 +17,7 @@ from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.tally import Tally
 from semcache.documents import TextOf, reader_of
 from semcache.flow.drive import adrive, drive
-from semcache.flow.hints import with_hints
+from semcache.flow.hints import with_min_score
 from semcache.flow.outcome import answered, ranking
 from semcache.flow.requests import checked_request, time_left_after
 from semcache.observers import OutageLog, notify
@@ -145,7 +145,7 @@ class DegradableReranker:
         answered. What lets a CachedReranker skip documents (``retrieval_scores``, ``document_vectors``) has no use
         here. Raises InvalidInputError, and QueueFullError by a rung that is told to reject what it has no room for.
         """
-        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
+        request = with_min_score(checked_request(query, documents, top_k, read=self._read), min_score)
         scored = self.score(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 
@@ -159,7 +159,7 @@ class DegradableReranker:
         min_score: float | None = None,
     ) -> Ranking[D]:
         """``rerank`` without blocking the event loop."""
-        request = with_hints(checked_request(query, documents, top_k, read=self._read), None, None, min_score)
+        request = with_min_score(checked_request(query, documents, top_k, read=self._read), min_score)
         scored = await self.ascore(request.query, request.texts, range(len(request.texts)), deadline_s=deadline_s)
         return ranking(request, documents, answered(request, scored))
 

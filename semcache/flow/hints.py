@@ -34,14 +34,18 @@ def with_hints(
         array([0.9, 0.5])
     """
     scores = None if retrieval_scores is None else _checked_scores(retrieval_scores, len(request.text_positions))
-    check_min_score(min_score)
     first = _first_documents(request)
     return replace(
-        request,
+        with_min_score(request, min_score),
         retrieval_scores=None if scores is None else scores[first],
         document_vectors=None if document_vectors is None else document_vectors[first],
-        min_score=None if min_score is None else float(min_score),
     )
+
+
+def with_min_score(request: Request, min_score: float | None) -> Request:
+    """The request of a caller who wants no documents that score lower. Raises InvalidInputError."""
+    check_min_score(min_score)
+    return request if min_score is None else replace(request, min_score=float(min_score))
 
 
 def one_per_query(values: Sequence[T] | None, queries: int, name: str) -> Sequence[T | None]:
