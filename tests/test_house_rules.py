@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -76,10 +77,22 @@ def test_every_module_says_what_it_is_for() -> None:
     assert not silent
 
 
-def test_the_list_of_rooms_has_every_room_and_no_other() -> None:
+def listed_rooms() -> list[str]:
+    """The names in the first column of the list in CONTRIBUTING.md, from top to end."""
     page = (ROOT / "CONTRIBUTING.md").read_text()
     rows = re.findall(r"^\| (`.+?`) \|", page[: page.index("- *What is decided*")], re.MULTILINE)
-    listed = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row)}
+    return [name for row in rows for name in re.findall(r"`([\w/.]+)`", row)]
+
+
+def test_the_list_of_rooms_has_every_room_and_no_other() -> None:
     rooms = {f"{path.name}/" if path.is_dir() else path.name for path in PACKAGE.iterdir()}
     # What a wheel, or Python, puts beside them is no room.
-    assert listed == {room for room in rooms if not room.startswith("_") and room != "py.typed"}
+    assert set(listed_rooms()) == {room for room in rooms if not room.startswith("_") and room != "py.typed"}
+
+
+def test_the_list_of_rooms_is_in_the_order_of_their_layers() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    layer_of = {room.strip(): number for number, layer in enumerate(layers) for room in layer.split("|")}
+    numbers = [layer_of[room.removesuffix("/").removesuffix(".py")] for room in listed_rooms()]
+    assert numbers == sorted(numbers)

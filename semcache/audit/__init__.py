@@ -1,1 +1,1 @@
-"""Measures in the background what reuse costs, and adjusts how far cached scores are trusted."""
+"""Work in the background: measures what reuse costs, learns to prune, scores degraded requests later."""

@@ -13,7 +13,8 @@ from semcache.commands.files import JsonFile, check_folder, present
 
 if TYPE_CHECKING:
     from semcache.cached import CachedReranker
-    from semcache.migration.migrator import MigrationStatus, Migrator
+    from semcache.migration.migrator import Migrator
+    from semcache.migration.scope import MigrationStatus
     from semcache.settings import Settings
 
 

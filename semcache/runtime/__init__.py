@@ -1,1 +1,1 @@
-"""Forks, threads and event loops: what objects need that outlive them."""
+"""Forks, threads and event loops: what objects need that outlive them, and waits that end in time."""

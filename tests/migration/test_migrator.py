@@ -261,7 +261,7 @@ class TestInterrupted:
         present = during()
         key = keys_of(present.cache.store).migration_lease
         with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="by now"):
-            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            patch.setattr("semcache.migration.scope._RENEWED_AFTER_S", -1)
             present.cache.migrator().run(progress=lambda *_: client(present).set(key, b"another"))
         assert client(present).get(key) == b"another"
 
@@ -272,7 +272,7 @@ class TestInterrupted:
         present = during()
         key = keys_of(present.cache.store).migration_lease
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            patch.setattr("semcache.migration.scope._RENEWED_AFTER_S", -1)
             (status, *_) = present.cache.migrator().run(progress=lambda *_: client(present).delete(key))
         assert status.is_finished and status.entries == 240 and not status.is_running
 
@@ -297,7 +297,7 @@ class TestInterrupted:
         others = {f"others:{namespace}:{number}": b"" for number in range(3000)}  # three pages
         client(present).mset(others)
         with pytest.MonkeyPatch.context() as patch, pytest.raises(TransientStoreError, match="by now"):
-            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            patch.setattr("semcache.migration.scope._RENEWED_AFTER_S", -1)
             present.cache.migrator().run()
         client(present).unlink(*others)
 
@@ -330,7 +330,7 @@ class TestInterrupted:
             reranker_of(redis_url, namespace, Other(), migrate_from=WordEmbedder()) as present,
             pytest.MonkeyPatch.context() as patch,
         ):
-            patch.setattr("semcache.migration.migrator._RENEWED_AFTER_S", -1)
+            patch.setattr("semcache.migration.scope._RENEWED_AFTER_S", -1)
             (status, *_) = present.cache.migrator().run()
             assert (status.scope, status.entries) == (keys_of(present.cache.store).base, 10)
             assert not client(present).exists(keys_of(present.cache.store).migration_lease)
