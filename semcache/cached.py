@@ -87,8 +87,7 @@ class CachedReranker:
         self.counters: Counters = Counters() if counters is None else counters
         # Nothing that the backend or a background thread holds may lead back to this object. Applications drop it
         # without closing it, and it has to be freed then.
-        backend = cache.backend
-        prune = backend.policy.prune
+        prune = cache.backend.policy.prune
         cascade = None if prune is None else cascade_of(self.ladder, prune.cascade)
         self.cache: RedisSemanticCache = cache.for_reranker(
             self.ladder.name,
@@ -101,7 +100,7 @@ class CachedReranker:
         self._scoped = scoped = self.cache.scoped
         self.identity: Identity = identity_of(self.ladder, scoped, reranker)
         self.identity.start()
-        backend.users.join(self, scoped, self.counters)
+        cache.backend.users.join(self, scoped, self.counters)
         self._identified = IdentifiedLadder(self.ladder, self.identity)
         leases = leases_of(scoped, self.ladder)
         self._calls, self._async_calls = calls_of(scoped, self._identified, cascade, leases)
