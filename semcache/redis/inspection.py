@@ -13,8 +13,9 @@ from semcache.redis.operation import Operation, StoreState, in_groups, scan, unr
 _MOST_COUNTED = 500_000
 """A server counts an entry in some 20 ns, and answers nothing else meanwhile: 10 ms, of the 50 that a request waits."""
 
-_LEAST_READ = 20
-"""Entries that are read in one round trip of a sample, if it is smaller: many may have no vector."""
+_LEAST_READ, _MOST_READ = 20, 100
+"""Entries of a sample that are read in one round trip: more than it lacks, since many may have no vector, and not too
+many, since each may have 400 KB."""
 
 
 def count(state: StoreState) -> Operation[int]:
@@ -93,7 +94,7 @@ def sample(state: StoreState, n: int, tenant: str | None = None) -> Operation[li
         while cursor is not None and len(entries) < n:
             cursor, found = yield from scan(state, family.scores + tail, cursor)
             # What is not whole is passed over, so that a page may have to be read to its end.
-            for group in in_groups(found, max(n, _LEAST_READ)):
+            for group in in_groups(found, min(max(n, _LEAST_READ), _MOST_READ)):
                 if len(entries) < n:
                     whole = yield from _read_whole(state, family, group)
                     entries |= {entry.id: entry for entry in whole}

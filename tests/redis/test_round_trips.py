@@ -2,14 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from semcache.entries.entry import NewScores
+from semcache.flow.drive import drive
+from semcache.redis.client.commands import Reads, RedisStep
 from semcache.redis.client.connection import RedisConnection
+from semcache.redis.operation import StoreState
+from semcache.redis.reading import find_neighbours_many, read_exact_many
 from semcache.redis.store import RedisStore
-from tests.redis.conftest import DIMS, fingerprint, vector
+from semcache.redis.writing import remember_many
+from tests.redis.conftest import DIMS, LAYOUT, fingerprint, vector
 
 A, B = fingerprint(1), fingerprint(2)
 
@@ -125,6 +131,26 @@ def test_no_neighbours_need_no_more(store: RedisStore, counted: CommandCounter) 
 def test_neighbours_of_many_are_searched_together(store: RedisStore, counted: CommandCounter) -> None:
     store.find_neighbours_many("", [vector(1), vector(2), vector(3)], 4)
     assert counted.since() == {"ft.search": 3, "getrange": 3}
+
+
+def test_a_long_list_leaves_the_server_to_others_in_between(redis_url: str, namespace: str) -> None:
+    together: list[int] = []
+    with RedisConnection(redis_url, timeout_s=10) as connection:
+
+        def execute(step: RedisStep) -> Any:
+            if isinstance(step, Reads):
+                together.append(sum(command[0] == "FT.SEARCH" for command in step) or len(step))
+            return connection.execute(step)
+
+        state = StoreState.of(connection.where, **{**LAYOUT, "namespace": namespace, "ef_runtime": 200})
+        drive(remember_many(state, "", [NewScores(f"q{n}", vector(n), [(A, n)]) for n in range(45)]), execute)
+        found = drive(find_neighbours_many(state, "", [vector(n) for n in range(45)], 1, 0.9), execute)
+        assert [dict(near.scores) for (near,) in found] == [{A: n} for n in range(45)]
+        assert together == [20, 20, 20, 20, 5, 5], "searches, and the scores of what they found"
+        together.clear()
+        scores = drive(read_exact_many(state, "", [f"q{n % 45}" for n in range(1100)]), execute)
+        assert [known and known[A] for known in scores] == [n % 45 for n in range(1100)]
+        assert together == [500, 500, 100]
 
 
 def test_more_scores_touch_no_hash(store: RedisStore, counted: CommandCounter) -> None:
