@@ -58,7 +58,7 @@ def cache_arguments(
 def flow_policy(
     settings: Settings, similarity_threshold: float, guard: Guard | str | FromSettings | None
 ) -> FlowPolicy:
-    """What requests may do: the settings, with these two as they were given. Raises ConfigurationError for a guard."""
+    """The policy of requests: the settings with these two as they were given. Raises ConfigurationError for a guard."""
     reuse = reuse_policy(settings.reuse, similarity_threshold)
     keeps_apart = guard_of(given(guard, settings.reuse.guard))
     prune = None if settings.prune.mode == "off" else PrunePolicy(**settings.prune.model_dump())

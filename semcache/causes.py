@@ -14,8 +14,8 @@ _SHORTEST = 4
 """A text of fewer characters is as good as no text, and cutting it out would cut letters out of other words."""
 
 _ENDS = " .,;:"
-"""What a message ends with that stood at the end of a sentence, or before something that was not said. A remedy follows
-it, or a bracket."""
+"""The ends of messages that were whole sentences, or broke off before something that was not said. In our sentence a
+remedy or a bracket follows them."""
 
 _SECRETS = (
     # User and password of a url.
@@ -54,7 +54,7 @@ def cause_of(error: BaseException, texts: Iterable[str] = ()) -> str:
 
 
 def message_of(error: BaseException, texts: Iterable[str] = ()) -> str:
-    """What an error of another library says, as a part of a sentence of ours: ``cause_of`` without the class.
+    """The words of another library's error, as a part of a sentence of ours: ``cause_of`` without the class.
 
     Never empty: an error that says nothing is named by its class.
 

@@ -106,7 +106,7 @@ def test_of_redis(error: Exception, where: str) -> None:
 
 
 async def _fails(url: str) -> None:
-    """What a connection says to threads and to event loops."""
+    """A connection fails, for threads and for event loops, in words that read well."""
     async with RedisConnection(url, timeout_s=0.3, connect_timeout_s=0.3) as connection:
         with pytest.raises(SemcacheError) as caught:
             connection.execute([("PING",)])
@@ -196,7 +196,7 @@ def test_of_a_rerank_service_that_is_away(url: str) -> None:
 
 
 def damaged_files(folder: Path) -> Iterator[Callable[[], object]]:
-    """What reads each of the damaged files of a model or of settings."""
+    """Each damaged file of a model or of settings, as a call that reads it."""
     model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text(f'{{"token": "{SECRET}",')

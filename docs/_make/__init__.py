@@ -1,1 +1,1 @@
-"""What the site of ``docs/`` is made with; mkdocs leaves this folder out."""
+"""Programs that make the site of ``docs/``; mkdocs leaves this folder out."""

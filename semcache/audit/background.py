@@ -43,7 +43,7 @@ class BackgroundWork:
         self.repairs: Repairer = Repairer(cache, identified, is_on=repair)
 
     def snapshot(self) -> dict[str, Any]:
-        """What reuse was seen to cost, what is repaired, and what an operator has decided."""
+        """The costs of reuse that were seen, the repairs, and the decisions of an operator."""
         return {
             "quality": self.audit.snapshot(),
             "repairs": self.repairs.snapshot(),

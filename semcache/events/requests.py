@@ -4,24 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-IS_TEXT: Mapping[str, Any] = {"is_text": True}
-"""Marks a field that holds a text of the caller, which no log may have."""
+IS_PRIVATE: Mapping[str, Any] = {"is_private": True}
+"""Marks a field that no log may have: a text of the caller, or a tenant, whose name may be that of a customer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
     """A request was answered. Its fields are those of the ``Ranking``, and what it took.
 
-    What the cache and the embedder took is None where they were not asked, or no time of one request alone: requests of
-    ``rerank_many`` share their round trips. Equal requests in flight share one computation: each has its event. Those
-    that waited for another's spent no time on Redis, and sent nothing: pairs count where they were sent, and for the
-    others as reused.
+    The times of the cache and of the embedder are None where they were not asked, or where no time is one request's
+    alone: requests of ``rerank_many`` share their round trips. Equal requests in flight share one computation: each
+    has its event. Those that waited for another's spent no time on Redis, and sent nothing: pairs count where they were
+    sent, and for the others as reused.
     """
 
     status: str
     reason: str | None
     reranker: str
-    tenant: str
+    tenant: str = field(repr=False, metadata=IS_PRIVATE)  # never part of a line of the log
     documents: int  # that the caller sent
     asked: int  # pairs sent to a reranker
     reused: int  # pairs answered from the cache or skipped thanks to it
@@ -37,12 +37,12 @@ class Reranked:
     nearest: float | None = None
     redis_s: float | None = None  # that the request waited for Redis, all its round trips together
     embedding_s: float | None = None  # that its query took to embed; of queries embedded together, its share
-    # What the primary would have taken for the pairs that it was not asked about, by what its latest calls took; below
-    # 0 where several rounds took longer than one. None where that is not known, and where a lower rung answered.
+    # The time that the primary would have taken for the pairs that it was not asked about, by its latest calls; below 0
+    # where several rounds took longer than one. None where that is not known, and where a lower rung answered.
     saved_s: float | None = None
     top_k: int = 0  # that the caller asked for
     # The text of the query, only with the setting telemetry.capture_queries; never part of a line of the log.
-    query: str | None = field(default=None, repr=False, metadata=IS_TEXT)
+    query: str | None = field(default=None, repr=False, metadata=IS_PRIVATE)
 
 
 @dataclass(frozen=True, slots=True)

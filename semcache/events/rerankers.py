@@ -70,7 +70,7 @@ class BatchScored:
     waited_s: float  # of the request that waited longest
     service_s: float  # in the model
     queued: int = 0  # pairs that wait for the reranker's next calls, now that this one is over
-    # What a call takes whatever is asked, and for each pair beside that: learned from the latest calls.
+    # The time of a call whatever is asked, and of each pair beside that: learned from the latest calls.
     fixed_s: float | None = None
     per_pair_s: float | None = None
 

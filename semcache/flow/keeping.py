@@ -57,7 +57,7 @@ class _Held:
 
 @dataclass(slots=True)
 class _Work:
-    """What there is to write at the moment."""
+    """The writes that are due at the moment."""
 
     renewing: list[tuple[LeaseWrites, Lease]]
     ending: list[tuple[LeaseWrites, Lease]]
@@ -144,7 +144,7 @@ class LeaseKeeper:
             _write(work.ending, "EndLease", lambda writes: writes.end)
 
     def _next(self) -> _Work | None:
-        """What to write, when its time has come; None where the thread is to end."""
+        """The next writes, when their time has come; None where the thread is to end."""
         with self._changed:
             self._is_ending = False
             self._changed.notify_all()

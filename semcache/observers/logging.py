@@ -32,7 +32,7 @@ from semcache.events import (
     TrustChanged,
     VectorRefused,
 )
-from semcache.events.requests import IS_TEXT
+from semcache.events.requests import IS_PRIVATE
 from semcache.observers.outages import QUIET_S
 from semcache.protocols import Clock
 from semcache.settings import Settings, settings_of
@@ -66,7 +66,7 @@ class LoggingObserver:
     ``semcache_<field>``, for structured logging. The first failure of each cache step in an outage is a WARNING, later
     ones are DEBUG, so that a dead Redis does not fill the log. The outage is over with the recovery, or when the step
     has not failed for a minute. ``pipeline`` is a further field, ``semcache_pipeline``, which tells the pipelines of a
-    process apart. No field holds a text of a caller.
+    process apart. No text of a caller and no name of a tenant is logged.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LoggingObserver:
         # Before the check, because the level of a later failure depends on this one also where it is not logged.
         level = self._level(event)
         if self._logger.isEnabledFor(level):
-            told = {field.name: getattr(event, field.name) for field in fields(event) if field.metadata != IS_TEXT}
+            told = {field.name: getattr(event, field.name) for field in fields(event) if field.metadata != IS_PRIVATE}
             values = {**told, **self._shared}
             words: list[str] = []
             for name, value in values.items():

@@ -16,7 +16,7 @@ D = TypeVar("D")
 
 
 class Answers:
-    """What callers of the reranker called ``name`` get. ``counters`` know what a call of it costs.
+    """Makes the answers that callers of the reranker ``name`` get. ``counters`` know what a call of it costs.
 
     Callers that shared one computation each have their documents and their event; its pairs count once.
     """

@@ -1,4 +1,4 @@
-"""What a folder says about texts and vectors holds by ONNX as it does by torch, or the folder is left to torch."""
+"""A folder's word about texts and vectors holds by ONNX as it does by torch, or the folder is left to torch."""
 
 import json
 import shutil

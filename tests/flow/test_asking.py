@@ -42,7 +42,7 @@ class FallingReranker(CountingReranker):
 
 
 def surrogate_of(reranker: CountingReranker, documents: Sequence[str] = DOCUMENTS) -> Surrogate:
-    """What forty queries that were scored whole teach."""
+    """The surrogate that forty queries teach which were scored whole."""
     sums = Statistics.empty()
     for number in range(40):
         scores = np.array([reranker.score_of(f"learned {number}", text) for text in documents])

@@ -1,4 +1,4 @@
-"""What is expected of documents from cached scores of near queries: worked out by hand for small cases."""
+"""The scores that are expected of documents from cached scores of near queries: worked out by hand for small cases."""
 
 from dataclasses import replace
 

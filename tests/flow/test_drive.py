@@ -68,7 +68,7 @@ class Driven:
         self.score_error: Exception | None = None
         self.budget_s: float | None = None
         self.jobs: list[Callable[[], None]] | None = []
-        """What was left for later; None to refuse it."""
+        """The writes that were left for later; None to refuse them."""
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         if self.store.broken:

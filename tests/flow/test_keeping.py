@@ -18,7 +18,7 @@ def lease(name: str = "n", *, life_s: float = 0.003, longest_s: float = 60.0) ->
 
 
 class Written:
-    """What a keeper wrote; a call waits for the test where that holds it up."""
+    """The writes of a keeper; a call waits for the test where that holds it up."""
 
     def __init__(self) -> None:
         self.renewed: list[Lease] = []

@@ -1,4 +1,4 @@
-"""What a request does by a lease: it asks, waits, or goes on, and ends what it holds."""
+"""A request with a lease asks, waits, or goes on, and ends what it holds."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager

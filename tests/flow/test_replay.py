@@ -1,4 +1,4 @@
-"""What pruning would have saved and lost, on requests whose scores are known."""
+"""Pruning replayed: its savings and its loss on requests whose scores are known."""
 
 import numpy as np
 import pytest

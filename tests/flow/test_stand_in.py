@@ -115,7 +115,7 @@ class AnyGuard:
 
 
 class TestFlow:
-    """What is known when the ladder says that the primary did not answer."""
+    """The state of a request when the ladder says that the primary did not answer."""
 
     def answered(self, policy: FlowPolicy, *, exact: Any = None, near: Any = (), listwise: bool = False) -> Any:
         """The outcome of a request whose first call of the primary fails, and the steps that it took."""

@@ -38,7 +38,7 @@ CONTRAST = """() => {
 
 @dataclass
 class Seen:
-    """What a browser was asked for and complained about."""
+    """The requests and the complaints of a browser."""
 
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)

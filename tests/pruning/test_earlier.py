@@ -1,4 +1,4 @@
-"""What a document's scores for earlier queries say about its score for another one."""
+"""A document's scores for earlier queries say something about its score for another one."""
 
 import numpy as np
 

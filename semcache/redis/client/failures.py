@@ -143,7 +143,7 @@ def translated(error: BaseException, where: str) -> StoreError:
         error = error.__cause__
     if is_denial(error):
         return denied([error], where)
-    # A server that does not know a command repeats its arguments, which may hold a tenant's name.
+    # A server that does not know a command repeats its arguments: hashes and bytes, which say nothing to a reader.
     message = message_of(error).partition(", with args beginning with")[0]
     if isinstance(error.__context__, SSLError) and (refusal := _refusal_of_tls(error.__context__, where)):
         return refusal

@@ -1,4 +1,4 @@
-"""What the processes of a server know, added up."""
+"""The figures of all processes of a server, added up."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ WINDOW = WINDOWS["15m"]
 
 
 def stats(*, requests: int = 2, asked: int = 10, state: str = "closed", seen: int = 0) -> dict[str, Any]:
-    """What ``get_stats`` of a pipeline gives, with these numbers in it."""
+    """The answer of ``get_stats`` of a pipeline, with these numbers in it."""
     return {
         "cache": {
             "requests": requests,

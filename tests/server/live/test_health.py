@@ -1,4 +1,4 @@
-"""What is said to be wrong, and in which order."""
+"""Everything that is wrong is said, and in this order."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the observer keeps for the page, and that it keeps no more than it may."""
+"""The observer keeps what the page shows, and no more than it may."""
 
 import pickle
 import tracemalloc
