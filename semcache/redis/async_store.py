@@ -23,20 +23,25 @@ class AsyncRedisStore:
         self._state = StoreState.of(connection.where, **options)
 
     async def check(self) -> None:
+        """Try whether Redis can be used, and create the index, or check that the existing one fits. Two round trips."""
         await adrive(ensure.check(self._state), self.connection.aexecute)
 
     async def read_exact(self, tenant: str, query: str) -> Scores | None:
+        """Scores by document fingerprint of the entry of exactly this query, or None. One GETRANGE."""
         return await adrive(reading.read_exact(self._state, tenant, query), self.connection.aexecute)
 
     async def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Scores | None]:
+        """``read_exact`` for several queries in one round trip."""
         return await adrive(reading.read_exact_many(self._state, tenant, queries), self.connection.aexecute)
 
     async def read_vector(self, tenant: str, query: str) -> FloatArray | None:
+        """The stored unit vector of exactly this query, shape ``(dims,)``, or None. One HGETALL."""
         return await adrive(reading.read_vector(self._state, tenant, query), self.connection.aexecute)
 
     async def find_neighbours(
         self, tenant: str, vector: FloatArray, k: int, min_similarity: float = -1.0
     ) -> list[Neighbour]:
+        """At most k entries of at least this similarity (a cosine), nearest first, without those that just expired."""
         return await adrive(
             reading.find_neighbours(self._state, tenant, vector, k, min_similarity), self.connection.aexecute
         )
@@ -44,6 +49,7 @@ class AsyncRedisStore:
     async def find_neighbours_many(
         self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
+        """``find_neighbours`` for several vectors, in two round trips together."""
         return await adrive(
             reading.find_neighbours_many(self._state, tenant, vectors, k, min_similarity), self.connection.aexecute
         )
@@ -58,6 +64,7 @@ class AsyncRedisStore:
         lease: Lease | None = None,
         former: FloatArray | None = None,
     ) -> list[tuple[list[Neighbour], Floats | None, list[float]]]:
+        """``find_neighbours_many`` with what is known of some documents of each from earlier queries."""
         return await adrive(
             reading.find_near(self._state, tenant, vectors, k, min_similarity, documents, lease, former),
             self.connection.aexecute,
@@ -74,6 +81,7 @@ class AsyncRedisStore:
         ttl_s: float | None = None,
         lease: Lease | None = None,
     ) -> bool:
+        """Store scores as (document fingerprint, score), in one round trip; scores that the entry has already stay."""
         return await adrive(
             writing.remember(self._state, tenant, query, vector, scores, cues=cues, ttl_s=ttl_s, lease=lease),
             self.connection.aexecute,
@@ -82,6 +90,7 @@ class AsyncRedisStore:
     async def remember_many(
         self, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None, lease: Lease | None = None
     ) -> list[bool]:
+        """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
         return await adrive(
             writing.remember_many(self._state, tenant, new, ttl_s=ttl_s, lease=lease), self.connection.aexecute
         )
@@ -89,20 +98,25 @@ class AsyncRedisStore:
     async def forget(
         self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None
     ) -> int:
+        """Remove a query's entry, a document's scores, or all of a tenant; how many entries changed."""
         return await adrive(
             invalidation.forget(self._state, tenant, query=query, document=document), self.connection.aexecute
         )
 
     async def clear(self) -> int:
+        """Remove all entries of this namespace and these models, of all tenants; how many there were."""
         return await adrive(invalidation.clear(self._state), self.connection.aexecute)
 
     async def count(self) -> int:
+        """How many entries the indexes hold, of all tenants."""
         return await adrive(inspection.count(self._state), self.connection.aexecute)
 
     async def sample(self, n: int, tenant: str | None = None) -> list[StoredEntry]:
+        """At most n whole entries, of one tenant or (None) of all, in the order of the server's hash table."""
         return await adrive(inspection.sample(self._state, n, tenant), self.connection.aexecute)
 
     async def read_document_vectors(self, tenant: str, fingerprints: Sequence[bytes]) -> FloatArray | None:
+        """The kept vectors of a tenant's documents as unit rows, nan where there is none; None without any."""
         return await adrive(
             document_vectors.read_document_vectors(self._state, tenant, fingerprints), self.connection.aexecute
         )
@@ -110,21 +124,26 @@ class AsyncRedisStore:
     async def keep_document_vectors(
         self, tenant: str, fingerprints: Sequence[bytes], vectors: FloatArray, most: int
     ) -> bool:
+        """Keep vectors of a tenant's documents, one row each. False where ``most`` are kept already, of all tenants."""
         return await adrive(
             document_vectors.keep_document_vectors(self._state, tenant, fingerprints, vectors, most),
             self.connection.aexecute,
         )
 
     async def read_earlier(self, tenant: str, query_id: str, fingerprints: Sequence[bytes]) -> Floats | None:
+        """How much better than the others a tenant's documents scored for queries other than this one."""
         return await adrive(earlier.read_earlier(self._state, tenant, query_id, fingerprints), self.connection.aexecute)
 
     async def add_earlier(self, tenant: str, taught: Sequence[Taught], most: int) -> bool:
+        """Add what queries of one tenant taught. False where ``most`` documents are known already, of all tenants."""
         return await adrive(earlier.add_earlier(self._state, tenant, taught, most), self.connection.aexecute)
 
     async def claim_lease(self, lease: Lease) -> None:
+        """Claim a lease. One round trip."""
         await adrive(leases.claim_lease(self._state, lease), self.connection.aexecute)
 
     async def look_at_lease(self, lease: Lease) -> tuple[Scores | None, bool]:
+        """The scores of its query's entry, and whether no other process holds the lease. One round trip."""
         return await adrive(leases.look_at_lease(self._state, lease), self.connection.aexecute)
 
     async def renew_leases(self, held: Sequence[Lease]) -> list[bool]:

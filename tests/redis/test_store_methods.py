@@ -28,6 +28,7 @@ def operation(name: str) -> tuple[object, Callable[..., Operation[Any]]]:
 def test_both_stores_have_the_same_methods() -> None:
     assert METHODS
     assert [name for name in vars(AsyncRedisStore) if name[0] != "_"] == METHODS
+    assert all(getattr(RedisStore, name).__doc__ == getattr(AsyncRedisStore, name).__doc__ for name in METHODS)
 
 
 @pytest.mark.parametrize("store", [RedisStore, AsyncRedisStore])
