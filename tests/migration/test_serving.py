@@ -55,7 +55,7 @@ class TestExact:
         before().rerank(QUERY, DOCUMENTS[:4], 3)
         store = during().cache.store
         store.remember("", QUERY, None, [(document_fingerprint(DOCUMENTS[4]), 1.0)])
-        scores, is_free = store.look_at_lease(Lease("", QUERY, "name", b"token", 1.0))
+        scores, is_free = store.look_at_lease(Lease("", QUERY, "name", b"token", 1.0, 1.0))
         assert scores is not None and is_free
         assert set(map(document_fingerprint, DOCUMENTS[:5])) <= set(scores)
 
