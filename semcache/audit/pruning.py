@@ -1,5 +1,6 @@
 """Lets one process learn, in the background, from requests that were scored whole what need not be asked."""
 
+from asyncio import AbstractEventLoop
 from collections import deque
 from math import inf
 from time import monotonic
@@ -28,6 +29,7 @@ from semcache.redis.pruning_state import PruningStore
 from semcache.runtime.background import Background
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
+from semcache.runtime.loops import running_loop
 from semcache.scoped_cache import ScopedCache
 
 # Each holds the texts of a request. When requests come faster than they can be learned from, the oldest are dropped.
@@ -76,7 +78,7 @@ class PruningWatch:
             DocumentEmbedder(cache, self._prune.max_document_vectors) if embeds else None
         )
         # Appending and popping at opposite ends of a deque needs no lock.
-        self._waiting: deque[tuple[Request, Outcome, Whole]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[tuple[Request, Outcome, Whole, AbstractEventLoop | None]] = deque(maxlen=_MOST_WAITING)
         self._thread = Background(1, "semcache-pruning")
         # Requests write these two without a lock. A lost write costs one look at Redis too many or too late.
         self._due = -inf
@@ -97,7 +99,7 @@ class PruningWatch:
         if self.documents is not None and request.document_vectors is None and outcome.status is not Status.DEGRADED:
             self.documents.consider(request)
         if outcome.whole is not None and self._clock() >= self._resume:
-            self._waiting.append((request, outcome, outcome.whole))
+            self._waiting.append((request, outcome, outcome.whole, running_loop()))
             self._thread.submit(self._work)
         elif self._prune.mode == "on" and self._clock() >= self._due:
             # What other processes have learned and decided is followed, also without requests to learn from.
@@ -201,7 +203,7 @@ class PruningWatch:
         except Exception as error:  # noqa: BLE001 - no caller waits for this thread; what was learned here stays here
             self._cache.on_event(CacheFailed("Learn", cause_of(error)))
 
-    def _learn(self, request: Request, outcome: Outcome, whole: Whole) -> None:
+    def _learn(self, request: Request, outcome: Outcome, whole: Whole, loop: AbstractEventLoop | None) -> None:
         if outcome.scores is None or not self._shares.admits(request.tenant):
             return
         policy = self._cache.backend.policy
@@ -217,7 +219,7 @@ class PruningWatch:
             earlier = None
         cheap = None
         if self._cascade is not None:
-            cheap = self._cascade.score(request.query, request.texts)
+            cheap = self._cascade.score_from(loop, request.query, request.texts)
             self._cheap_pairs += 0 if cheap is None else len(cheap)
         features = described(request, policy, request.query, whole.vector, vectors, earlier=earlier, cheap_scores=cheap)
         scores = np.array(outcome.scores, dtype=float)

@@ -34,6 +34,7 @@ from semcache.ranking import Status
 from semcache.rerankers.awaiting import OWN_LOOP
 from semcache.runtime.background import Background
 from semcache.runtime.forking import renew_in_child
+from semcache.runtime.loops import running_loop
 from semcache.scoped_cache import ScopedCache
 
 # Four full queues of the batcher, or 2 MB of text with passages of 500 characters. More hours of an outage are not to
@@ -99,7 +100,7 @@ class Repairer:
                 return
             is_full = self._pairs + len(request.texts) > _MOST_PAIRS
             if not is_full:
-                self._waiting[key] = _Repair(request, _running_loop())
+                self._waiting[key] = _Repair(request, running_loop())
                 self._pairs += len(request.texts)
         if is_full:
             self._cache.on_event(RepairDropped("full"))
@@ -207,13 +208,6 @@ def _work(repairer_ref: "ref[Repairer]", stop: Flag) -> None:
         pause_s = _FIRST_PAUSE_S if done else min(2 * pause_s, _LONGEST_PAUSE_S)
         if not done:
             stop.wait(pause_s)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Coroutine[Any, Any, Scored]) -> "Future[Scored]":

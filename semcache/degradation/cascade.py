@@ -1,16 +1,21 @@
 """A rung of the ladder that scores all documents of a request, so that the primary need not be asked about most."""
 
+from asyncio import AbstractEventLoop, run_coroutine_threadsafe
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 
 from semcache.degradation.fallback_chain import FallbackChain, RungCall, acall_rung, call_rung
 from semcache.errors import ConfigurationError
 from semcache.flow.drive import adrive, drive
 from semcache.protocols import FloatArray
+from semcache.rerankers.awaiting import is_loop_bound
 from semcache.rerankers.learned import LearnedReranker
 
 # The documents of a usual request: a call has costs of its own, which its pairs share.
 _COMPARED_PAIRS = 50
+# How often it is looked whether a loop that does not answer has ended, in seconds. An answer is noticed at once.
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,26 @@ class Cascade:
     async def ascore(self, query: str, texts: Sequence[str], *, deadline_s: float | None = None) -> FloatArray | None:
         """``score`` without blocking the event loop."""
         return await adrive(self._calls(query, texts, deadline_s), acall_rung)
+
+    def score_from(self, loop: AbstractEventLoop | None, query: str, texts: Sequence[str]) -> FloatArray | None:
+        """``score`` for the background, of a request that came from this event loop (None: from a thread).
+
+        A client that belongs to the loop is asked there; None when the loop has ended. Not to be called in the loop.
+        """
+        rung = self.chain.rungs[self.chain.number_of(self.reranker)]
+        if loop is None or not is_loop_bound(rung.batcher.reranker):
+            return self.score(query, texts)
+        call = self.ascore(query, texts)
+        try:
+            future = run_coroutine_threadsafe(call, loop)
+        except RuntimeError:  # it is closed
+            call.close()
+            return None
+        while not future.done():
+            wait([future], _LOOK_S)
+            if not loop.is_running():
+                future.cancel()
+        return None if future.cancelled() else future.result()
 
     def _calls(
         self, query: str, texts: Sequence[str], deadline_s: float | None

@@ -9,6 +9,14 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from semcache.runtime.forking import renew_in_child
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, None without one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class LoopBound(Protocol):
     """Something with sockets that only one event loop can use."""
 
@@ -91,9 +99,7 @@ class PerLoop(Generic[T]):
         Those of loops that run in other threads are waited for, each at most ``patience_s`` seconds; those of loops
         that do not run lose their sockets.
         """
-        here: asyncio.AbstractEventLoop | None = None
-        with suppress(RuntimeError):  # no loop runs here
-            here = asyncio.get_running_loop()
+        here = running_loop()
         for loop, opened in list(self._opened.items()):
             if loop is here or self._opened.pop(loop, None) is None:
                 continue

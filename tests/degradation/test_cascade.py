@@ -1,6 +1,7 @@
 """A rung that scores all documents before the primary is asked: it answers in time, or not at all."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -10,10 +11,11 @@ from semcache.degradation.monitor import LatencyMonitor
 from semcache.degradation.reranker import DegradableReranker
 from semcache.errors import ConfigurationError
 from semcache.events import Event, RungFailed
+from semcache.protocols import FloatArray, Pair
 from semcache.rerankers.learned import LearnedReranker
 from semcache.settings import Settings
-from tests.fakes import WordEmbedder
-from tests.scripted import ScriptedClock, ScriptedReranker
+from tests.fakes import CountingReranker, WordEmbedder
+from tests.scripted import PATIENCE_S, ScriptedClock, ScriptedReranker
 
 TEXTS = ["a", "abc", "ab"]
 
@@ -45,6 +47,51 @@ async def test_the_named_rung_scores_every_document(cascading: Cascading) -> Non
     assert found is not None and awaited is not None
     assert found.tolist() == awaited.tolist() == [1, 3, 2]
     assert not cascading.primary.calls
+
+
+class HomeBound(CountingReranker):
+    """An asynchronous client that belongs to the event loop that it was first used on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+
+    async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+        self.loops.add(asyncio.get_running_loop())
+        return self.score(pairs)
+
+
+def test_in_the_background_a_client_is_asked_on_the_loop_of_the_request() -> None:
+    cheap, events = HomeBound("cheap"), list[Event]()
+    ladder = DegradableReranker(CountingReranker(), cheap, LatencyMonitor(p95_threshold=30), on_event=events.append)
+    cascade = ladder.cascade("cheap")
+
+    async def request() -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        found = await asyncio.to_thread(cascade.score_from, loop, "q", TEXTS)
+        assert found is not None and len(found) == len(TEXTS)
+        return loop
+
+    with ladder:
+        loop = asyncio.run(request())
+        assert cheap.loops == {loop}
+        assert cascade.score_from(loop, "q", TEXTS) is None, "its loop has ended"
+        assert cheap.loops == {loop}
+        assert cascade.score_from(None, "q", TEXTS) is not None
+    assert not any(isinstance(event, RungFailed) for event in events)
+
+
+async def test_what_a_client_says_is_learned_on_the_loop_of_the_request(redis_url: str, namespace: str) -> None:
+    settings = Settings(
+        cache={"namespace": namespace}, reuse={"audit_rate": 0}, prune={"mode": "measure", "cascade": "cheap"}
+    )
+    cheap = HomeBound("cheap")
+    cache = RedisSemanticCache(redis_url, WordEmbedder(), settings=settings)
+    ladder = DegradableReranker(CountingReranker(), cheap, LatencyMonitor(p95_threshold=30))
+    async with ladder, CachedReranker(ladder, cache, repair=False) as reranker:
+        await reranker.arerank("how far is the moon", TEXTS)
+        assert await asyncio.to_thread(reranker.audit.drain, PATIENCE_S)
+    assert cheap.loops == {asyncio.get_running_loop()}
 
 
 @pytest.mark.parametrize("name", ["primary", "unheard", "otherwise", "learned"])
