@@ -89,3 +89,45 @@ class TestSequence:
         seen: list[object] = []
         Scene(Seeing(CountingReranker())).ladder.score("q", DOCUMENTS, [1], deadline_s=3.0)
         assert seen == [("q", DOCUMENTS, [1], 3.0)]
+
+
+class Closing(OneRung):
+    """Has what a ladder need not have, and remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(CountingReranker())
+        self.called: list[object] = []
+
+    def warmup(self) -> None:
+        self.called.append("warmup")
+
+    async def awarmup(self) -> None:
+        self.called.append("awarmup")
+
+    def close(self, *timeout_s: float) -> None:
+        self.called.append(timeout_s)
+
+    async def aclose(self, *timeout_s: float) -> None:
+        self.called.append(timeout_s)
+
+
+async def test_it_warms_up_and_closes_the_ladder_which_hears_of_a_timeout_only_where_there_is_one() -> None:
+    inside = Closing()
+    scene = Scene(inside)
+    scene.ladder.warmup()
+    await scene.ladder.awarmup()
+    scene.ladder.close()
+    scene.ladder.close(2.0)
+    await scene.ladder.aclose()
+    await scene.ladder.aclose(3.0)
+    assert inside.called == ["warmup", "awarmup", (), (2.0,), (), (3.0,)]
+    assert scene.identity.is_settled
+
+
+async def test_a_ladder_that_has_nothing_to_warm_up_or_close_is_left_alone(rung: OneRung) -> None:
+    scene = Scene(rung)
+    scene.ladder.warmup()
+    await scene.ladder.awarmup()
+    scene.ladder.close(1.0)
+    await scene.ladder.aclose(1.0)
+    assert (scene.subject.asked, scene.identity.is_settled) == (1, True)

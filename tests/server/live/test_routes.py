@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from httpx import Client
@@ -20,9 +21,9 @@ OPERATOR, OF_A_TENANT = "operator-0123456789", "shop-a-0123456789"
 KEYS = f"{OPERATOR} shop-a:{OF_A_TENANT}"
 
 
-@pytest.fixture
-def client(redis_url: str, namespace: str) -> Iterator[Client]:
-    settings = Settings(redis={"url": redis_url}, cache={"namespace": namespace})
+@contextmanager
+def served(settings: Settings) -> Iterator[Client]:
+    """A client of a server that records what happens."""
     pipeline = OptimizedRerankerPipeline(
         CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings, observers=[Recorder()]
     )
@@ -31,6 +32,12 @@ def client(redis_url: str, namespace: str) -> Iterator[Client]:
         running(create_app(pipeline, settings=settings)) as url,
         Client(base_url=url, timeout=PATIENCE_S) as client,
     ):
+        yield client
+
+
+@pytest.fixture
+def client(redis_url: str, namespace: str) -> Iterator[Client]:
+    with served(Settings(redis={"url": redis_url}, cache={"namespace": namespace})) as client:
         yield client
 
 
@@ -112,15 +119,7 @@ def test_a_browser_that_has_a_file_is_told_that_it_is_the_same(client: Client) -
 
 
 def test_a_redis_that_is_away_is_told_with_a_remedy() -> None:
-    settings = Settings(redis={"url": "redis://127.0.0.1:9"})
-    pipeline = OptimizedRerankerPipeline(
-        CountingReranker(), None, embedding_model=WordEmbedder(), settings=settings, observers=[Recorder()]
-    )
-    with (
-        pipeline,
-        running(create_app(pipeline, settings=settings)) as url,
-        Client(base_url=url, timeout=PATIENCE_S) as client,
-    ):
+    with served(Settings(redis={"url": "redis://127.0.0.1:9"})) as client:
         client.post("/v2/rerank", json=ASKED)
         shown = client.get("/live").json()
     assert not shown["redis"]["up"] and "semcache doctor" in shown["redis"]["remedy"]
