@@ -15,7 +15,7 @@ from semcache.ranking import Ranking
 from semcache.settings import Settings
 
 # They say how scores are computed and given, and never which.
-_HARMLESS = {"batch_size", "show_progress_bar", "convert_to_numpy", "convert_to_tensor"}
+_HARMLESS = {"batch_size", "show_progress_bar", "convert_to_numpy", "convert_to_tensor", "num_workers", "chunk_size"}
 
 
 class CachedCrossEncoder:
@@ -60,11 +60,14 @@ class CachedCrossEncoder:
         self._backing = BackingReranker(self._cached)
         self._tenant = tenant
 
-    def predict(self, inputs: Any, *more: Any, **keywords: Any) -> Any:
+    def predict(self, inputs: Any = None, *more: Any, **keywords: Any) -> Any:
         """One score per pair, or the score of a single one, as ``CrossEncoder.predict`` gives them.
 
         An array, or with ``convert_to_tensor`` a tensor, or with ``convert_to_numpy=False`` a list of tensors.
+        ``sentences=`` is the former name of ``inputs``.
         """
+        if inputs is None and "sentences" in keywords:
+            inputs = keywords.pop("sentences")
         pairs = _pairs_of(inputs)
         if more or pairs is None or _may_change_scores(keywords):
             return self.cross_encoder.predict(inputs, *more, **keywords)
@@ -77,6 +80,7 @@ class CachedCrossEncoder:
         documents: Sequence[str],
         top_k: int | None = None,
         return_documents: bool = False,
+        *more: Any,
         **keywords: Any,
     ) -> list[dict[str, Any]]:
         """The best ``top_k`` documents, None for all: a list of ``{"corpus_id": position, "score": float}``.
@@ -84,9 +88,9 @@ class CachedCrossEncoder:
         With ``return_documents`` each has its ``text``.
         """
         texts = list(documents)
-        if _goes_to_the_model(query, texts, top_k, keywords):
+        if more or _goes_to_the_model(query, texts, top_k, keywords):
             answer: list[dict[str, Any]] = self.cross_encoder.rank(
-                query, documents, top_k, return_documents, **keywords
+                query, documents, top_k, return_documents, *more, **keywords
             )
             return answer
         return _results(self._backing.rerank(query, texts, top_k, tenant=self._tenant), return_documents)
@@ -97,12 +101,13 @@ class CachedCrossEncoder:
         documents: Sequence[str],
         top_k: int | None = None,
         return_documents: bool = False,
+        *more: Any,
         **keywords: Any,
     ) -> list[dict[str, Any]]:
         """``rank`` for an event loop."""
         texts = list(documents)
-        if _goes_to_the_model(query, texts, top_k, keywords):
-            rank = partial(self.cross_encoder.rank, query, documents, top_k, return_documents, **keywords)
+        if more or _goes_to_the_model(query, texts, top_k, keywords):
+            rank = partial(self.cross_encoder.rank, query, documents, top_k, return_documents, *more, **keywords)
             return await asyncio.to_thread(rank)
         return _results(await self._backing.arerank(query, texts, top_k, tenant=self._tenant), return_documents)
 

@@ -119,7 +119,7 @@ NEAREST = Metric(
 DRIFT = Metric(
     f"{PREFIX}drift",
     "histogram",
-    "Magnitude of the median of fresh minus cached score, of verified reuses",
+    "Magnitude of the median of fresh minus cached score, of requests that scored documents of a near query anew",
     ("sign",),
     labels.single(labels.SIGNS),
     unit="score units",

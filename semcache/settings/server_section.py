@@ -47,7 +47,7 @@ class Server(Section):
         1000,
         "Most documents of one request; more are refused with status 413",
         unit="documents",
-        reason="what Cohere takes, so that its clients need no change",
+        reason="the most that Cohere advises, so that its clients need no change",
         ge=1,
         le=1_000_000,
     )

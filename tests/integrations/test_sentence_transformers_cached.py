@@ -103,6 +103,18 @@ async def test_what_is_no_text_goes_to_the_model(model: CrossEncoder, cached: Ca
     assert hits(cached) == (0, 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*(sentences|num_workers)")
+async def test_arguments_of_all_versions_are_taken(model: CrossEncoder, cached: CachedCrossEncoder) -> None:
+    assert cached.predict(sentences=PAIRS, num_workers=2) == pytest.approx(model.predict(PAIRS), abs=1e-4)
+    assert hits(cached)[1] > 0, "with keywords that change no score it goes by the cache"
+    before = hits(cached)
+    # Behind return_documents come arguments whose places differ between versions: the model takes them.
+    expected = model.rank(QUERY, TEXTS, 2, True, None, None)
+    assert cached.rank(QUERY, TEXTS, 2, True, None, None) == expected
+    assert await cached.arank(QUERY, TEXTS, 2, True, None, None) == expected
+    assert hits(cached) == before
+
+
 def test_unknown_keywords_are_passed_on(cache: RedisSemanticCache) -> None:
     class Model:
         def __init__(self) -> None:

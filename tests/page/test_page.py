@@ -307,7 +307,7 @@ def test_with_keys_it_asks_for_one_and_keeps_it_in_its_tab(
     with running(create_app(pipeline, settings=settings)) as url:
         page.goto(url)
         expect(page.locator("#access")).to_be_visible()
-        for key, said in (("wrong", "a valid API key is needed"), ("shop-a-0123456789", "bound to a tenant")):
+        for key, said in (("wrong", "does not know this key"), ("shop-a-0123456789", "bound to a tenant")):
             page.get_by_label("API key").fill(key)
             page.get_by_role("button", name="Show the figures").click()
             expect(page.locator("#refused")).to_contain_text(said)

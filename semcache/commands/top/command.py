@@ -56,5 +56,5 @@ def top(
 
 def _url_of(server: "Server") -> str:
     # What listens on every address is reached on this machine's own.
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(server.host, server.host)  # noqa: S104 - none is bound here
-    return f"http://{host}:{server.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - none is bound here
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"

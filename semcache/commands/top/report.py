@@ -35,7 +35,8 @@ _STYLES: Mapping[str, str] = {
     Status.FRESH: "bright_black",
     Status.DEGRADED: "red",
 }
-_HELPED = (Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL, Status.PRUNED)
+_HELPED = (Status.EXACT, Status.SEMANTIC, Status.VERIFIED, Status.PARTIAL)
+"""Hits, as the page and the dashboard count them."""
 
 
 def report(shown: Mapping[str, Any], width: int) -> RenderableType:
@@ -180,7 +181,8 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", overflow="ellipsis", no_wrap=True)
+        # Where there is no room, the name in front is cut, and never a figure.
+        table.add_column(heading, justify="right" if place else "left", overflow="ellipsis", no_wrap=bool(place))
     return table
 
 

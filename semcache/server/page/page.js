@@ -35,7 +35,9 @@ async function ask() {
     cache: "no-store",
     signal: AbortSignal.timeout(PATIENCE_MS),
   });
-  if (answer.status === 401 || answer.status === 403) return { refused: (await answer.json()).message };
+  // In words for a person at a form: the server's own are for programs.
+  if (answer.status === 401) return { refused: "The server does not know this key." };
+  if (answer.status === 403) return { refused: "This key is bound to a tenant. The figures need one that is bound to none." };
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   return (await answer.json()) ?? {};
 }

@@ -5,7 +5,7 @@ import { Nearest } from "./nearest.js";
 import { clock, count, moment, number, seconds, share, span } from "./words.js";
 
 const STATUSES = ["exact", "semantic", "verified", "partial", "pruned", "fresh", "degraded"];
-const HELPED = STATUSES.slice(0, 5);
+const HELPED = STATUSES.slice(0, 4);
 const SVG_WIDTH = 112;
 
 // Behind @ is what tells models of one name apart: their content, precision and length.
@@ -29,7 +29,7 @@ const charts = {
     series: [{ key: "avoided", label: "avoided" }, { key: "asked", label: "asked" }],
   }),
   drift: chart("drift", {
-    kind: "curves", format: number, say: "Median drift of verified answers over time, in units of the reranker",
+    kind: "curves", format: number, say: "Median drift from near queries over time, in units of the reranker",
     series: [{ key: "drift", label: "median drift" }],
   }),
   queue: chart("queue", {
@@ -58,7 +58,7 @@ export function show(figures) {
   charts.statuses.show(over(window.by_status));
   charts.latency.show(over(window, { limit: about.p95_threshold_s, limitSays: `slow from ${seconds(about.p95_threshold_s)} on` }));
   charts.pairs.show(over(window));
-  charts.drift.show(over(window, { note: note ?? "No verified answers in this time" }));
+  charts.drift.show(over(window, { note: note ?? "No near query was compared in this time" }));
   charts.queue.show(over(window, { note: note ?? "Nothing waited in this time" }));
   showLatency(figures.latency, figures.steps);
   nearest.show(figures.nearest, figures.quality.trust_threshold, about.reuse_threshold);

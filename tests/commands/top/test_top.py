@@ -74,6 +74,18 @@ def test_it_fits_into_any_terminal(top: Top, url: str, columns: int) -> None:
     assert "exact" in done.output
 
 
+@pytest.mark.parametrize("columns", [64, 80])
+def test_long_names_of_models_take_no_room_from_figures(url: str, columns: int) -> None:
+    figures = httpx.get(f"{url}/live", timeout=PATIENCE_S).json()
+    figures["rerankers"][0] |= {"reranker": "ms-marco-MiniLM-L-12-v2@9fd08c42/onnx/logits/max512", "answers": 123_456}
+    console = Console(file=StringIO(), width=columns)
+    console.print(report(figures, columns))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    [line] = [line for line in written.splitlines() if line.strip().startswith("ms-marco")]
+    assert "…" in line and {"closed", "123,456"} <= set(line.split())
+    assert {"rung", "breaker", "answers", "p95", "waiting"} <= set(written.split())
+
+
 def test_json_is_what_the_server_tells(top: Top, url: str) -> None:
     told = json.loads(top("--url", url, "--json").output)
     assert told["totals"]["requests"] == 3
@@ -85,6 +97,11 @@ def test_the_server_is_that_of_the_settings(top: Top, url: str) -> None:
     port = url.rpartition(":")[2]
     done = top("--once", SEMCACHE_SERVER__HOST="0.0.0.0", SEMCACHE_SERVER__PORT=port)
     assert (done.exit_code, "All is well." in done.output) == (0, True)
+
+
+def test_an_address_of_ipv6_is_one(top: Top) -> None:
+    done = top("--once", SEMCACHE_SERVER__HOST="::1", SEMCACHE_SERVER__PORT="9")
+    assert (done.exit_code, "http://[::1]:9" in done.output) == (ExitCode.UNAVAILABLE, True)
 
 
 def test_the_key_of_an_operator_is_used(top: Top, pipeline: OptimizedRerankerPipeline) -> None:
