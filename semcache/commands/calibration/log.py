@@ -28,7 +28,7 @@ class Logged:
         # The order matters: an error of decoding is a ValueError too.
         except UnicodeDecodeError as error:
             raise InvalidInputError(f"{where}: not UTF-8 (byte {error.start}); convert the file to UTF-8") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter by thousands of brackets in each other
             raise InvalidInputError(f"{where}: not JSON ({message_of(error)}); {_REMEDY}") from error
         if not isinstance(content, dict):
             raise InvalidInputError(f"{where}: {content!r:.60} is no JSON object; {_REMEDY}")

@@ -20,6 +20,8 @@ from semcache.redis.transfer import RawEntry
 VERSION = 1
 _MARK = "semcache export"
 _BINARY = {"embedding": b"embedding", "cues": b"cues", "check": b"check"}
+_NOT_JSON = (ValueError, RecursionError)
+"""The errors of a text that is no JSON; the second is of one with thousands of brackets in each other."""
 _LONGEST_S = 1e12
 """Redis counts in milliseconds, and refuses those that have no room in 64 bits."""
 _ID = re.compile(r"[\w-]{22}")
@@ -54,7 +56,7 @@ class Header:
         return json.dumps({_MARK: VERSION, **asdict(self)})
 
     @classmethod
-    def of_line(cls, line: str, where: str) -> Self:
+    def of_line(cls, line: bytes, where: str) -> Self:
         """Read the first line of a file. Raises InvalidInputError."""
         content = _json(line, where)
         if _MARK not in content:
@@ -84,7 +86,7 @@ def line_of(entry: RawEntry, now: float) -> str:
     return json.dumps(content)
 
 
-def entry_of(line: str, where: str, now: float) -> RawEntry | None:
+def entry_of(line: bytes, where: str, now: float) -> RawEntry | None:
     """The entry of a line, which is not checked yet; None for one that has expired. Raises InvalidInputError."""
     content = _json(line, where)
     try:
@@ -104,7 +106,8 @@ def entry_of(line: str, where: str, now: float) -> RawEntry | None:
             if "query" in content:
                 values[b"query"] = content["query"].encode("utf-8", "surrogatepass")
         entry = RawEntry(name, tag, b64decode(content["scores"], validate=True), values, left_ms)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    # OverflowError: a time of hundreds of digits.
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidInputError(f"{where}: this is no whole entry ({described(error)}); export anew") from error
     return None if left_ms is not None and left_ms <= 0 else entry
 
@@ -114,11 +117,11 @@ def end_line(entries: int) -> str:
     return json.dumps({"end": entries})
 
 
-def entries_at_end(line: str) -> int | None:
+def entries_at_end(line: bytes) -> int | None:
     """The number of entries that the last line tells; None for another line."""
     try:
-        content = json.loads(line)
-    except ValueError:
+        content = json.loads(line.decode())
+    except _NOT_JSON:
         return None
     count = content.get("end") if isinstance(content, dict) else None
     return count if type(count) is int else None
@@ -130,10 +133,12 @@ def refusal(where: str, damaged: Damaged, is_signed: bool) -> InvalidInputError:
     return InvalidInputError(f"{where}: this entry cannot be used ({damaged.fault}): {changed}; export anew")
 
 
-def _json(line: str, where: str) -> dict[str, Any]:
+def _json(line: bytes, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(line)
-    except ValueError as error:
+        content = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{where}: not UTF-8; export anew") from error
+    except _NOT_JSON as error:
         raise InvalidInputError(
             f"{where}: not JSON ({message_of(error)}); give a file that semcache export wrote"
         ) from error

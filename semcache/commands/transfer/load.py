@@ -75,7 +75,7 @@ class _Loader:
         from semcache.commands.transfer.format import Header
 
         self.lines.seek(0)
-        self.header = Header.of_line(self._text(self.lines.readline(), 1), f"{self.name}, line 1")
+        self.header = Header.of_line(self.lines.readline(), f"{self.name}, line 1")
         told = places((self.header.reranker, self.header.embedder))
         self.place = fitting_place(self.header, told, self.name)
         with _bars() as bars:
@@ -115,13 +115,13 @@ class _Loader:
         self.lines.seek(0)
         self.lines.readline()
         for number, line in enumerate(self.lines, start=2):
-            text, where = self._text(line, number), f"{self.name}, line {number}"
-            end = entries_at_end(text)
+            where = f"{self.name}, line {number}"
+            end = entries_at_end(line)
             if end is not None:
                 break
             read += 1
             # Looked at for each: the first of many may be stored long before the last.
-            entry = entry_of(text, where, time())
+            entry = entry_of(line, where, time())
             self.expired += entry is None
             try:
                 found = None if entry is None else checked(entry, origin, self.header.vectors, layout.signing_key)
@@ -135,12 +135,6 @@ class _Loader:
             told = "no end" if end is None else f"an end after {end:,}"
             raise InvalidInputError(f"{self.name} is not whole: {read:,} entries, and {told}; export anew")
         self.entries = read
-
-    def _text(self, line: bytes, number: int) -> str:
-        try:
-            return line.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(f"{self.name}, line {number}: not UTF-8; export anew") from error
 
     def summary(self, *, is_check: bool) -> str:
         """The work that was done, in a line."""

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +277,9 @@ def changed(number: int, old: str, new: str) -> Damage:
         (changed(1, '"id": "', '"id": "x'), "line 2: this is no whole entry"),
         *(
             (changed(1, '"expires_at": ', f'"expires_at": {end}, "was": '), "line 2: this is no whole entry")
-            for end in ("1e300", "-Infinity", "NaN")
+            for end in ("1e300", "-Infinity", "NaN", f"1{'0' * 400}")
         ),
+        (lambda lines: [lines[0], f"{'[' * 100_000}\n", *lines[2:]], "line 2: not JSON"),
         (changed(1, '"tenant": ""', '"tenant": "0123456789abcdef"'), "line 2: this entry cannot be used (check)"),
     ],
 )
@@ -368,6 +370,47 @@ class TestStopped:
         exported.rename(exported.with_name("b.part"))
         said = cli("export", str(exported.with_name("b")), "--namespace", f"{namespace}-b", code=2).stderr
         assert "is of another export; remove it" in said
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            b"\0" * 4096,
+            b"\0" * 100 + b"\n",
+            b'{"id": "\xff\xfe"}\n',
+            b"[" * 100_000 + b"\n",
+            b'{"end": 6}\n',
+            b'{"id": "' + b"A" * 22 + b'", "tenant": "", "scores": "", "expires_at": 1' + b"0" * 400 + b"}\n",
+        ],
+        ids=["zeros", "a line of zeros", "not UTF-8", "brackets", "an end", "a time without end"],
+    )
+    def test_what_is_no_whole_entry_is_cut_off(self, exported: Path, cli: Cli, rest: bytes) -> None:
+        lines = exported.read_bytes().splitlines(keepends=True)
+        exported.rename(exported.with_name("b.part"))
+        exported.with_name("b.part").write_bytes(b"".join([*lines[:3], rest, *lines[3:]]))
+        cli("export", str(exported.with_name("b")))
+        assert "6 entries" in cli("import", str(exported.with_name("b")), "--check").stderr
+
+    @pytest.mark.parametrize("begun", [0, 1, 30])
+    def test_a_header_that_was_not_finished_is_written_anew(self, exported: Path, cli: Cli, begun: int) -> None:
+        exported.with_name("b.part").write_bytes(exported.read_bytes()[:begun])
+        cli("export", str(exported.with_name("b")))
+        assert "6 entries" in cli("import", str(exported.with_name("b")), "--check").stderr
+
+    @pytest.mark.parametrize("content", ["a note", "a note\n", "\0\0", '{"query": "a"}\n'])
+    def test_a_file_of_the_users_own_is_left_as_it_is(
+        self, filled: Settings, cli: Cli, file: Path, content: str
+    ) -> None:
+        own = file.with_name(f"{file.name}.part")
+        own.write_text(content)
+        assert "is of another export; remove it" in cli("export", str(file), code=2).stderr
+        assert own.read_text() == content
+
+    def test_two_exports_to_one_file(self, filled: Settings, cli: Cli, file: Path) -> None:
+        with file.with_name(f"{file.name}.part").open("a") as output:
+            flock(output, LOCK_EX)
+            assert "is being written by another export" in cli("export", str(file), code=2).stderr
+        cli("export", str(file))
+        assert "6 entries" in cli("import", str(file), "--check").stderr
 
     def test_what_was_exported_of_all_tenants_is_not_taken_for_one_of_them(self, exported: Path, cli: Cli) -> None:
         exported.rename(exported.with_name("b.part"))
