@@ -123,8 +123,10 @@ class Auditor:
     def _score_afresh(self, request: Request, score: ScoreWhenIdle) -> Floats | None:
         """The primary's scores of all documents; None when a request needs the primary, or it does not answer."""
         pieces: list[Floats] = []
-        for start in range(0, len(request.texts), _PIECE):
-            positions = range(start, min(start + _PIECE, len(request.texts)))
+        # A service bills calls and answers several at once, so that nothing is gained by small ones.
+        size = len(request.texts) if self._cache.is_remote else _PIECE
+        for start in range(0, len(request.texts), size):
+            positions = range(start, min(start + size, len(request.texts)))
             nothing = partial(Scored, None, self._cache.reranker)
             try:
                 scored = nothing("closed") if self.is_closed else score(request.query, request.texts, positions)

@@ -167,8 +167,8 @@ class Repairer:
     ) -> Scored:
         """The primary's scores of the documents at the positions ``ask``, piece by piece. For ``Calls``."""
         missing = [position for position in ask if position not in repair.scored]
-        # An order cannot be put together from pieces.
-        size = max(1, len(missing)) if self._cache.listwise else _PIECE
+        # An order cannot be put together from pieces, and a service bills calls and answers several at once.
+        size = max(1, len(missing)) if self._cache.listwise or self._cache.is_remote else _PIECE
         for start in range(0, len(missing), size):
             piece = missing[start : start + size]
             scored = _NOT_NOW if self._is_closed else self._score_piece(repair, query, texts, piece)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from semcache.degradation.rung import Rung
 from semcache.degradation.tally import Tally
 from semcache.protocols import Clock, Scored
-from semcache.rerankers.awaiting import is_awaited
+from semcache.rerankers.awaiting import is_loop_bound
 
 
 class IdlePrimary:
@@ -19,10 +19,10 @@ class IdlePrimary:
     def score(self, query: str, documents: Sequence[str], ask: Sequence[int]) -> Scored:
         """Its scores, or none and the reason: "degraded", "busy", "awaited".
 
-        An asynchronous client must not be used on another event loop than that of the requests, so for it there is
-        ``ascore``. Raises what the primary raises.
+        An asynchronous client must not be used on another event loop than that of the requests, unless it says that it
+        may (``is_loop_bound``), so for it there is ``ascore``. Raises what the primary raises.
         """
-        if is_awaited(self._primary.batcher.reranker):
+        if is_loop_bound(self._primary.batcher.reranker):
             return Scored(None, self._primary.name, "awaited")
         if reason := self._not_idle():
             return Scored(None, self._primary.name, reason)

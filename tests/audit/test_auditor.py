@@ -526,3 +526,31 @@ class TestSampling:
 
 def _ladder(model: Model) -> DegradableReranker:
     return DegradableReranker(model, CountingOrder("fallback"), LatencyMonitor())
+
+
+class Service(Model):
+    """An asynchronous client, of which each call is billed."""
+
+    is_loop_bound = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+
+    async def ascore_pairs(self, pairs: Sequence[Pair]) -> FloatArray:
+        self.calls.append(len(pairs))
+        return self.score(pairs)
+
+
+def test_a_service_behind_a_ladder_is_audited_by_one_call(redis_url: str, namespace: str) -> None:
+    events: list[Event] = []
+    settings = Settings(cache={"namespace": namespace}, reuse={"audit_rate": 1.0})
+    service = Service()
+    ladder = DegradableReranker(service, None, LatencyMonitor(p95_threshold=PATIENCE_S), probe=False)
+    cache = RedisSemanticCache(redis_url, DialEmbedder(), guard=None, settings=settings, observers=[events.append])
+    with ladder, CachedReranker(ladder, cache) as reranker:
+        assert reranker.rerank("moon 0 1.0", DOCUMENTS).status is Status.FRESH
+        assert reranker.rerank("moon 1 0.999", DOCUMENTS).status is Status.SEMANTIC
+        assert reranker.audit.drain(PATIENCE_S)
+    assert service.calls == [len(DOCUMENTS)] * 2
+    assert not [event for event in events if isinstance(event, AuditDropped)]

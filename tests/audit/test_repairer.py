@@ -69,6 +69,13 @@ def recover(cached: CachedReranker) -> None:
 
 
 class TestRepair:
+    def test_a_service_is_asked_in_one_call(self, cache: RedisSemanticCache, primary: Gated) -> None:
+        primary.concurrency = 4  # type: ignore[attr-defined]
+        with degraded(primary, cache) as cached:
+            cached.rerank("how far is the moon", DOCUMENTS)
+            recover(cached)
+        assert primary.calls == [len(DOCUMENTS)]
+
     def test_the_second_burst_is_exact(self, cached: CachedReranker, events: list[Event]) -> None:
         queries = [f"question {number}" for number in range(6)]
         assert {cached.rerank(query, DOCUMENTS).status for query in queries} == {Status.DEGRADED}
