@@ -1,5 +1,6 @@
 """Knobs: settings with a meaning, a unit, a range and a reason for the default, and how to read these."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from types import NoneType
@@ -169,7 +170,10 @@ def shown(field: FieldInfo | None, value: Any) -> Any:
     """
     if isinstance(value, BaseModel):
         return {name: shown(member, getattr(value, name)) for name, member in type(value).model_fields.items()}
-    if isinstance(value, (list, tuple)) and field is not None and is_list(field):
+    if field is not None and is_list(field) and value is not None:
+        if not isinstance(value, (list, tuple)):
+            # A word is shown. Anything else may be a rung without its dash or brackets, with a key in it.
+            return value if re.fullmatch(r"[\w-]{,20}", str(value)) else type(value).__name__
         section = next(kind for kind in get_args(field.annotation) if isinstance(kind, type))
         return [shown(field, member) if isinstance(member, BaseModel) else _masked(section, member) for member in value]
     if value is None or not is_secret(field):

@@ -79,8 +79,19 @@ def merged(layers: Sequence[Layer]) -> Layer:
     origins: dict[Path, str] = {}
     for layer in reversed(layers):
         values = _overlaid(values, layer.values)
-        origins |= layer.origins
+        kept = {path: source for path, source in origins.items() if not _is_replaced(path, layer)}
+        origins = {**kept, **layer.origins}
     return Layer(values, origins)
+
+
+def _is_replaced(path: Path, by: Layer) -> bool:
+    """Whether a layer gives something else in the place of a value: a mapping where it was none, or the reverse."""
+    value: Any = by.values
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return not isinstance(value, Mapping)
+        value = value[name]
+    return True
 
 
 def variables(model: type[BaseModel]) -> dict[str, tuple[Path, FieldInfo]]:

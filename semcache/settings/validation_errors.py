@@ -41,8 +41,9 @@ def message_of(detail: ErrorDetails, model: type[BaseModel], origins: Mapping[Pa
             sources = ", ".join(f"{member} from {origin((*path, member), origins)}" for member in named)
             return f"{name}: {own_text}" + (f" ({sources})" if sources else "")
         return f"{name} ({origin(path, origins)}) must be a mapping of names to values"
-    # Of a secret of a wrong type its type is shown.
-    given = repr(shown(field, value)) if isinstance(value, str) or not is_secret(field) else str(shown(field, value))
+    # Of a secret of a wrong type, and of what is no ladder, the type may be all that is shown.
+    seen = shown(field, value)
+    given = str(seen) if seen == type(value).__name__ else repr(seen)
     if len(given) > _MAX_SHOWN and not is_secret(field):
         given = f"{given[:_MAX_SHOWN]}..."
     is_pattern = detail["type"] == "string_pattern_mismatch"

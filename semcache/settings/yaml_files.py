@@ -126,7 +126,12 @@ class _Strict(yaml.SafeLoader):  # type: ignore[misc]
         # After the check: a key of the mapping itself may override one that is merged in with "<<".
         self.flatten_mapping(node)
         # Deep, so that a mapping is checked before another one merges it, which changes its node.
-        return self.construct_mapping(node, deep=True)
+        mapping = self.construct_mapping(node, deep=True)
+        for key in mapping:
+            if not isinstance(key, str):
+                problem = f"the key {key!r} is no name; put it in quotes if it is meant as one"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return mapping
 
 
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Strict.construct_unique_mapping)

@@ -51,6 +51,9 @@ class TestSecrets:
             {"SEMCACHE_REDIS_URL": "redis://me:geheim@h", "SEMCACHE_REDIS__URL": "redis://me:geheim@h2"},
             {"SEMCACHE_REDIS_URL": "redis://me:geheim@h", "SEMCACHE_REDIS__TIMEOUT_S": "-1"},
             {"SEMCACHE_REDIS_URL": "redis://me:geheim@h", "SEMCACHE_REDIS__RETRY_AFTER_S": "60"},
+            {"SEMCACHE_RERANKERS": '{"kind": "http", "dialect": "cohere", "api_key": "geheim"}'},
+            {"SEMCACHE_RERANKERS": '{"kind": "http", "dialect": "cohere", "apikey": "geheim"}'},
+            {"SEMCACHE_RERANKERS": "kind: http, dialect: cohere, api_key: geheim"},
         ],
     )
     def test_no_error_shows_the_password(self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:

@@ -41,6 +41,12 @@ class TestPrecedence:
         (tmp_path / ".env").write_text("SEMCACHE_CONFIG=mine.yaml\n")
         assert Settings().cache.namespace == "mine"
 
+    def test_what_stands_in_the_place_of_a_list_names_its_own_source(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"rerankers \(constructor\) is dict: must be a list"):
+            Settings(rerankers={"kind": "onnx", "model": "m"})
+        with pytest.raises(ConfigurationError, match=r"redis \(constructor\) must be a mapping"):
+            Settings(redis="redis://h")
+
     def test_a_list_is_replaced_whole(self) -> None:
         assert [rung.kind for rung in Settings(rerankers=[{"kind": "embedding"}]).rerankers] == ["embedding"]
         assert Settings(rerankers=[Rung(kind="embedding")]).rerankers == (Rung(kind="embedding"),)

@@ -61,6 +61,8 @@ def bomb(form: str, first: str) -> bytes:
         (b"a: 2001-99-99", "is not valid YAML: month must be in 1..12"),
         (b"a: " + b"9" * 5000, "is not valid YAML: Exceeds the limit"),
         (b"? [a]\n: b\n", "is not valid YAML"),
+        (b"1: 2\n", "the key 1 is no name; put it in quotes if it is meant as one in line 1"),
+        (b"cache:\n  on: 2\n", "the key True is no name"),
         (b"# " + b"x" * 100_000, "has more than 100,000 bytes"),
     ],
 )
