@@ -2,7 +2,7 @@
 FROM python:3.13-slim
 
 # Not root: nothing that it does needs that. It keeps ONNX graphs in its home.
-RUN useradd --create-home semcache
+RUN useradd --create-home --uid 10001 semcache
 
 WORKDIR /build
 COPY constraints.txt pyproject.toml hatch_build.py README.md LICENSE ./
@@ -16,7 +16,8 @@ RUN version="$(sed -n 's/^torch==//p' constraints.txt)" \
     && rm -rf /build /tmp/constraints.txt
 
 WORKDIR /home/semcache
-USER semcache
+# By its number, since Kubernetes cannot tell of a name that it is not root (runAsNonRoot).
+USER 10001
 
 ENV SEMCACHE_SERVER__HOST=0.0.0.0
 EXPOSE 8080

@@ -160,6 +160,8 @@ def test_the_containers_say_what_the_settings_do() -> None:
     dockerfile = (top / "Dockerfile").read_text()
     assert set(re.findall(r"SEMCACHE_\w+", dockerfile)) <= set(variables)
     assert f"EXPOSE {server.port}\n" in dockerfile and f":{server.port}/readyz" in dockerfile
+    # Kubernetes tells of a number alone whether it is root, as runAsNonRoot of docs/deployment.md asks.
+    assert re.findall(r"^USER (.*)$", dockerfile, re.M) == re.findall(r"--uid (\d+)", dockerfile)
     copied = {name for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.M) for name in line.split()}
     kept = {line[1:] for line in (top / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == kept and all((top / name).exists() for name in copied)

@@ -24,6 +24,8 @@ _TEXT = 62
 """Columns that the sums take without their lines of time."""
 _LONGEST_LINE = 90
 """Two slots to a character, and no wider than the rest."""
+_HALF_A_DAY_S = 43_200
+"""A time of the clock that is longer ago is shown with its day."""
 _LATEST = 3
 """Outages that are shown: what is wrong now stands at the top."""
 _STYLES: Mapping[str, str] = {
@@ -157,7 +159,8 @@ def _pruning(pruning: Mapping[str, Any]) -> str:
 def _happened(shown: Mapping[str, Any]) -> Iterator[Text]:
     for event in shown["happened"][:_LATEST]:
         style = "green" if event["is_over"] else "red"
-        yield Text.assemble((f"{_clock(event['at'])} ", "dim"), (event["text"], style))
+        at = _clock(event["at"]) if shown["now"] - event["at"] < _HALF_A_DAY_S else _day(event["at"])
+        yield Text.assemble((f"{at} ", "dim"), (event["text"], style))
         if event["remedy"]:
             yield Text(f"  {event['remedy']}", style="dim")
 
@@ -198,3 +201,7 @@ def _seconds(seconds: float | None) -> str:
 
 def _clock(at: float) -> str:
     return f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%d %b %H:%M:%S}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -155,13 +156,17 @@ def test_what_is_wrong_and_what_happened_are_shown_with_their_remedies(url: str)
     shown = httpx.get(f"{url}/live", timeout=PATIENCE_S).json()
     shown["wrong"] = [{"level": "bad", "what": "Redis does not answer.", "more": "refused", "remedy": "start it"}]
     shown["redis"]["up"] = False
-    shown["happened"] = [{"at": shown["now"], "text": "Redis is away", "remedy": "start it", "is_over": False}]
+    happened = {"text": "Redis is away", "remedy": "start it", "is_over": False}
+    day_ago = shown["now"] - 86_000
+    shown["happened"] = [{"at": shown["now"], **happened}, {"at": day_ago, **happened}]
     shown["pruning"] |= {"n": 300, "avoided": 0.42, "loss": 0.001, "loss_high": 0.004, "confidence": 1.5}
     console = Console(file=StringIO(), width=100)
     console.print(report(shown, 100))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     for said in ("Redis does not answer. refused", "start it", "Redis is away", "away", "avoids 42%"):
         assert said in written
+    # What is longer ago than half a day says of which day it is.
+    assert f"{datetime.fromtimestamp(day_ago):%d %b %H:%M:%S} Redis is away" in written
 
 
 @pytest.mark.parametrize(
