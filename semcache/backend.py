@@ -7,7 +7,7 @@ from weakref import WeakMethod
 
 from semcache.arguments import CacheArguments, embedders_of, flow_policy
 from semcache.embedders.queries import QueryEmbedder
-from semcache.errors import ConfigurationError
+from semcache.errors import ConfigurationError, StoreUnavailableError
 from semcache.events import Event
 from semcache.flow.keeping import LeaseKeeper
 from semcache.flow.policy import FlowPolicy
@@ -254,6 +254,21 @@ class Backend:
         is_moved = self.migration is None or self.migration.drain(timeout_s)
         is_written = self.writes.drain(timeout_s) and self.leases.drain(timeout_s)
         return is_written and self._refiller.drain(timeout_s) and is_moved
+
+    def settle_writes(self) -> None:
+        """Wait for what requests left to be stored after their answers: it must not come after it was forgotten.
+
+        Raises StoreUnavailableError where that takes too long.
+        """
+        if not self.writes.drain(_CLOSING_S):
+            raise StoreUnavailableError(
+                f"{self.connection.where} is slow: what earlier requests left to be stored is not stored after "
+                f"{_CLOSING_S:g} s, and would come back; try again later"
+            )
+
+    async def asettle_writes(self) -> None:
+        """``settle_writes`` for an event loop."""
+        await in_own_thread(self.settle_writes, "semcache-settle")
 
     def close(self) -> None:
         """Close the connection, and the embedded server if this was its last user."""

@@ -289,6 +289,7 @@ class RedisSemanticCache:
             >>> cache.forget(document="a text that was withdrawn"), cache.forget(tenant="shop-a")
         """
         fingerprint = checked_forget(query, document, tenant, self.scoped.read)
+        self.backend.settle_writes()
         return sum(cache.store.forget(tenant, query=query, document=fingerprint) for cache in self.scoped.everywhere())
 
     async def aforget(
@@ -296,6 +297,7 @@ class RedisSemanticCache:
     ) -> int:
         """``forget`` for an event loop."""
         fingerprint = checked_forget(query, document, tenant, self.scoped.read)
+        await self.backend.asettle_writes()
         touched = 0
         for cache in self.scoped.everywhere():
             touched += await cache.async_store.forget(tenant, query=query, document=fingerprint)
@@ -303,10 +305,12 @@ class RedisSemanticCache:
 
     def clear(self) -> int:
         """Remove every entry of this namespace, reranker and embedder, of all tenants. Returns their number."""
+        self.backend.settle_writes()
         return self.store.clear()
 
     async def aclear(self) -> int:
         """``clear`` for an event loop."""
+        await self.backend.asettle_writes()
         return await self.async_store.clear()
 
     def migrator(self) -> Migrator:

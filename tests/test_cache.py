@@ -1,5 +1,7 @@
 """The cache by itself, on a real Redis."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +21,7 @@ from semcache.protocols import Embedder
 from semcache.ranking import Status
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
+from tests.scripted import PATIENCE_S
 
 DOCUMENTS = [Document(f"passage {n} about the moon") for n in range(6)]
 SCORES = [0.5, 3.25, -1.0, 2.0, 0.0, 1.0]
@@ -112,6 +115,19 @@ def test_forgetting(cache: RedisSemanticCache) -> None:
     assert cache.lookup("how far is the moon", DOCUMENTS[2:], tenant="a").status is None
     assert cache.clear() == 1
     assert cache.lookup("how far is the moon", DOCUMENTS[1:]).status is None
+
+
+@pytest.mark.parametrize("how", ["forget", "aforget", "clear", "aclear"])
+def test_what_was_left_to_be_stored_later_does_not_come_back(cache: RedisSemanticCache, how: str) -> None:
+    def late() -> None:
+        threading.Event().wait(0.2)  # longer than forgetting takes
+        cache.remember("how far is the moon", DOCUMENTS, SCORES)
+
+    cache.backend.writes.submit(late)
+    forgetting = getattr(cache, how)(**({"query": "how far is the moon"} if "forget" in how else {}))
+    assert (asyncio.run(forgetting) if asyncio.iscoroutine(forgetting) else forgetting) == 1
+    assert cache.backend.writes.drain(PATIENCE_S)
+    assert cache.lookup("how far is the moon", DOCUMENTS).status is None
 
 
 @pytest.mark.parametrize(
