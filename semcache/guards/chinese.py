@@ -96,11 +96,12 @@ CHINESE = Vocabulary(
     targets=frozenset(("到", "至", "往")),
 )
 
-_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2}
+# U+3007 is the round zero of years.
+_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "\u3007": 0}
 _SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 # A lone numeral is often part of a word ("一样", "三明治"), so it counts only in company or before a measure.
 _NUMBER = re.compile(
-    "[零一二两三四五六七八九十百千万亿]{2,}|[一二两三四五六七八九十](?=[个年月日天周岁次人元块号层倍折点小分秒公米克斤度])"
+    "[零\u3007一二两三四五六七八九十百千万亿]{2,}|[一二两三四五六七八九十](?=[个年月日天周岁次人元块号层倍折点小分秒公米克斤度])"
 )
 _LONGEST_WORD = 6
 
@@ -126,7 +127,9 @@ def segments(run: str, known: Collection[str]) -> Iterator[str]:
 
 
 def _value(number: str) -> int:
-    """Chinese numerals as a number: 两百五十 is 250, 三万 is 30000."""
+    """Chinese numerals as a number: 两百五十 is 250, 三万 is 30000; and 二零二四, read digit by digit, 2024."""
+    if _SCALES.keys().isdisjoint(number):
+        return int("".join(str(_DIGITS[digit]) for digit in number))
     total = part = digit = 0
     for character in number:
         scale = _SCALES.get(character)

@@ -74,7 +74,10 @@ class LearnedRate:
         self._next = self._since
 
     def _allowed(self, now: float, pause_s: float) -> float:
-        """The highest rate at which calls were taken over the last spans and the pause; one call at least."""
+        """The highest rate at which calls were taken over the last spans and the pause; one call at least.
+
+        Infinite where none was counted: calls that another limit let start say nothing here.
+        """
         # The refused call itself was not taken.
         count, most = -1, 0.0
         for began, calls in reversed(self._taken):
@@ -84,4 +87,4 @@ class LearnedRate:
             # Others may have begun just now, and a few calls at once would pass for a high rate.
             taking_s = now - began if began == self._taken[0][0] else max(now - began, _SPAN_S)
             most = max(most, max(1, count) / max(taking_s + pause_s, 1e-3))
-        return most or 1 / max(pause_s, 1e-3)
+        return most or inf

@@ -107,3 +107,10 @@ def test_a_few_calls_at_once_are_no_high_rate() -> None:
         rate.take(10.0)
     rate.refused(10.0, 0.0)
     assert rate.per_s(10.0) < 12
+
+
+def test_a_refusal_without_calls_of_its_own_teaches_nothing() -> None:
+    rate = LearnedRate()
+    rate.refused(5.0, 1.0)
+    assert rate.per_s(6.0) == inf
+    assert rate.start(5.0, ahead=3) == 6.0
