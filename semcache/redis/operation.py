@@ -39,9 +39,9 @@ Operation = Generator[RedisStep, Any, T]
 PAGE = 1000
 """Keys per SCAN. More would save round trips, but the server does nothing else while it looks through a page."""
 INDEXED_AT_ONCE = 10
-"""Hashes that are removed in one round trip, where an index has their vectors: to take one out of the graph takes the
-server up to 0.7 ms (benchmarks/results/recall.md), in which it serves nothing else. For all of a page that would be
-longer than a command may take (``redis.timeout_s``)."""
+"""Hashes that are written or removed in one round trip, where an index has their vectors: to put one into the graph,
+or to take it out, takes the server up to 1 ms (benchmarks/results/recall.md), in which it serves nothing else. For all
+of a page that would be longer than a command may take (``redis.timeout_s``)."""
 
 
 class StoreOptions(LayoutOptions, total=False):

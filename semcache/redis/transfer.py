@@ -16,7 +16,7 @@ from semcache.redis.damage import Damage, read_scores, unpack_hash, unpack_score
 from semcache.redis.ensure import ensure_index
 from semcache.redis.keys import KeyFamily, KeySpace, entry_id_in
 from semcache.redis.layout import VectorFormat
-from semcache.redis.operation import Operation, StoreState, run_script, scan
+from semcache.redis.operation import INDEXED_AT_ONCE, Operation, StoreState, in_groups, run_script, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,9 @@ def read_raw(state: StoreState, family: KeyFamily, scores_keys: Sequence[bytes])
 
 
 def store_raw(state: StoreState, entries: Sequence[tuple[RawEntry, Checked]]) -> Operation[int]:
-    """Store entries that are not there yet; how many were. Each is stored whole or not at all. Two round trips.
+    """Store entries that are not there yet; how many were. Each is stored whole or not at all.
 
+    One round trip, and one more for every ten that are stored.
     An entry that is there stays as it is, so the same ones can be stored again.
     """
     keys = state.layout.keys
@@ -115,8 +116,8 @@ def store_raw(state: StoreState, entries: Sequence[tuple[RawEntry, Checked]]) ->
     for (entry, found), owner, reply in zip(entries, owners, replies, strict=True):
         if not state.value(reply):
             calls.append(_call(state, entry, found, *owner))
-    if calls:
-        yield from run_script(state.where, "remember", calls)
+    for group in in_groups(calls, INDEXED_AT_ONCE):
+        yield from run_script(state.where, "remember", group)
     return len(calls)
 
 

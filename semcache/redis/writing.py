@@ -12,7 +12,7 @@ from semcache.redis.client.commands import Command, script
 from semcache.redis.damage import Damage, discard, read_scores
 from semcache.redis.ensure import ensure_index
 from semcache.redis.lease import lease_key
-from semcache.redis.operation import Operation, StoreState, packed_vector, run_script
+from semcache.redis.operation import INDEXED_AT_ONCE, Operation, StoreState, in_groups, packed_vector, run_script
 from semcache.redis.rewriting import ATTEMPTS, Change, EntryKeys, rewrite_once, too_busy
 
 _FEW = 15
@@ -58,7 +58,7 @@ def remember_many(
     ttl_s: float | None = None,
     lease: Lease | None = None,
 ) -> Operation[list[bool]]:
-    """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
+    """``remember`` for several queries, in one round trip for every ten; a ``lease`` is that of a single one."""
     calls = {place: _call(state, tenant, entry, ttl_s, lease) for place, entry in enumerate(new) if entry.scores}
     is_stored = [False] * len(new)
     if calls:
@@ -66,7 +66,9 @@ def remember_many(
         # are in no index.
         if any(entry.vector is not None for entry in new):
             yield from ensure_index(state, tenant)
-        lengths = yield from run_script(state.where, "remember", list(calls.values()))
+        lengths: list[object] = []
+        for group in in_groups(list(calls.values()), INDEXED_AT_ONCE):
+            lengths += yield from run_script(state.where, "remember", group)
         for place, length in zip(calls, lengths, strict=True):
             is_stored[place] = yield from _settle(state, tenant, new[place], calls[place], length)
     return is_stored

@@ -9,7 +9,7 @@ import redis
 
 from semcache.entries.entry import NewScores
 from semcache.flow.drive import drive
-from semcache.redis.client.commands import Reads, RedisStep
+from semcache.redis.client.commands import CreateIndex, Reads, Reconnect, RedisStep
 from semcache.redis.client.connection import RedisConnection
 from semcache.redis.operation import StoreState
 from semcache.redis.reading import find_neighbours_many, read_exact_many
@@ -135,15 +135,19 @@ def test_neighbours_of_many_are_searched_together(store: RedisStore, counted: Co
 
 def test_a_long_list_leaves_the_server_to_others_in_between(redis_url: str, namespace: str) -> None:
     together: list[int] = []
+    written: list[int] = []
     with RedisConnection(redis_url, timeout_s=10) as connection:
 
         def execute(step: RedisStep) -> Any:
+            if not isinstance(step, CreateIndex | Reconnect) and step[0][0] == "EVALSHA":
+                written.append(len(step))
             if isinstance(step, Reads):
                 together.append(sum(command[0] == "FT.SEARCH" for command in step) or len(step))
             return connection.execute(step)
 
         state = StoreState.of(connection.where, **{**LAYOUT, "namespace": namespace, "ef_runtime": 200})
         drive(remember_many(state, "", [NewScores(f"q{n}", vector(n), [(A, n)]) for n in range(45)]), execute)
+        assert written == [10, 10, 10, 10, 5]
         found = drive(find_neighbours_many(state, "", [vector(n) for n in range(45)], 1, 0.9), execute)
         assert [dict(near.scores) for (near,) in found] == [{A: n} for n in range(45)]
         assert together == [20, 20, 20, 20, 5, 5], "searches, and the scores of what they found"
