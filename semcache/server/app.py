@@ -157,7 +157,8 @@ class _Server:
         body, content_type = exposition(self.registry)
         return Response(body, headers={"Content-Type": content_type})
 
-    async def stats(self, request: Request) -> JSONResponse:
+    # In a thread, too: statistics of quality take some milliseconds, in which no request would be answered.
+    def stats(self, request: Request) -> JSONResponse:
         """The ``pipeline.get_stats()`` of the process that answers."""
         self.answering.access.check_operator(request.headers)
         return JSONResponse(jsonable_encoder({"process": os.getpid(), **self.pipeline.get_stats()}))

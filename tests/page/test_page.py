@@ -1,5 +1,6 @@
 """The page of the server in a real browser: its numbers, that it goes on by itself, and that everyone can use it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -247,7 +248,21 @@ def test_a_redis_that_is_away_is_said_at_the_top_with_what_to_do(page: Page) -> 
         health = page.locator("#health")
         assert health.get_attribute("data-state") == "bad"
         assert "Redis does not answer." in health.inner_text() and "semcache doctor" in health.inner_text()
+        assert health.locator("code").all_inner_texts() == ["semcache doctor"]
         assert "Redis is away" in page.locator("#happened").inner_text()
+        assert re.match(r"Away\. 1 outage since the start\. Store\w+Error: ", page.locator("#redis").inner_text())
+
+
+def test_lines_of_a_chart_have_labels_of_their_own_however_small_its_values(page: Page, client: Client) -> None:
+    def small(route: Route) -> None:
+        told = client.get("/live").json()
+        told["window"]["drift"][-3:] = [0.001, 0.0032, 0.002]
+        route.fulfill(json=told)
+
+    page.route("**/live?*", small)
+    opened(page, client)
+    labels = [text for text in page.locator('[data-chart="drift"] text[text-anchor="end"]').all_text_contents() if text]
+    assert len(labels) >= 4 and len(set(labels)) == len(labels)
 
 
 def test_it_outlives_a_restart_of_the_server(

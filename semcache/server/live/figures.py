@@ -53,7 +53,7 @@ def figures(parts: Sequence[Part], window: Window, now: float) -> dict[str, Any]
         },
         "pruning": max((cache["quality"]["pruning"] for cache in caches), key=lambda pruning: pruning.get("n", 0)),
         "happened": [
-            event | {"remedy": None if event["is_over"] else remedy_of("", event["event"])}
+            event | {"remedy": None if event["is_over"] else remedy_of("", event["event"], event["reason"])}
             for event in _newest(parts, "happened")
         ],
         "errors": _errors([cache["last_error"] for cache in caches]),

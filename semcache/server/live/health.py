@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from semcache.server.live.remedies import FORCED
+
 _FINE = ("closed", "disabled")
 
 Level = Literal["bad", "warn"]
@@ -39,7 +41,7 @@ def _breakers(shown: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             "bad",
             f"The circuit breaker of {rung['reranker'].partition('@')[0]} is {', '.join(states)}.",
             f"Lower rungs answer{f': {why}' if why else ''}.",
-            "An operator has decided that; `semcache breaker reset` ends it."
+            FORCED
             if "forced-open" in rung["states"]
             else "It closes by itself once calls are fast again. See the latency, the queue and the latest errors.",
         )

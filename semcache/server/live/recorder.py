@@ -71,6 +71,7 @@ class Recorder:
             )
         with self._outages_lock:
             self._keeping.is_over = _is_good_news(event)
+            self._keeping.reason = event.reason if isinstance(event, BreakerChanged) else ""
             self._outages(event)
 
     def _count(self, event: Reranked) -> None:
@@ -105,10 +106,12 @@ class _Keeping(logging.Handler):
         self._kept = kept
         self._clock = clock
         self.is_over = False
+        self.reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "semcache_event", "")
-        self._kept.append({"at": self._clock(), "event": event, "text": record.getMessage(), "is_over": self.is_over})
+        told = {"event": event, "reason": self.reason, "text": record.getMessage(), "is_over": self.is_over}
+        self._kept.append({"at": self._clock(), **told})
 
 
 def _is_good_news(event: Event) -> bool:

@@ -41,14 +41,24 @@ _BY_EVENT: Mapping[str, str] = {
     "EntryDamaged": "Another program writes to these keys, or another version of semcache. Give each a namespace.",
     "VectorRefused": "The embedder gives vectors that are not of length 1. Look at embedder.model.",
 }
+FORCED = "An operator has decided that; `semcache breaker reset` ends it."
+_BY_REASON: Mapping[str, str] = {
+    "forced": FORCED,
+    **dict.fromkeys(
+        ("errors", "probe failed"),
+        "Lower rungs answer until calls succeed again. The latest error of the reranker says why they fail.",
+    ),
+    "hung": _BY_ERROR["RerankerHungError"],
+}
+"""Why a breaker opened, other than that calls are slow."""
 _OTHERWISE = "See the log of the server for what led to it."
 
 
-def remedy_of(error: str, event: str = "") -> str:
-    """A sentence for an error, given as class and message, or for the event that told of it.
+def remedy_of(error: str, event: str = "", reason: str = "") -> str:
+    """A sentence for an error, given as class and message, or for the event that told of it, with its reason.
 
     Example:
         >>> remedy_of("StoreTooSlowError: no answer within 0.05 s")
         'Redis answers too slowly. Look at its CPU, ...'
     """
-    return _BY_ERROR.get(error.partition(":")[0]) or _BY_EVENT.get(event, _OTHERWISE)
+    return _BY_ERROR.get(error.partition(":")[0]) or _BY_REASON.get(reason) or _BY_EVENT.get(event, _OTHERWISE)

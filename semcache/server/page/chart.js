@@ -114,7 +114,7 @@ export class Chart {
     this.gridlines.setAttribute("d", empty ? `M${LEFT} ${TOP + this.box.height}h${this.box.width}` : shown.map(line).join(""));
     this.yTexts.forEach((text, index) => {
       const has = index < shown.length;
-      text.textContent = has ? this.#label(shown[index]) : "";
+      text.textContent = has ? this.#label(shown[index], ticks[1] - ticks[0]) : "";
       if (has) text.setAttribute("y", y(shown[index]));
     });
     const limited = !empty && this.data.limit !== undefined;
@@ -125,8 +125,8 @@ export class Chart {
     return y;
   }
 
-  #label(value) {
-    return this.scale === "share" ? `${Math.round(100 * value)} %` : (this.axisFormat ?? this.format)(value);
+  #label(value, step) {
+    return this.scale === "share" ? `${Math.round(100 * value)} %` : (this.axisFormat ?? this.format)(value, step);
   }
 
   #bars(index, y) {

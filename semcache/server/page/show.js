@@ -39,7 +39,8 @@ const charts = {
 };
 const nearest = new Nearest(byId("nearest"));
 charts.latency.axisFormat = (value) => (value >= 1 ? `${value} s` : value >= 0.001 ? `${value * 1000} ms` : `${+(value * 1000).toFixed(2)} ms`);
-charts.drift.axisFormat = (value) => number(value, 1);
+// As many digits as tell one line from the next.
+charts.drift.axisFormat = (value, step) => number(value, `${+step.toPrecision(2)}`.split(".")[1]?.length ?? 0);
 
 export function setScale(scale) {
   charts.statuses.scale = scale === "share" ? "share" : "linear";
@@ -85,7 +86,7 @@ function showHealth({ wrong, totals }) {
     const line = document.createElement("p");
     node(line, "b", {}, what);
     line.append(more);
-    if (remedy) node(line, "span", { class: "muted" }, `What to do: ${remedy}`);
+    if (remedy) words(node(line, "span", { class: "muted" }), `What to do: ${remedy}`);
     return line;
   }));
 }
@@ -205,7 +206,9 @@ function showLadder({ rerankers, breaker_changes: changes, now }) {
 function showRedis({ up, entries, is_about, error }, about, totals) {
   const kept = about.ttl_s === null ? "which stay until Redis evicts them" : `each kept for ${span(about.ttl_s)}`;
   const outages = `${count(totals.outages)} outage${totals.outages === 1 ? "" : "s"} since the start.`;
-  byId("redis").textContent = `${up ? `Up, with ${is_about ? "about " : ""}${count(entries)} entries, ${kept}` : `Away: ${error}`}. ${outages}`;
+  const there = `Up, with ${is_about ? "about " : ""}${count(entries)} entries, ${kept}. ${outages}`;
+  // The error last, since it ends as its author ended it.
+  byId("redis").textContent = up ? there : `Away. ${outages} ${error}`;
 }
 
 function showLog({ happened, errors, now }) {
@@ -213,13 +216,18 @@ function showLog({ happened, errors, now }) {
     item.dataset.over = String(is_over);
     node(item, "time", {}, moment(at, now));
     item.append(text);
-    if (remedy) node(item, "span", { class: "remedy" }, remedy);
+    if (remedy) words(node(item, "span", { class: "remedy" }), remedy);
   });
   list(byId("errors"), errors, "No errors.", (item, { part, name, error, seconds_ago, remedy }) => {
     node(item, "time", {}, `${span(seconds_ago)} ago`);
     item.append(`${short(name) || part}: ${error}`);
-    node(item, "span", { class: "remedy" }, remedy);
+    words(node(item, "span", { class: "remedy" }), remedy);
   });
+}
+
+// What stands between backticks is typed by a person, or a name.
+function words(place, text) {
+  text.split("`").forEach((part, index) => (index % 2 ? node(place, "code", {}, part) : place.append(part)));
 }
 
 function list(place, entries, none, write) {

@@ -148,6 +148,9 @@ def test_what_happened_is_told_with_a_remedy_the_newest_first(clock: ScriptedClo
     shown = figures([part(1, first), part(2, second)], WINDOW, clock())
     assert [event["event"] for event in shown["happened"]] == ["BreakerChanged", "CacheUnavailable"]
     assert all(event["remedy"] for event in shown["happened"])
+    clock.pass_(5)
+    first(BreakerChanged("closed", "forced-open", "forced", None, "model"))
+    assert "breaker reset" in figures([part(1, first)], WINDOW, clock())["happened"][0]["remedy"]
     assert [change["process"] for change in shown["breaker_changes"]] == [2]
 
 

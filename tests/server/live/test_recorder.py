@@ -107,3 +107,7 @@ def test_every_error_has_a_remedy() -> None:
     assert "SLOWLOG" in remedy_of("StoreTooSlowError: no answer within 0.05 s", "CacheFailed")
     assert remedy_of("ZeroDivisionError: division by zero") == "See the log of the server for what led to it."
     assert "quality_budget" in remedy_of("", "TrustChanged")
+    slow, forced, failing, hung = (
+        remedy_of("", "BreakerChanged", reason) for reason in ("slow", "forced", "errors", "hung")
+    )
+    assert "p95_threshold_s" in slow and "breaker reset" in forced and "latest error" in failing and "restart" in hung
