@@ -75,10 +75,11 @@ class AwaitedCalls:
 
     def score(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """Wait until the deadline for the scores. Raises what the reranker raised, or DeadlineExceededError."""
+        failed: list[Flight] = []
         while (flight := self._following(pairs)) is not None:
             with unasked_if_ended(on_served):
                 until_done(flight.over, self._left_s(deadline))
-                scores = self._shared(flight, pairs)
+                scores = self._shared(flight, pairs, failed)
             if scores is not None:
                 on_served(NEVER_RUN)
                 return scores
@@ -95,10 +96,11 @@ class AwaitedCalls:
 
     async def ascore(self, pairs: Sequence[Pair], deadline: float | None, on_served: OnServed) -> FloatArray:
         """``score`` in the running event loop."""
+        failed: list[Flight] = []
         while (flight := self._following(pairs)) is not None:
             with unasked_if_ended(on_served):
                 await auntil_done(flight.over, self._left_s(deadline))
-                scores = self._shared(flight, pairs)
+                scores = self._shared(flight, pairs, failed)
             if scores is not None:
                 on_served(NEVER_RUN)
                 return scores
@@ -186,10 +188,18 @@ class AwaitedCalls:
         # The places in an order hold within one call.
         return None if self._reranker.listwise else self._flights.following(current_tenant(), pairs)
 
-    def _shared(self, flight: Flight, pairs: Sequence[Pair]) -> FloatArray | None:
-        """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself."""
+    def _shared(self, flight: Flight, pairs: Sequence[Pair], failed: list[Flight]) -> FloatArray | None:
+        """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself.
+
+        Raises the error of the second call that has ``failed``: if all who wait asked one after the other, the last of
+        them would wait for all.
+        """
         if not flight.over.done():
             raise self._too_late()
+        if flight.has_failed:
+            failed.append(flight)
+            if len(failed) > 1:
+                flight.over.result()
         scores = flight.scores_of(pairs)
         if scores is not None:
             self._statistics.count("shared")
@@ -258,7 +268,7 @@ class AwaitedCalls:
         # Before the caller hears of it: one that sends its next request at once must find its place free.
         turn.leave()
         on_served(served)
-        self._flights.end(flight, scores)
+        self._flights.end(flight, scores, served.error)
 
     def _abandon(self, turn: Turn, call: "Future[FloatArray] | asyncio.Task[FloatArray]") -> None:
         """Its caller's deadline has passed. A call that is under way goes on."""

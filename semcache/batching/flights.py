@@ -11,7 +11,10 @@ from semcache.runtime.forking import ForkSafeLock
 
 
 class Flight:
-    """A tenant's call for some pairs. ``over`` is done when it is, and holds the scores, or None if there are none."""
+    """A tenant's call for some pairs. ``over`` is done when it is, and holds the scores or the error of the reranker.
+
+    Neither, but None, if its caller gave it up.
+    """
 
     __slots__ = ("over", "pairs", "tenant")
 
@@ -20,9 +23,14 @@ class Flight:
         self.pairs: frozenset[Pair] = pairs
         self.over: Future[dict[Pair, float] | None] = Future()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the reranker has raised an error."""
+        return self.over.done() and self.over.exception() is not None
+
     def scores_of(self, pairs: Sequence[Pair]) -> FloatArray | None:
         """The scores of these pairs; None if the call is not over, failed, or was cancelled by its caller."""
-        scores = self.over.result() if self.over.done() else None
+        scores = self.over.result() if self.over.done() and not self.has_failed else None
         return None if scores is None else np.array([scores[pair] for pair in pairs], dtype=np.float32)
 
 
@@ -51,14 +59,17 @@ class Flights:
             self._by_pair.update(((tenant, pair), flight) for pair in flight.pairs)
         return flight
 
-    def end(self, flight: Flight, scores: dict[Pair, float] | None) -> None:
-        """The call is over, with scores or without."""
+    def end(self, flight: Flight, scores: dict[Pair, float] | None, error: BaseException | None = None) -> None:
+        """The call is over, with scores, with an error of the reranker, or with neither."""
         with self._lock:
             for pair in flight.pairs:
                 # A later call may be asked about the same, together with others.
                 if self._by_pair.get((flight.tenant, pair)) is flight:
                     del self._by_pair[flight.tenant, pair]
-        flight.over.set_result(scores)
+        if error is None:
+            flight.over.set_result(scores)
+        else:
+            flight.over.set_exception(error)
 
     def __repr__(self) -> str:
         return f"<Flights of {len(self._by_pair)} pairs>"

@@ -347,6 +347,21 @@ class TestSingleFlight:
             assert [(await other).tolist() for other in others] == [[1]] * 3
         assert len(remote.calls) == 2
 
+    async def test_a_failure_is_tried_once_more_and_then_that_of_all_who_wait(self) -> None:
+        served: list[Served] = []
+        remote = Remote()
+        remote.gate = asyncio.Event()
+        remote.error = ConnectionError("down")
+        async with Batcher(remote) as batcher:
+            waiting = [asyncio.create_task(batcher.ascore(pairs("a"), on_served=served.append)) for _ in range(20)]
+            while not remote.under_way:
+                await asyncio.sleep(0)
+            remote.gate.set()
+            errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(error) for error in errors} == {ConnectionError}
+        assert len(remote.calls) == 2
+        assert len(served) == 20 and sum(one.error is not None for one in served) == 2
+
     async def test_a_follower_has_its_own_deadline_and_may_be_cancelled(self) -> None:
         served: list[Served] = []
         remote = Remote()
