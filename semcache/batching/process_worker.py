@@ -16,8 +16,10 @@ def serve(handle: int) -> None:
 
     An answer is a pair of a word, "scores" or "error", and the array or the exception.
     """
-    # Ctrl-C goes to all processes of a terminal; the one that was asked ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to all processes of a terminal, and systemd sends SIGTERM to all of a service: the one that was asked
+    # answers what is under way first, and ends this one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with Connection(handle) as connection:
         try:
             reranker = _loaded(connection)

@@ -26,6 +26,8 @@ class InProcess:
         for _, text in pairs:
             if text == "crash":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if text in ("SIGINT", "SIGTERM"):
+                os.kill(os.getpid(), signal.Signals[text])
             if text == "raise":
                 raise ValueError("cannot read that")
             if text == "exit":

@@ -81,6 +81,11 @@ class TestCalls:
             batcher.score(pairs("crash"))
         assert int(batcher.score(pairs("y"))[0]) != before
 
+    @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+    def test_what_stops_all_processes_of_a_service_ends_no_call(self, batcher: Batcher, stop: str) -> None:
+        (process,) = batcher.score(pairs(stop))
+        assert int(process) in children()
+
     def test_a_forked_child_has_processes_of_its_own(self, batcher: Batcher) -> None:
         ours = int(batcher.score(pairs("z"))[0])
 
