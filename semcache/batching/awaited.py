@@ -189,17 +189,10 @@ class AwaitedCalls:
         return None if self._reranker.listwise else self._flights.following(current_tenant(), pairs)
 
     def _shared(self, flight: Flight, pairs: Sequence[Pair], failed: list[Flight]) -> FloatArray | None:
-        """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself.
-
-        Raises the error of the second call that has ``failed``: if all who wait asked one after the other, the last of
-        them would wait for all.
-        """
+        """The scores of a call that was waited for; None if it gave none, so that this caller has to ask itself."""
         if not flight.over.done():
             raise self._too_late()
-        if flight.has_failed:
-            failed.append(flight)
-            if len(failed) > 1:
-                flight.over.result()
+        flight.raise_second_failure(failed)
         scores = flight.scores_of(pairs)
         if scores is not None:
             self._statistics.count("shared")

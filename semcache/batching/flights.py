@@ -23,14 +23,20 @@ class Flight:
         self.pairs: frozenset[Pair] = pairs
         self.over: Future[dict[Pair, float] | None] = Future()
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether the reranker has raised an error."""
-        return self.over.done() and self.over.exception() is not None
+    def raise_second_failure(self, failed: "list[Flight]") -> None:
+        """Raise the reranker's error of a call that is over, if it is the second that a request has seen fail.
+
+        If all who wait for a failing call asked one after the other, the last of them would wait for all.
+        """
+        if self.over.exception() is not None:
+            failed.append(self)
+            if len(failed) > 1:
+                self.over.result()
 
     def scores_of(self, pairs: Sequence[Pair]) -> FloatArray | None:
         """The scores of these pairs; None if the call is not over, failed, or was cancelled by its caller."""
-        scores = self.over.result() if self.over.done() and not self.has_failed else None
+        is_scored = self.over.done() and self.over.exception() is None
+        scores = self.over.result() if is_scored else None
         return None if scores is None else np.array([scores[pair] for pair in pairs], dtype=np.float32)
 
 
