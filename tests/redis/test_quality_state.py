@@ -60,6 +60,19 @@ def test_fields_that_are_no_numbers_count_as_missing(store: QualityStore, connec
     assert (state.trust.near, state.changes) == (0.0, 0)
 
 
+@pytest.mark.parametrize("damaged", ["x", "inf", ""])
+def test_what_is_damaged_does_not_keep_the_rest_from_being_counted(
+    store: QualityStore, connection: RedisConnection, damaged: str
+) -> None:
+    store.add([SAME])
+    for name in (*connection.client.hkeys(store.key), "0.98:o7"):
+        connection.client.hset(store.key, name, damaged)
+    store.add([SAME] * 63)
+    seen = store.add([SAME], read=True)
+    assert seen is not None
+    assert (seen.statistics["0.98"].recent.sum(), seen.statistics["0.98"].older.sum()) == (0, 64)
+
+
 def test_one_round_trip_per_call(store: QualityStore, connection: RedisConnection) -> None:
     store.add([SAME])
     calls = connection.client.info("commandstats")["cmdstat_evalsha"]["calls"]
