@@ -75,8 +75,10 @@ class ModelWorker:
             try:
                 scores = checked_scores(self._reranker.score(plan.pairs), len(plan.pairs), self._reranker.name)
             except BaseException as error:  # noqa: BLE001 - also SystemExit in a model: it is the callers' error, and must not end the thread
-                # A process that ended was ended by one of these jobs, and would be by its half again.
-                if len(jobs) > 1 and not isinstance(error, WorkerCrashedError):
+                # A process that ended was ended by one of these jobs, and would be by its half again. Jobs about the
+                # same pairs would all fail again.
+                is_divisible = len({frozenset(job.unknown) for job in jobs}) > 1
+                if is_divisible and not isinstance(error, WorkerCrashedError):
                     groups.extend(reversed(self._without_abandoned(batch, halves(jobs))))
                 else:
                     self._fail(batch, jobs, ordinary(error, self._reranker.name, RerankerError), started)

@@ -150,6 +150,15 @@ class TestMerging:
 
 
 class TestFailures:
+    def test_requests_about_the_same_pairs_fail_together(self) -> None:
+        model = GatedReranker()
+        with busy(model) as batcher:
+            waiting = [batcher.submit(pairs("bad", "good")) for _ in range(8)]
+            model.fail = poison("bad")
+            model.let_go(10)
+            assert all(isinstance(future.exception(PATIENCE_S), Exception) for future in waiting)
+        assert len(model.calls) == 2
+
     def test_one_bad_request_fails_alone(self) -> None:
         model = GatedReranker()
         model.fail = poison("bad")
