@@ -16,7 +16,9 @@ _CALLS = 3
 def embedder_finding(embedder: Embedder, began: float) -> Finding:
     """Time one query. ``began`` is when its loading began, a time of ``perf_counter``."""
     load_s, call_s = _timed(lambda: embedder.embed([_PAIRS[0][0]]), began)
-    seen = f"{embedder.name}, {embedder.dims} dims: ready after {load_s:.1f} s, {call_s * 1000:.1f} ms for a query"
+    # The name ends with the library whose vectors these are, which need not be the one that computes them here.
+    by = f" by {backend}" if (backend := getattr(embedder, "backend", None)) else ""
+    seen = f"{embedder.name}{by}, {embedder.dims} dims: ready after {load_s:.1f} s, {call_s * 1000:.1f} ms for a query"
     if call_s > EMBEDDER_PATIENCE_S:
         slow = f"{seen}; a request waits {EMBEDDER_PATIENCE_S:g} s at most"
         return Finding("embedder", Verdict.FAULT, slow, "take a smaller model, or embedder.backend: onnx-int8")
