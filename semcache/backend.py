@@ -12,6 +12,7 @@ from semcache.events import Event
 from semcache.flow.keeping import LeaseKeeper
 from semcache.flow.policy import FlowPolicy
 from semcache.identity.identity import Identity, is_private
+from semcache.identity.names import ScopesByName
 from semcache.identity.settled import SettledScopes
 from semcache.identity.subjects import EmbedderSubject
 from semcache.migration.migrator import Migrator
@@ -71,14 +72,13 @@ class Backend:
         self.ttl_s = ttl_s
         self.reuse_knobs: ReuseKnobs = settings.reuse
         self._restricted: dict[str, FlowPolicy] = {}
-        # Guards the dicts below and changes of the one above. Neither Redis nor an observer is called while it is held.
+        # Guards the stores, and changes of the policies. Neither Redis nor an observer is called while it is held.
         self._lock = ForkSafeLock()
         self.writes: Background = Background(_MOST_WRITES, "semcache-write")
         self.leases: LeaseKeeper = LeaseKeeper()
         self._stores: dict[tuple[str, bool], tuple[RedisStore, AsyncRedisStore]] = {}
         self.users: Users = Users()
-        # By name of a reranker; None where several rerankers of one name have scopes of their own.
-        self._scopes: dict[str, str | None] = {}
+        self.scopes: ScopesByName = ScopesByName()
         self.variants: VariantStore = VariantStore(connection, knobs.namespace, "reranker", ttl_s)
         self.settled: SettledScopes = SettledScopes()
         self.embedder_name: str = embedder.name
@@ -177,22 +177,6 @@ class Backend:
         for (reranker, listwise), both in stores:
             for store in both:
                 move(store, **self._layout(reranker, listwise))
-
-    def settle_scope(self, name: str, before: str, scope: str) -> None:
-        """Say under which scope the scores of a reranker of this name are kept, and where they were before."""
-        with self._lock:
-            self._scopes[name] = scope if self._scopes.get(name, scope) in (before, scope) else None
-
-    def scope_of(self, name: str) -> str:
-        """The scope of the reranker of this name, or the name itself. Raises ConfigurationError if it is of several."""
-        with self._lock:
-            scope = self._scopes.get(name, name)
-        if scope is None:
-            raise ConfigurationError(
-                f"several rerankers are called {name!r} here, and they are not the same; pass the scope of one, its "
-                "cached.cache.reranker, or give them names of their own"
-            )
-        return scope
 
     def policy_for(self, reranker: str) -> FlowPolicy:
         """The policy for requests over the scores of this reranker: what the user allows, less what was withdrawn.

@@ -128,7 +128,7 @@ class RedisSemanticCache:
         observers of this one's constructor. ``read`` gives the text of a document (None: as in this cache). Raises
         ConfigurationError for a name of several rerankers in use that are not the same.
         """
-        scope = self.backend.scope_of(reranker)
+        scope = self.backend.scopes.of(reranker)
         return self.for_reranker(scope, listwise=listwise, observers=observers, read=read)
 
     def for_reranker(

@@ -100,14 +100,14 @@ class ScopedCache:
         return [self, self.lists(), *([scored] if scored is not None and is_other else [])]
 
     def _beside(self, name: str, *, listwise: bool) -> Self:
-        return self.of(self.backend.scope_of(name), listwise=listwise, observers=self.observers)
+        return self.of(self.backend.scopes.of(name), listwise=listwise, observers=self.observers)
 
     def move(self, reranker: str, *, listwise: bool, is_private: bool) -> None:
         """Read and write the scores of another scope from now on, also for requests under way.
 
         A private scope serves exact queries only: an index for each would outlive its process.
         """
-        self.backend.settle_scope(self._name, self.reranker, reranker)
+        self.backend.scopes.settle(self._name, self.reranker, reranker)
         self.reranker, self.listwise, self.is_private = reranker, listwise, is_private
         store, async_store = self.backend.stores(reranker, listwise=listwise)
         follow(self.store, store)
