@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition
+from threading import Condition, Thread, current_thread
 
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.threads import start_thread
@@ -27,6 +27,7 @@ class Background:
         self._change = Condition()
         self._jobs: deque[Callable[[], None]] = deque()
         self._is_running = False
+        self._worker: Thread | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -51,6 +52,7 @@ class Background:
         return True
 
     def _work(self) -> None:
+        self._worker = current_thread()
         while True:
             with self._change:
                 if not self._jobs:
@@ -68,8 +70,14 @@ class Background:
                 raise
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything is done. Returns False if that takes longer than ``timeout_s`` seconds."""
+        """Wait until everything is done. Returns False if that takes longer than ``timeout_s`` seconds.
+
+        A job that asks for that itself, as by an observer that it tells something, is told at once whether it is the
+        last.
+        """
         with self._change:
+            if self._worker is current_thread():
+                return not self._jobs
             return self._change.wait_for(lambda: not self._is_running, timeout_s)
 
     def close(self, timeout_s: float | None = None) -> None:

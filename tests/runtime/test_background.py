@@ -43,6 +43,20 @@ def test_a_job_that_raises_against_the_rule_ends_its_thread_and_not_the_next_one
     assert done == ["next"]
 
 
+def test_a_job_does_not_wait_for_its_own_end() -> None:
+    background, told, more = Background(2, "jobs"), list[bool](), Event()
+
+    def job() -> None:
+        more.wait(PATIENCE_S)
+        told.append(background.drain())
+
+    background.submit(job)
+    background.submit(job)
+    more.set()
+    assert background.drain(PATIENCE_S)
+    assert told == [False, True]
+
+
 def test_a_closed_one_drops_what_waits() -> None:
     background, go, started = Background(2, "closed"), Event(), Event()
 
