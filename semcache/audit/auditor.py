@@ -5,7 +5,7 @@ in the background: a few pairs at a time, and only while no request needs the re
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -23,7 +23,8 @@ from semcache.flow.rerank import remember
 from semcache.flow.run import run
 from semcache.identity.ladder import ScoreWhenIdle
 from semcache.protocols import Clock, Ladder, Scored
-from semcache.quality.statistics import EXACT, Floats, Observation, band_of
+from semcache.quality.noise import Noise
+from semcache.quality.statistics import EXACT, Floats, Observation, band_of, order_loss
 from semcache.ranking import Status
 from semcache.runtime.background import Background
 from semcache.runtime.countdown import Countdown
@@ -35,6 +36,8 @@ _PIECE = 8
 _MOST_WAITING = 4
 # Fewer documents say little about an order, unless a request has no more.
 _MIN_DOCUMENTS = 5
+# A loss below this cannot raise a mean above any limit of trust, so that it needs no explanation.
+_TO_EXPLAIN = 0.001
 
 
 class Auditor:
@@ -66,6 +69,8 @@ class Auditor:
         self._rng = rng
         self.is_closed: bool = False
         self._thread = Background(_MOST_WAITING, "semcache-audit")
+        # Replaced as a whole by the audit thread, and read by the quality thread, too.
+        self._noise = Noise()
         self.watch: QualityWatch = QualityWatch(cache, quality_budget, clock=clock)
         self.pruning: PruningWatch = PruningWatch(cache, quality_budget, cascade=cascade, clock=clock)
         if self._rate:
@@ -88,13 +93,17 @@ class Auditor:
             self.watch.observe(partial(self._observation, request, outcome.evidence))
 
     def snapshot(self) -> dict[str, Any]:
-        """How far scores are trusted, why, the losses seen by band of similarity, and what pruning saves and costs."""
-        return {**self.watch.snapshot(), "pruning": self.pruning.snapshot()}
+        """How far scores are trusted, why, the losses seen by band of similarity, and what pruning saves and costs.
+
+        Scores that differ by less than ``tolerance`` count as equal: the reranker repeats itself no better.
+        """
+        return {**self.watch.snapshot(), "tolerance": self._noise.tolerance, "pruning": self.pruning.snapshot()}
 
     def drain(self, timeout_s: float | None = None) -> bool:
         """Wait until everything considered so far is counted. Returns False if that takes longer than ``timeout_s``."""
-        # Audits first: they end by handing an observation to the watch.
-        return self._thread.drain(timeout_s) and self.watch.drain(timeout_s) and self.pruning.drain(timeout_s)
+        # Audits first: they end by handing an observation to the watch, which may have the noise measured then.
+        parts = (self._thread, self.watch, self._thread, self.pruning)
+        return all(part.drain(timeout_s) for part in parts)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Drop what waits; wait at most ``timeout_s`` seconds in all for what is being scored and learned."""
@@ -106,9 +115,12 @@ class Auditor:
 
     def _audit(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
         """Compare an answer with fresh scores; runs in the audit thread."""
-        fresh = self._score_afresh(request, score)
+        fresh = self._score_afresh(score, request, self._in_turn(request))
         if fresh is None or outcome.scores is None:
             return
+        cached = np.array(outcome.scores, dtype=float)
+        if order_loss(cached, fresh) > _TO_EXPLAIN:
+            self._measure_noise(score, request, fresh)
         band = EXACT
         if outcome.status is Status.SEMANTIC:
             band = band_of(outcome.similarity or 0.0)
@@ -116,17 +128,41 @@ class Auditor:
             scores = list(zip(request.fingerprints, fresh.tolist(), strict=True))
             run(remember(request, self._cache.policy(), scores), self._cache.calls())
         observation = Observation(
-            band, np.array(outcome.scores, dtype=float), fresh, tenants=tenant_group(request.tenant)
+            band, cached, fresh, tenants=tenant_group(request.tenant), tolerance=self._noise.tolerance
         )
         self.watch.observe(lambda: observation)
 
-    def _score_afresh(self, request: Request, score: ScoreWhenIdle) -> Floats | None:
-        """The primary's scores of all documents; None when a request needs the primary, or it does not answer."""
-        pieces: list[Floats] = []
+    def _measure_noise(self, score: ScoreWhenIdle, request: Request, fresh: Floats | None = None) -> None:
+        """Learn what two answers differ by, by one more about the same pairs in other batches; in the audit thread."""
+        if fresh is None:
+            fresh = self._score_afresh(score, request, self._in_turn(request))
+        again = None if fresh is None else self._score_afresh(score, request, self._interleaved(request))
+        # Where there is no time for a second answer, the noise is what it was known as before.
+        if fresh is not None and again is not None:
+            self._noise = self._noise.after(fresh, again)
+
+    def _in_turn(self, request: Request) -> list[range]:
+        """Positions of the documents in pieces of neighbours."""
+        count, size = len(request.texts), self._piece_size(request)
+        return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def _interleaved(self, request: Request) -> list[range]:
+        """Positions in pieces as small, and two at least, none of which has the documents of one of those in turn."""
+        count = len(request.texts)
+        step = max(2, -(-count // self._piece_size(request)))
+        return [range(start, count, step) for start in range(step)]
+
+    def _piece_size(self, request: Request) -> int:
         # A service bills calls and answers several at once, so that nothing is gained by small ones.
-        size = len(request.texts) if self._cache.is_remote else _PIECE
-        for start in range(0, len(request.texts), size):
-            positions = range(start, min(start + size, len(request.texts)))
+        return len(request.texts) if self._cache.is_remote else _PIECE
+
+    def _score_afresh(self, score: ScoreWhenIdle, request: Request, pieces: Sequence[range]) -> Floats | None:
+        """The primary's scores of all documents, asked for by these pieces.
+
+        None when a request needs the primary, or it does not answer.
+        """
+        fresh = np.full(len(request.texts), np.nan)
+        for positions in pieces:
             nothing = partial(Scored, None, self._cache.reranker)
             try:
                 scored = nothing("closed") if self.is_closed else score(request.query, request.texts, positions)
@@ -135,25 +171,35 @@ class Auditor:
             if scored.reason is not None or scored.scores is None:
                 self._drop(scored.reason or "error")
                 return None
-            pieces.append(scored.scores.astype(float))
-        return np.concatenate(pieces)
+            fresh[positions] = scored.scores
+        return fresh
 
     def _observation(self, request: Request, evidence: Evidence) -> Observation | None:
         """The observation of a verification; None if it says too little, or a guard would not have trusted it."""
         if len(evidence.fresh) < min(_MIN_DOCUMENTS, max(2, len(request.texts))):
             return None
-        tenants = tenant_group(request.tenant)
         # Its own entry is verified like a neighbour only while exact scores are not trusted.
-        if evidence.id == entry_id(request.tenant, request.query):
-            return Observation(EXACT, evidence.cached, evidence.fresh, evidence.worst, tenants)
+        is_own = evidence.id == entry_id(request.tenant, request.query)
         # What the guard keeps from being trusted says nothing about what is trusted.
         guard = self._cache.policy().guard
         if (
-            guard is not None
+            not is_own
+            and guard is not None
             and guard.difference(guard.cues(request.query), evidence.cues, evidence.similarity) is not None
         ):
             return None
-        return Observation(band_of(evidence.similarity), evidence.cached, evidence.fresh, evidence.worst, tenants)
+        seen = Observation(
+            EXACT if is_own else band_of(evidence.similarity),
+            evidence.cached,
+            evidence.fresh,
+            evidence.worst,
+            tenant_group(request.tenant),
+            self._noise.tolerance,
+        )
+        # Audits measure it, too, but there may be none: they are a small share, and of trusted answers alone.
+        if not self._noise.latest and seen.loss > _TO_EXPLAIN and self._score_when_idle is not None:
+            self._thread.submit(partial(self._measure_noise, self._score_when_idle, request))
+        return seen
 
     def _drop(self, reason: str) -> None:
         self._cache.on_event(AuditDropped(reason))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from semcache.quality import sequential_test
+from semcache.quality.noise import beyond_noise
 from semcache.quality.sequential_test import Counts, histogram
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,8 @@ class Observation:
 
     ``band`` says how similar the cached query was. ``worst`` is the fresh score, known or expected, of the worst
     candidate; the candidates may be more than these documents. ``tenants`` is the group of the tenant whose request it
-    was (``entries.fingerprint.tenant_group``).
+    was (``entries.fingerprint.tenant_group``). ``tolerance`` is that of the reranker's ``Noise``, in units of its
+    scores: differences as small as that cost nothing.
     """
 
     band: str
@@ -106,21 +108,31 @@ class Observation:
     fresh: Floats
     worst: float = np.inf
     tenants: str = ""
+    tolerance: float = 0.0
 
     @property
     def group(self) -> str:
         """The name of the group of bands with which this observation is forgotten."""
         return next(name for name, bands in GROUPS.items() if self.band in bands)
 
+    @property
+    def loss(self) -> float:
+        """The ``order_loss`` that the reranker's noise does not explain."""
+        return order_loss(self._beyond_noise, self.fresh, self.worst)
+
+    @property
+    def _beyond_noise(self) -> Floats:
+        return beyond_noise(self.cached, self.fresh, self.tolerance) if self.tolerance else self.cached
+
     def increments(self) -> dict[str, float]:
         """Amounts by which this observation raises the numbers of its band; see ``ReuseStatistics.of``."""
-        loss = order_loss(self.cached, self.fresh, self.worst)
+        loss = self.loss
         drifts = np.abs(self.fresh - self.cached)
         bins, counts = np.unique(np.searchsorted(_DRIFT_EDGES, drifts, side="right"), return_counts=True)
         return {
             f"r{sequential_test.bin_of(loss)}": 1.0,
             "loss": loss,
-            "overlap": top_overlap(self.cached, self.fresh),
+            "overlap": top_overlap(self._beyond_noise, self.fresh),
             "drift": float(drifts.sum()),
             # Only bins that are not empty: a request compares few documents, and each number is a write in Redis.
             **{f"d{index}": float(count) for index, count in zip(bins.tolist(), counts.tolist(), strict=True)},

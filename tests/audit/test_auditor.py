@@ -16,7 +16,7 @@ from semcache.degradation.reranker import DegradableReranker
 from semcache.events import AuditDropped, CacheFailed, Event, TrustChanged
 from semcache.flow.outcome import all_known
 from semcache.flow.requests import checked_request
-from semcache.protocols import FloatArray, Guard, Pair
+from semcache.protocols import FloatArray, Guard, Pair, Scored
 from semcache.quality.statistics import Floats
 from semcache.ranking import Ranking, Status
 from semcache.redis.keys import KeySpace
@@ -56,7 +56,11 @@ class DialEmbedder:
 
 
 class Model:
-    """Scores by topic and passage, off a little by wording; another ``seed`` is another model under the same name."""
+    """Scores by topic and passage, off a little by wording; another ``seed`` is another model under the same name.
+
+    ``spread`` is how far the passages of a topic are apart, ``batch_noise`` how much a score depends on what else is in
+    the batch.
+    """
 
     name = "model"
     listwise = False
@@ -64,6 +68,8 @@ class Model:
     def __init__(self) -> None:
         self.seed = 0
         self.noise = 0.05
+        self.spread = 4.0
+        self.batch_noise = 0.0
         self.threads: list[str] = []
         self.entered = threading.Event()
         self.gate = threading.Event()
@@ -76,12 +82,15 @@ class Model:
         assert self.gate.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
-        return np.array([self.score_of(*pair) for pair in pairs], dtype=np.float32)
+        scores = np.array([self.score_of(*pair) for pair in pairs])
+        if self.batch_noise:
+            scores += numbers("batch", *pairs).normal(scale=self.batch_noise, size=len(pairs))
+        return scores.astype(np.float32)
 
     def score_of(self, query: str, text: str) -> float:
         topic, wording, _ = query.split()
         drift = numbers(wording, text).normal(scale=self.noise)
-        return numbers(self.seed, topic, text).normal(scale=4) + drift
+        return numbers(self.seed, topic, text).normal(scale=self.spread) + drift
 
 
 class Process:
@@ -306,6 +315,81 @@ class TestHealthy:
         summary = process.bands["exact"]
         assert summary["n"] == 8
         assert (summary["loss"], summary["overlap"], summary["drift"]) == (0, 1, pytest.approx(0, abs=1e-5))
+
+
+class TestNoise:
+    """Passages that differ in one number, and a model that rounds by the batch, as those of eight bits do."""
+
+    @pytest.fixture
+    def process(self, start_process: StartProcess) -> Process:
+        process = start_process(quality_budget=0.01)
+        process.model.noise, process.model.spread, process.model.batch_noise = 0.0, 0.02, 0.1
+        return process
+
+    def test_near_ties_are_trusted_on(self, process: Process) -> None:
+        for topic in range(60):
+            assert process.ask(topic).status is Status.FRESH
+            assert process.ask(topic).status is Status.EXACT
+            assert process.ask(topic, 1, 0.985).status is Status.SEMANTIC
+            assert process.ask(topic, 2, 0.85).status is Status.VERIFIED
+        assert process.events_of(TrustChanged) == []
+        # Of the orders of 24 passages by chance more than a third is lost.
+        assert process.bands["exact"]["loss"] < 0.01
+        assert process.bands["0.98"]["loss"] < 0.01
+        # Twice the standard deviation of the difference of two answers.
+        assert process.reranker.get_stats()["quality"]["tolerance"] == pytest.approx(2 * np.sqrt(2) * 0.1, rel=0.2)
+
+    def test_another_model_with_the_same_noise_is_noticed(self, process: Process) -> None:
+        process.model.spread = 4.0
+        for topic in range(60):
+            process.ask(topic)
+        process.model.seed = 1
+        steps = [lambda topic=topic: process.ask(topic) for topic in range(60)]
+        assert until(lambda: process.events_of(TrustChanged), steps) <= 40
+        assert not process.cache.scoped.policy().trust_exact
+
+    def test_another_model_without_noise_is_noticed_among_near_ties(self, process: Process) -> None:
+        process.model.batch_noise = 0.0
+        for topic in range(60):
+            process.ask(topic)
+        process.model.seed = 1
+        steps = [lambda topic=topic: process.ask(topic) for topic in range(60)]
+        assert until(lambda: process.events_of(TrustChanged), steps) <= 40
+        assert process.reranker.get_stats()["quality"]["tolerance"] == 0
+
+    def test_without_time_for_a_second_answer_the_loss_counts(
+        self, process: Process, start_process: StartProcess
+    ) -> None:
+        asked: list[int] = []
+
+        class Ladder:
+            def score_when_idle(self, query: str, texts: Sequence[str], positions: Sequence[int]) -> Scored:
+                asked.extend(positions)
+                if len(asked) > len(DOCUMENTS):
+                    return Scored(None, "model", "busy")
+                return Scored(process.model.score([(query, texts[at]) for at in positions]), "model")
+
+        ladder: Any = Ladder()
+        auditor = Auditor(process.cache.scoped, ladder, audit_rate=1.0, quality_budget=0.01)
+        cached = all_known([float(number) for number in range(len(DOCUMENTS))], Status.EXACT, "model")
+        auditor.consider(checked_request("1 0 1.0", DOCUMENTS, 5), cached)
+        assert auditor.drain(PATIENCE_S)
+        auditor.close()
+        assert sorted(asked[: len(DOCUMENTS)]) == list(range(len(DOCUMENTS)))
+        assert process.events_of(AuditDropped) == [AuditDropped("busy")]
+        assert auditor.snapshot()["tolerance"] == 0
+        seen = start_process().bands["exact"]
+        assert (seen["n"], seen["loss"] > 0.1) == (1, True)
+
+    def test_it_is_measured_where_there_are_no_audits(self, start_process: StartProcess) -> None:
+        process = start_process(quality_budget=0.01, audit_rate=1e-9)
+        process.model.noise, process.model.spread, process.model.batch_noise = 0.0, 0.02, 0.1
+        for topic in range(60):
+            process.ask(topic)
+            assert process.ask(topic, 1, 0.96).asked > 0
+        assert process.reranker.get_stats()["quality"]["tolerance"] == pytest.approx(2 * np.sqrt(2) * 0.1, rel=0.4)
+        assert process.events_of(TrustChanged) == []
+        assert process.bands["0.96"]["loss"] < 0.02
 
 
 class TestShared:
