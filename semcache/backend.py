@@ -269,7 +269,7 @@ class Backend:
 
     def _end_work(self) -> None:
         self.writes.drain(_CLOSING_S)
-        self.leases.drain(_CLOSING_S)
+        self.leases.end(_CLOSING_S)
         self._refiller.close(_CLOSING_S)
         self._queries.end()
         if self.migration is not None:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import inf
 from secrets import token_bytes
-from threading import Condition
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
@@ -15,6 +15,7 @@ from semcache.events import CacheFailed, Event
 from semcache.flow.lease import lease_of
 from semcache.flow.requests import Request
 from semcache.flow.steps import Lease
+from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
 from semcache.runtime.threads import start_thread
 
@@ -82,7 +83,8 @@ class LeaseKeeper:
         self._given_up: list[tuple[LeaseWrites, Lease]] = []
         self._ends_at = inf
         self._wakes_at = -inf
-        self._is_running = False
+        self._thread: Thread | None = None
+        self._is_wanted = True
         self._is_ending = False
 
     @contextmanager
@@ -115,16 +117,34 @@ class LeaseKeeper:
             self._changed.notify_all()
             return self._changed.wait_for(lambda: not (self._given_up or self._is_ending), timeout_s)
 
+    def end(self, timeout_s: float) -> None:
+        """End what was given up, and the thread unless leases are held; wait for that at most so long.
+
+        Later ones have another thread.
+        """
+        countdown = Countdown(timeout_s)
+        self.drain(timeout_s)
+        with self._changed:
+            thread = self._thread
+            if thread is None:
+                return
+            self._is_wanted = bool(self._held)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._thread is not thread or self._is_wanted, countdown.left_s(timeout_s))
+            is_leaving = self._thread is not thread
+        if is_leaving:
+            thread.join(countdown.left_s(timeout_s))
+
     def _see_to(self, due: float) -> None:
         """Have a thread that is awake then. The condition is held."""
-        if self._is_running:
+        self._is_wanted = True
+        if self._thread is not None:
             if due < self._wakes_at:
                 self._changed.notify_all()
             return
         # Set here and not by the thread itself, or a second call would start a second thread.
-        self._is_running = True
         try:
-            start_thread(self._work, "semcache-lease", self._stop)
+            self._thread = start_thread(self._work, "semcache-lease", self._stop)
         except RuntimeError:  # the system gives no more threads, or the interpreter exits; the leases expire
             self._leave()
 
@@ -134,7 +154,7 @@ class LeaseKeeper:
             self._changed.notify_all()
 
     def _leave(self) -> None:
-        self._is_running = self._is_ending = False
+        self._thread, self._is_ending = None, False
         self._given_up.clear()
         self._changed.notify_all()
 
@@ -148,16 +168,20 @@ class LeaseKeeper:
         with self._changed:
             self._is_ending = False
             self._changed.notify_all()
+            idle_until = inf
             while not self._is_stopped:
                 now = monotonic()
                 work = self._due(now)
                 if work.renewing or work.ending:
                     return work
-                idle_until = now + _IDLE_S
+                if self._held or self._given_up:
+                    idle_until = inf
+                elif now >= idle_until or not self._is_wanted:
+                    break
+                else:
+                    idle_until = min(idle_until, now + _IDLE_S)
                 self._wakes_at = min(idle_until, self._ends_at, *(held.due for held in self._held.values()))
                 self._changed.wait(self._wakes_at - now)
-                if not (self._held or self._given_up) and monotonic() >= idle_until:
-                    break
             self._leave()
             return None
 

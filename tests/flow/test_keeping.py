@@ -1,5 +1,6 @@
 """Leases that this process holds: renewed while they are computed, ended when they are given up."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from threading import Semaphore
 
@@ -98,6 +99,21 @@ def test_no_more_are_kept_than_a_short_outage_leaves(keeper: LeaseKeeper) -> Non
         keeper.give_up(lease(str(name)), written.writes)
     assert repr(keeper) == "<LeaseKeeper: 0 held, 1024 given up>"
     written.permits.release(2)
+
+
+def test_at_the_end_there_is_no_thread_and_later_leases_have_another(keeper: LeaseKeeper) -> None:
+    before, written = set(threading.enumerate()), Written()
+    for name in "ab":
+        with keeper.computing(lease(), written.writes):
+            written.wait()
+            # One that is held needs it still.
+            keeper.end(PATIENCE_S)
+            written.wait()
+        keeper.give_up(lease(name), written.writes)
+        keeper.end(PATIENCE_S)
+        assert set(threading.enumerate()) <= before
+    assert written.ended == [["a"], ["b"]]
+    keeper.end(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
