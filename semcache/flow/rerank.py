@@ -232,31 +232,28 @@ def trusted(
 def _serve_trusted(
     request: Request, exact: Scores | None, trusted: Sequence[Neighbour], reranker: str, listwise: bool
 ) -> Outcome | None:
-    """The outcome by scores of trusted neighbours, if they cover every document."""
-    if not trusted:
-        return None
-    sources = [neighbour.scores for neighbour in trusted]
+    """The outcome by scores of trusted neighbours, if they cover every document.
+
+    Its similarity is that of the nearest of which a score was used.
+    """
+    fingerprints = request.fingerprints
     if listwise:
         # Ranks in two orders cannot be compared, so one entry alone has to know every document.
-        candidates = [[source] for source in sources]
-    else:
-        # Scores of this very query come before those of the nearest neighbour, and those before a farther one's.
-        candidates = [sources if exact is None else [exact, *sources]]
-    for sources in candidates:
-        scores = _merged(sources, request.fingerprints)
-        if scores is not None:
-            return all_known(scores, Status.SEMANTIC, reranker, trusted[0].similarity)
-    return None
-
-
-def _merged(sources: Sequence[Scores], fingerprints: Sequence[bytes]) -> list[float] | None:
-    """The score of each document in the first source that has it; None if there is a document that none has."""
-    merged: list[float | None] = [None] * len(fingerprints)
-    for source in sources:
-        scores = scores_of(source, fingerprints)
-        merged = [other if score is None else score for score, other in zip(merged, scores, strict=True)]
+        for neighbour in trusted:
+            scores = scores_of(neighbour.scores, fingerprints)
+            if None not in scores:
+                return all_known(cast("list[float]", scores), Status.SEMANTIC, reranker, neighbour.similarity)
+        return None
+    # Scores of this very query come before those of the nearest neighbour, and those before a farther one's.
+    merged = [None] * len(fingerprints) if exact is None else scores_of(exact, fingerprints)
+    nearest: float | None = None
+    for neighbour in trusted:
+        before, scores = merged, scores_of(neighbour.scores, fingerprints)
+        merged = [other if score is None else score for score, other in zip(before, scores, strict=True)]
+        if nearest is None and merged != before:
+            nearest = neighbour.similarity
         if None not in merged:
-            return cast("list[float]", merged)
+            return all_known(cast("list[float]", merged), Status.SEMANTIC, reranker, nearest)
     return None
 
 

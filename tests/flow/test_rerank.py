@@ -269,7 +269,9 @@ def test_everything_stored_is_true_for_its_own_query(requests: list[tuple[str, l
         assert documents
 
 
-def drawn_from(near: list[Neighbour], policy: FlowPolicy, query: str = "q") -> tuple[Outcome, list[Step]]:
+def drawn_from(
+    near: list[Neighbour], policy: FlowPolicy, query: str = "q", *, listwise: bool = False
+) -> tuple[Outcome, list[Step]]:
     """The outcome of a request for three documents when these neighbours are found, and the steps that it took."""
     steps: list[Step] = []
 
@@ -280,7 +282,8 @@ def drawn_from(near: list[Neighbour], policy: FlowPolicy, query: str = "q") -> t
         answers = {FindNeighbours: near, Embed: np.ones(1, dtype=np.float32)}
         return answers.get(type(step))
 
-    return drive(rerank(checked_request(query, ["a", "b", "c"], 1), policy, "r"), answer), steps
+    request = checked_request(query, ["a", "b", "c"], 1)
+    return drive(rerank(request, policy, "r", listwise=listwise), answer), steps
 
 
 def neighbour(similarity: float, **scores: float) -> Neighbour:
@@ -317,6 +320,13 @@ def test_two_trusted_neighbours_serve_together_and_the_nearer_one_first() -> Non
     near = [neighbour(0.95, a=1.0, b=2.0), neighbour(0.92, b=9.0, c=3.0)]
     outcome, _ = drawn_from(near, policy)
     assert (outcome.status, outcome.scores, outcome.similarity) == (Status.SEMANTIC, [1.0, 2.0, 3.0], 0.95)
+
+
+@pytest.mark.parametrize("listwise", [False, True])
+def test_the_similarity_is_that_of_the_nearest_that_was_used(listwise: bool) -> None:
+    near = [neighbour(0.99, x=1.0), neighbour(0.92, a=3.0, b=2.0, c=1.0)]
+    outcome, _ = drawn_from(near, FlowPolicy(ReusePolicy(trust_threshold=0.9)), listwise=listwise)
+    assert (outcome.status, outcome.scores, outcome.similarity) == (Status.SEMANTIC, [3.0, 2.0, 1.0], 0.92)
 
 
 def test_the_evidence_of_a_verification_is_that_of_the_nearest_neighbour() -> None:
