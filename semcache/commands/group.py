@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -15,6 +16,8 @@ from semcache.commands.exit_codes import code_of
 from semcache.errors import SemcacheError
 
 _JSON = "--json"
+_FILE = "semcache.json_file"
+"""The place for the file of ``--json`` among what belongs to a call."""
 _TRACEBACK = "run semcache --traceback ... to see where, and report it"
 
 
@@ -27,7 +30,9 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments of the whole command line; those of the command are left as they are."""
-        return super().parse_args(ctx, with_json_file(args))
+        complete = with_json_file(args)
+        ctx.meta[_FILE] = dict(pairwise(complete)).get(_JSON, "-")
+        return super().parse_args(ctx, complete)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -41,6 +46,7 @@ class Commands(TyperGroup):
         except Exception as error:
             # Typer's own errors have exit codes, and a pipe that was closed is typer's to handle.
             if isinstance(error, Abort | BrokenPipeError) or hasattr(error, "exit_code") or ctx.params["traceback"]:
+                _explain_missing(error, ctx.meta[_FILE])
                 raise
             complain(_described(error))
             raise Exit(code_of(error)) from error
@@ -74,6 +80,12 @@ def _stopped_by_sigterm() -> Iterator[None]:
     finally:
         # None: set by other code than Python's.
         signal.signal(signal.SIGTERM, signal.SIG_DFL if handler is None else handler)
+
+
+def _explain_missing(error: Any, file: str) -> None:
+    """Say where an argument went that typer misses: ``semcache inspect --json "a query"`` names a file."""
+    if type(error).__name__ == "MissingParameter" and file != "-":
+        error.message = f"{_JSON} took {file!r:.80} as its file; put {_JSON} behind it, or write {_JSON} -"
 
 
 def _described(error: Exception) -> str:

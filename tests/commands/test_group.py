@@ -68,6 +68,13 @@ def test_json_without_a_file_is_stdout(given: list[str], read: list[str]) -> Non
     assert with_json_file(given) == read
 
 
+def test_an_argument_that_json_took_for_its_file_is_said() -> None:
+    done = CliRunner().invoke(app, ["inspect", "--json", "a query"], env={"COLUMNS": "200"})
+    assert done.exit_code == ExitCode.USAGE
+    assert "--json took 'a query' as its file" in done.output
+    assert "--json" not in CliRunner().invoke(app, ["inspect"], env={"COLUMNS": "200"}).output
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
