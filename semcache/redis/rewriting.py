@@ -45,16 +45,21 @@ def rewrite(
     for _ in range(ATTEMPTS):
         if not entries:
             return changed
-        attempt = yield from rewrite_once(state, entries, read, change)
+        attempt = yield from rewrite_once(state, entries, read, change, must_go=True)
         changed += len(attempt.changed) + attempt.damaged
         entries = attempt.missed
     raise too_busy(state)
 
 
 def rewrite_once(
-    state: StoreState, entries: Sequence[EntryKeys], read: Callable[[EntryKeys], Command], change: Change
+    state: StoreState,
+    entries: Sequence[EntryKeys],
+    read: Callable[[EntryKeys], Command],
+    change: Change,
+    *,
+    must_go: bool = False,
 ) -> Operation[Attempt]:
-    """One attempt of ``rewrite``."""
+    """One attempt of ``rewrite``. Where the server is too full for a change that ``must_go``, the entry is removed."""
     replies = yield from run_script(state.where, "find_document", [read(keys) for keys in entries])
     damages: list[Damage] = []
     calls: dict[EntryKeys, Command] = {}
@@ -63,7 +68,7 @@ def rewrite_once(
         wanted = None if known is None else change(known)
         if wanted is not None:
             block = codec.pack(keys.scores, wanted.items(), state.layout.signing_key) if wanted else b""
-            calls[keys] = script("replace").by_digest(keys, blob, block)
+            calls[keys] = script("replace").by_digest(keys, blob, block, int(must_go))
     yield from discard(state, damages)
     done: list[object] = []
     # An entry that is left without scores takes its vector out of the index.

@@ -126,6 +126,10 @@ def test_where_nothing_can_be_evicted_writes_fail_and_reads_go_on(
         assert with_hash == with_scores
         for number in with_scores:
             assert full.store.find_neighbours("", vector(number), 1)[0].scores[fingerprint(0)] == float(number)
+        # Also where there is no room for the entries without it.
+        full.client.config_set("maxmemory", 1)
+        assert full.store.forget(document=fingerprint(0)) == len(with_scores) + 1
+        assert full.parts() == (set(), set())
 
 
 def _requests(server: EmbeddedRedis, observer: Callable[[Event], None]) -> CachedReranker:
