@@ -129,28 +129,14 @@ class RedisSemanticCache:
         ConfigurationError for a name of several rerankers in use that are not the same.
         """
         scope = self.backend.scopes.of(reranker)
-        return self.for_reranker(scope, listwise=listwise, observers=observers, read=read)
+        return self.over(self.scoped.of(scope, listwise=listwise, observers=observers, read=read))
 
-    def for_reranker(
-        self,
-        name: str,
-        *,
-        listwise: bool = False,
-        observers: Sequence[Observer] = (),
-        read: Reader | None = None,
-        guard: Guard | str | FromSettings | None = FROM_SETTINGS,
-        is_remote: bool = False,
-    ) -> Self:
-        """``of``, for a reranker whose scope is not known yet; ``ScopedCache.move`` brings it there.
-
-        ``guard`` replaces the cache's for the new one. A reranker that ``is_remote`` waits for a service.
-        """
+    def over(self, scoped: ScopedCache) -> Self:
+        """The cache of these scores, over the same connection and embedder. It closes nothing."""
         # A copy has every field that the constructor sets, also the ones that a later version or a subclass adds.
         other = copy(self)
         other._owns_backend = False
-        other.scoped = self.scoped.of(
-            name, listwise=listwise, observers=observers, read=read, guard=guard, is_remote=is_remote
-        )
+        other.scoped = scoped
         return other
 
     @property

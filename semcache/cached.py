@@ -89,7 +89,7 @@ class CachedReranker:
         # without closing it, and it has to be freed then.
         prune = cache.backend.policy.prune
         cascade = None if prune is None else cascade_of(self.ladder, prune.cascade)
-        self.cache: RedisSemanticCache = cache.for_reranker(
+        self._scoped = scoped = cache.scoped.of(
             self.ladder.name,
             observers=(self.counters, *observers),
             read=None if text is None else reader_of(text),
@@ -97,7 +97,7 @@ class CachedReranker:
             # A ladder of the caller's own need not say.
             is_remote=bool(getattr(self.ladder, "is_remote", False)),
         )
-        self._scoped = scoped = self.cache.scoped
+        self.cache: RedisSemanticCache = cache.over(scoped)
         self.identity: Identity = identity_of(self.ladder, scoped, reranker)
         self.identity.start()
         cache.backend.users.join(self, scoped, self.counters)

@@ -72,7 +72,10 @@ class ScopedCache:
         guard: Guard | str | FromSettings | None = FROM_SETTINGS,
         is_remote: bool = False,
     ) -> Self:
-        """The same for another reranker. Text and guard are as here unless they are given."""
+        """The same for another reranker, whose scope may not be known yet: ``move`` brings it there.
+
+        Text and guard are as here unless they are given.
+        """
         return type(self)(
             self.backend,
             reranker,
