@@ -15,7 +15,15 @@ from semcache.entries.entry import Neighbour
 from semcache.errors import ConfigurationError, InvalidInputError, TransientStoreError, described
 from semcache.events import CacheFailed
 from semcache.flow.outcome import Lookup, lookup
-from semcache.flow.requests import Request, check_tenant, check_ttl, checked_forget, checked_request, records
+from semcache.flow.requests import (
+    Request,
+    check_count,
+    check_tenant,
+    check_ttl,
+    checked_forget,
+    checked_request,
+    records,
+)
 from semcache.flow.rerank import remember
 from semcache.flow.run import arun, run
 from semcache.flow.steps import FindNeighbours, Step
@@ -243,11 +251,13 @@ class RedisSemanticCache:
 
     def neighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """At most k entries near a unit vector of shape ``(dims,)``, nearest first; none when Redis cannot be asked."""
-        return list(run(self._neighbours(vector, tenant), self.scoped.calls(k=k, budget_s=self.scoped.budget_s)))
+        check_count("k", k, InvalidInputError)
+        return list(run(self._neighbours(vector, tenant), self.scoped.calls(k=int(k), budget_s=self.scoped.budget_s)))
 
     async def aneighbours(self, vector: FloatArray, k: int = 4, *, tenant: str = "") -> list[Neighbour]:
         """``neighbours`` for an event loop."""
-        calls = self.scoped.async_calls(k=k, budget_s=self.scoped.budget_s)
+        check_count("k", k, InvalidInputError)
+        calls = self.scoped.async_calls(k=int(k), budget_s=self.scoped.budget_s)
         return list(await arun(self._neighbours(vector, tenant), calls))
 
     def _neighbours(self, vector: FloatArray | None, tenant: str) -> Generator[Step, Any, Sequence[Neighbour]]:

@@ -333,3 +333,10 @@ def test_its_repr_says_where_without_the_password() -> None:
     cache = RedisSemanticCache("redis://user:secret@localhost:1/0", WordEmbedder())
     assert repr(cache) == "<RedisSemanticCache of 'default' in Redis at redis://localhost:1>"
     cache.close()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "4", True])
+async def test_a_number_of_neighbours_that_is_none_is_refused(cache: RedisSemanticCache, k: Any) -> None:
+    for call in (lambda: cache.neighbours(np.ones(64), k), lambda: asyncio.run(cache.aneighbours(np.ones(64), k))):
+        with pytest.raises(InvalidInputError, match="k must be a whole number of at least 1"):
+            await asyncio.to_thread(call)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, cast
 
 from semcache.documents import Reader, text_of
 from semcache.entries.codec import LARGEST_SCORE
-from semcache.entries.fingerprint import document_fingerprint, document_fingerprints
+from semcache.entries.fingerprint import FINGERPRINT_BYTES, document_fingerprint, document_fingerprints
 from semcache.errors import ConfigurationError, InvalidInputError, SemcacheError, described
 
 if TYPE_CHECKING:  # the settings import this module, and numpy would take half of their import time again
@@ -139,11 +139,12 @@ def records(request: Request, scores: Sequence[float]) -> list[tuple[bytes, floa
 
     Raises InvalidInputError unless each document has one score, a finite number that float32 can hold.
     """
-    if len(scores) != len(request.text_positions):
+    given = list(scores)
+    if len(given) != len(request.text_positions):
         raise InvalidInputError(
-            f"{len(scores)} scores for {len(request.text_positions)} documents; pass one score per document"
+            f"{len(given)} scores for {len(request.text_positions)} documents; pass one score per document"
         )
-    numbers = [_checked_score(score, position) for position, score in enumerate(scores)]
+    numbers = [_checked_score(score, position) for position, score in enumerate(given)]
     return [(request.fingerprints[text], number) for text, number in zip(request.text_positions, numbers, strict=True)]
 
 
@@ -175,6 +176,12 @@ def checked_forget(query: str | None, document: object, tenant: str | None, read
         check_query(query)
     if tenant is not None:
         check_tenant(tenant)
+    if isinstance(document, bytes) and len(document) != FINGERPRINT_BYTES:
+        # Taken for a fingerprint, it would be forgotten nowhere, and nothing would say so.
+        raise InvalidInputError(
+            f"document is {len(document)} bytes, and a fingerprint has {FINGERPRINT_BYTES}; pass the document or its "
+            "text, as a string"
+        )
     if document is None or isinstance(document, bytes):
         return document
     return document_fingerprint(read(document))

@@ -248,6 +248,7 @@ def test_a_document_is_forgotten_by_itself_its_text_or_its_fingerprint() -> None
         ("q", "d", "t", "not both of the first"),
         (" ", None, None, "query is blank"),
         (None, "d", 5, "tenant must be a string"),
+        (None, b"the text of a document", None, "document is 22 bytes, and a fingerprint has 16"),
     ],
 )
 def test_what_is_to_be_forgotten_has_to_be_said(query: Any, document: Any, tenant: Any, said: str) -> None:
