@@ -21,10 +21,10 @@ def forget(
     """Remove one query's entry, one document's scores (by fingerprint), or all of a tenant; how many entries changed.
 
     With a query, no tenant means the empty one; with a document, it means all tenants. Query and document together
-    remove that document from that entry. Entries left without scores are removed. Kept vectors of documents, and
-    what their scores for earlier queries were, go, too, and are not counted. Looking for a document or a tenant goes
-    through all keys of the server. While entries are migrated, it is done in both scopes, and an entry of both may
-    count twice.
+    remove that document from that entry. Entries left without scores are removed, and where a server that is full has
+    no room for those without the document, they are, too. Kept vectors of documents, and what their scores for earlier
+    queries were, go, too, and are not counted. Looking for a document or a tenant goes through all keys of the server.
+    While entries are migrated, it is done in both scopes, and an entry of both may count twice.
 
     Example:
         store.forget(query="how far is the moon")

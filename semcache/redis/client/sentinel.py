@@ -186,7 +186,10 @@ def afollowing(kind: type[Any]) -> type[Any]:
             super().__init__(*arguments, **named)
 
         async def _connect(self) -> None:
-            self.host, self.port = await in_own_thread(self._find, "semcache-redis-sentinel")
+            try:
+                self.host, self.port = await in_own_thread(self._find, "semcache-redis-sentinel")
+            except RuntimeError as error:  # the system gives no more threads
+                raise redis.ConnectionError(str(error)) from error
             await super()._connect()
 
     return Following

@@ -7,8 +7,9 @@ from threading import Event, Thread
 
 import pytest
 import redis
+import redis.asyncio
 
-from semcache.redis.client.sentinel import Finder, HostPort, Sentinels
+from semcache.redis.client.sentinel import Finder, HostPort, Sentinels, afollowing
 from tests.scripted import PATIENCE_S
 
 STATE = {"name": "cache", "ip": "10.0.0.7", "port": "6380", "flags": "master", "role-reported": "master"}
@@ -76,6 +77,16 @@ def test_after_one_that_talks_nonsense_the_next_is_asked(nonsense: str) -> None:
     with ExitStack() as stack:
         hosts = [stack.enter_context(sentinel(answering(reply))) for reply in (nonsense, REPLY)]
         assert finder(*hosts).find() == ("10.0.0.7", 6380)
+
+
+async def test_where_the_system_gives_no_more_threads_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    connection = afollowing(redis.asyncio.Connection)(find=lambda: ("127.0.0.1", 1))
+    with monkeypatch.context() as patch, pytest.raises(redis.ConnectionError, match="can't start new thread"):
+        patch.setattr(Thread, "start", refuse)
+        await connection.connect()
 
 
 def test_one_that_never_ends_its_reply_is_not_waited_for() -> None:
