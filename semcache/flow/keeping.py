@@ -1,5 +1,6 @@
 """Renews the leases of requests while they are computed, and ends those that are given up, in one thread."""
 
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from semcache.flow.requests import Request
 from semcache.flow.steps import Lease
 from semcache.runtime.countdown import Countdown
 from semcache.runtime.forking import renew_in_child
+from semcache.runtime.loops import running_loop
 from semcache.runtime.threads import start_thread
 
 LONGEST_S = 30.0
@@ -54,6 +56,7 @@ class _Held:
     writes: LeaseWrites
     due: float
     until: float
+    loop: AbstractEventLoop | None
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class LeaseKeeper:
     def computing(self, lease: Lease, writes: LeaseWrites) -> Iterator[None]:
         """Renew a lease until the end of the block, and for ``lease.longest_s`` at most."""
         now = monotonic()
-        held = _Held(writes, now + lease.life_s / _RENEWALS_PER_LIFE, now + lease.longest_s)
+        held = _Held(writes, now + lease.life_s / _RENEWALS_PER_LIFE, now + lease.longest_s, running_loop())
         with self._changed:
             self._held[lease] = held
             self._see_to(held.due)
@@ -180,26 +183,34 @@ class LeaseKeeper:
                     break
                 else:
                     idle_until = min(idle_until, now + _IDLE_S)
-                self._wakes_at = min(idle_until, self._ends_at, *(held.due for held in self._held.values()))
+                self._wakes_at = min(idle_until, self._ends_at, *(held.due for held in list(self._held.values())))
                 self._changed.wait(self._wakes_at - now)
             self._leave()
             return None
 
     def _due(self, now: float) -> _Work:
-        renewing = []
-        for lease, held in list(self._held.items()):
-            if held.due > now:
+        renewing, ending = [], []
+        # By the keys alone, which are copied in one step: the garbage collector may end a request, and so a block of
+        # ``computing``, wherever something is made.
+        for lease in list(self._held):
+            held = self._held.get(lease)
+            if held is None or held.due > now:
+                continue
+            if held.loop is not None and held.loop.is_closed():
+                # Its request can never go on, and may not be collected for long.
+                ending.append((held.writes, lease))
+                self._held.pop(lease, None)
                 continue
             if now >= held.until:
                 # Its computation hangs, as far as others can know: one of them takes its place.
-                del self._held[lease]
+                self._held.pop(lease, None)
                 continue
             renewing.append((held.writes, lease))
             held.due = now + lease.life_s / _RENEWALS_PER_LIFE
-        ending: list[tuple[LeaseWrites, Lease]] = []
         if now >= self._ends_at:
-            ending, self._given_up, self._ends_at = self._given_up, [], inf
-            self._is_ending = bool(ending)
+            ending += self._given_up
+            self._given_up, self._ends_at = [], inf
+        self._is_ending = bool(ending)
         return _Work(renewing, ending)
 
     def __repr__(self) -> str:

@@ -1,8 +1,10 @@
 """Leases that this process holds: renewed while they are computed, ended when they are given up."""
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from threading import Semaphore
+from time import monotonic
 
 import pytest
 
@@ -75,6 +77,25 @@ def test_no_longer_than_it_may_be(keeper: LeaseKeeper) -> None:
     with keeper.computing(hanging, written.writes), keeper.computing(lease("sound"), written.writes):
         written.wait(calls=3)
     assert hanging not in written.renewed
+
+
+def test_one_whose_event_loop_was_closed_is_ended(keeper: LeaseKeeper) -> None:
+    async def computing() -> None:
+        with keeper.computing(lease("left"), written.writes):
+            inside.set()
+            await asyncio.Event().wait()
+
+    written, inside = Written(), threading.Event()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(computing())
+    while not inside.is_set():
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    until = monotonic() + PATIENCE_S
+    while ["left"] not in written.ended:
+        assert monotonic() < until
+        written.wait()
+    task.get_coro().close()  # type: ignore[union-attr]
 
 
 def test_those_given_up_are_ended_together(keeper: LeaseKeeper) -> None:
