@@ -51,7 +51,7 @@ class RedisStore:
         return drive(reading.read_exact(self._state, tenant, query), self.connection.execute)
 
     def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Scores | None]:
-        """``read_exact`` for several queries in one round trip."""
+        """``read_exact`` for several queries, 500 at a time."""
         return drive(reading.read_exact_many(self._state, tenant, queries), self.connection.execute)
 
     def read_vector(self, tenant: str, query: str) -> FloatArray | None:
@@ -65,7 +65,7 @@ class RedisStore:
     def find_neighbours_many(
         self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
-        """``find_neighbours`` for several vectors, in two round trips together."""
+        """``find_neighbours`` for several vectors, twenty at a time."""
         return drive(
             reading.find_neighbours_many(self._state, tenant, vectors, k, min_similarity), self.connection.execute
         )
@@ -106,7 +106,7 @@ class RedisStore:
     def remember_many(
         self, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None, lease: Lease | None = None
     ) -> list[bool]:
-        """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
+        """``remember`` for several queries, ten at a time; a ``lease`` is that of a single one."""
         return drive(writing.remember_many(self._state, tenant, new, ttl_s=ttl_s, lease=lease), self.connection.execute)
 
     def forget(self, tenant: str | None = None, *, query: str | None = None, document: bytes | None = None) -> int:
