@@ -184,6 +184,15 @@ def test_warming_scores_anew_what_is_not_trusted_for_that_tenant(reranker: Cache
     assert reranker.warm(log, tenant="b") == 0
 
 
+@pytest.mark.parametrize(
+    "log", [[QUERY], ["qd"], [(QUERY,)], [(QUERY, DOCUMENTS, "shop-a")], [None], {QUERY: DOCUMENTS}]
+)
+def test_a_log_holds_pairs(reranker: CachedReranker, model: CountingReranker, log: Any) -> None:
+    with pytest.raises(InvalidInputError, match="pass pairs of a query and its documents"):
+        reranker.warm(log)
+    assert model.pairs == []
+
+
 def test_what_a_log_repeats_is_scored_once(reranker: CachedReranker, model: CountingReranker) -> None:
     assert reranker.warm([(QUERY, DOCUMENTS), ("best pizza dough", DOCUMENTS)] * 4) == 40
     assert len(model.pairs) == 40

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from semcache.audit.background import BackgroundWork
+from semcache.errors import InvalidInputError, described
 from semcache.flow.keeping import Leases
 from semcache.flow.lease import NewLease
 from semcache.flow.policy import FlowPolicy
@@ -68,7 +69,7 @@ class Flows:
         """
         log, cache = iter(requests), self._cache
         while chunk := list(islice(log, _WARM_CHUNK)):
-            checked = [checked_request(query, documents, 1, tenant, cache.read) for query, documents in chunk]
+            checked = [checked_request(*_pair(one), 1, tenant, cache.read) for one in chunk]
             # Logs repeat themselves, and flows that run together would all score the same.
             distinct = {flight_key(request): request for request in checked}
             policy = cache.policy(tenant).asking_all()
@@ -76,3 +77,10 @@ class Flows:
 
     def __repr__(self) -> str:
         return f"<Flows of {self._name!r} over {self._cache!r}>"
+
+
+def _pair(one: object) -> tuple[str, Sequence[object]]:
+    # A string of two letters can be taken apart, too.
+    if isinstance(one, Sequence) and not isinstance(one, str | bytes) and len(one) == 2:
+        return one[0], one[1]
+    raise InvalidInputError(f"a request is {described(one)}; pass pairs of a query and its documents")
