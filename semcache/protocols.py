@@ -83,7 +83,8 @@ class Reranker(Protocol):
 class Guard(Protocol):
     """Tells queries apart that an embedding confuses: negation, numbers, units, names in another order.
 
-    A guard is never given a stored query, only the cues that it took from it: they are stored beside the vector.
+    A guard is never given a stored query, only the cues that it took from it: they are stored beside the vector. Where
+    it raises, the two queries count as different, and the event ``TrustRefused`` says so.
     """
 
     def cues(self, query: str) -> bytes:

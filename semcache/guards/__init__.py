@@ -13,6 +13,7 @@ from semcache.errors import ConfigurationError, described
 from semcache.guards.chinese import CHINESE
 from semcache.guards.cue_guard import CueGuard, Mode
 from semcache.guards.english import ENGLISH
+from semcache.guards.shielded import ShieldedGuard
 from semcache.guards.vocabulary import Vocabulary
 from semcache.protocols import Guard
 
@@ -20,7 +21,7 @@ __all__ = ["CHINESE", "ENGLISH", "CueGuard", "Vocabulary", "guard_of"]
 
 
 def guard_of(guard: Guard | str | None) -> Guard | None:
-    """The guard of a mode ("facts" or "strict"), none for "off" and None, and any other guard as it is.
+    """The guard of a mode ("facts" or "strict"), none for "off" and None, and any other guard, shielded.
 
     Raises ConfigurationError for something else.
     """
@@ -32,7 +33,7 @@ def guard_of(guard: Guard | str | None) -> Guard | None:
         raise ConfigurationError(
             f"guard is {described(guard)}; give 'facts', 'strict' or 'off', or an object with cues() and difference()"
         )
-    return guard
+    return guard if isinstance(guard, CueGuard | ShieldedGuard) else ShieldedGuard(guard)
 
 
 @cache
