@@ -31,7 +31,7 @@ class AsyncRedisStore:
         return await adrive(reading.read_exact(self._state, tenant, query), self.connection.aexecute)
 
     async def read_exact_many(self, tenant: str, queries: Sequence[str]) -> list[Scores | None]:
-        """``read_exact`` for several queries in one round trip."""
+        """``read_exact`` for several queries, 500 at a time."""
         return await adrive(reading.read_exact_many(self._state, tenant, queries), self.connection.aexecute)
 
     async def read_vector(self, tenant: str, query: str) -> FloatArray | None:
@@ -49,7 +49,7 @@ class AsyncRedisStore:
     async def find_neighbours_many(
         self, tenant: str, vectors: Sequence[FloatArray], k: int, min_similarity: float = -1.0
     ) -> list[list[Neighbour]]:
-        """``find_neighbours`` for several vectors, in two round trips together."""
+        """``find_neighbours`` for several vectors, twenty at a time."""
         return await adrive(
             reading.find_neighbours_many(self._state, tenant, vectors, k, min_similarity), self.connection.aexecute
         )
@@ -90,7 +90,7 @@ class AsyncRedisStore:
     async def remember_many(
         self, tenant: str, new: Sequence[NewScores], *, ttl_s: float | None = None, lease: Lease | None = None
     ) -> list[bool]:
-        """``remember`` for several queries in one round trip; a ``lease`` is that of a single one."""
+        """``remember`` for several queries, ten at a time; a ``lease`` is that of a single one."""
         return await adrive(
             writing.remember_many(self._state, tenant, new, ttl_s=ttl_s, lease=lease), self.connection.aexecute
         )
