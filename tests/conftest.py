@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from semcache.redis.client.connection import RedisConnection
 from semcache.redis.server.embedded import EmbeddedRedis
 
 pytest_plugins = ["tests.fixtures_models"]
@@ -27,10 +28,12 @@ def redis_url() -> Iterator[str]:
 def _patience() -> Iterator[None]:
     """Requests may wait for Redis longer than in production: the machine is busy with other tests.
 
-    Those of the budget itself name another one.
+    This counts for settings and for connections made without them. Tests of the waiting itself name their seconds.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEMCACHE_REDIS__BUDGET_S", "5")
+        for name in ("budget_s", "timeout_s", "connect_timeout_s"):
+            patch.setenv(f"SEMCACHE_REDIS__{name.upper()}", "5")
+            patch.setitem(RedisConnection.__init__.__kwdefaults__, name, 5.0)
         yield
 
 

@@ -1,7 +1,8 @@
 """A clock and rerankers that do what a test says, when it says so."""
 
 from collections.abc import Callable, Sequence
-from threading import Semaphore
+from threading import Event, Semaphore, Thread
+from typing import Self
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from semcache.protocols import FloatArray, Pair
 
 PATIENCE_S = 20.0
 """A test that waits this long has failed."""
+_TURN_S = 0.01
 
 
 class ScriptedClock:
@@ -22,6 +24,31 @@ class ScriptedClock:
 
     def pass_(self, seconds: float) -> None:
         self.now += seconds
+
+
+class Stopwatch:
+    """Counts the seconds in which this process got its turns, so that a machine that is busy with others adds none.
+
+    For upper bounds: what waits too long is seen here as well, and what merely had no turn is not. May run behind.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._end = Event()
+        self._thread = Thread(target=self._count, daemon=True)
+
+    def _count(self) -> None:
+        # However late a turn comes, it counts as one.
+        while not self._end.wait(_TURN_S):
+            self.seconds += _TURN_S
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
 
 
 class ScriptedReranker:

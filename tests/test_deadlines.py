@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
 from threading import enumerate as all_threads
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,11 +17,11 @@ from semcache.protocols import FloatArray, Pair
 from semcache.runtime.threads import MOST_THREADS
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
-from tests.scripted import PATIENCE_S
+from tests.scripted import PATIENCE_S, Stopwatch
 
 DOCUMENTS = [f"passage {number}" for number in range(6)]
-DEADLINE_S = 0.3
-# On a busy machine a thread may get its turn late.
+DEADLINE_S = 0.6
+"""Half of it is left where a model or Redis hangs, and a thread of a busy machine has to get its turn in it."""
 MARGIN_S = 0.5
 
 
@@ -87,9 +86,8 @@ def model() -> Iterator[LoadingReranker]:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    started = monotonic()
-    result = call()
-    return result, monotonic() - started
+    with Stopwatch() as watch:
+        return call(), watch.seconds
 
 
 @BOTH_WAYS
@@ -105,10 +103,10 @@ def test_a_query_that_is_not_embedded_in_time_is_asked_without_near_queries(
         (failed,) = [event for event in told if isinstance(event, CacheFailed)]
         assert (failed.step, failed.error.split(" did")[0]) == ("Embed", "DeadlineExceededError: embedder words")
         # What needs no vector is there all the same.
-        assert ask(reranker, "how far is the moon", DEADLINE_S).status == "exact"
+        assert ask(reranker, "how far is the moon", PATIENCE_S).status == "exact"
         embedder.loaded.set()
         ask(reranker, "is the moon far", None)
-        assert ask(reranker, "moon the is far", DEADLINE_S).similarity == pytest.approx(1, abs=0.001)
+        assert ask(reranker, "moon the is far", PATIENCE_S).similarity == pytest.approx(1, abs=0.001)
 
 
 @BOTH_WAYS
@@ -160,10 +158,9 @@ def test_a_single_reranker_that_is_late_is_an_error_on_time(
 ) -> None:
     with RedisSemanticCache(redis_url, WordEmbedder(), settings=knobs) as cache:
         reranker = CachedReranker(model, cache)
-        started = monotonic()
-        with pytest.raises(DeadlineExceededError, match="counting did not answer within"):
+        with Stopwatch() as watch, pytest.raises(DeadlineExceededError, match="counting did not answer within"):
             ask(reranker, "how far is the moon", DEADLINE_S)
-        assert monotonic() - started < DEADLINE_S + MARGIN_S
+        assert watch.seconds < DEADLINE_S + MARGIN_S
         model.loaded.set()
         assert ask(reranker, "how far is the moon", PATIENCE_S).status == "fresh"
 

@@ -126,6 +126,12 @@ class TestReachable:
         assert names(found, "reachable", "fault", "start Redis there")
         assert "latency" not in found
 
+    @pytest.fixture
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SEMCACHE_REDIS__TIMEOUT_S", "0.2")
+        monkeypatch.setenv("SEMCACHE_REDIS__CONNECT_TIMEOUT_S", "0.2")
+
+    @pytest.mark.usefixtures("_impatient")
     def test_a_black_hole(self, server: EmbeddedRedis, doctor: Callable[..., Found]) -> None:
         with Proxy(server.url).running() as proxy:
             proxy.change(frozen=True)
@@ -138,6 +144,7 @@ class TestReachable:
         found = doctor(plain_url.format(":wr0ng@"))
         assert names(found, "reachable", "fault", "correct them in the Redis url")
 
+    @pytest.mark.usefixtures("_impatient")
     def test_tls_where_there_is_none(self, server: EmbeddedRedis, doctor: Callable[..., Found]) -> None:
         with Proxy(server.url).running() as proxy:
             found = doctor(proxy.url.replace("redis://", "rediss://"))

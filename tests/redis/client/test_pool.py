@@ -162,7 +162,7 @@ class TestPipelinedPool:
         start = loop.time()
         with pytest.raises(RedisTimeoutError, match=r"no reply within 0\.3 s"):
             await pool.exchange(ECHO)
-        assert 0.29 < loop.time() - start < 2
+        assert 0.29 < loop.time() - start < 10
 
     async def test_a_cancelled_call_leaves_the_others_alone(self) -> None:
         gate = asyncio.Event()

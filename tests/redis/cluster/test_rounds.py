@@ -63,7 +63,7 @@ async def test_a_node_that_hangs_costs_a_part_of_the_budget_and_its_entries(
 ) -> None:
     topology, surgery = store.connection.topology, Cluster(cluster)
     assert topology is not None
-    with surgery.frozen(next(iter(topology.tags))), TimeBudget(0.3) as budget:
+    with surgery.frozen(next(iter(topology.tags))), TimeBudget(1.0) as budget:
         found = await store.find_neighbours("", vector(1), 12, -1.0)
     assert 0 < len(found) < 12
-    assert 0 < budget.left_s < 0.2
+    assert 0 < budget.left_s < 0.7
