@@ -77,7 +77,7 @@ def test_one_that_is_killed_holds_the_others_up_for_its_lease(crew: Crew, redis_
 
 def test_a_redis_that_freezes_while_they_wait_holds_none_up(crew: Crew, namespace: str) -> None:
     first, second = crew.workers[:2]
-    few = {"redis": {"budget_s": 0.2}, "cache": LONG}
+    few = {"redis": {"budget_s": 0.2, "timeout_s": 0.25}, "cache": LONG}
     with EmbeddedRedis() as server:
         ask(first, server.url, namespace, **few)
         count(crew.gate.entered, 1)
