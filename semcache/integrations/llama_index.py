@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from semcache.errors import InvalidInputError, MissingExtraError
+from semcache.errors import ConfigurationError, InvalidInputError, MissingExtraError
 from semcache.integrations.backing import BackingReranker, Closing, Passage
 from semcache.ranking import Ranking
 from semcache.settings import Settings
@@ -70,6 +70,19 @@ class SemcacheRerank(Closing, BaseNodePostprocessor):
     def class_name(cls) -> str:
         """The name under which LlamaIndex knows the class."""
         return "SemcacheRerank"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """The postprocessor that ``to_dict`` wrote, with a ``reranker`` that has to be said: none is written.
+
+        Raises ConfigurationError without one; None is that of the settings.
+        """
+        if "reranker" not in kwargs:
+            raise ConfigurationError(
+                "rerankers are not written to a dictionary; pass reranker=, or reranker=None for that of the settings"
+            )
+        made: Self = super().from_dict(data, **kwargs)
+        return made
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from semcache import CachedReranker, RedisSemanticCache
 from semcache.documents import retriever_scores
-from semcache.errors import InvalidInputError
+from semcache.errors import ConfigurationError, InvalidInputError
 from semcache.integrations.llama_index import SemcacheRerank
 from semcache.settings import Settings
 from tests.fakes import CountingReranker, WordEmbedder
@@ -205,3 +205,11 @@ def test_its_dict_holds_no_reranker_and_no_settings(cached: CachedReranker) -> N
     shown = SemcacheRerank(reranker=cached).to_dict()
     assert shown["class_name"] == "SemcacheRerank"
     assert not {"reranker", "settings", "callback_manager"} & shown.keys()
+
+
+def test_a_dictionary_does_not_bring_another_reranker(cached: CachedReranker) -> None:
+    written = SemcacheRerank(reranker=cached, top_n=1).to_dict()
+    with pytest.raises(ConfigurationError, match="reranker="):
+        SemcacheRerank.from_dict(written)
+    again = SemcacheRerank.from_dict(written, reranker=cached)
+    assert found(again.postprocess_nodes(nodes(), query_str=QUERY)) == best(1)
