@@ -20,7 +20,7 @@ from semcache.entries.fingerprint import tenant_group
 from semcache.errors import InvalidInputError, RerankerError
 from semcache.events import CacheFailed, CacheUnavailable, Event, Reranked
 from semcache.flow.policy import TenantTrust
-from semcache.protocols import FloatArray, Pair
+from semcache.protocols import FloatArray, Pair, Scored
 from semcache.ranking import Status
 from semcache.redis.server.embedded import EmbeddedRedis
 from semcache.settings import Settings
@@ -214,6 +214,29 @@ async def test_pairs_that_equal_requests_share_count_once(reranker: CachedRerank
     await reranker.arerank_many(["best pizza dough"] * 2, [DOCUMENTS] * 2, 3)
     stats = reranker.get_stats()
     assert (stats["pairs_asked"], stats["pairs_reused"]) == (len(model.pairs), 4 * 20) == (40, 80)
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason", "said"),
+    [
+        ([np.nan] * 20, None, "20 of 20 scores that are not finite"),
+        ([1.0] * 19, None, "19 scores for 20 pairs"),
+        (None, None, "instead of one number per pair"),
+        ([1.0] * 19, "open", "19 scores for 20 pairs"),
+    ],
+)
+async def test_a_ladder_of_the_callers_own_is_checked(
+    redis_url: str, namespace: str, scores: Any, reason: str | None, said: str
+) -> None:
+    class Wrong(OneRung):
+        def score(self, *asked: Any, **options: Any) -> Scored:
+            return Scored(scores, "wrong", reason)
+
+    with cached(redis_url, namespace, Wrong(CountingReranker())) as reranker:  # type: ignore[arg-type]
+        with pytest.raises(RerankerError, match=said):
+            reranker.rerank(QUERY, DOCUMENTS)
+        with pytest.raises(RerankerError, match=said):
+            await reranker.arerank(QUERY, DOCUMENTS)
 
 
 async def test_a_ladder_of_the_callers_own_need_not_know_event_loops(redis_url: str, namespace: str) -> None:

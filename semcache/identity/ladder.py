@@ -103,10 +103,10 @@ class IdentifiedLadder:
     async def aclose(self, timeout_s: float | None = None) -> None:
         """``close`` without blocking the event loop."""
         closing: Callable[..., Awaitable[None]] | None = getattr(self._ladder, "aclose", None)
-        if closing is None:
-            await in_own_thread(partial(self.close, timeout_s), "semcache-closing")
-        else:
+        if closing is not None:
             await closing(*([] if timeout_s is None else [timeout_s]))
+        elif hasattr(self._ladder, "close"):
+            await in_own_thread(partial(self.close, timeout_s), "semcache-closing")
 
     def __repr__(self) -> str:
         return f"<IdentifiedLadder {self._ladder!r}: {self._identity!r}>"

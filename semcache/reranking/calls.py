@@ -12,6 +12,7 @@ from semcache.flow.run import written_later
 from semcache.flow.waiting import LeaseCalls
 from semcache.identity.ladder import IdentifiedLadder
 from semcache.protocols import AsyncStore, Store
+from semcache.reranking.checked import CheckedLadder
 from semcache.scoped_cache import ScopedCache
 
 
@@ -32,8 +33,9 @@ def calls_of(
         "pairs_at_once": ladder.pairs_at_once,
         "write_later": written_later(cache.calls(), backend.writes.submit),
     }
+    checked = CheckedLadder(ladder)
     cheap, acheap = (None, None) if cascade is None else (cascade.score, cascade.ascore)
     return (
-        replace(cache.calls(ladder.score), score_cheaply=cheap, leases=leases, **options),
-        replace(cache.async_calls(ladder.ascore), score_cheaply=acheap, leases=aleases, **options),
+        replace(cache.calls(checked.score), score_cheaply=cheap, leases=leases, **options),
+        replace(cache.async_calls(checked.ascore), score_cheaply=acheap, leases=aleases, **options),
     )
