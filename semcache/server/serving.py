@@ -21,6 +21,8 @@ from semcache.settings import Settings
 _LISTEN_BACKLOG = 2048
 """Connections that wait to be accepted: as uvicorn has it by default."""
 
+_MOST_FILES = 65_536
+"""More connections than clients and proxies keep open to one process; some systems allow a billion files."""
 
 _KEEP_ALIVE_S = 75
 """Idle connections are kept for longer than clients and proxies keep them (60 s in nginx and load balancers of AWS): of
@@ -36,6 +38,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     _check_address(host, port)
     shutdown_s = int(settings.server.shutdown_s)
     log_to_stderr()
+    allow_connections()
     if workers == 1:
         app: ASGIApp | str = _application(settings)
     else:
@@ -62,6 +65,23 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             access_log=False,
             server_header=False,
         )
+
+
+def allow_connections() -> None:
+    """Let this process and its workers have as many open files, and so connections, as the system allows.
+
+    Mostly they may have 1,024 unless they ask. With all of them taken, the server answers no one, and asyncio writes
+    thousands of tracebacks a second to the log.
+    """
+    try:
+        import resource
+    except ImportError:  # on Windows, which has no such limit
+        return
+    may_have, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if allowed == resource.RLIM_INFINITY else min(allowed, _MOST_FILES)
+    if may_have != resource.RLIM_INFINITY and may_have < most:
+        with suppress(ValueError, OSError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, allowed))
 
 
 def _check_address(host: str, port: int) -> None:
