@@ -86,6 +86,7 @@ class LeaseKeeper:
         self._given_up: list[tuple[LeaseWrites, Lease]] = []
         self._ends_at = inf
         self._wakes_at = -inf
+        self._renewed_every_s = _IDLE_S  # the shortest of all
         self._thread: Thread | None = None
         self._is_wanted = True
         self._is_ending = False
@@ -93,10 +94,11 @@ class LeaseKeeper:
     @contextmanager
     def computing(self, lease: Lease, writes: LeaseWrites) -> Iterator[None]:
         """Renew a lease until the end of the block, and for ``lease.longest_s`` at most."""
-        now = monotonic()
-        held = _Held(writes, now + lease.life_s / _RENEWALS_PER_LIFE, now + lease.longest_s, running_loop())
+        now, every_s = monotonic(), lease.life_s / _RENEWALS_PER_LIFE
+        held = _Held(writes, now + every_s, now + lease.longest_s, running_loop())
         with self._changed:
             self._held[lease] = held
+            self._renewed_every_s = min(self._renewed_every_s, every_s)
             self._see_to(held.due)
         try:
             yield
@@ -183,7 +185,10 @@ class LeaseKeeper:
                     break
                 else:
                     idle_until = min(idle_until, now + _IDLE_S)
-                self._wakes_at = min(idle_until, self._ends_at, *(held.due for held in list(self._held.values())))
+                # So soon that no lease has to wake it: most are over before they are renewed.
+                soon = now + self._renewed_every_s
+                dues = [held.due for held in list(self._held.values())]
+                self._wakes_at = min(idle_until, self._ends_at, soon, *dues)
                 self._changed.wait(self._wakes_at - now)
             self._leave()
             return None
