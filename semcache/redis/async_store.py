@@ -147,9 +147,11 @@ class AsyncRedisStore:
         return await adrive(leases.look_at_lease(self._state, lease), self.connection.aexecute)
 
     async def renew_leases(self, held: Sequence[Lease]) -> list[bool]:
+        """Let leases live as long again from now; False for one that this process no longer holds. One round trip."""
         return await adrive(leases.renew_leases(self._state, held), self.connection.aexecute)
 
     async def end_leases(self, held: Sequence[Lease]) -> None:
+        """End those of the leases that this process holds, and no other's. One round trip."""
         await adrive(leases.end_leases(self._state, held), self.connection.aexecute)
 
     def __repr__(self) -> str:
