@@ -7,6 +7,7 @@ in the background: a few pairs at a time, and only while no request needs the re
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -38,6 +39,11 @@ _MOST_WAITING = 4
 _MIN_DOCUMENTS = 5
 # A loss below this cannot raise a mean above any limit of trust, so that it needs no explanation.
 _TO_EXPLAIN = 0.001
+# The noise is a property of the model, so that some pairs say it, and a second answer about them now and then: with a
+# small model these take a few hundredths of one processor's time at first, and then next to nothing.
+_NOISE_DOCUMENTS = 16
+_NOISE_EVERY_S = 10.0
+_KNOWN_NOISE_EVERY_S = 600.0
 
 
 class Auditor:
@@ -71,6 +77,8 @@ class Auditor:
         self._thread = Background(_MOST_WAITING, "semcache-audit")
         # Replaced as a whole by the audit thread, and read by the quality thread, too.
         self._noise = Noise()
+        self._clock = clock
+        self._noise_due = -inf
         self.watch: QualityWatch = QualityWatch(cache, quality_budget, clock=clock)
         self.pruning: PruningWatch = PruningWatch(cache, quality_budget, cascade=cascade, clock=clock)
         if self._rate:
@@ -115,7 +123,7 @@ class Auditor:
 
     def _audit(self, request: Request, outcome: Outcome, score: ScoreWhenIdle) -> None:
         """Compare an answer with fresh scores; runs in the audit thread."""
-        fresh = self._score_afresh(score, request, self._in_turn(request))
+        fresh = self._score_afresh(score, request, self._in_turn(len(request.texts)))
         if fresh is None or outcome.scores is None:
             return
         cached = np.array(outcome.scores, dtype=float)
@@ -133,35 +141,45 @@ class Auditor:
         self.watch.observe(lambda: observation)
 
     def _measure_noise(self, score: ScoreWhenIdle, request: Request, fresh: Floats | None = None) -> None:
-        """Learn what two answers differ by, by one more about the same pairs in other batches; in the audit thread."""
+        """Learn what two answers about the same pairs in other batches differ by, if it is time; in the audit thread.
+
+        ``fresh`` are scores of this request that were made just now, in turn.
+        """
+        if not self._is_noise_due:
+            return
+        self._noise_due = self._clock() + (_KNOWN_NOISE_EVERY_S if self._noise.is_known_well else _NOISE_EVERY_S)
+        count = min(len(request.texts), _NOISE_DOCUMENTS)
         if fresh is None:
-            fresh = self._score_afresh(score, request, self._in_turn(request))
-        again = None if fresh is None else self._score_afresh(score, request, self._interleaved(request))
+            fresh = self._score_afresh(score, request, self._in_turn(count))
+        again = None if fresh is None else self._score_afresh(score, request, self._interleaved(count))
         # Where there is no time for a second answer, the noise is what it was known as before.
         if fresh is not None and again is not None:
-            self._noise = self._noise.after(fresh, again)
+            self._noise = self._noise.after(fresh[:count], again)
 
-    def _in_turn(self, request: Request) -> list[range]:
-        """Positions of the documents in pieces of neighbours."""
-        count, size = len(request.texts), self._piece_size(request)
+    @property
+    def _is_noise_due(self) -> bool:
+        return self._clock() >= self._noise_due
+
+    def _in_turn(self, count: int) -> list[range]:
+        """The first positions in pieces of neighbours."""
+        size = self._piece_size(count)
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def _interleaved(self, request: Request) -> list[range]:
+    def _interleaved(self, count: int) -> list[range]:
         """Positions in pieces as small, and two at least, none of which has the documents of one of those in turn."""
-        count = len(request.texts)
-        step = max(2, -(-count // self._piece_size(request)))
+        step = max(2, -(-count // self._piece_size(count)))
         return [range(start, count, step) for start in range(step)]
 
-    def _piece_size(self, request: Request) -> int:
+    def _piece_size(self, count: int) -> int:
         # A service bills calls and answers several at once, so that nothing is gained by small ones.
-        return len(request.texts) if self._cache.is_remote else _PIECE
+        return count if self._cache.is_remote else _PIECE
 
     def _score_afresh(self, score: ScoreWhenIdle, request: Request, pieces: Sequence[range]) -> Floats | None:
-        """The primary's scores of all documents, asked for by these pieces.
+        """The primary's scores of the documents at the positions of these pieces, which begin at the first.
 
         None when a request needs the primary, or it does not answer.
         """
-        fresh = np.full(len(request.texts), np.nan)
+        fresh = np.full(sum(map(len, pieces)), np.nan)
         for positions in pieces:
             nothing = partial(Scored, None, self._cache.reranker)
             try:
@@ -197,7 +215,8 @@ class Auditor:
             self._noise.tolerance,
         )
         # Audits measure it, too, but there may be none: they are a small share, and of trusted answers alone.
-        if not self._noise.latest and seen.loss > _TO_EXPLAIN and self._score_when_idle is not None:
+        is_unknown = not self._noise.latest and self._is_noise_due
+        if is_unknown and seen.loss > _TO_EXPLAIN and self._score_when_idle is not None:
             self._thread.submit(partial(self._measure_noise, self._score_when_idle, request))
         return seen
 

@@ -40,6 +40,11 @@ class Noise:
         return type(self)((*self.latest, measured)[-_LATEST:])
 
     @property
+    def is_known_well(self) -> bool:
+        """Whether one more measurement would only replace the oldest."""
+        return len(self.latest) == _LATEST
+
+    @property
     def tolerance(self) -> float:
         """Scores that differ by less say nothing; 0 for a reranker that repeats itself, or before it was measured.
 

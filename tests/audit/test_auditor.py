@@ -391,6 +391,35 @@ class TestNoise:
         assert process.events_of(TrustChanged) == []
         assert process.bands["0.96"]["loss"] < 0.02
 
+    def test_it_is_measured_by_some_pairs_now_and_then(self, process: Process) -> None:
+        asked: list[int] = []
+        now = 0.0
+
+        class Ladder:
+            def score_when_idle(self, query: str, texts: Sequence[str], positions: Sequence[int]) -> Scored:
+                asked.extend(positions)
+                return Scored(process.model.score([(query, texts[at]) for at in positions]), "model")
+
+        def asked_again() -> int:
+            """Of how many pairs an audit wanted a second answer."""
+            asked.clear()
+            auditor.consider(checked_request("1 0 1.0", DOCUMENTS, 5), cached)
+            assert auditor.drain(PATIENCE_S)
+            return len(asked) - len(DOCUMENTS)
+
+        ladder: Any = Ladder()
+        auditor = Auditor(process.cache.scoped, ladder, audit_rate=1.0, quality_budget=0.01, clock=lambda: now)
+        cached = all_known([float(number) for number in range(len(DOCUMENTS))], Status.EXACT, "model")
+        for _ in range(8):
+            assert [asked_again(), asked_again()] == [16, 0]
+            now += 11
+        assert [asked_again(), asked_again()] == [16, 0]
+        now += 300
+        assert asked_again() == 0, "it is well known by now"
+        now += 301
+        assert asked_again() == 16
+        auditor.close()
+
 
 class TestShared:
     def test_what_one_process_learns_another_follows_and_a_later_one_starts_with(
