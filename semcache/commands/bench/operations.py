@@ -72,7 +72,7 @@ def look_ups(
 def writes(pipeline: OptimizedRerankerPipeline, entries: SyntheticEntries, stored: int) -> Iterator[Operation]:
     """Writes of new entries. The number of stored entries grows while they are measured."""
     # Not by the number of the call, which starts again after the warm-up: a known entry only gets scores appended,
-    # which takes a third of the time of inserting its vector into the graph (benchmarks/results/writes.md).
+    # which takes half of the time of inserting its vector into the graph (benchmarks/results/writes.md).
     new = count(stored)
     yield Operation(
         REMEMBER,

@@ -1,6 +1,6 @@
 """Sends commands to one server over redis-py's connections for threads, without the cost of its clients and pools.
 
-A GET by redis-py's client takes twice the processor time of the same GET on a connection alone
+A GET by redis-py's client takes 1.4 times the processor time of the same GET on a connection alone
 (benchmarks/results/client_cost.md): for every command the client looks at the socket, takes locks, counts and measures.
 This pool and that of event loops do without these, and pay for it in one place: a connection that the server closed
 while it was idle is noticed only when it is used, and is then opened again, once.
