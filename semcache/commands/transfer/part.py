@@ -87,7 +87,7 @@ def _resumed(part: Path, header: Header, tenant: str | None) -> tuple[set[Key], 
 def _is_header(line: bytes, header: Header, part: Path) -> bool:
     """Whether this first line is the header of the same export; False where it was not finished, or there is none.
 
-    Raises InvalidInputError for another line: the file may be of use to somebody else.
+    Raises InvalidInputError for any other line: the file is not one of these exports, and must not be lost.
     """
     if not line.endswith(b"\n") and line[: len(_BEGINNING)] == _BEGINNING[: len(line)]:
         return False
